@@ -1,0 +1,119 @@
+"""Training batches of the embedded world, rendered on the fly.
+
+A batch is a pure function of `(seed, step)`: no image is ever repeated, so
+nothing can be memorised, and a training run that is killed goes on with the
+very batches it would have seen.
+"""
+
+import queue
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+from s3_jax.data import pictographs
+from s3_jax.lexicon import captions
+from s3_jax.lexicon.synonyms import Lexicon
+
+
+class TrainingBatch(NamedTuple):
+  """Images of random classes, and one fresh caption of every class."""
+
+  images: UInt8[np.ndarray, "batch rows cols 3"]
+  labels: Int32[np.ndarray, " batch"]
+  captions: tuple[str, ...]  # of class 0, 1, 2, ...
+
+
+def training_batch(
+  lexicon: Lexicon, *, seed: int, step: int, batch_size: int
+) -> TrainingBatch:
+  """Renders the images and writes the captions of one training step.
+
+  Every class occurs floor or ceil of `batch_size / classes` times among the
+  images and exactly once among the captions, so that no caption is a false
+  negative of another.
+
+  Args:
+    lexicon: the embedded world's table.
+    seed: of the whole run.
+    step: which batch.
+    batch_size: number of images.
+
+  Returns:
+    The batch; images are uint8[batch, 64, 64, 3] of style "plain".
+  """
+  fields = pictographs.glyph_fields(
+    tuple(entry.codepoint for entry in lexicon.classes)
+  )
+  classes = len(lexicon.classes)
+  order = np.random.default_rng([seed, step])
+  rounds = -(-batch_size // classes)
+  labels = np.concatenate(
+    [order.permutation(classes) for _ in range(rounds)]
+  ).astype(np.int32)[:batch_size]
+  images = np.stack(
+    [
+      pictographs.render(
+        fields[label],
+        pictographs.image_generator(
+          seed, "train", "plain", int(label), step * batch_size + position
+        ),
+      )
+      for position, label in enumerate(labels)
+    ]
+  )
+  writer = random.Random(seed * 1_000_003 + step)
+  texts = tuple(
+    captions.sample_caption(writer, entry.captioned, entry.descriptors)
+    for entry in lexicon.classes
+  )
+  return TrainingBatch(images, labels, texts)
+
+
+def prefetch(
+  make: Callable[[int], Any], steps: range, *, depth: int = 4
+) -> Iterator[Any]:
+  """Yields `make(step)` for every step, computed ahead in one thread.
+
+  Args:
+    make: function of the step; an exception in it is raised to the consumer.
+    steps: the steps, in order.
+    depth: how many results may wait.
+
+  Yields:
+    The results, in order.
+  """
+  ready: queue.Queue = queue.Queue(maxsize=depth)
+  stop = threading.Event()
+
+  def put(item):
+    while not stop.is_set():
+      try:
+        return ready.put(item, timeout=0.1)
+      except queue.Full:
+        continue
+
+  def work():
+    for step in steps:
+      if stop.is_set():
+        return
+      try:
+        put((make(step), None))
+      except Exception as error:  # handed over, raised in the consumer
+        put((None, error))
+        return
+
+  thread = threading.Thread(target=work, daemon=True)
+  thread.start()
+  try:
+    for _ in steps:
+      result, error = ready.get()
+      if error is not None:
+        raise error
+      yield result
+  finally:
+    stop.set()
+    thread.join()

@@ -1,0 +1,185 @@
+"""Tables of class names, synonyms and descriptors: read, check, choose.
+
+A table is a JSON file:
+`{"schema": 1, "dataset", "provenance", "classes": [{"index", "name",
+"synonyms", "descriptors", "polluted"?, "captioned"?, "codepoint"?}]}`.
+`synonyms` leaves out the name itself. Classes are keyed by index, never by
+name: real label sets repeat names.
+"""
+
+import hashlib
+import json
+import pathlib
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+TABLES = pathlib.Path(__file__).parent / "tables"
+SCHEMA = 1
+MAX_WORDS = 5  # of a synonym [paper: synonyms of at most five words]
+
+
+class ClassEntry(NamedTuple):
+  """What the lexicon knows of one class."""
+
+  index: int
+  name: str  # the benchmark's official name
+  synonyms: tuple[str, ...]  # without the name itself
+  descriptors: tuple[str, ...]
+  polluted: tuple[str, ...]  # entries known to be wrong; embedded world only
+  captioned: tuple[str, ...]  # names in training captions, by frequency
+  codepoint: int | None  # of the pictograph; embedded world only
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """The official name followed by its synonyms."""
+    return (self.name, *self.synonyms)
+
+
+class Lexicon(NamedTuple):
+  """A checked table: one entry a class, in index order."""
+
+  dataset: str
+  provenance: str
+  classes: tuple[ClassEntry, ...]
+  sha256: str  # of the file
+
+
+def load_lexicon(source: str | pathlib.Path) -> Lexicon:
+  """Reads and checks a table.
+
+  Args:
+    source: the name of a table that comes with the package ("pictographs"),
+      or the path of a JSON file.
+
+  Returns:
+    The lexicon, classes in index order.
+
+  Raises:
+    ValueError: if the file is absent, is not JSON, or breaks a rule; the
+      message names the file, the class, the rule and the value.
+  """
+  path = pathlib.Path(source)
+  if not path.suffix:
+    path = TABLES / f"{source}.json"
+  if not path.is_file():
+    known = ", ".join(sorted(table.stem for table in TABLES.glob("*.json")))
+    raise ValueError(
+      f"lexicon {str(source)!r} must be a packaged table ({known}) or the path"
+      " of a JSON file, and no such file exists."
+    )
+  data = path.read_bytes()
+  try:
+    table = json.loads(data)
+  except ValueError as error:
+    raise ValueError(f"lexicon {path} must be JSON: {error}.") from error
+  if not isinstance(table, dict) or table.get("schema") != SCHEMA:
+    raise ValueError(f"lexicon {path} must be an object of schema {SCHEMA}.")
+  try:
+    entries = tuple(_entry(record) for record in table["classes"])
+  except (KeyError, TypeError) as error:
+    raise ValueError(
+      f"lexicon {path}: every class needs index, name, synonyms and"
+      f" descriptors; reading one failed with {error!r}."
+    ) from error
+  _check(path, entries)
+  return Lexicon(
+    dataset=table["dataset"],
+    provenance=json.dumps(table["provenance"], sort_keys=True),
+    classes=entries,
+    sha256=hashlib.sha256(data).hexdigest(),
+  )
+
+
+def _entry(record: dict) -> ClassEntry:
+  return ClassEntry(
+    index=record["index"],
+    name=record["name"],
+    synonyms=tuple(record["synonyms"]),
+    descriptors=tuple(record["descriptors"]),
+    polluted=tuple(record.get("polluted", ())),
+    captioned=tuple(record.get("captioned", ())),
+    codepoint=record.get("codepoint"),
+  )
+
+
+def _check(path: pathlib.Path, entries: Sequence[ClassEntry]) -> None:
+  if [entry.index for entry in entries] != list(range(len(entries))):
+    raise ValueError(
+      f"lexicon {path}: `index` must count 0, 1, 2, ... in order."
+    )
+  if not entries:
+    raise ValueError(f"lexicon {path} must hold at least one class, got 0.")
+  for entry in entries:
+    where = f"lexicon {path}, class {entry.index}"
+    texts = (*entry.names, *entry.polluted)
+    for text in texts:
+      if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{where}: a name must not be empty, got {text!r}.")
+    for synonym in entry.synonyms:
+      if len(synonym.split()) > MAX_WORDS:
+        raise ValueError(
+          f"{where}: a synonym has at most {MAX_WORDS} words, got {synonym!r}."
+        )
+    keys = [comparison_key(text) for text in texts]
+    for position, key in enumerate(keys):
+      if key in keys[:position]:
+        raise ValueError(f"{where}: {texts[position]!r} occurs twice.")
+    stray = [name for name in entry.captioned if name not in entry.names]
+    if stray:
+      raise ValueError(
+        f"{where}: `captioned` must repeat names of the class, got {stray!r}."
+      )
+
+
+def comparison_key(text: str) -> str:
+  """Returns the form in which texts are compared: NFKC, folded, spaces one."""
+  return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def texts_of_classes(
+  lexicon: Lexicon, *, polluted: bool = False
+) -> tuple[tuple[str, ...], ...]:
+  """Lists every class's texts, the official name first.
+
+  Args:
+    lexicon: the table.
+    polluted: append the entries that are known to be wrong.
+
+  Returns:
+    One tuple of texts a class.
+  """
+  return tuple(
+    entry.names + (entry.polluted if polluted else ())
+    for entry in lexicon.classes
+  )
+
+
+def most_frequent_names(lexicon: Lexicon) -> tuple[str, ...]:
+  """Returns each class's name that training captions use most.
+
+  Raises:
+    ValueError: if the table does not say which names captions use.
+  """
+  for entry in lexicon.classes:
+    if not entry.captioned:
+      raise ValueError(
+        f"lexicon {lexicon.dataset!r} must list `captioned` names for class"
+        f" {entry.index} ({entry.name!r}) to know its most frequent one."
+      )
+  return tuple(entry.captioned[0] for entry in lexicon.classes)
+
+
+def shared_names(
+  lexicon: Lexicon,
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+  """Lists the texts that more than one class claims, with those classes."""
+  owners: dict[str, list[int]] = {}
+  for entry in lexicon.classes:
+    for text in entry.names:
+      owners.setdefault(comparison_key(text), []).append(entry.index)
+  return tuple(
+    (text, tuple(classes))
+    for text, classes in owners.items()
+    if len(classes) > 1
+  )
