@@ -23,6 +23,7 @@ class DatasetSpec(NamedTuple):
   split: str
   classes: int
   examples: int
+  version: str = "1.0.0"  # of the prepared data
 
 
 _TEST_SETS = {

@@ -25,6 +25,7 @@ IMAGE_SIZE = 64
 FIELD_SIZE = 128  # pixels of a glyph's stored distance field
 GLYPH_SPAN = 104  # of which the glyph's longer side takes this many
 STYLES = ("plain", "outline", "contrast", "clutter", "rendering")
+VARIED = "varied"  # of training images only; test sets never use it
 IGNORE = 255  # mask value of the 1-pixel border around a pictograph
 
 # Random streams: a split never shares a random number with another one.
@@ -193,10 +194,13 @@ def _random_colors(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Draws ink and paper; `contrast` inverts them and brings them close."""
   low, high = (0.16, 0.28) if style == "contrast" else (0.4, 1.0)
+  inverted = style == "contrast" or (
+    style == VARIED and generator.random() < 0.5
+  )
   while True:
     ink, paper = generator.uniform(0, 1, (2, 3))
     gap = _luminance(paper) - _luminance(ink)
-    if style == "contrast":
+    if inverted:
       gap = -gap
     if low <= gap <= high:
       return ink.astype(np.float32), paper.astype(np.float32)
@@ -261,6 +265,13 @@ def _ink(
   if style == "outline":
     return np.clip(1.1 + 0.3 * weight - np.abs(distance), 0, 1)
   fill = np.clip(distance + weight + np.float32(0.5), 0, 1)
+  if style == VARIED:
+    # A heavier contour around ink that is thinned, evenly or in patches.
+    edge = np.clip(generator.uniform(1.2, 2.2) - np.abs(distance), 0, 1)
+    patches = _smooth_noise(generator, *distance.shape, 8)
+    density = generator.uniform(0.1, 1) + generator.uniform(0, 0.6) * patches
+    thinned = fill * np.clip(density, 0, 1).astype(np.float32)
+    return np.maximum(thinned, edge).astype(np.float32)
   if style != "rendering":
     return fill
   rows, cols = _pixel_grid(*distance.shape)
@@ -286,17 +297,18 @@ def render(
     generator: source of every random choice.
     style: "plain"; or one of the shifts: "outline" (contour only),
       "contrast" (light on dark, close in brightness), "clutter" (strokes
-      and an occluding patch), "rendering" (a wavering, hatched engraving).
+      and an occluding patch), "rendering" (a wavering, hatched engraving);
+      or VARIED, light or dark, hollow or patchy, for training.
 
   Returns:
     uint8[IMAGE_SIZE, IMAGE_SIZE, 3].
 
   Raises:
-    ValueError: if `style` is none of STYLES.
+    ValueError: if `style` is unknown.
   """
-  if style not in STYLES:
+  if style not in (*STYLES, VARIED):
     raise ValueError(
-      f"`style` must be one of {', '.join(STYLES)}, got {style!r}."
+      f"`style` must be one of {', '.join((*STYLES, VARIED))}, got {style!r}."
     )
   rows, cols = _pixel_grid(IMAGE_SIZE, IMAGE_SIZE)
   ink_color, paper_color = _random_colors(generator, style)
@@ -348,7 +360,7 @@ def image_generator(
 ) -> np.random.Generator:
   """Returns the random stream of one image, apart from every other one."""
   return np.random.default_rng(
-    [seed, _STREAMS[split], STYLES.index(style), label, index]
+    [seed, _STREAMS[split], (*STYLES, VARIED).index(style), label, index]
   )
 
 

@@ -19,6 +19,9 @@ from s3_jax.lexicon import captions
 from s3_jax.lexicon.synonyms import Lexicon
 
 
+VARIED_SHARE = 0.5  # as pictures in the wild, not all are drawn in one way
+
+
 class TrainingBatch(NamedTuple):
   """Images of random classes, and one fresh caption of every class."""
 
@@ -43,7 +46,8 @@ def training_batch(
     batch_size: number of images.
 
   Returns:
-    The batch; images are uint8[batch, 64, 64, 3] of style "plain".
+    The batch; images are uint8[batch, 64, 64, 3], of style "plain" but for
+    VARIED_SHARE of them, whose style no test set has.
   """
   fields = pictographs.glyph_fields(
     tuple(entry.codepoint for entry in lexicon.classes)
@@ -54,15 +58,21 @@ def training_batch(
   labels = np.concatenate(
     [order.permutation(classes) for _ in range(rounds)]
   ).astype(np.int32)[:batch_size]
+  styles = np.where(
+    order.random(batch_size) < VARIED_SHARE, pictographs.VARIED, "plain"
+  )
   images = np.stack(
     [
       pictographs.render(
         fields[label],
         pictographs.image_generator(
-          seed, "train", "plain", int(label), step * batch_size + position
+          seed, "train", style, int(label), step * batch_size + position
         ),
+        style=style,
       )
-      for position, label in enumerate(labels)
+      for position, (label, style) in enumerate(
+        zip(labels, styles.tolist(), strict=True)
+      )
     ]
   )
   writer = random.Random(seed * 1_000_003 + step)
