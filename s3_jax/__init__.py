@@ -1,0 +1,62 @@
+"""S3: classification by synonymous semantic spaces, in JAX.
+
+A class is a space of many texts instead of one point. `build_space` prunes the
+texts of each class to a connected core, and the functions of `POINT_TO_SPACE`
+score an image's embedding against every class.
+"""
+
+from s3_jax.clip import (
+  ModelSpec,
+  embed_images,
+  embed_texts,
+  load_clip,
+  normalize_images,
+)
+from s3_jax.embeddings import (
+  chordal_distances,
+  gram_matrix,
+  l2_normalize,
+  template_mean,
+)
+from s3_jax.point_to_space import (
+  POINT_TO_SPACE,
+  point_to_center,
+  point_to_local_center,
+  point_to_mean_similarity,
+  point_to_nearest_point,
+)
+from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.topology import connected_components, h0_persistence
+from s3_jax.zero_shot import (
+  name_classifier,
+  random_synonym_classifier,
+  template_classifier,
+  zero_shot_scores,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+  "ModelSpec",
+  "POINT_TO_SPACE",
+  "SynonymousSpace",
+  "build_space",
+  "chordal_distances",
+  "connected_components",
+  "embed_images",
+  "embed_texts",
+  "gram_matrix",
+  "h0_persistence",
+  "l2_normalize",
+  "load_clip",
+  "name_classifier",
+  "normalize_images",
+  "point_to_center",
+  "point_to_local_center",
+  "point_to_mean_similarity",
+  "point_to_nearest_point",
+  "random_synonym_classifier",
+  "template_classifier",
+  "template_mean",
+  "zero_shot_scores",
+]

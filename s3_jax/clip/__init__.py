@@ -1,0 +1,25 @@
+"""CLIP in JAX: towers, checkpoints, tokenizer and preprocessing."""
+
+from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
+from s3_jax.clip.towers import (
+  embed_images,
+  embed_texts,
+  init_params,
+  normalize_images,
+)
+from s3_jax.clip.weights import Clip, load_clip, save_clip
+from s3_jax.clip.zoo import MODELS, ModelSpec
+
+__all__ = [
+  "MODELS",
+  "Clip",
+  "ModelSpec",
+  "embed_images",
+  "embed_texts",
+  "init_params",
+  "load_clip",
+  "load_tokenizer",
+  "normalize_images",
+  "save_clip",
+  "train_tokenizer",
+]

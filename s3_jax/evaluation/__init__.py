@@ -1,0 +1,1 @@
+"""Measures, intervals, the embedding cache, result files and figures."""

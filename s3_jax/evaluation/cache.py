@@ -1,0 +1,220 @@
+"""A cache of embeddings that is right or absent.
+
+One `.npz` file per content key, readable with `numpy.load` alone. Beside the
+arrays it holds a `header`: schema version, key, shapes, dtypes, free metadata
+and the sha256 of all of it. A file that is cut off, altered, of another schema
+or of other shapes is reported and ignored, and the caller computes again.
+Nothing is ever unpickled.
+"""
+
+import hashlib
+import io
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s3_jax.evaluation.files import atomic_write
+
+__all__ = ["content_key", "load", "store"]
+
+# Raise it when the meaning of what is stored changes; old files then miss.
+_SCHEMA = 1
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_RESERVED = frozenset({"header", "file", "allow_pickle"})
+
+
+def content_key(parts: Mapping[str, Any]) -> str:
+  """Returns the name under which a computation's result is stored.
+
+  sha256 of the parts in canonical JSON, together with the schema version. All
+  that can change the result belongs in: sha256 of the weights, preprocessing,
+  tokenizer, templates and texts, dtype, data set, split and its checksum.
+
+  Args:
+    parts: named parts: strings, numbers, booleans, None, and lists, tuples or
+      string-keyed mappings of these. The order of the names does not matter;
+      1, 1.0, "1" and True are four different values.
+
+  Returns:
+    64 hexadecimal digits.
+
+  Raises:
+    ValueError: when there are no parts, or a part is of another type, NaN or
+      infinite, or a key of a mapping is not a string.
+  """
+  if not parts:
+    raise ValueError("`parts` must name at least one part, got none.")
+  for name, value in parts.items():
+    _check_part(name, value)
+  content = {"schema": _SCHEMA, "parts": dict(parts)}
+  return hashlib.sha256(_canonical(content)).hexdigest()
+
+
+def store(
+  folder: Path,
+  key: str,
+  arrays: Mapping[str, np.ndarray],
+  metadata: Mapping[str, Any],
+) -> Path:
+  """Stores arrays under a key, all or nothing.
+
+  Args:
+    folder: the cache folder; made when missing.
+    key: from `content_key`.
+    arrays: numeric or bool arrays; names of lower-case letters, digits, `_`.
+    metadata: JSON-able facts for a person who opens the file.
+
+  Returns:
+    The file's path.
+
+  Raises:
+    ValueError: for a malformed key, an array name or dtype that cannot be
+      stored, or metadata that is not JSON.
+    OSError: when the folder cannot be written.
+  """
+  path = _path(folder, key)
+  for name, array in arrays.items():
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+      raise ValueError(
+        "`arrays` must have names of lower-case letters, digits and _ other "
+        f"than {', '.join(sorted(_RESERVED))}, got {name!r}."
+      )
+    if array.dtype.kind not in "biuf":
+      raise ValueError(
+        f"`arrays` must be numeric or bool, got {array.dtype} for {name!r}."
+      )
+  for name, value in metadata.items():
+    _check_part(name, value)
+  header = {
+    "schema": _SCHEMA,
+    "key": key,
+    "arrays": {name: _describe(array) for name, array in arrays.items()},
+    "metadata": dict(metadata),
+  }
+  header["sha256"] = _digest(header, arrays)
+  buffer = io.BytesIO()
+  members: dict[str, Any] = dict(arrays)
+  members["header"] = np.array(_canonical(header).decode())
+  np.savez(buffer, **members)
+  atomic_write(path, buffer.getvalue())
+  return path
+
+
+def load(
+  folder: Path,
+  key: str,
+  *,
+  expected: Mapping[str, tuple[tuple[int, ...], str]],
+) -> dict[str, np.ndarray] | None:
+  """Loads the arrays stored under a key, or None.
+
+  Args:
+    folder: the cache folder; it need not exist.
+    key: from `content_key`.
+    expected: shape and dtype name of every array, such as
+      `{"labels": ((3560,), "int32")}`.
+
+  Returns:
+    The arrays; None when there is no such file, or, with a warning, when there
+    is one that cannot be trusted.
+
+  Raises:
+    ValueError: for a malformed key.
+  """
+  path = _path(folder, key)
+  try:
+    content = path.read_bytes()
+  except FileNotFoundError:
+    return None
+  except OSError as error:
+    return _miss(path, error.strerror or "it cannot be read")
+  try:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+      arrays = {name: archive[name] for name in archive.files}
+    header = json.loads(str(arrays.pop("header")[()]))
+    stored_digest = header.pop("sha256")
+  except Exception:  # A damaged archive can fail in any of its parsers.
+    return _miss(path, "it is damaged")
+  if not isinstance(header, dict) or header.get("schema") != _SCHEMA:
+    return _miss(path, "it has another schema version")
+  if header.get("key") != key:
+    return _miss(path, "it belongs to another key")
+  described = {name: _describe(array) for name, array in arrays.items()}
+  if header.get("arrays") != described or stored_digest != _digest(
+    header, arrays
+  ):
+    return _miss(path, "its content does not match its checksum")
+  wanted = {
+    name: {"shape": list(shape), "dtype": dtype}
+    for name, (shape, dtype) in expected.items()
+  }
+  if described != wanted:
+    return _miss(path, "it holds other shapes or dtypes than expected")
+  return arrays
+
+
+def _miss(path: Path, reason: str) -> None:
+  warnings.warn(
+    f"Cache file {path.name} is not used: {reason}; computing again.",
+    stacklevel=3,
+  )
+
+
+def _path(folder: Path, key: str) -> Path:
+  if not re.fullmatch(r"[0-9a-f]{64}", key):
+    raise ValueError(f"`key` must be 64 hexadecimal digits, got {key!r}.")
+  return folder / f"{key}.npz"
+
+
+def _describe(array: np.ndarray) -> dict[str, Any]:
+  return {"shape": list(array.shape), "dtype": array.dtype.name}
+
+
+def _canonical(value: Any) -> bytes:
+  # Not ASCII-escaped: an emoji and its two escaped surrogates must differ.
+  return json.dumps(
+    value,
+    sort_keys=True,
+    separators=(",", ":"),
+    ensure_ascii=False,
+    allow_nan=False,
+  ).encode("utf-8")
+
+
+def _digest(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+  digest = hashlib.sha256(_canonical(header))
+  for name in sorted(arrays):
+    digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+  return digest.hexdigest()
+
+
+def _check_part(name: Any, value: Any) -> None:
+  """Refuses what JSON would change, drop or confuse with something else."""
+  if not isinstance(name, str):
+    raise ValueError(f"names of parts must be strings, got {name!r}.")
+  if isinstance(value, Mapping):
+    for inner, item in value.items():
+      _check_part(inner, item)
+  elif isinstance(value, list | tuple):
+    for item in value:
+      _check_part(name, item)
+  elif value is not None and type(value) not in (str, int, float, bool):
+    raise ValueError(
+      f"part {name!r} must be made of strings, numbers, booleans, None, lists "
+      f"and mappings, got {type(value).__name__}."
+    )
+  elif isinstance(value, float) and not np.isfinite(value):
+    raise ValueError(f"part {name!r} must be finite, got {value}.")
+  for text in (name, value):
+    if isinstance(text, str) and not text.isascii():
+      try:
+        text.encode("utf-8")
+      except UnicodeEncodeError:
+        raise ValueError(
+          f"part {ascii(name)} must be valid Unicode, got a lone surrogate."
+        ) from None

@@ -1,0 +1,72 @@
+"""What a result depends on beside its config: versions, devices, compilation."""
+
+import importlib.metadata
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import jax
+
+import s3_jax
+
+_PACKAGES = ("jax", "jaxlib", "flax", "numpy", "pillow", "tokenizers")
+_COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+
+
+def describe_environment(dtype: str) -> dict[str, Any]:
+  """Lists versions, devices and numerical settings.
+
+  Args:
+    dtype: of the towers' matrix products.
+
+  Returns:
+    A JSON-able mapping; `git` is None outside a checkout.
+  """
+  return {
+    "s3_jax": s3_jax.__version__,
+    "git": _git_commit(),
+    "python": platform.python_version(),
+    "versions": {
+      name: importlib.metadata.version(name) for name in _PACKAGES
+    },
+    "platform": jax.default_backend(),
+    "devices": [str(device.device_kind) for device in jax.devices()],
+    "tower_matmul": dtype,
+    "core_matmul": "float32, precision HIGHEST",
+  }
+
+
+def _git_commit() -> str | None:
+  root = pathlib.Path(__file__).resolve().parents[2]
+  if not (root / ".git").exists():
+    return None
+  try:
+    done = subprocess.run(
+      ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+      cwd=root,
+      capture_output=True,
+      text=True,
+      timeout=10,
+      check=True,
+    )
+  except (OSError, subprocess.SubprocessError):
+    return None
+  return done.stdout.strip()
+
+
+class CompileClock:
+  """Adds up the seconds that XLA compiles from its making on."""
+
+  def __init__(self):
+    self._total = 0.0
+
+    def listen(event: str, duration: float, **_: Any) -> None:
+      if event == _COMPILE_EVENT:
+        self._total += duration
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+
+  def seconds(self) -> float:
+    """Returns the seconds so far."""
+    return self._total

@@ -1,0 +1,418 @@
+"""The task "evaluate": every method on every test set, in one table."""
+
+import hashlib
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s3_jax.clip import load_clip
+from s3_jax.data.datasets import DATASETS
+from s3_jax.evaluation.classification import (
+  ClassificationResult,
+  evaluate_scores,
+)
+from s3_jax.evaluation.files import atomic_write
+from s3_jax.evaluation.plots import plot_accuracy
+from s3_jax.evaluation.report import ClassRow, format_table, write_report
+from s3_jax.evaluation.schema import SCHEMA
+from s3_jax.evaluation.space_plots import (
+  Barcode,
+  bar_texts,
+  plot_barcodes,
+  plot_projection,
+)
+from s3_jax.evaluation.statistics import paired_comparison, wilson_interval
+from s3_jax.experiment.embedding import (
+  Embedder,
+  TestSet,
+  embed_prompts,
+  embed_test_set,
+)
+from s3_jax.experiment.environment import CompileClock, describe_environment
+from s3_jax.experiment.methods import (
+  METHODS,
+  MethodInputs,
+  SpaceOptions,
+  Spaces,
+  Texts,
+  build_spaces,
+  gather_texts,
+)
+from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
+from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
+from s3_jax.point_to_space import POINT_TO_SPACE
+
+
+class Evaluation(NamedTuple):
+  """The settings of an evaluation, read and checked."""
+
+  model: str
+  lexicon: str
+  test_sets: tuple[str, ...]
+  methods: tuple[str, ...]
+  baseline: str
+  template: str
+  templates: tuple[str, ...]
+  options: SpaceOptions
+  dtype: str
+  batch_size: int
+  mesh: int
+  cache_dir: pathlib.Path
+  figure_classes: tuple[int, ...]
+  seed: int
+  config: dict[str, Any]  # as given, for the results
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of an evaluation.
+
+  Args:
+    settings: of a config whose task is "evaluate".
+
+  Returns:
+    The evaluation, as a function of the workdir; it returns the results.
+  """
+  evaluation = Evaluation(
+    config=settings.everything,
+    model=settings.take("model", str),
+    lexicon=settings.take("lexicon", str, default="pictographs"),
+    test_sets=settings.words("test_sets", tuple(DATASETS)),
+    methods=settings.words("methods", tuple(METHODS)),
+    baseline=settings.take(
+      "baseline", str, default="class_name", choices=tuple(METHODS)
+    ),
+    template=settings.take("template", str, default=NAME_TEMPLATE),
+    templates=settings.words("templates"),
+    options=read_space_options(settings),
+    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
+    batch_size=settings.take("batch_size", int, minimum=1),
+    mesh=settings.take("mesh", int, default=0, minimum=0),
+    cache_dir=read_cache_dir(settings),
+    figure_classes=tuple(settings.take("figure_classes", (list, tuple))),
+    seed=settings.take("seed", int, minimum=0),
+  )
+  for template in (evaluation.template, *evaluation.templates):
+    fill_template(template, "")
+  if evaluation.baseline not in evaluation.methods:
+    raise ValueError(
+      "`config.methods` must hold the baseline"
+      f" {evaluation.baseline!r}, got {', '.join(evaluation.methods)}."
+    )
+  return lambda folder: evaluate(evaluation, folder)
+
+
+def read_space_options(settings: Settings) -> SpaceOptions:
+  """Reads how spaces are pruned and scored."""
+  scale = settings.take("scale", (str, int, float, type(None)))
+  if isinstance(scale, str) and scale != "gap":
+    raise ValueError(
+      f'`config.scale` must be "gap", a number or None, got {scale!r}.'
+    )
+  if isinstance(scale, int | float):
+    if not (np.isfinite(scale) and scale >= 0):
+      raise ValueError(f"`config.scale` must be >= 0, got {scale}.")
+    scale = float(scale)
+  fraction = settings.take("min_fraction", float, default=0.5)
+  if not 0 < fraction <= 1:
+    raise ValueError(f"`config.min_fraction` must be in (0, 1], got {fraction}.")
+  return SpaceOptions(
+    metric=settings.take("metric", str, choices=tuple(POINT_TO_SPACE)),
+    neighbors=settings.take("neighbors", int, minimum=1),
+    scale=scale,
+    keep=settings.take("keep", str, choices=("largest", "all")),
+    min_fraction=fraction,
+    min_gap=settings.take("min_gap", float, default=0.15, minimum=0.0),
+  )
+
+
+def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
+  """Runs an evaluation and writes its result files and figures.
+
+  Args:
+    evaluation: the settings.
+    folder: an existing folder.
+
+  Returns:
+    The results, as in results.json (schema 1).
+  """
+  clock, timings = CompileClock(), {}
+  say = _Narrator(folder / "log.txt")
+
+  with _timed(timings, "load"):
+    lexicon = load_lexicon(evaluation.lexicon)
+    clip = load_clip(evaluation.model)
+  _check_classes(evaluation, lexicon)
+  for text, classes in shared_names(lexicon):
+    say(f"Classes {classes} share the text {text!r}.")
+  embedder = Embedder(
+    clip,
+    evaluation.dtype,
+    evaluation.batch_size,
+    evaluation.mesh,
+    evaluation.cache_dir,
+  )
+  text_batches = 0
+
+  def embed(prompts):
+    nonlocal text_batches
+    embedded = embed_prompts(embedder, prompts)
+    text_batches += embedded.tower_batches
+    return embedded.embeddings
+
+  with _timed(timings, "embed_text"):
+    texts, prompts = gather_texts(
+      lexicon,
+      embed,
+      template=evaluation.template,
+      templates=evaluation.templates,
+    )
+  say(f"{clip.spec.name}: {len(prompts)} distinct prompts.")
+  with _timed(timings, "build_space"):
+    spaces = build_spaces(texts, evaluation.options)
+    core = np.asarray(spaces.names_core.mask)
+  with _timed(timings, "embed_images"):
+    test_sets = [
+      embed_test_set(embedder, DATASETS[name]) for name in evaluation.test_sets
+    ]
+  inputs = MethodInputs(texts, spaces, evaluation.options, evaluation.seed)
+  with _timed(timings, "score"):
+    measured = {
+      (test_set.spec.name, method): evaluate_scores(
+        METHODS[method](inputs),
+        test_set.embeddings,
+        test_set.labels,
+        classes=len(lexicon.classes),
+        batch_size=900,
+        logit_scale=float(clip.params["logit_scale"]),
+      )
+      for test_set in test_sets
+      for method in evaluation.methods
+    }
+  decoded = sum(test_set.images_decoded for test_set in test_sets)
+  tower_batches = sum(test_set.tower_batches for test_set in test_sets)
+  warm = not (decoded or tower_batches or text_batches)
+  if decoded:
+    timings["images_per_second"] = decoded / timings["embed_images"]
+  timings["compile"] = clock.seconds()
+
+  results = {
+    "schema": SCHEMA,
+    "seed": evaluation.seed,
+    "config": json.loads(json.dumps(evaluation.config)),
+    "environment": describe_environment(evaluation.dtype),
+    "model": {
+      "name": clip.spec.name,
+      "spec": json.loads(json.dumps(clip.spec._asdict())),
+      "sha256": clip.sha256,
+    },
+    "texts": {
+      "sha256": hashlib.sha256("\n".join(prompts).encode()).hexdigest(),
+      "lexicon_sha256": lexicon.sha256,
+      "distinct": len(prompts),
+      "truncated": clip.tokenize.count_truncated(prompts),
+      "per_class": [len(names) for names in texts.names.texts],
+      "core_per_class": core.sum(1).tolist(),
+    },
+    "datasets": [
+      {
+        "name": test_set.spec.name,
+        "split": test_set.spec.split,
+        "classes": test_set.spec.classes,
+        "examples": test_set.spec.examples,
+        "bad_examples": [],
+      }
+      for test_set in test_sets
+    ],
+    "methods": [
+      _method_row(dataset, method, result)
+      for (dataset, method), result in measured.items()
+    ],
+    "comparisons": _compare(evaluation, measured),
+    "pruning": count_pruned(texts, spaces),
+    "counters": {
+      "images_decoded": decoded,
+      "tower_batches": tower_batches,
+      "text_tower_batches": text_batches,
+      "cache": "warm" if warm else "cold",
+    },
+    "timings": {name: round(value, 3) for name, value in timings.items()},
+  }
+  _draw(evaluation, results, texts, spaces, folder / "figures")
+  write_report(
+    results,
+    folder,
+    baseline=evaluation.baseline,
+    per_class=_class_rows(lexicon, measured),
+  )
+  say(format_table(results, baseline=evaluation.baseline))
+  say(_pruning_sentence(results["pruning"]))
+  say(f"Results, per-class table and figures: {folder}")
+  return results
+
+
+class _Narrator:
+  """Writes every line to the terminal and into log.txt."""
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+    self._lines: list[str] = []
+
+  def __call__(self, text: str) -> None:
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.flush()
+    self._lines.append(text.rstrip("\n"))
+    atomic_write(self._path, "\n".join(self._lines) + "\n")
+
+
+@contextmanager
+def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
+  start = time.perf_counter()
+  yield
+  timings[name] = time.perf_counter() - start
+
+
+def _check_classes(evaluation: Evaluation, lexicon: Lexicon) -> None:
+  classes = len(lexicon.classes)
+  for name in evaluation.test_sets:
+    if DATASETS[name].classes != classes:
+      raise ValueError(
+        f"`config.lexicon` must have the {DATASETS[name].classes} classes of"
+        f" {name!r}, got {classes}."
+      )
+  for label in evaluation.figure_classes:
+    if not (isinstance(label, int) and 0 <= label < classes):
+      raise ValueError(
+        f"`config.figure_classes` must be class indices in 0..{classes - 1},"
+        f" got {label!r}."
+      )
+
+
+def _method_row(
+  dataset: str, method: str, result: ClassificationResult
+) -> dict[str, Any]:
+  correct = int(result.correct.sum())
+  return {
+    "dataset": dataset,
+    "name": method,
+    "n": result.n,
+    "top1": result.top1,
+    "top5": result.top5,
+    "mean_per_class": result.mean_per_class,
+    "ece": result.ece,
+    "ci95": list(wilson_interval(correct, result.n)),
+  }
+
+
+def _compare(
+  evaluation: Evaluation,
+  measured: dict[tuple[str, str], ClassificationResult],
+) -> list[dict[str, Any]]:
+  pairs = [
+    (method, evaluation.baseline)
+    for method in evaluation.methods
+    if method != evaluation.baseline
+  ]
+  if {"polluted_core", "polluted_all"} <= set(evaluation.methods):
+    pairs.append(("polluted_core", "polluted_all"))
+  rows = []
+  for dataset in evaluation.test_sets:
+    for a, b in pairs:
+      comparison = paired_comparison(
+        measured[dataset, a].correct,
+        measured[dataset, b].correct,
+        seed=evaluation.seed,
+      )
+      rows.append(
+        {"dataset": dataset, "a": a, "b": b, **comparison._asdict()}
+      )
+  return rows
+
+
+def count_pruned(texts: Texts, spaces: Spaces) -> dict[str, int]:
+  """Counts what the core of the polluted space removed, right and wrong."""
+  mask = texts.polluted.mask
+  columns = np.arange(mask.shape[1])
+  right = mask & (columns < texts.names.mask.sum(1)[:, None])
+  removed = mask & ~np.asarray(spaces.polluted_core.mask)
+  wrong = mask & ~right
+  return {
+    "wrong_total": int(wrong.sum()),
+    "wrong_removed": int((wrong & removed).sum()),
+    "right_total": int(right.sum()),
+    "right_removed": int((right & removed).sum()),
+  }
+
+
+def _pruning_sentence(pruning: dict[str, int]) -> str:
+  return (
+    "Of the polluted table's texts, the Rips core removed"
+    f" {pruning['wrong_removed']} of {pruning['wrong_total']} wrong ones and"
+    f" {pruning['right_removed']} of {pruning['right_total']} right ones."
+  )
+
+
+def _class_rows(
+  lexicon: Lexicon, measured: dict[tuple[str, str], ClassificationResult]
+) -> list[ClassRow]:
+  return [
+    ClassRow(
+      dataset,
+      method,
+      entry.index,
+      entry.name,
+      int(result.per_class_n[entry.index]),
+      float(result.per_class[entry.index]),
+    )
+    for (dataset, method), result in measured.items()
+    for entry in lexicon.classes
+  ]
+
+
+def _draw(
+  evaluation: Evaluation,
+  results: dict[str, Any],
+  texts: Texts,
+  spaces: Spaces,
+  folder: pathlib.Path,
+) -> None:
+  """Draws accuracies, and barcodes and one projection of polluted classes."""
+  folder.mkdir(exist_ok=True)
+  plot_accuracy(
+    results, folder / "accuracy.png", baseline=evaluation.baseline
+  )
+  if not evaluation.figure_classes:
+    return
+  scales = np.asarray(spaces.polluted_core.max_edge_length)
+  deaths = np.asarray(spaces.polluted_core.deaths)
+  barcodes = []
+  for label in evaluation.figure_classes:
+    names = texts.polluted.texts[label]
+    points = texts.polluted.embeddings[label, : len(names)]
+    barcodes.append(
+      Barcode(
+        names[0],
+        deaths[label, : len(names) - 1],
+        float(scales[label]),
+        bar_texts(points, names),
+      )
+    )
+  plot_barcodes(barcodes, folder / "barcodes.png")
+  label = evaluation.figure_classes[0]
+  names = texts.polluted.texts[label]
+  right = len(texts.names.texts[label])
+  plot_projection(
+    names[0],
+    texts.polluted.embeddings[label, : len(names)],
+    names,
+    np.asarray(spaces.polluted_core.mask)[label, : len(names)],
+    folder / "projection.png",
+    max_edge_length=float(scales[label]),
+    wrong=np.arange(len(names)) >= right,
+  )

@@ -1,0 +1,117 @@
+"""Reads a config's fields into plain values, naming whatever is wrong."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from s3_jax.data.datasets import default_cache_dir
+
+_REQUIRED = object()
+
+
+class Settings:
+  """Hands out a config's fields one by one and knows which were never read.
+
+  Attributes:
+    everything: the fields as given.
+    where: prefix of the field names in messages, such as `config.spec`.
+  """
+
+  def __init__(self, fields: Mapping[str, Any], where: str = "config"):
+    self.everything = dict(fields)
+    self.where = where
+    self._fields = dict(fields)
+
+  def take(
+    self,
+    name: str,
+    kind: type | tuple[type, ...],
+    *,
+    default: Any = _REQUIRED,
+    minimum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+  ) -> Any:
+    """Returns a field and marks it as read.
+
+    Args:
+      name: of the field.
+      kind: the Python type or types that it must have; bool is no int.
+      default: value of an absent field; without one the field is required.
+      minimum: least value of a number.
+      choices: the words that a string may be.
+
+    Returns:
+      The value.
+
+    Raises:
+      ValueError: if the field is absent or breaks a rule.
+    """
+    label = f"{self.where}.{name}"
+    if name not in self._fields:
+      if default is _REQUIRED:
+        raise ValueError(f"`{label}` must be set, and is absent.")
+      return default
+    value = self._fields.pop(name)
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if float in kinds and isinstance(value, int) and int not in kinds:
+      value = float(value) if not isinstance(value, bool) else value
+    if not isinstance(value, kinds) or (
+      isinstance(value, bool) and bool not in kinds
+    ):
+      words = " or ".join(each.__name__ for each in kinds)
+      raise ValueError(f"`{label}` must be of type {words}, got {value!r}.")
+    if minimum is not None and not isinstance(value, str) and value < minimum:
+      raise ValueError(f"`{label}` must be >= {minimum}, got {value!r}.")
+    if choices is not None and isinstance(value, str) and value not in choices:
+      raise ValueError(
+        f"`{label}` must be one of {', '.join(choices)}, got {value!r}."
+      )
+    return value
+
+  def words(
+    self, name: str, choices: tuple[str, ...] | None = None
+  ) -> tuple[str, ...]:
+    """Returns a field that is a list of different strings, at least one.
+
+    Args:
+      name: of the field.
+      choices: the words that each may be.
+
+    Returns:
+      The strings, in their order.
+
+    Raises:
+      ValueError: if the list is empty, or a string is unknown or repeated.
+    """
+    values = tuple(self.take(name, (list, tuple)))
+    label = f"{self.where}.{name}"
+    if not values:
+      raise ValueError(f"`{label}` must hold at least one entry, got none.")
+    for position, value in enumerate(values):
+      if not isinstance(value, str) or (choices and value not in choices):
+        rule = f"one of {', '.join(choices)}" if choices else "strings"
+        raise ValueError(f"`{label}` must hold {rule}, got {value!r}.")
+      if value in values[:position]:
+        raise ValueError(f"`{label}` must not repeat {value!r}.")
+    return values
+
+  def section(self, name: str) -> "Settings":
+    """Returns the reader of a nested group of fields."""
+    section = self.take(name, dict)
+    return Settings(section, f"{self.where}.{name}")
+
+  def finish(self) -> None:
+    """Refuses fields that nobody read.
+
+    Raises:
+      ValueError: naming them.
+    """
+    if self._fields:
+      stray = ", ".join(f"`{self.where}.{name}`" for name in self._fields)
+      raise ValueError(f"{stray}: unknown field, nothing reads it.")
+
+
+def read_cache_dir(settings: Settings) -> pathlib.Path:
+  """Returns `cache_dir`, or the user's cache folder where it is empty."""
+  folder = settings.take("cache_dir", str, default="")
+  return pathlib.Path(folder) if folder else default_cache_dir()

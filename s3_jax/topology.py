@@ -1,0 +1,186 @@
+"""Topology of one masked point cloud: H0 persistence and components.
+
+Every function takes the distances of one cloud and a mask (True = real vertex)
+with fixed shapes, and batches with `jax.vmap`. Distances are symmetric, finite
+and zero on the diagonal; an edge belongs to the Rips complex at a scale when
+its length is `<=` the scale, so nothing here ever recomputes a distance.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int32
+
+
+class PrimOrder(NamedTuple):
+  """The order in which Prim's algorithm reaches the vertices of a cloud.
+
+  Prim leaves a component of the Rips complex at any scale only after all of its
+  vertices are reached, and by an edge longer than the scale. So the components
+  at every scale at once are the runs of this order between longer edges.
+
+  Attributes:
+    rank: place of each vertex in the order, 0 for the first; a masked-out
+      vertex holds the last place.
+    lengths: length of the edge by which the vertex at place 1, 2, ... is
+      reached, an edge of the minimum spanning tree; +inf for masked-out ones.
+  """
+
+  rank: Int32[Array, " vertices"]
+  lengths: Float[Array, " edges"]
+
+
+@jax.jit
+def prim_order(
+  distances: Float[Array, "vertices vertices"], mask: Bool[Array, " vertices"]
+) -> PrimOrder:
+  """Orders the vertices of a cloud by Prim's algorithm.
+
+  Starts at the first real vertex and goes on to the vertex nearest to those
+  reached (ties: the lower index), real vertices only.
+
+  Args:
+    distances: symmetric distances.
+    mask: which vertices are real.
+
+  Returns:
+    The order and the lengths of the tree's edges in that order.
+
+  References:
+    Prim's minimum spanning tree; its use for components is ours.
+  """
+  vertices = distances.shape[0]
+  rank = jnp.full(vertices, max(vertices - 1, 0), jnp.int32)
+  if vertices < 2:
+    return PrimOrder(rank, jnp.zeros(0, distances.dtype))
+  largest = jnp.finfo(distances.dtype).max
+
+  def reach(state, place):
+    rank, waiting, nearest = state
+    # A real vertex at distance +inf still comes before those that don't wait.
+    candidates = jnp.where(waiting, jnp.minimum(nearest, largest), jnp.inf)
+    vertex = jnp.argmin(candidates)
+    length = jnp.where(waiting[vertex], nearest[vertex], jnp.inf)
+    is_next = (jnp.arange(vertices) == vertex) & waiting
+    rank = jnp.where(is_next, place, rank)
+    nearest = jnp.minimum(nearest, distances[vertex])
+    return (rank, waiting & ~is_next, nearest), length
+
+  first = jnp.argmax(mask)
+  is_first = (jnp.arange(vertices) == first) & mask
+  start = (jnp.where(is_first, 0, rank), mask & ~is_first, distances[first])
+  places = jnp.arange(1, vertices, dtype=jnp.int32)
+  (rank, _, _), lengths = jax.lax.scan(reach, start, places)
+  return PrimOrder(rank, lengths)
+
+
+def largest_component_size(
+  order: PrimOrder, max_edge_length: Float[Array, ""]
+) -> Int32[Array, ""]:
+  """Counts the vertices of the largest component at a finite scale.
+
+  Args:
+    order: Prim order of a cloud with at least one real vertex.
+    max_edge_length: the scale, inclusive.
+
+  Returns:
+    The number of vertices.
+
+  References:
+    Ours.
+  """
+  places = jnp.arange(1, order.rank.shape[0], dtype=jnp.int32)
+  starts = jnp.where(order.lengths > max_edge_length, places, 0)
+  if places.shape[0] == 0:
+    return jnp.ones((), jnp.int32)
+  return jnp.max(places - jax.lax.cummax(starts)) + 1
+
+
+def component_labels(
+  order: PrimOrder,
+  mask: Bool[Array, " vertices"],
+  max_edge_length: Float[Array, ""] | float,
+) -> Int32[Array, " vertices"]:
+  """Labels the components at a scale, given the cloud's Prim order.
+
+  Args:
+    order: Prim order of the cloud.
+    mask: which vertices are real, as given to `prim_order`.
+    max_edge_length: the scale, inclusive.
+
+  Returns:
+    For each vertex the lowest vertex of its component, -1 where masked out.
+
+  References:
+    Ours.
+  """
+  vertices = mask.shape[0]
+  if vertices == 0:
+    return jnp.zeros(0, jnp.int32)
+  breaks = (order.lengths > max_edge_length).astype(jnp.int32)
+  runs = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(breaks)])
+  run = runs[order.rank]
+  together = (run[:, None] == run[None, :]) & mask[None, :]
+  index = jnp.arange(vertices, dtype=jnp.int32)
+  lowest = jnp.min(jnp.where(together, index[None, :], vertices), axis=1)
+  return jnp.where(mask, lowest, -1)
+
+
+_jitted_labels = jax.jit(component_labels)
+
+
+def h0_persistence(
+  distances: Float[Array, "vertices vertices"], mask: Bool[Array, " vertices"]
+) -> Float[Array, " deaths"]:
+  """Computes the 0-dimensional persistence of the Vietoris-Rips filtration.
+
+  Every component is born at 0; the `m - 1` finite deaths of `m` real vertices
+  are the edge lengths of the minimum spanning tree, and one class never dies.
+
+  Args:
+    distances: symmetric distances, zero on the diagonal.
+    mask: which vertices are real.
+
+  Returns:
+    Deaths, `max(vertices - 1, 0)` of them, ascending, padded with +inf.
+
+  References:
+    S3 (arXiv 2412.04925) prunes by 0-dimensional persistent homology; the
+    chordal filtration is ours.
+  """
+  return jnp.sort(prim_order(distances, mask).lengths)
+
+
+def connected_components(
+  distances: Float[Array, "vertices vertices"],
+  mask: Bool[Array, " vertices"],
+  max_edge_length: Float[Array, ""] | float,
+) -> Int32[Array, " vertices"]:
+  """Labels the connected components of the Rips complex at one scale.
+
+  Two vertices are connected when a path of edges with length
+  `<= max_edge_length` joins them.
+
+  Args:
+    distances: symmetric distances, zero on the diagonal.
+    mask: which vertices are real.
+    max_edge_length: the scale, in the unit of `distances`, inclusive; +inf
+      connects all real vertices.
+
+  Returns:
+    For each vertex the lowest vertex of its component, -1 where masked out.
+
+  Raises:
+    ValueError: `max_edge_length` is a negative number or NaN.
+
+  References:
+    S3 (arXiv 2412.04925) keeps a component of the Rips complex; labels and the
+    inclusive scale are ours.
+  """
+  if isinstance(max_edge_length, float | int) and not max_edge_length >= 0:
+    raise ValueError(
+      f"`max_edge_length` must be >= 0, got {max_edge_length}; "
+      "0 connects equal points only."
+    )
+  return _jitted_labels(prim_order(distances, mask), mask, max_edge_length)

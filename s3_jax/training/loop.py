@@ -1,0 +1,299 @@
+"""The training run: batches in, checkpoint out, resumable after a kill.
+
+A run is a pure function of its options: batches depend on `(seed, step)`, and
+state and curve are written whole every few minutes, so a run that is killed
+goes on where it was.
+"""
+
+import io
+import os
+import pathlib
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+from tqdm import tqdm
+
+from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
+from s3_jax.clip.towers import embed_images, embed_texts
+from s3_jax.clip.preprocess import preprocess_image
+from s3_jax.clip.weights import save_clip
+from s3_jax.clip.zoo import ModelSpec
+from s3_jax.data.training_stream import prefetch, training_batch
+from s3_jax.lexicon import captions
+from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
+from s3_jax.lexicon.synonyms import Lexicon, most_frequent_names
+from s3_jax.training.step import (
+  TrainState,
+  init_state,
+  make_optimizer,
+  make_train_step,
+)
+
+TOKENIZER_CAPTIONS = 20_000
+CURVE_COLUMNS = ("step", "loss", "batch_accuracy", "validation_accuracy")
+
+
+class TrainingOptions(NamedTuple):
+  """What makes one training run differ from another."""
+
+  seed: int
+  steps: int
+  batch_size: int
+  optimizer: str
+  learning_rate: float
+  warmup_steps: int
+  weight_decay: float
+  auxiliary_share: float
+  dtype: str
+  validate_every: int
+  save_every: int
+
+
+class Validation(NamedTuple):
+  """Images that the run is watched on, never trained on."""
+
+  images: UInt8[np.ndarray, "examples rows cols 3"]  # as rendered
+  labels: Int[np.ndarray, " examples"]
+
+
+def train_checkpoint(
+  folder: pathlib.Path,
+  spec: ModelSpec,
+  lexicon: Lexicon,
+  validation: Validation,
+  options: TrainingOptions,
+) -> list[dict[str, float]]:
+  """Trains both towers from scratch and writes a Hugging Face CLIP folder.
+
+  Args:
+    folder: where `state.npz` and `curve.csv` live while the run goes on, and
+      the finished checkpoint `checkpoint/` at its end.
+    spec: architecture; its special token ids are set from the tokenizer.
+    lexicon: the embedded world's table.
+    validation: held-out images.
+    options: the run's numbers.
+
+  Returns:
+    The curve: one row a validation, with the columns of CURVE_COLUMNS. Losses
+    and batch accuracies are means since the row before.
+
+  Raises:
+    ValueError: if `folder` holds the state of a run with other options.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  tokenizer_path = _write_tokenizer(folder, spec, lexicon, options.seed)
+  tokenize = load_tokenizer(tokenizer_path, spec)
+  optimizer = make_optimizer(
+    options.optimizer,
+    steps=options.steps,
+    warmup_steps=options.warmup_steps,
+    learning_rate=options.learning_rate,
+    weight_decay=options.weight_decay,
+  )
+  state = init_state(
+    jax.random.key(options.seed),
+    spec,
+    optimizer,
+    classes=len(lexicon.classes),
+  )
+  state_path, curve_path = folder / "state.npz", folder / "curve.csv"
+  curve: list[dict[str, float]] = []
+  if state_path.exists():
+    state = load_state(state_path, state)
+    curve = _read_curve(curve_path, int(state.step))
+  train_step = make_train_step(
+    spec,
+    optimizer,
+    steps=options.steps,
+    auxiliary_share=options.auxiliary_share,
+    dtype=options.dtype,
+  )
+
+  def make_batch(step):
+    batch = training_batch(
+      lexicon, seed=options.seed, step=step, batch_size=options.batch_size
+    )
+    token_ids = _trim(tokenize(batch.captions), spec)
+    return _fit(spec, batch.images), batch.labels, token_ids
+
+  check = _make_check(spec, lexicon, validation, tokenize, options.dtype)
+  first = int(state.step)
+  recent: list[Any] = []
+  with tqdm(
+    total=options.steps, initial=first, unit="step", smoothing=0.05
+  ) as bar:
+    for images, labels, token_ids in prefetch(
+      make_batch, range(first, options.steps)
+    ):
+      state, metrics = train_step(state, images, labels, token_ids)
+      recent.append(metrics)
+      step = int(state.step)
+      bar.update()
+      if step % 20 == 0:
+        bar.set_postfix(
+          loss=f"{float(metrics.loss):.3f}",
+          batch=f"{float(metrics.batch_accuracy):.0%}",
+          val=f"{curve[-1]['validation_accuracy']:.1%}" if curve else "-",
+        )
+      if step % options.validate_every == 0 or step == options.steps:
+        curve.append(
+          {
+            "step": step,
+            "loss": float(np.mean([float(m.loss) for m in recent])),
+            "batch_accuracy": float(
+              np.mean([float(m.batch_accuracy) for m in recent])
+            ),
+            "validation_accuracy": check(state.params),
+          }
+        )
+        recent = []
+        _write_curve(curve_path, curve)
+      if step % options.save_every == 0 or step == options.steps:
+        save_state(state_path, state)
+  params = jax.tree.map(np.asarray, state.params)
+  from tokenizers import Tokenizer
+
+  save_clip(
+    folder / "checkpoint",
+    spec,
+    params,
+    Tokenizer.from_file(str(tokenizer_path)),
+  )
+  return curve
+
+
+def _write_tokenizer(
+  folder: pathlib.Path, spec: ModelSpec, lexicon: Lexicon, seed: int
+) -> pathlib.Path:
+  """Trains the vocabulary on sampled captions; the same at every call."""
+  path = folder / "tokenizer.json"
+  if not path.exists():
+    writer = random.Random(seed)
+    sampled = [
+      captions.sample_caption(writer, entry.captioned, entry.descriptors)
+      for _ in range(TOKENIZER_CAPTIONS // len(lexicon.classes))
+      for entry in lexicon.classes
+    ]
+    tokenizer = train_tokenizer(sampled, spec.vocab_size)
+    _write_whole(path, tokenizer.to_str(pretty=False).encode())
+  return path
+
+
+def _fit(
+  spec: ModelSpec, images: UInt8[np.ndarray, "batch rows cols 3"]
+) -> UInt8[np.ndarray, "batch height width 3"]:
+  """Resizes as the loader will, so that training sees what inference sees."""
+  from PIL import Image
+
+  return np.stack(
+    [preprocess_image(spec, Image.fromarray(image)) for image in images]
+  )
+
+
+def _trim(
+  token_ids: Int[np.ndarray, "texts context"], spec: ModelSpec
+) -> Int[np.ndarray, "texts length"]:
+  """Cuts padding off at the next multiple of eight tokens: exact, causal."""
+  longest = int((token_ids == spec.end_token_id).argmax(1).max()) + 1
+  return token_ids[:, : min(-(-longest // 8) * 8, spec.context_length)]
+
+
+def _make_check(
+  spec: ModelSpec,
+  lexicon: Lexicon,
+  validation: Validation,
+  tokenize: Callable[[Sequence[str]], np.ndarray],
+  dtype: str,
+) -> Callable[[Any], float]:
+  """Returns a function of the parameters: zero-shot top-1 accuracy."""
+  images = _fit(spec, validation.images)
+  prompts = [
+    fill_template(NAME_TEMPLATE, name) for name in most_frequent_names(lexicon)
+  ]
+  token_ids = tokenize(prompts)
+
+  def check(params) -> float:
+    classifier = embed_texts(spec, params, token_ids)
+    correct = 0
+    for start in range(0, len(images), 100):
+      scores: Float[Array, "batch classes"] = (
+        embed_images(spec, params, images[start : start + 100], dtype=dtype)
+        @ classifier.T
+      )
+      labels = validation.labels[start : start + 100]
+      correct += int((np.asarray(scores).argmax(1) == labels).sum())
+    return correct / len(images)
+
+  return check
+
+
+def save_state(path: pathlib.Path, state: TrainState) -> None:
+  """Writes the state whole or not at all, leaves numbered in pytree order."""
+  buffer = io.BytesIO()
+  np.savez(buffer, *[np.asarray(leaf) for leaf in jax.tree.leaves(state)])
+  _write_whole(path, buffer.getvalue())
+
+
+def load_state(path: pathlib.Path, like: TrainState) -> TrainState:
+  """Reads what `save_state` wrote.
+
+  Args:
+    path: of the file.
+    like: a state of the same run's options, for structure and shapes.
+
+  Returns:
+    The stored state.
+
+  Raises:
+    ValueError: if the file holds a state of other options.
+  """
+  leaves, structure = jax.tree.flatten(like)
+  with np.load(path, allow_pickle=False) as stored:
+    found = [stored[name] for name in stored.files]
+  same = len(found) == len(leaves) and all(
+    a.shape == b.shape and a.dtype == b.dtype
+    for a, b in zip(found, leaves, strict=True)
+  )
+  if not same:
+    raise ValueError(
+      f"{path} must hold a training state of this configuration, and does"
+      " not: use another workdir, or remove the file to start afresh."
+    )
+  return jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in found])
+
+
+def _write_curve(path: pathlib.Path, curve: list[dict[str, float]]) -> None:
+  lines = [",".join(CURVE_COLUMNS)]
+  lines += [
+    ",".join(f"{row[column]:.6g}" for column in CURVE_COLUMNS) for row in curve
+  ]
+  _write_whole(path, ("\n".join(lines) + "\n").encode())
+
+
+def _read_curve(path: pathlib.Path, step: int) -> list[dict[str, float]]:
+  """Reads the rows up to `step`; later ones will be computed again."""
+  if not path.exists():
+    return []
+  rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+  curve = [
+    dict(zip(CURVE_COLUMNS, map(float, row), strict=True)) for row in rows
+  ]
+  return [row for row in curve if row["step"] <= step]
+
+
+def _write_whole(path: pathlib.Path, data: bytes) -> None:
+  temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+  try:
+    with open(temporary, "xb") as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)

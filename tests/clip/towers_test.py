@@ -1,0 +1,214 @@
+"""Properties of the towers; their values are parity_test's business."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s3_jax.clip import (
+  ModelSpec,
+  embed_images,
+  embed_texts,
+  init_params,
+  normalize_images,
+)
+from s3_jax.clip.transformer import contract
+
+START, END = 48, 49
+SPEC = ModelSpec(
+  name="tiny",
+  image_size=12,
+  patch_size=4,
+  image_width=32,
+  image_layers=1,
+  image_heads=2,
+  image_mlp_dim=64,
+  text_width=24,
+  text_layers=1,
+  text_heads=3,
+  text_mlp_dim=48,
+  vocab_size=50,
+  context_length=9,
+  embed_dim=16,
+  activation="quick_gelu",
+  layer_norm_eps=1e-5,
+  image_mean=(0.5, 0.4, 0.3),
+  image_std=(0.25, 0.3, 0.2),
+  resize_size=12,
+  crop_size=12,
+  interpolation="bicubic",
+  school="transformers",
+  start_token_id=START,
+  end_token_id=END,
+  pad_token_id=END,
+)
+
+
+@pytest.fixture(scope="module")
+def params():
+  return init_params(jax.random.key(0), SPEC)
+
+
+@pytest.fixture(scope="module")
+def images():
+  rng = np.random.default_rng(0)
+  return rng.integers(0, 256, (3, 12, 12, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def token_ids():
+  ids = np.full((3, 9), END, np.int32)
+  ids[:, 0] = START
+  ids[0, 1:3] = [5, 6]
+  ids[1, 1:4] = [7, 8, 9]
+  return ids
+
+
+def test_tree_and_start_of_training(params):
+  assert sorted(params) == ["image", "logit_scale", "text"]
+  np.testing.assert_allclose(params["logit_scale"], np.log(1 / 0.07), rtol=1e-6)
+  block = params["text"]["block_0"]
+  assert block["attention"]["query"]["kernel"].shape == (24, 24)
+  assert block["mlp"]["up"]["kernel"].shape == (24, 48)
+  assert params["image"]["patch_embedding"]["kernel"].shape == (48, 32)
+  assert params["image"]["position_embedding"].shape == (10, 32)
+  assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("f4")}
+  again = init_params(jax.random.key(0), SPEC)
+  jax.tree.map(np.testing.assert_array_equal, params, again)
+  other = init_params(jax.random.key(1), SPEC)
+  assert (
+    jnp.abs(
+      other["text"]["token_embedding"] - params["text"]["token_embedding"]
+    ).min()
+    > 0
+  )
+
+
+def test_uint8_images_are_normalised_inside(params, images):
+  expected = (images / 255 - [0.5, 0.4, 0.3]) / [0.25, 0.3, 0.2]
+  pixels = normalize_images(SPEC, images)
+  np.testing.assert_allclose(pixels, expected, atol=1e-6)
+  np.testing.assert_allclose(
+    embed_images(SPEC, params, images),
+    embed_images(SPEC, params, expected.astype(np.float32)),
+    atol=1e-6,
+  )
+  np.testing.assert_allclose(
+    normalize_images(SPEC, images[0, 0]), expected[0, 0], atol=1e-6
+  )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_embeddings_are_unit_float32(params, images, token_ids, count, dtype):
+  for embeddings in (
+    embed_images(SPEC, params, images[:count], dtype=dtype),
+    embed_texts(SPEC, params, token_ids[:count], dtype=dtype),
+  ):
+    assert embeddings.shape == (count, 16)
+    assert embeddings.dtype == jnp.float32
+    np.testing.assert_allclose(
+      jnp.linalg.norm(embeddings, axis=-1), 1, atol=1e-6
+    )
+
+
+def test_padding_columns_may_be_cut_off(params, token_ids):
+  whole = embed_texts(SPEC, params, token_ids)
+  for columns in (5, 7):
+    short = embed_texts(SPEC, params, token_ids[:, :columns])
+    np.testing.assert_allclose(short, whole, atol=1e-6)
+
+
+def test_nothing_after_the_first_end_token_matters(params, token_ids):
+  changed = token_ids.copy()
+  changed[0, 4:] = [1, 2, 3, END, 4]
+  np.testing.assert_allclose(
+    embed_texts(SPEC, params, changed),
+    embed_texts(SPEC, params, token_ids),
+    atol=1e-6,
+  )
+  changed[0, 2] = 7
+  difference = embed_texts(SPEC, params, changed) - embed_texts(
+    SPEC, params, token_ids
+  )
+  assert jnp.abs(difference[0]).max() > 1e-3
+
+
+def test_a_patch_is_seen_where_it_is(params, images):
+  """Each of the nine patches matters, and their order does."""
+  image = normalize_images(SPEC, images[:1])
+  gradient = jax.grad(lambda x: embed_images(SPEC, params, x)[0, 0])(image)
+  assert (jnp.abs(gradient) > 0).all()
+  flipped = embed_images(SPEC, params, image[:, :, ::-1])
+  swapped = jnp.concatenate([image[:, 4:8], image[:, :4], image[:, 8:]], 1)
+  for other in (flipped, embed_images(SPEC, params, swapped)):
+    assert jnp.abs(other - embed_images(SPEC, params, image)).max() > 1e-4
+
+
+def test_bfloat16_is_close_in_values_and_gradients(params, images, token_ids):
+  def loss(params, dtype):
+    image = embed_images(SPEC, params, images, dtype=dtype)
+    text = embed_texts(SPEC, params, token_ids, dtype=dtype)
+    logits = jnp.exp(params["logit_scale"]) * image @ text.T
+    return -jnp.trace(jax.nn.log_softmax(logits))
+
+  gradient = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+  exact_value, exact = gradient(params, "float32")
+  value, rough = gradient(params, "bfloat16")
+  np.testing.assert_allclose(value, exact_value, rtol=2e-2)
+  for (path, one), other in zip(
+    jax.tree.leaves_with_path(exact), jax.tree.leaves(rough), strict=True
+  ):
+    assert other.dtype == jnp.float32
+    # A bias of the keys moves all logits of a query alike: its gradient is 0.
+    if "'key'" in jax.tree_util.keystr(path) and one.ndim == 1:
+      continue
+    error = jnp.linalg.norm(other - one) / jnp.linalg.norm(one)
+    assert 0 < error < 0.05, path
+
+
+@pytest.mark.parametrize(
+  "equation", ["ai,io->ao", "abi,io->abo", "nqd,nkd->nqk", "nqk,nkd->nqd"]
+)
+@pytest.mark.parametrize("size", [1, 2, 33])
+def test_contraction_in_bfloat16(equation, size):
+  """Values and both gradients against float64 products of rounded inputs."""
+  rng = np.random.default_rng(size)
+  inputs, out = equation.split("->")
+  left, right = inputs.split(",")
+  sizes = dict(zip("abinokqd", [3, 2, size, 2, 5, 4, size, 8], strict=True))
+
+  def draw(axes):
+    shape = [sizes[axis] for axis in axes]
+    values = jnp.asarray(rng.normal(size=shape), jnp.bfloat16)
+    return values.astype(jnp.float32), np.asarray(values, np.float64)
+
+  (lhs, lhs64), (rhs, rhs64), (weight, weight64) = map(draw, (left, right, out))
+  value, backward = jax.vjp(
+    lambda lhs, rhs: contract(equation, lhs, rhs, dtype="bfloat16"), lhs, rhs
+  )
+  to_lhs, to_rhs = backward(weight)
+  for ours, expected in (
+    (value, np.einsum(equation, lhs64, rhs64)),
+    (to_lhs, np.einsum(f"{out},{right}->{left}", weight64, rhs64)),
+    (to_rhs, np.einsum(f"{left},{out}->{right}", lhs64, weight64)),
+  ):
+    assert ours.dtype == jnp.float32
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-4)
+  # And the inputs are rounded: a third of eight bits is lost.
+  third = contract(
+    "ai,io->ao", jnp.full((1, 1), 1 / 3), jnp.ones((1, 1)), dtype="bfloat16"
+  )
+  assert 1e-4 < abs(float(third[0, 0]) - 1 / 3) < 1e-3
+
+
+def test_wrong_inputs_are_named(params, images, token_ids):
+  with pytest.raises(ValueError, match="12 x 12 pixels of tiny, got 12 x 8"):
+    embed_images(SPEC, params, images[:, :, :8])
+  with pytest.raises(ValueError, match="1 to 9 columns.*got 10"):
+    embed_texts(SPEC, params, np.zeros((1, 10), np.int32))
+  with pytest.raises(ValueError, match="got 0"):
+    embed_texts(SPEC, params, token_ids[:, :0])
+  for embed, inputs in ((embed_images, images), (embed_texts, token_ids)):
+    with pytest.raises(ValueError, match="`dtype`.*got 'float16'"):
+      embed(SPEC, params, inputs, dtype="float16")

@@ -1,0 +1,72 @@
+"""Settings of every test: strict ranks, several devices, no network."""
+
+import ipaddress
+import os
+import pathlib
+import socket
+
+import pytest
+
+# Read by jax, matplotlib and the Hub's clients when they are first imported,
+# here and in every process that a test starts.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import jax  # noqa: E402
+
+CPU_DEVICES = 8
+
+jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
+jax.config.update("jax_num_cpu_devices", CPU_DEVICES)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def _is_local(family: int, address) -> bool:
+  if family not in (socket.AF_INET, socket.AF_INET6):
+    return True
+  host = address[0]
+  if host == "localhost":
+    return True
+  try:
+    return ipaddress.ip_address(host).is_loopback
+  except ValueError:
+    return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network():
+  """Makes every attempt to reach another machine an error."""
+  connect = socket.socket.connect
+  connect_ex = socket.socket.connect_ex
+
+  def guarded(original):
+    def call(self, address):
+      if not _is_local(self.family, address):
+        raise RuntimeError(f"A test tried to reach {address}.")
+      return original(self, address)
+
+    return call
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(socket.socket, "connect", guarded(connect))
+    patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+    yield
+
+
+@pytest.fixture(scope="session")
+def repository() -> pathlib.Path:
+  """The root of the checkout."""
+  return pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def reference() -> pathlib.Path:
+  """The folder of golden files that are too large for the repository."""
+  folder = os.environ.get("S3_JAX_REFERENCE")
+  if not folder:
+    pytest.skip("S3_JAX_REFERENCE names no folder of golden files")
+  path = pathlib.Path(folder)
+  if not path.is_dir():
+    pytest.fail(f"S3_JAX_REFERENCE must be a folder, got {folder!r}.")
+  return path

@@ -1,0 +1,176 @@
+"""H0 persistence and components against gudhi and scipy."""
+
+import gudhi
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.cluster.hierarchy
+import scipy.sparse.csgraph
+import scipy.spatial.distance
+
+from s3_jax import topology
+
+_SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 16, 33, 64)
+
+
+def _clouds(vertices, *, whole=False):
+  """Distances [clouds, vertices, vertices] and masks [clouds, vertices].
+
+  Every mask up to 6 vertices, 50 random masks above; whole numbers as distances
+  make many edges equally long.
+  """
+  rng = np.random.default_rng(vertices)
+  if vertices <= 6:
+    codes = np.arange(2**vertices)[:, None] >> np.arange(vertices)[None, :]
+    mask = (codes & 1).astype(bool)
+  else:
+    mask = rng.random((50, vertices)) < rng.random((50, 1))
+  shape = (len(mask), vertices, vertices)
+  distances = rng.integers(0, 4, shape) if whole else rng.random(shape)
+  distances = np.triu(distances, 1).astype(np.float32)
+  return distances + np.swapaxes(distances, 1, 2), mask
+
+
+def _scales(distances, mask):
+  """For each cloud 0, one of its edge lengths, a number between, and +inf."""
+  rng = np.random.default_rng(1)
+  edges = np.zeros(len(mask), np.float32)
+  for cloud, real in enumerate(mask):
+    if real.any():
+      edges[cloud] = rng.choice(distances[cloud][np.ix_(real, real)].ravel())
+  middle = np.full(len(mask), 0.3, np.float32)
+  return [0 * edges, edges, middle, np.full(len(mask), np.inf, np.float32)]
+
+
+def _gudhi_deaths(distances):
+  rips = gudhi.RipsComplex(distance_matrix=distances)
+  tree = rips.create_simplex_tree(max_dimension=1)
+  tree.compute_persistence(persistence_dim_max=True, min_persistence=-1)
+  intervals = tree.persistence_intervals_in_dimension(0)
+  return np.sort(intervals[np.isfinite(intervals[:, 1]), 1])
+
+
+def _lowest_vertex_labels(distances, real, scale):
+  """Labels by scipy, renamed to the lowest vertex of each component."""
+  expected = np.full(len(real), -1)
+  vertices = np.flatnonzero(real)
+  if len(vertices):
+    graph = distances[np.ix_(real, real)] <= scale
+    _, labels = scipy.sparse.csgraph.connected_components(graph)
+    for label in np.unique(labels):
+      members = vertices[labels == label]
+      expected[members] = members.min()
+  return expected
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("vertices", _SIZES)
+def test_deaths_equal_gudhi_and_single_linkage(vertices, whole):
+  distances, mask = _clouds(vertices, whole=whole)
+  deaths = jax.jit(jax.vmap(topology.h0_persistence))(distances, mask)
+  assert deaths.shape == (len(mask), max(vertices - 1, 0))
+  for cloud, real, result in zip(
+    distances, mask, np.asarray(deaths), strict=True
+  ):
+    inside = cloud[np.ix_(real, real)].astype(np.float64)
+    count = max(real.sum() - 1, 0)
+    np.testing.assert_array_equal(result[count:], np.inf)
+    if count:
+      condensed = scipy.spatial.distance.squareform(inside)
+      tree = scipy.cluster.hierarchy.linkage(condensed, "single")
+      np.testing.assert_array_equal(result[:count], np.sort(tree[:, 2]))
+      np.testing.assert_array_equal(result[:count], _gudhi_deaths(inside))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("vertices", _SIZES)
+def test_components_equal_scipy(vertices, whole):
+  distances, mask = _clouds(vertices, whole=whole)
+  components = jax.jit(jax.vmap(topology.connected_components))
+  for scale in _scales(distances, mask):
+    labels = np.asarray(components(distances, mask, scale))
+    assert labels.shape == mask.shape
+    for item in range(len(mask)):
+      expected = _lowest_vertex_labels(distances[item], mask[item], scale[item])
+      np.testing.assert_array_equal(labels[item], expected)
+
+
+@pytest.mark.parametrize("vertices", [1, 2, 6, 33])
+def test_largest_component_size_counts_the_commonest_label(vertices):
+  distances, mask = _clouds(vertices)
+  some = mask.any(axis=1)
+  distances, mask = distances[some], mask[some]
+  orders = jax.jit(jax.vmap(topology.prim_order))(distances, mask)
+  for scale in _scales(distances, mask)[:-1]:
+    sizes = jax.vmap(topology.largest_component_size)(
+      orders, jnp.asarray(scale)
+    )
+    for item in range(len(mask)):
+      labels = _lowest_vertex_labels(distances[item], mask[item], scale[item])
+      assert sizes[item] == np.bincount(labels[labels >= 0]).max()
+
+
+@pytest.mark.parametrize("vertices", [0, 1, 5])
+def test_one_cloud_equals_its_row_of_the_batch(vertices):
+  distances, mask = map(jnp.asarray, _clouds(vertices))
+  deaths = jax.vmap(topology.h0_persistence)(distances, mask)
+  labels = jax.vmap(topology.connected_components, in_axes=(0, 0, None))(
+    distances, mask, 0.4
+  )
+  for item in {0, len(mask) // 2, len(mask) - 1}:
+    cloud = distances[item], mask[item]
+    one = topology.h0_persistence(*cloud)
+    np.testing.assert_array_equal(one, deaths[item])
+    np.testing.assert_array_equal(
+      jax.jit(topology.h0_persistence)(*cloud), deaths[item]
+    )
+    one = topology.connected_components(*cloud, 0.4)
+    np.testing.assert_array_equal(one, labels[item])
+
+
+def test_vertex_order_changes_no_death_and_no_component():
+  distances, mask = map(jnp.asarray, _clouds(16))
+  order = np.random.default_rng(2).permutation(16)
+  moved = distances[:, order][:, :, order], mask[:, order]
+  deaths = jax.vmap(topology.h0_persistence)
+  np.testing.assert_array_equal(deaths(distances, mask), deaths(*moved))
+  components = jax.vmap(topology.connected_components, in_axes=(0, 0, None))
+  before = np.asarray(components(distances, mask, 0.2))[:, order]
+  after = np.asarray(components(*moved, 0.2))
+  np.testing.assert_array_equal(
+    before[:, :, None] == before[:, None], after[:, :, None] == after[:, None]
+  )
+
+
+def test_the_scale_is_inclusive_and_zero_merges_duplicates():
+  distances = jnp.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.5, 0.5, 0.0]])
+  mask = jnp.ones(3, bool)
+  components = topology.connected_components
+  np.testing.assert_array_equal(components(distances, mask, 0.0), [0, 0, 2])
+  np.testing.assert_array_equal(components(distances, mask, 0.49), [0, 0, 2])
+  np.testing.assert_array_equal(components(distances, mask, 0.5), [0, 0, 0])
+  np.testing.assert_array_equal(
+    topology.h0_persistence(distances, mask), [0.0, 0.5]
+  )
+
+
+def test_vertices_at_infinite_distance_never_die_nor_hide_others():
+  distances = np.full((4, 4), np.inf, np.float32)
+  np.fill_diagonal(distances, 0.0)
+  distances[2, 3] = distances[3, 2] = 0.25
+  mask = jnp.array([True, False, True, True])
+  distances = jnp.asarray(distances)
+  deaths = topology.h0_persistence(distances, mask)
+  np.testing.assert_array_equal(deaths, [0.25, np.inf, np.inf])
+  components = topology.connected_components
+  np.testing.assert_array_equal(components(distances, mask, 9.0), [0, -1, 2, 2])
+  np.testing.assert_array_equal(
+    components(distances, mask, np.inf), [0, -1, 0, 0]
+  )
+
+
+@pytest.mark.parametrize("scale", [-0.1, float("nan")])
+def test_a_negative_scale_is_refused(scale):
+  with pytest.raises(ValueError, match=r"`max_edge_length` must be >= 0, got"):
+    topology.connected_components(jnp.zeros((2, 2)), jnp.ones(2, bool), scale)
