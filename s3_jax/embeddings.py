@@ -117,3 +117,23 @@ def chordal_distances(
   )
   on_diagonal = jnp.eye(gram.shape[-1], dtype=bool)
   return jnp.where(jnp.broadcast_to(on_diagonal, gram.shape), 0.0, distances)
+
+
+def scale_logits(
+  scores: Float[Array, "*axes"], logit_scale: Float[Array, ""] | np.ndarray
+) -> Float[Array, "*axes"]:
+  """Turns scores into logits: exp(logit_scale) * scores.
+
+  The one place where the stored scale is exponentiated.
+
+  Args:
+    scores: cosines, larger = closer.
+    logit_scale: natural logarithm of the factor, as checkpoints store it.
+
+  Returns:
+    Logits, of the shape of `scores`.
+
+  References:
+    CLIP (arXiv 2103.00020, section 2.5).
+  """
+  return jnp.exp(logit_scale) * scores

@@ -28,23 +28,38 @@ class Rule(NamedTuple):
 
 COMMON = ("jax", "numpy", "jaxtyping", "tqdm")
 CORE = ("embeddings", "topology", "space", "point_to_space", "zero_shot")
-LIBRARY = (*CORE, "clip", "lexicon", "data", "evaluation", "training")
+LIBRARY = (
+  *CORE,
+  "files",
+  "sharding",
+  "clip",
+  "lexicon",
+  "data",
+  "evaluation",
+  "training",
+)
 RULES = {
+  "files": Rule(),
+  "sharding": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
   "topology": Rule((), COMMON),
   "space": Rule(CORE[:2], COMMON),
   "point_to_space": Rule(CORE[:3], COMMON),
   "zero_shot": Rule(CORE[:4], COMMON),
   "clip": Rule(
-    ("embeddings",),
+    ("embeddings", "files"),
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
   ),
   "lexicon": Rule((), ("tqdm",)),
   "data": Rule(
-    ("lexicon",), COMMON, ("tensorflow_datasets", "grain", "PIL", "matplotlib")
+    ("files", "lexicon"),
+    COMMON,
+    ("tensorflow_datasets", "grain", "PIL", "matplotlib"),
   ),
-  "evaluation": Rule((*CORE, "clip"), COMMON, ("matplotlib",)),
-  "training": Rule((*CORE, "clip", "data"), (*COMMON, "optax")),
+  "evaluation": Rule((*CORE, "files"), COMMON, ("matplotlib",)),
+  "training": Rule(
+    (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")
+  ),
   "experiment": Rule(LIBRARY, (*COMMON, "ml_collections", "absl")),
   # The facade, the two entry points, and the experiments.
   "__init__": Rule(LIBRARY),

@@ -9,7 +9,7 @@ import json
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from tokenizers import Tokenizer
 
@@ -269,7 +269,7 @@ class _Document:
       self.path, values={**defaults, **values}, prefix=f"{self.prefix}{key}."
     )
 
-  def fail(self, key: str, rule: str) -> None:
+  def fail(self, key: str, rule: str) -> NoReturn:
     got = json.dumps(self.values[key]) if key in self.values else "nothing"
     raise ValueError(f"{self.path}: {self.prefix}{key} {rule}, got {got}.")
 
@@ -296,10 +296,10 @@ class _Document:
     value = self.get(key)
     if isinstance(value, dict) and sorted(value) == ["height", "width"]:
       value = [value["height"], value["width"]]
-    rows, cols = (value[0], value[1]) if _is_pair(value) else (value, value)
-    if rows != cols or not _is_count(rows):
+    sides: list[Any] = value if isinstance(value, list) else [value, value]
+    if len(sides) != 2 or sides[0] != sides[1] or not _is_count(sides[0]):
       self.fail(key, "must be one number of pixels for rows and columns")
-    return rows
+    return sides[0]
 
   def three(
     self, key: str, *, positive: bool = False
@@ -317,10 +317,6 @@ class _Document:
 def _is_number(value: Any) -> bool:
   real = isinstance(value, int | float) and not isinstance(value, bool)
   return real and math.isfinite(value)
-
-
-def _is_pair(value: Any) -> bool:
-  return isinstance(value, list) and len(value) == 2
 
 
 def _is_count(value: Any) -> bool:

@@ -1,0 +1,1 @@
+"""Images and labels: data sets, readers, and the embedded world."""

@@ -4,13 +4,16 @@ Preparing happens once, under the user's cache folder, by TFDS: a killed
 preparation leaves an `incomplete` folder that the next one replaces.
 """
 
+import contextlib
+import io
 import logging
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int32, UInt8
 
 from s3_jax.data import pictographs
 
@@ -61,19 +64,15 @@ def open_dataset(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
 
   tfds.disable_progress_bar()
   folder.mkdir(parents=True, exist_ok=True)
-  builder = Pictographs(
-    data_dir=str(folder), config=spec.config, file_format="array_record"
-  )
-  logger = logging.getLogger("absl")
-  level = logger.level
-  logger.setLevel(logging.ERROR)
-  try:
+  with _quiet():
+    make_builder: Any = Pictographs  # TFDS's decorator hides its arguments
+    builder = make_builder(
+      data_dir=str(folder), config=spec.config, file_format="array_record"
+    )
     builder.download_and_prepare()
     source = builder.as_data_source(
       spec.split, decoders={"image": tfds.decode.SkipDecoding()}
     )
-  finally:
-    logger.setLevel(level)
   if len(source) != spec.examples:
     raise ValueError(
       f"data set {spec.name!r} must hold {spec.examples} examples, and"
@@ -83,15 +82,41 @@ def open_dataset(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
   return source
 
 
-def all_images(source: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-  """Decodes a small data set whole: uint8[examples, ...] and its labels."""
-  import io
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Keeps TFDS's own lines off the terminal; the builder has a bar."""
+  logger = logging.getLogger("absl")
+  level = logger.level
+  logger.setLevel(logging.ERROR)
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  finally:
+    logger.setLevel(level)
 
+
+def all_images(
+  source: Sequence[Any],
+  preprocess: Callable[[Any], UInt8[np.ndarray, "height width 3"]],
+) -> tuple[
+  UInt8[np.ndarray, "examples height width 3"],
+  Int32[np.ndarray, " examples"],
+]:
+  """Decodes and preprocesses a small data set whole.
+
+  Args:
+    source: from `open_dataset`.
+    preprocess: PIL image -> uint8[height, width, 3].
+
+  Returns:
+    The images and their labels, in the data set's order.
+  """
   from PIL import Image
 
-  records = [source[index] for index in range(len(source))]
-  images = [
-    np.asarray(Image.open(io.BytesIO(record["image"]))) for record in records
-  ]
-  labels = [int(record["label"]) for record in records]
+  images, labels = [], []
+  for index in range(len(source)):
+    record = source[index]
+    with Image.open(io.BytesIO(record["image"])) as image:
+      images.append(preprocess(image))
+    labels.append(int(record["label"]))
   return np.stack(images), np.asarray(labels, np.int32)

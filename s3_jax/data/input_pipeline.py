@@ -65,8 +65,7 @@ def padded_batches(
   """
   import grain
 
-  dataset = grain.MapDataset.source(
-    PaddedSource(records, preprocess, batch_size)
-  ).batch(batch_size)
+  source: Any = PaddedSource(records, preprocess, batch_size)
+  dataset = grain.MapDataset.source(source).batch(batch_size)
   options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=8)
   yield from dataset.to_iter_dataset(options)

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from s3_jax.data import pictographs
 from s3_jax.lexicon.synonyms import load_lexicon
 
 SEED = 2412
-VALIDATION_PER_CLASS = 20
-TEST_PER_CLASS = 40
+PER_CLASS = {"validation": 20, "test": 40}
 SCENES = {"validation": 100, "test": 300}
 SCENE_SIZE = 128
 
@@ -40,14 +40,17 @@ class Pictographs(tfds.core.GeneratorBasedBuilder):
     ),
   ]
 
+  @property
+  def _style(self) -> str:
+    assert self.builder_config is not None  # there is no nameless config
+    return self.builder_config.name
+
   def _info(self) -> tfds.core.DatasetInfo:
     names = [entry.name for entry in load_lexicon("pictographs").classes]
-    if self.builder_config.name == "segmentation":
+    if self._style == "segmentation":
       shape = (SCENE_SIZE, SCENE_SIZE)
       features = {
-        "image": tfds.features.Image(
-          shape=(*shape, 3), encoding_format="png"
-        ),
+        "image": tfds.features.Image(shape=(*shape, 3), encoding_format="png"),
         "segmentation_mask": tfds.features.LabeledImage(
           shape=(*shape, 1), labels=256, encoding_format="png"
         ),
@@ -55,9 +58,7 @@ class Pictographs(tfds.core.GeneratorBasedBuilder):
     else:
       shape = (pictographs.IMAGE_SIZE, pictographs.IMAGE_SIZE)
       features = {
-        "image": tfds.features.Image(
-          shape=(*shape, 3), encoding_format="png"
-        ),
+        "image": tfds.features.Image(shape=(*shape, 3), encoding_format="png"),
         "label": tfds.features.ClassLabel(names=names),
       }
     return self.dataset_info_from_configs(
@@ -66,57 +67,64 @@ class Pictographs(tfds.core.GeneratorBasedBuilder):
       homepage="https://arxiv.org/abs/2412.04925",
     )
 
-  def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
     del dl_manager  # nothing is downloaded
-    style = self.builder_config.name
+    style = self._style
     if style == "segmentation":
-      return {
-        split: self._scenes(split, count) for split, count in SCENES.items()
-      }
-    splits = {"test": self._single("test", TEST_PER_CLASS)}
-    if style == "plain":
-      splits["validation"] = self._single("validation", VALIDATION_PER_CLASS)
-    return splits
+      return {split: self._generate_examples(split) for split in SCENES}
+    splits = ("validation", "test") if style == "plain" else ("test",)
+    return {split: self._generate_examples(split) for split in splits}
 
-  def _generate_examples(self) -> Iterator:
-    raise NotImplementedError("The splits bring their own generators.")
-
-  def _single(self, split: str, count: int) -> Iterator:
-    style = self.builder_config.name
+  def _generate_examples(self, split: str) -> Iterator[tuple[int, Any]]:
     lexicon = load_lexicon("pictographs")
-    fields = _fields(lexicon)
-    for label in range(len(lexicon.classes)):
-      for index in range(count):
-        generator = pictographs.image_generator(
-          SEED, split, style, label, index
-        )
-        image = pictographs.render(fields[label], generator, style=style)
-        yield label * count + index, {"image": _png(image), "label": label}
+    fields = pictographs.glyph_fields(
+      tuple(entry.codepoint for entry in lexicon.classes)
+    )
+    style = self._style
+    if style == "segmentation":
+      examples, total = _scenes(fields, split), SCENES[split]
+    else:
+      count = PER_CLASS[split]
+      examples = _single(fields, split, style, count)
+      total = count * len(fields)
+    yield from enumerate(
+      tqdm(
+        examples,
+        desc=f"draw {style} {split}",
+        total=total,
+        unit="image",
+        leave=False,
+        disable=None,
+      )
+    )
 
-  def _scenes(self, split: str, count: int) -> Iterator:
-    lexicon = load_lexicon("pictographs")
-    fields = _fields(lexicon)
-    stream = {"validation": 0, "test": 1}[split]
+
+def _single(
+  fields: np.ndarray, split: str, style: str, count: int
+) -> Iterator[dict[str, Any]]:
+  for label in range(len(fields)):
     for index in range(count):
-      generator = pictographs.image_generator(
-        SEED, "segmentation", "plain", stream, index
-      )
-      chosen = generator.choice(
-        len(fields), size=generator.integers(2, 6), replace=False
-      )
-      image, mask = pictographs.render_scene(
-        [fields[label] for label in chosen],
-        [int(label) + 1 for label in chosen],  # 0 is the background
-        generator,
-        size=SCENE_SIZE,
-      )
-      yield index, {"image": _png(image), "segmentation_mask": _png(mask)}
+      generator = pictographs.image_generator(SEED, split, style, label, index)
+      image = pictographs.render(fields[label], generator, style=style)
+      yield {"image": _png(image), "label": label}
 
 
-def _fields(lexicon) -> np.ndarray:
-  return pictographs.glyph_fields(
-    tuple(entry.codepoint for entry in lexicon.classes)
-  )
+def _scenes(fields: np.ndarray, split: str) -> Iterator[dict[str, Any]]:
+  stream = tuple(SCENES).index(split)
+  for index in range(SCENES[split]):
+    generator = pictographs.image_generator(
+      SEED, "segmentation", "plain", stream, index
+    )
+    chosen = generator.choice(
+      len(fields), size=generator.integers(2, 6), replace=False
+    )
+    image, mask = pictographs.render_scene(
+      [fields[label] for label in chosen],
+      [int(label) + 1 for label in chosen],  # 0 is the background
+      generator,
+      size=SCENE_SIZE,
+    )
+    yield {"image": _png(image), "segmentation_mask": _png(mask)}
 
 
 def _png(pixels: np.ndarray) -> io.BytesIO:

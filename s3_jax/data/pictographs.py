@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 IMAGE_SIZE = 64
 FIELD_SIZE = 128  # pixels of a glyph's stored distance field
@@ -65,28 +65,26 @@ def glyph_fields(
   Raises:
     ValueError: if the font has no picture for a code point.
   """
+  from matplotlib.ft2font import FT2Font
   from PIL import ImageFont
 
+  covered = FT2Font(str(font_path())).get_charmap()
   layout = ImageFont.Layout.BASIC
-  missing = ImageFont.truetype(font_path(), 64, layout_engine=layout).getmask(
-    "\uffff"
-  )
+  probe = ImageFont.truetype(font_path(), 512, layout_engine=layout)
   fields = []
   for codepoint in codepoints:
+    if codepoint not in covered:
+      raise ValueError(
+        "`codepoints` must be drawn by DejaVu Sans, got"
+        f" U+{codepoint:04X}: choose a code point that the font covers."
+      )
     text = chr(codepoint)
-    probe = ImageFont.truetype(font_path(), 512, layout_engine=layout)
     left, top, right, bottom = probe.getbbox(text)
     font = ImageFont.truetype(
       font_path(),
       512 * GLYPH_SPAN / max(right - left, bottom - top),
       layout_engine=layout,
     )
-    small = ImageFont.truetype(font_path(), 64, layout_engine=layout)
-    if bytes(small.getmask(text)) == bytes(missing):
-      raise ValueError(
-        "`codepoints` must be drawn by DejaVu Sans, got"
-        f" U+{codepoint:04X}: choose a code point that the font covers."
-      )
     fields.append(_signed_distance(_centred_mask(font, text)))
   return np.stack(fields)
 
@@ -268,7 +266,7 @@ def _ink(
   if style == VARIED:
     # A heavier contour around ink that is thinned, evenly or in patches.
     edge = np.clip(generator.uniform(1.2, 2.2) - np.abs(distance), 0, 1)
-    patches = _smooth_noise(generator, *distance.shape, 8)
+    patches = _smooth_noise(generator, distance.shape[0], distance.shape[1], 8)
     density = generator.uniform(0.1, 1) + generator.uniform(0, 0.6) * patches
     thinned = fill * np.clip(density, 0, 1).astype(np.float32)
     return np.maximum(thinned, edge).astype(np.float32)
@@ -314,9 +312,9 @@ def render(
   ink_color, paper_color = _random_colors(generator, style)
   image = _paper(generator, paper_color, IMAGE_SIZE, IMAGE_SIZE)
   cluttered = style == "clutter"
-  _strokes(generator, image, generator.integers(0, 3), (0.2, 0.5))
+  _strokes(generator, image, int(generator.integers(0, 3)), (0.2, 0.5))
   if cluttered:
-    _strokes(generator, image, generator.integers(4, 8), (0.5, 0.9))
+    _strokes(generator, image, int(generator.integers(4, 8)), (0.5, 0.9))
   placement = _random_placement(generator, (0.66, 0.94), IMAGE_SIZE)
   if style == "rendering":
     rows = rows + 1.5 * _smooth_noise(generator, IMAGE_SIZE, IMAGE_SIZE, 6)

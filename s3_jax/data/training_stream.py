@@ -18,20 +18,24 @@ from s3_jax.data import pictographs
 from s3_jax.lexicon import captions
 from s3_jax.lexicon.synonyms import Lexicon
 
-
 VARIED_SHARE = 0.5  # as pictures in the wild, not all are drawn in one way
 
 
 class TrainingBatch(NamedTuple):
   """Images of random classes, and one fresh caption of every class."""
 
-  images: UInt8[np.ndarray, "batch rows cols 3"]
+  images: UInt8[np.ndarray, "batch height width 3"]
   labels: Int32[np.ndarray, " batch"]
   captions: tuple[str, ...]  # of class 0, 1, 2, ...
 
 
 def training_batch(
-  lexicon: Lexicon, *, seed: int, step: int, batch_size: int
+  lexicon: Lexicon,
+  preprocess: Callable[[Any], UInt8[np.ndarray, "height width 3"]],
+  *,
+  seed: int,
+  step: int,
+  batch_size: int,
 ) -> TrainingBatch:
   """Renders the images and writes the captions of one training step.
 
@@ -41,14 +45,17 @@ def training_batch(
 
   Args:
     lexicon: the embedded world's table.
+    preprocess: PIL image -> uint8[height, width, 3], what inference does.
     seed: of the whole run.
     step: which batch.
     batch_size: number of images.
 
   Returns:
-    The batch; images are uint8[batch, 64, 64, 3], of style "plain" but for
-    VARIED_SHARE of them, whose style no test set has.
+    The batch; images are of style "plain" but for VARIED_SHARE of them, whose
+    style no test set has.
   """
+  from PIL import Image
+
   fields = pictographs.glyph_fields(
     tuple(entry.codepoint for entry in lexicon.classes)
   )
@@ -63,12 +70,16 @@ def training_batch(
   )
   images = np.stack(
     [
-      pictographs.render(
-        fields[label],
-        pictographs.image_generator(
-          seed, "train", style, int(label), step * batch_size + position
-        ),
-        style=style,
+      preprocess(
+        Image.fromarray(
+          pictographs.render(
+            fields[label],
+            pictographs.image_generator(
+              seed, "train", style, int(label), step * batch_size + position
+            ),
+            style=style,
+          )
+        )
       )
       for position, (label, style) in enumerate(
         zip(labels, styles.tolist(), strict=True)
@@ -81,6 +92,16 @@ def training_batch(
     for entry in lexicon.classes
   )
   return TrainingBatch(images, labels, texts)
+
+
+def sample_captions(lexicon: Lexicon, *, seed: int, count: int) -> list[str]:
+  """Writes about `count` captions, as many of every class."""
+  writer = random.Random(seed)
+  return [
+    captions.sample_caption(writer, entry.captioned, entry.descriptors)
+    for _ in range(max(count // len(lexicon.classes), 1))
+    for entry in lexicon.classes
+  ]
 
 
 def prefetch(
@@ -102,9 +123,10 @@ def prefetch(
   def put(item):
     while not stop.is_set():
       try:
-        return ready.put(item, timeout=0.1)
+        ready.put(item, timeout=0.1)
       except queue.Full:
         continue
+      return
 
   def work():
     for step in steps:

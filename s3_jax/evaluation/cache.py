@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from s3_jax.evaluation.files import atomic_write
+from s3_jax.files import atomic_write
 
 __all__ = ["content_key", "load", "store"]
 

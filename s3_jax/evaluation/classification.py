@@ -18,6 +18,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 from tqdm import tqdm
 
+from s3_jax.embeddings import scale_logits
 from s3_jax.evaluation import accumulators, statistics
 
 __all__ = [
@@ -97,7 +98,7 @@ def _score_batch(score, counts, embeddings, labels, mask, logit_scale):
       "`score_fn` must return scores of shape [batch, classes] = "
       f"{list(shape)}, got {list(scores.shape)}."
     )
-  logits = jnp.exp(logit_scale) * scores
+  logits = scale_logits(scores, logit_scale)
   log_confidence = jnp.max(logits, -1) - jax.nn.logsumexp(logits, -1)
   scored = _Scored(
     predictions=jnp.argmax(scores, axis=-1).astype(jnp.int32),

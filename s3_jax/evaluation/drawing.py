@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from s3_jax.evaluation.files import atomic_write
+from s3_jax.files import atomic_write
 
 __all__ = [
   "BLUE",

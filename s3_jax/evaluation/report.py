@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from s3_jax.evaluation.files import atomic_write
 from s3_jax.evaluation.schema import plain, validate_results
 from s3_jax.evaluation.tables import format_markdown, format_table
+from s3_jax.files import atomic_write
 
 __all__ = [
   "ClassRow",

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Int32
 from jax.tree_util import Partial
+from jaxtyping import Float32, Int32
 
 from s3_jax.clip import Clip, embed_images, embed_texts
 from s3_jax.data.datasets import DatasetSpec, open_dataset
@@ -142,9 +142,7 @@ def embed_prompts(
   )
   folder = embedder.cache_dir / "embeddings"
   shape = (len(prompts), clip.spec.embed_dim)
-  stored = cache.load(
-    folder, key, expected={"embeddings": (shape, "float32")}
-  )
+  stored = cache.load(folder, key, expected={"embeddings": (shape, "float32")})
   if stored is not None:
     return EmbeddedTexts(stored["embeddings"], 0)
   # The tower is causal: columns of nothing but padding change nothing.

@@ -1,4 +1,4 @@
-"""What a result depends on beside its config: versions, devices, compilation."""
+"""What a result depends on beside its config: versions and devices."""
 
 import importlib.metadata
 import pathlib
@@ -27,9 +27,7 @@ def describe_environment(dtype: str) -> dict[str, Any]:
     "s3_jax": s3_jax.__version__,
     "git": _git_commit(),
     "python": platform.python_version(),
-    "versions": {
-      name: importlib.metadata.version(name) for name in _PACKAGES
-    },
+    "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     "platform": jax.default_backend(),
     "devices": [str(device.device_kind) for device in jax.devices()],
     "tower_matmul": dtype,
@@ -61,9 +59,9 @@ class CompileClock:
   def __init__(self):
     self._total = 0.0
 
-    def listen(event: str, duration: float, **_: Any) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
       if event == _COMPILE_EVENT:
-        self._total += duration
+        self._total += duration_secs
 
     jax.monitoring.register_event_duration_secs_listener(listen)
 

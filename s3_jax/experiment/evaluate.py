@@ -17,7 +17,6 @@ from s3_jax.evaluation.classification import (
   ClassificationResult,
   evaluate_scores,
 )
-from s3_jax.evaluation.files import atomic_write
 from s3_jax.evaluation.plots import plot_accuracy
 from s3_jax.evaluation.report import ClassRow, format_table, write_report
 from s3_jax.evaluation.schema import SCHEMA
@@ -30,7 +29,6 @@ from s3_jax.evaluation.space_plots import (
 from s3_jax.evaluation.statistics import paired_comparison, wilson_interval
 from s3_jax.experiment.embedding import (
   Embedder,
-  TestSet,
   embed_prompts,
   embed_test_set,
 )
@@ -45,6 +43,7 @@ from s3_jax.experiment.methods import (
   gather_texts,
 )
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.files import atomic_write
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.point_to_space import POINT_TO_SPACE
@@ -121,7 +120,9 @@ def read_space_options(settings: Settings) -> SpaceOptions:
     scale = float(scale)
   fraction = settings.take("min_fraction", float, default=0.5)
   if not 0 < fraction <= 1:
-    raise ValueError(f"`config.min_fraction` must be in (0, 1], got {fraction}.")
+    raise ValueError(
+      f"`config.min_fraction` must be in (0, 1], got {fraction}."
+    )
   return SpaceOptions(
     metric=settings.take("metric", str, choices=tuple(POINT_TO_SPACE)),
     neighbors=settings.take("neighbors", int, minimum=1),
@@ -329,9 +330,7 @@ def _compare(
         measured[dataset, b].correct,
         seed=evaluation.seed,
       )
-      rows.append(
-        {"dataset": dataset, "a": a, "b": b, **comparison._asdict()}
-      )
+      rows.append({"dataset": dataset, "a": a, "b": b, **comparison._asdict()})
   return rows
 
 
@@ -365,10 +364,10 @@ def _class_rows(
     ClassRow(
       dataset,
       method,
-      entry.index,
+      entry.label,
       entry.name,
-      int(result.per_class_n[entry.index]),
-      float(result.per_class[entry.index]),
+      int(result.per_class_n[entry.label]),
+      float(result.per_class[entry.label]),
     )
     for (dataset, method), result in measured.items()
     for entry in lexicon.classes
@@ -384,9 +383,7 @@ def _draw(
 ) -> None:
   """Draws accuracies, and barcodes and one projection of polluted classes."""
   folder.mkdir(exist_ok=True)
-  plot_accuracy(
-    results, folder / "accuracy.png", baseline=evaluation.baseline
-  )
+  plot_accuracy(results, folder / "accuracy.png", baseline=evaluation.baseline)
   if not evaluation.figure_classes:
     return
   scales = np.asarray(spaces.polluted_core.max_edge_length)

@@ -90,9 +90,7 @@ def gather_texts(
   polluted = texts_of_classes(lexicon, polluted=True)
   prompts = [
     fill_template(template, text) for texts in polluted for text in texts
-  ] + [
-    fill_template(each, name) for name in official for each in templates
-  ]
+  ] + [fill_template(each, name) for name in official for each in templates]
   distinct = tuple(dict.fromkeys(prompts))
   embeddings = embed(distinct)
   place = {prompt: row for row, prompt in enumerate(distinct)}

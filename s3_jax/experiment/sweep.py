@@ -12,7 +12,6 @@ from tqdm import tqdm
 from s3_jax.clip import load_clip
 from s3_jax.data.datasets import DATASETS
 from s3_jax.evaluation.classification import evaluate_scores
-from s3_jax.evaluation.files import atomic_write
 from s3_jax.experiment.embedding import (
   Embedder,
   embed_prompts,
@@ -26,6 +25,7 @@ from s3_jax.experiment.methods import (
   space_scorer,
 )
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.files import atomic_write
 from s3_jax.lexicon.synonyms import load_lexicon
 
 _HEAD = (
@@ -88,8 +88,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       pairs.append((scale if scale is None else float(scale), 0.0))
     else:
       raise ValueError(
-        '`config.scales` must hold "gap", numbers or None, got'
-        f" {scale!r}."
+        f'`config.scales` must hold "gap", numbers or None, got {scale!r}.'
       )
   neighbors = tuple(settings.take("neighbors", (list, tuple)))
   if not pairs or not neighbors or any(k < 1 for k in neighbors):

@@ -1,13 +1,16 @@
 """The task "train": the embedded checkpoint from scratch."""
 
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.data.datasets import DATASETS, all_images, open_dataset
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
+from s3_jax.lexicon.synonyms import load_lexicon, most_frequent_names
 from s3_jax.training import TrainingOptions, train_checkpoint
 from s3_jax.training.loop import Validation
 
@@ -36,11 +39,23 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     validate_every=settings.take("validate_every", int, minimum=1),
     save_every=settings.take("save_every", int, minimum=1),
   )
+  if options.warmup_steps >= options.steps:
+    raise ValueError(
+      "`config.warmup_steps` must be less than `steps`, got"
+      f" {options.warmup_steps} and {options.steps}."
+    )
   cache_dir = read_cache_dir(settings)
 
   def task(folder: pathlib.Path) -> Any:
     source = open_dataset(DATASETS["validation"], cache_dir / "tfds")
-    validation = Validation(*all_images(source))
+    images, labels = all_images(
+      source, functools.partial(preprocess_image, spec)
+    )
+    prompts = tuple(
+      fill_template(NAME_TEMPLATE, name)
+      for name in most_frequent_names(lexicon)
+    )
+    validation = Validation(images, labels, prompts)
     return train_checkpoint(folder, spec, lexicon, validation, options)
 
   return task

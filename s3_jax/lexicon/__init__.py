@@ -1,0 +1,1 @@
+"""What classes are called: tables of names, prompts, captions."""

@@ -22,7 +22,7 @@ MAX_WORDS = 5  # of a synonym [paper: synonyms of at most five words]
 class ClassEntry(NamedTuple):
   """What the lexicon knows of one class."""
 
-  index: int
+  label: int  # the class index
   name: str  # the benchmark's official name
   synonyms: tuple[str, ...]  # without the name itself
   descriptors: tuple[str, ...]
@@ -93,7 +93,7 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
 
 def _entry(record: dict) -> ClassEntry:
   return ClassEntry(
-    index=record["index"],
+    label=record["index"],
     name=record["name"],
     synonyms=tuple(record["synonyms"]),
     descriptors=tuple(record["descriptors"]),
@@ -104,14 +104,14 @@ def _entry(record: dict) -> ClassEntry:
 
 
 def _check(path: pathlib.Path, entries: Sequence[ClassEntry]) -> None:
-  if [entry.index for entry in entries] != list(range(len(entries))):
+  if [entry.label for entry in entries] != list(range(len(entries))):
     raise ValueError(
       f"lexicon {path}: `index` must count 0, 1, 2, ... in order."
     )
   if not entries:
     raise ValueError(f"lexicon {path} must hold at least one class, got 0.")
   for entry in entries:
-    where = f"lexicon {path}, class {entry.index}"
+    where = f"lexicon {path}, class {entry.label}"
     texts = (*entry.names, *entry.polluted)
     for text in texts:
       if not isinstance(text, str) or not text.strip():
@@ -165,7 +165,7 @@ def most_frequent_names(lexicon: Lexicon) -> tuple[str, ...]:
     if not entry.captioned:
       raise ValueError(
         f"lexicon {lexicon.dataset!r} must list `captioned` names for class"
-        f" {entry.index} ({entry.name!r}) to know its most frequent one."
+        f" {entry.label} ({entry.name!r}) to know its most frequent one."
       )
   return tuple(entry.captioned[0] for entry in lexicon.classes)
 
@@ -177,7 +177,7 @@ def shared_names(
   owners: dict[str, list[int]] = {}
   for entry in lexicon.classes:
     for text in entry.names:
-      owners.setdefault(comparison_key(text), []).append(entry.index)
+      owners.setdefault(comparison_key(text), []).append(entry.label)
   return tuple(
     (text, tuple(classes))
     for text, classes in owners.items()

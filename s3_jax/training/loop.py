@@ -5,11 +5,9 @@ state and curve are written whole every few minutes, so a run that is killed
 goes on where it was.
 """
 
+import functools
 import io
-import os
 import pathlib
-import random
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,15 +17,18 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 from tqdm import tqdm
 
+from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
 from s3_jax.clip.towers import embed_images, embed_texts
-from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.clip.weights import save_clip
 from s3_jax.clip.zoo import ModelSpec
-from s3_jax.data.training_stream import prefetch, training_batch
-from s3_jax.lexicon import captions
-from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
-from s3_jax.lexicon.synonyms import Lexicon, most_frequent_names
+from s3_jax.data.training_stream import (
+  prefetch,
+  sample_captions,
+  training_batch,
+)
+from s3_jax.files import atomic_write
+from s3_jax.lexicon.synonyms import Lexicon
 from s3_jax.training.step import (
   TrainState,
   init_state,
@@ -36,7 +37,12 @@ from s3_jax.training.step import (
 )
 
 TOKENIZER_CAPTIONS = 20_000
-CURVE_COLUMNS = ("step", "loss", "batch_accuracy", "validation_accuracy")
+CURVE_COLUMNS: tuple[str, ...] = (
+  "step",
+  "loss",
+  "batch_accuracy",
+  "validation_accuracy",
+)
 
 
 class TrainingOptions(NamedTuple):
@@ -58,8 +64,9 @@ class TrainingOptions(NamedTuple):
 class Validation(NamedTuple):
   """Images that the run is watched on, never trained on."""
 
-  images: UInt8[np.ndarray, "examples rows cols 3"]  # as rendered
+  images: UInt8[np.ndarray, "examples rows cols 3"]  # preprocessed
   labels: Int[np.ndarray, " examples"]
+  prompts: tuple[str, ...]  # one a class
 
 
 def train_checkpoint(
@@ -117,16 +124,23 @@ def train_checkpoint(
 
   def make_batch(step):
     batch = training_batch(
-      lexicon, seed=options.seed, step=step, batch_size=options.batch_size
+      lexicon,
+      functools.partial(preprocess_image, spec),
+      seed=options.seed,
+      step=step,
+      batch_size=options.batch_size,
     )
-    token_ids = _trim(tokenize(batch.captions), spec)
-    return _fit(spec, batch.images), batch.labels, token_ids
+    return batch.images, batch.labels, _trim(tokenize(batch.captions), spec)
 
-  check = _make_check(spec, lexicon, validation, tokenize, options.dtype)
+  check = _make_check(spec, validation, tokenize, options.dtype)
   first = int(state.step)
   recent: list[Any] = []
   with tqdm(
-    total=options.steps, initial=first, unit="step", smoothing=0.05
+    total=options.steps,
+    initial=first,
+    unit="step",
+    smoothing=0.05,
+    mininterval=1,
   ) as bar:
     for images, labels, token_ids in prefetch(
       make_batch, range(first, options.steps)
@@ -157,14 +171,7 @@ def train_checkpoint(
       if step % options.save_every == 0 or step == options.steps:
         save_state(state_path, state)
   params = jax.tree.map(np.asarray, state.params)
-  from tokenizers import Tokenizer
-
-  save_clip(
-    folder / "checkpoint",
-    spec,
-    params,
-    Tokenizer.from_file(str(tokenizer_path)),
-  )
+  save_clip(folder / "checkpoint", spec, params, tokenize.tokenizer)
   return curve
 
 
@@ -174,26 +181,10 @@ def _write_tokenizer(
   """Trains the vocabulary on sampled captions; the same at every call."""
   path = folder / "tokenizer.json"
   if not path.exists():
-    writer = random.Random(seed)
-    sampled = [
-      captions.sample_caption(writer, entry.captioned, entry.descriptors)
-      for _ in range(TOKENIZER_CAPTIONS // len(lexicon.classes))
-      for entry in lexicon.classes
-    ]
+    sampled = sample_captions(lexicon, seed=seed, count=TOKENIZER_CAPTIONS)
     tokenizer = train_tokenizer(sampled, spec.vocab_size)
-    _write_whole(path, tokenizer.to_str(pretty=False).encode())
+    atomic_write(path, tokenizer.to_str(pretty=False))
   return path
-
-
-def _fit(
-  spec: ModelSpec, images: UInt8[np.ndarray, "batch rows cols 3"]
-) -> UInt8[np.ndarray, "batch height width 3"]:
-  """Resizes as the loader will, so that training sees what inference sees."""
-  from PIL import Image
-
-  return np.stack(
-    [preprocess_image(spec, Image.fromarray(image)) for image in images]
-  )
 
 
 def _trim(
@@ -206,17 +197,12 @@ def _trim(
 
 def _make_check(
   spec: ModelSpec,
-  lexicon: Lexicon,
   validation: Validation,
   tokenize: Callable[[Sequence[str]], np.ndarray],
   dtype: str,
 ) -> Callable[[Any], float]:
   """Returns a function of the parameters: zero-shot top-1 accuracy."""
-  images = _fit(spec, validation.images)
-  prompts = [
-    fill_template(NAME_TEMPLATE, name) for name in most_frequent_names(lexicon)
-  ]
-  token_ids = tokenize(prompts)
+  images, token_ids = validation.images, tokenize(validation.prompts)
 
   def check(params) -> float:
     classifier = embed_texts(spec, params, token_ids)
@@ -237,7 +223,7 @@ def save_state(path: pathlib.Path, state: TrainState) -> None:
   """Writes the state whole or not at all, leaves numbered in pytree order."""
   buffer = io.BytesIO()
   np.savez(buffer, *[np.asarray(leaf) for leaf in jax.tree.leaves(state)])
-  _write_whole(path, buffer.getvalue())
+  atomic_write(path, buffer.getvalue())
 
 
 def load_state(path: pathlib.Path, like: TrainState) -> TrainState:
@@ -273,7 +259,7 @@ def _write_curve(path: pathlib.Path, curve: list[dict[str, float]]) -> None:
   lines += [
     ",".join(f"{row[column]:.6g}" for column in CURVE_COLUMNS) for row in curve
   ]
-  _write_whole(path, ("\n".join(lines) + "\n").encode())
+  atomic_write(path, "\n".join(lines) + "\n")
 
 
 def _read_curve(path: pathlib.Path, step: int) -> list[dict[str, float]]:
@@ -285,15 +271,3 @@ def _read_curve(path: pathlib.Path, step: int) -> list[dict[str, float]]:
     dict(zip(CURVE_COLUMNS, map(float, row), strict=True)) for row in rows
   ]
   return [row for row in curve if row["step"] <= step]
-
-
-def _write_whole(path: pathlib.Path, data: bytes) -> None:
-  temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-  try:
-    with open(temporary, "xb") as file:
-      file.write(data)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ the end and nothing but them is stored.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from s3_jax.clip.towers import embed_images, embed_texts, init_params
 from s3_jax.clip.zoo import ModelSpec
-from s3_jax.embeddings import l2_normalize
+from s3_jax.embeddings import l2_normalize, scale_logits
 
 MAX_LOGIT_SCALE = math.log(100.0)  # as CLIP clips it
 OPTIMIZERS = ("muon", "adamw")
@@ -46,7 +46,7 @@ def contrastive_loss(
   images: Float[Array, "batch dim"],
   texts: Float[Array, "classes dim"],
   labels: Int[Array, " batch"],
-  scale: Float[Array, ""],
+  logit_scale: Float[Array, ""],
 ) -> Float[Array, ""]:
   """Computes CLIP's symmetric loss where text c describes class c.
 
@@ -58,7 +58,7 @@ def contrastive_loss(
     images: unit embeddings of the images.
     texts: unit embeddings of one text a class.
     labels: class of each image.
-    scale: factor of the similarities; the exponential of the logit scale.
+    logit_scale: natural logarithm of the factor on the similarities.
 
   Returns:
     The loss, in nats.
@@ -67,7 +67,7 @@ def contrastive_loss(
     Radford et al. 2021 (arXiv 2103.00020), section 2.3; the many-to-one target
     is ours.
   """
-  logits = scale * images @ texts.T
+  logits = scale_logits(images @ texts.T, logit_scale)
   matches = jax.nn.one_hot(labels, texts.shape[0])
   image_to_text = -(matches * jax.nn.log_softmax(logits, axis=1)).sum(1).mean()
   per_class = matches.sum(0)
@@ -171,7 +171,6 @@ def make_optimizer(
       adam_b2=0.98,
       adam_learning_rate=lambda step: 0.1 * schedule(step),
       muon_weight_dimension_numbers=_muon_dimensions,
-      consistent_rms=None,
     )
   return optax.chain(optax.clip_by_global_norm(1.0), update)
 
@@ -221,10 +220,10 @@ def make_train_step(
     params, prototypes = trainable
     image = embed_images(spec, params, images, dtype=dtype)
     text = embed_texts(spec, params, token_ids, dtype=dtype)
-    scale = jnp.exp(params["logit_scale"])
-    loss = contrastive_loss(image, text, labels, scale)
+    logit_scale = params["logit_scale"]
+    loss = contrastive_loss(image, text, labels, logit_scale)
     auxiliary = optax.softmax_cross_entropy_with_integer_labels(
-      scale * image @ l2_normalize(prototypes).T, labels
+      scale_logits(image @ l2_normalize(prototypes).T, logit_scale), labels
     ).mean()
     accuracy = ((image @ text.T).argmax(1) == labels).mean()
     return loss + weight * auxiliary, Metrics(loss, accuracy)
@@ -238,7 +237,8 @@ def make_train_step(
     updates, optimizer_state = optimizer.update(
       gradients, state.optimizer_state, trainable
     )
-    params, prototypes = optax.apply_updates(trainable, updates)
+    moved: Any = optax.apply_updates(trainable, updates)
+    params, prototypes = moved
     params = {
       **params,
       "logit_scale": jnp.clip(params["logit_scale"], 0, MAX_LOGIT_SCALE),

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from s3_jax.evaluation import files
+from s3_jax import files
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00\xff", "", "é\n", "a\r\nb"])
