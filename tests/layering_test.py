@@ -60,7 +60,9 @@ RULES = {
   "training": Rule(
     (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")
   ),
-  "experiment": Rule(LIBRARY, (*COMMON, "ml_collections", "absl")),
+  "experiment": Rule(
+    (*LIBRARY, "__init__"), (*COMMON, "ml_collections", "absl")
+  ),
   # The facade, the two entry points, and the experiments.
   "__init__": Rule(LIBRARY),
   "__main__": Rule(("experiment",), ("jax", "ml_collections", "absl")),

@@ -30,6 +30,7 @@ from s3_jax.clip.tokenizer import (
 )
 from s3_jax.clip.towers import init_params
 from s3_jax.clip.zoo import MODELS, ModelSpec
+from s3_jax.files import atomic_write
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -151,7 +152,7 @@ def save_clip(
   # `transformers` reads no file without this note of its origin.
   files[WEIGHTS] = safetensors.numpy.save(tensors, metadata={"format": "pt"})
   for name, content in files.items():
-    _write(folder / name, content)
+    atomic_write(folder / name, content)
 
 
 class _Tensor(NamedTuple):
@@ -302,15 +303,3 @@ def _flatten(tree: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> dict:
     else:
       leaves[*prefix, key] = value
   return leaves
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-  partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-  try:
-    with open(partial, "wb") as file:
-      file.write(content)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)

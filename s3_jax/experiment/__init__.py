@@ -4,22 +4,21 @@ The only reader of a ConfigDict. A config names its task; the task's settings
 are read whole, and unread fields refused, before anything is computed.
 """
 
-import ctypes
 import datetime
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import ml_collections
 
-from s3_jax.experiment import evaluate, sweep, train
+from s3_jax.experiment import evaluate, gallery, sweep, train
 from s3_jax.experiment.settings import Settings
 
 # What a config's `task` may be: a reader of its settings, which returns the
 # work itself as a function of the workdir.
 TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "evaluate": evaluate.read_settings,
+  "gallery": gallery.read_settings,
   "sweep": sweep.read_settings,
   "train": train.read_settings,
 }
@@ -54,7 +53,6 @@ def run(config: ml_collections.ConfigDict, workdir: str | None = None) -> Any:
       f"`workdir` must be a folder that can be written, got {workdir!r}:"
       f" {error.strerror}."
     ) from error
-  _keep_freed_memory()
   return task(folder)
 
 
@@ -78,21 +76,3 @@ def _read(
   task = TASKS[name](settings)
   settings.finish()
   return task
-
-
-def _keep_freed_memory() -> None:
-  """Tells glibc to keep freed memory; elsewhere does nothing.
-
-  XLA on CPU frees and allocates its large buffers at every call. Returned to
-  the kernel each time, they come back as page faults, which took three
-  quarters of a memory-bound step's time (docs/TRAINING.md).
-  """
-  if not sys.platform.startswith("linux"):
-    return
-  library = ctypes.CDLL(None)
-  if not hasattr(library, "mallopt"):
-    return
-  trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
-  library.mallopt(mmap_max, 0)
-  library.mallopt(trim_threshold, 2**31 - 1)
-  library.mallopt(top_pad, 2**29)

@@ -28,7 +28,7 @@ class Settings:
     kind: type | tuple[type, ...],
     *,
     default: Any = _REQUIRED,
-    minimum: float | None = None,
+    minimum: float | int | None = None,
     choices: tuple[str, ...] | None = None,
   ) -> Any:
     """Returns a field and marks it as read.
