@@ -21,7 +21,7 @@ _DEMO = next(
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
-  _DEMO,
+  None,  # the demo: `_parse_flags` sets it, where it can refuse a field
   "File of the experiment; its fields are set with --config.x.y=value.",
   lock_config=True,
 )
@@ -78,13 +78,17 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 def _parse_flags(argv: list[str]) -> list[str]:
   try:
+    flags.set_default(_CONFIG, _DEMO)
     return flags.FLAGS(argv)
   except flags.Error as error:
     _refuse(str(error))
   except Exception as error:  # a config is the user's own program
     if "--debug" in argv:
       raise
-    _refuse(f"`--config` cannot be read: {type(error).__name__}: {error}")
+    _refuse(
+      "`--config` must be a file that can be run, and `--config.x` one of its"
+      f" fields, got {type(error).__name__}: {error}"
+    )
 
 
 def _refuse(reason: str) -> NoReturn:

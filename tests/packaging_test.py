@@ -1,6 +1,7 @@
 """The wheel holds all that the package needs, and works away from here."""
 
 import email
+import json
 import os
 import pathlib
 import shutil
@@ -129,6 +130,51 @@ def test_help_away_from_the_checkout(installed, tmp_path):
     assert flag in done.stdout
   assert "Traceback" not in done.stderr
   assert not list(tmp_path.iterdir())
+
+
+def test_demo_away_from_the_checkout(installed, tmp_path):
+  # The whole road, on one of the five test sets, twice.
+  workdirs = []
+  for attempt in ("cold", "warm"):
+    workdirs.append(tmp_path / attempt)
+    done = _run(
+      "-m",
+      "s3_jax",
+      f"--workdir={workdirs[-1]}",
+      "--config.test_sets=('plain',)",
+      cwd=tmp_path,
+      PYTHONPATH=str(installed),
+      XDG_CACHE_HOME=str(tmp_path / "cache"),
+    )
+    assert not done.returncode, done.stderr
+    assert "local_center" in done.stdout
+  cold, warm = (
+    json.loads((workdir / "results.json").read_text()) for workdir in workdirs
+  )
+  assert cold["counters"]["images_decoded"] == 3600
+  assert cold["counters"]["tower_batches"] == 36
+  assert warm["counters"] == {
+    "images_decoded": 0,
+    "tower_batches": 0,
+    "text_tower_batches": 0,
+    "cache": "warm",
+  }
+  for results in (cold, warm):
+    del results["timings"], results["counters"]
+  assert warm == cold
+  top1 = {row["name"]: row["top1"] for row in cold["methods"]}
+  assert len(top1) == 9
+  assert top1["best_name"] > 0.85  # the aim for the embedded checkpoint
+  for workdir in workdirs:
+    names = {path.name for path in workdir.iterdir()}
+    assert names >= {
+      "results.json",
+      "results.md",
+      "results.csv",
+      "per_class.csv",
+      "log.txt",
+      "figures",
+    }
 
 
 def _requirements(file: pathlib.Path) -> dict[str, Requirement]:

@@ -43,7 +43,7 @@ from s3_jax.experiment.methods import (
   gather_texts,
 )
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.files import atomic_write
+from s3_jax.files import atomic_write, safe_name
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.point_to_space import POINT_TO_SPACE
@@ -109,15 +109,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def read_space_options(settings: Settings) -> SpaceOptions:
   """Reads how spaces are pruned and scored."""
-  scale = settings.take("scale", (str, int, float, type(None)))
-  if isinstance(scale, str) and scale != "gap":
-    raise ValueError(
-      f'`config.scale` must be "gap", a number or None, got {scale!r}.'
-    )
-  if isinstance(scale, int | float):
-    if not (np.isfinite(scale) and scale >= 0):
-      raise ValueError(f"`config.scale` must be >= 0, got {scale}.")
-    scale = float(scale)
+  scale = _read_scale(settings.take("scale", (str, int, float, type(None))))
   fraction = settings.take("min_fraction", float, default=0.5)
   if not 0 < fraction <= 1:
     raise ValueError(
@@ -131,6 +123,23 @@ def read_space_options(settings: Settings) -> SpaceOptions:
     min_fraction=fraction,
     min_gap=settings.take("min_gap", float, default=0.15, minimum=0.0),
   )
+
+
+def _read_scale(scale: str | float | None) -> str | float | None:
+  """Also reads numbers and None as a command line gives them: as words."""
+  if scale in ("gap", None):
+    return scale
+  if scale == "None":
+    return None
+  try:
+    number = float(scale)
+  except ValueError:
+    number = float("nan")
+  if not (np.isfinite(number) and number >= 0):
+    raise ValueError(
+      f'`config.scale` must be "gap", a number >= 0 or None, got {scale!r}.'
+    )
+  return number
 
 
 def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
@@ -253,7 +262,6 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     per_class=_class_rows(lexicon, measured),
   )
   say(format_table(results, baseline=evaluation.baseline))
-  say(_pruning_sentence(results["pruning"]))
   say(f"Results, per-class table and figures: {folder}")
   return results
 
@@ -349,14 +357,6 @@ def count_pruned(texts: Texts, spaces: Spaces) -> dict[str, int]:
   }
 
 
-def _pruning_sentence(pruning: dict[str, int]) -> str:
-  return (
-    "Of the polluted table's texts, the Rips core removed"
-    f" {pruning['wrong_removed']} of {pruning['wrong_total']} wrong ones and"
-    f" {pruning['right_removed']} of {pruning['right_total']} right ones."
-  )
-
-
 def _class_rows(
   lexicon: Lexicon, measured: dict[tuple[str, str], ClassificationResult]
 ) -> list[ClassRow]:
@@ -381,7 +381,7 @@ def _draw(
   spaces: Spaces,
   folder: pathlib.Path,
 ) -> None:
-  """Draws accuracies, and barcodes and one projection of polluted classes."""
+  """Draws accuracies, and barcodes and projections of polluted classes."""
   folder.mkdir(exist_ok=True)
   plot_accuracy(results, folder / "accuracy.png", baseline=evaluation.baseline)
   if not evaluation.figure_classes:
@@ -401,15 +401,15 @@ def _draw(
       )
     )
   plot_barcodes(barcodes, folder / "barcodes.png")
-  label = evaluation.figure_classes[0]
-  names = texts.polluted.texts[label]
-  right = len(texts.names.texts[label])
-  plot_projection(
-    names[0],
-    texts.polluted.embeddings[label, : len(names)],
-    names,
-    np.asarray(spaces.polluted_core.mask)[label, : len(names)],
-    folder / "projection.png",
-    max_edge_length=float(scales[label]),
-    wrong=np.arange(len(names)) >= right,
-  )
+  for label in evaluation.figure_classes:
+    names = texts.polluted.texts[label]
+    count, right = len(names), len(texts.names.texts[label])
+    plot_projection(
+      names[0],
+      texts.polluted.embeddings[label, :count],
+      names,
+      np.asarray(spaces.polluted_core.mask)[label, :count],
+      folder / f"projection-{safe_name(label, names[0])}.png",
+      max_edge_length=float(scales[label]),
+      wrong=np.arange(count) >= right,
+    )

@@ -2,12 +2,16 @@
 
 import functools
 import pathlib
+import sys
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.data.datasets import DATASETS, all_images, open_dataset
+from s3_jax.evaluation.plots import plot_training_curve
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import load_lexicon, most_frequent_names
@@ -56,7 +60,17 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       for name in most_frequent_names(lexicon)
     )
     validation = Validation(images, labels, prompts)
-    return train_checkpoint(folder, spec, lexicon, validation, options)
+    curve = train_checkpoint(folder, spec, lexicon, validation, options)
+    steps = np.asarray([int(row["step"]) for row in curve])
+    plot_training_curve(
+      steps,
+      np.asarray([row["loss"] for row in curve]),
+      steps,
+      np.asarray([row["validation_accuracy"] for row in curve]),
+      folder / "curve.png",
+    )
+    sys.stdout.write(f"The checkpoint is in {folder / 'checkpoint'}\n")
+    return curve
 
   return task
 

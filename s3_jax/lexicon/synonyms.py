@@ -12,7 +12,7 @@ import json
 import pathlib
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 TABLES = pathlib.Path(__file__).parent / "tables"
 SCHEMA = 1
@@ -74,14 +74,20 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
   except ValueError as error:
     raise ValueError(f"lexicon {path} must be JSON: {error}.") from error
   if not isinstance(table, dict) or table.get("schema") != SCHEMA:
-    raise ValueError(f"lexicon {path} must be an object of schema {SCHEMA}.")
-  try:
-    entries = tuple(_entry(record) for record in table["classes"])
-  except (KeyError, TypeError) as error:
+    got = table.get("schema") if isinstance(table, dict) else table
     raise ValueError(
-      f"lexicon {path}: every class needs index, name, synonyms and"
-      f" descriptors; reading one failed with {error!r}."
-    ) from error
+      f"lexicon {path}: `schema` must be {SCHEMA}, got {got!r:.60}."
+    )
+  for key, kind in (("dataset", str), ("provenance", dict), ("classes", list)):
+    if not isinstance(table.get(key), kind):
+      raise ValueError(
+        f"lexicon {path}: `{key}` must be a {kind.__name__}, got"
+        f" {table.get(key)!r:.60}."
+      )
+  entries = tuple(
+    _entry(f"lexicon {path}, class {position}", position, record)
+    for position, record in enumerate(table["classes"])
+  )
   _check(path, entries)
   return Lexicon(
     dataset=table["dataset"],
@@ -91,31 +97,46 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
   )
 
 
-def _entry(record: dict) -> ClassEntry:
+def _entry(where: str, position: int, record: Any) -> ClassEntry:
+  if not isinstance(record, dict):
+    raise ValueError(f"{where} must be an object, got {record!r:.60}.")
+  index = record.get("index")
+  if type(index) is not int or index != position:
+    raise ValueError(
+      f"{where}: `index` must count 0, 1, 2, ... in order, got {index!r}."
+    )
+
+  def texts(key: str, absent: Any = None) -> tuple[str, ...]:
+    value = record.get(key, absent)
+    if not isinstance(value, list):
+      raise ValueError(f"{where}: `{key}` must be a list, got {value!r:.60}.")
+    for text in value:
+      if not isinstance(text, str) or not text.strip():
+        raise ValueError(
+          f"{where}: `{key}` must not hold an empty text, got {text!r}."
+        )
+    return tuple(value)
+
+  name = record.get("name")
+  if not isinstance(name, str) or not name.strip():
+    raise ValueError(f"{where}: `name` must not be empty, got {name!r}.")
   return ClassEntry(
-    label=record["index"],
-    name=record["name"],
-    synonyms=tuple(record["synonyms"]),
-    descriptors=tuple(record["descriptors"]),
-    polluted=tuple(record.get("polluted", ())),
-    captioned=tuple(record.get("captioned", ())),
+    label=index,
+    name=name,
+    synonyms=texts("synonyms"),
+    descriptors=texts("descriptors"),
+    polluted=texts("polluted", []),
+    captioned=texts("captioned", []),
     codepoint=record.get("codepoint"),
   )
 
 
 def _check(path: pathlib.Path, entries: Sequence[ClassEntry]) -> None:
-  if [entry.label for entry in entries] != list(range(len(entries))):
-    raise ValueError(
-      f"lexicon {path}: `index` must count 0, 1, 2, ... in order."
-    )
   if not entries:
     raise ValueError(f"lexicon {path} must hold at least one class, got 0.")
   for entry in entries:
     where = f"lexicon {path}, class {entry.label}"
     texts = (*entry.names, *entry.polluted)
-    for text in texts:
-      if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"{where}: a name must not be empty, got {text!r}.")
     for synonym in entry.synonyms:
       if len(synonym.split()) > MAX_WORDS:
         raise ValueError(

@@ -1,0 +1,22 @@
+"""What README.md promises, run."""
+
+import re
+
+import numpy as np
+
+
+def test_the_library_example_runs_as_printed(repository, monkeypatch):
+  text = (repository / "README.md").read_text("utf-8")
+  (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+  monkeypatch.chdir(repository)
+  names: dict = {}
+  exec(compile(example, "README.md", "exec"), names)
+  scores = np.asarray(names["scores"])
+  assert scores.shape == (1, 2)
+  assert scores[0, 0] > scores[0, 1]
+
+
+def test_every_linked_file_exists(repository):
+  for page in (repository / "README.md", *(repository / "docs").glob("*.md")):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+      assert (page.parent / target).exists(), f"{page.name}: {target}"
