@@ -4,7 +4,7 @@ Command:
   python main.py --config=configs/train_pictographs.py \
     --workdir=runs/train_pictographs
 
-Hardware: two CPU cores, about 40 minutes (a GPU: minutes). Killed at any time,
+Hardware: two CPU cores, about 12 minutes. Killed at any time,
 the same command goes on where the run was. The checkpoint is written to
 `WORKDIR/checkpoint`; docs/TRAINING.md has the curve of the one in the package.
 """
@@ -32,15 +32,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.spec.context_length = 48
   config.spec.embed_dim = 128
 
-  config.steps = 1500
+  config.steps = 500
   config.batch_size = 128
   config.optimizer = "muon"
   config.learning_rate = 0.02
-  config.warmup_steps = 100
+  config.warmup_steps = 50
   config.weight_decay = 0.05
   config.auxiliary_share = 0.8
   config.dtype = "bfloat16"  # of the matrix products; sums are float32
-  config.validate_every = 100
-  config.save_every = 100
+  config.validate_every = 50
+  config.save_every = 50
   config.cache_dir = ""  # default: the user's cache folder
   return config.lock()

@@ -5,7 +5,7 @@ through a random affine map, thresholded into a soft silhouette and painted.
 Stroke weight, outlines and hatching are then arithmetic on the field, so one
 short renderer serves the training images and every test set.
 
-Conventions: images are uint8[size, size, 3]; colours and opacities are float32
+Conventions: images are uint8[size, size, 3]; colours and opacities are floats
 in [0, 1]; distances are in pixels of the image, positive inside the glyph.
 Every image is a pure function of `(seed, style, class, index)`: the same on
 every machine with the same versions of numpy, Pillow and matplotlib.
@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
 IMAGE_SIZE = 64
 FIELD_SIZE = 128  # pixels of a glyph's stored distance field
-GLYPH_SPAN = 104  # of which the glyph's longer side takes this many
+GLYPH_SPAN = 104  # of which the longer side of the glyph's box takes this many
 STYLES = ("plain", "outline", "contrast", "clutter", "rendering")
 VARIED = "varied"  # of training images only; test sets never use it
 IGNORE = 255  # mask value of the 1-pixel border around a pictograph
@@ -36,7 +36,7 @@ class Placement(NamedTuple):
   """Where a glyph lies in an image: an affine map from pixels to its field."""
 
   center: tuple[float, float]  # row, column of the glyph's middle, in pixels
-  size: float  # length of the glyph's longer side, in pixels
+  size: float  # length of the longer side of the glyph's box, in pixels
   angle: float  # radians, counter-clockwise
   stretch: float  # horizontal over vertical scale
   shear: float
@@ -53,14 +53,18 @@ def font_path() -> pathlib.Path:
 def glyph_fields(
   codepoints: tuple[int, ...],
 ) -> Float32[np.ndarray, "classes rows cols"]:
-  """Computes the signed distance field of each glyph, centred in a square.
+  """Computes the signed distance field of each glyph in a square.
+
+  A glyph's box holds its ink, its origin and its advance, as Pillow measures
+  it. The box is centred and its longer side spans GLYPH_SPAN; the ink alone may
+  be shorter and lie off the centre.
 
   Args:
     codepoints: Unicode code points, all of which DejaVu Sans draws.
 
   Returns:
     f32[classes, FIELD_SIZE, FIELD_SIZE]: distance in field pixels to the
-    glyph's boundary, positive inside. The longer side spans GLYPH_SPAN.
+    glyph's boundary, positive inside.
 
   Raises:
     ValueError: if the font has no picture for a code point.
@@ -131,7 +135,7 @@ def distance_in_image(
   placement: Placement,
   rows: np.ndarray,
   cols: np.ndarray,
-) -> Float32[np.ndarray, "rows cols"]:
+) -> Float[np.ndarray, "rows cols"]:
   """Samples a glyph's field at image pixels, bilinearly.
 
   Args:
@@ -168,7 +172,7 @@ def _pixel_grid(rows: int, cols: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _random_placement(
-  generator: np.random.Generator, size: tuple[float, float], span: float
+  generator: np.random.Generator, size: tuple[float, float], span: int | float
 ) -> Placement:
   share = generator.uniform(*size)
   slack = 0.5 * (1 - share) * span
@@ -206,7 +210,7 @@ def _random_colors(
 
 def _smooth_noise(
   generator: np.random.Generator, rows: int, cols: int, cells: int
-) -> Float32[np.ndarray, "rows cols"]:
+) -> Float[np.ndarray, "rows cols"]:
   """Bilinear interpolation of a coarse grid of numbers in [-1, 1]."""
   coarse = generator.uniform(-1, 1, (cells + 1, cells + 1)).astype(np.float32)
   y = np.linspace(0, cells - 1e-3, rows, dtype=np.float32)
@@ -219,7 +223,7 @@ def _smooth_noise(
 
 def _paper(
   generator: np.random.Generator, color: np.ndarray, rows: int, cols: int
-) -> Float32[np.ndarray, "rows cols 3"]:
+) -> Float[np.ndarray, "rows cols 3"]:
   shade = _smooth_noise(generator, rows, cols, 2)
   tint = generator.uniform(-0.1, 0.1, 3).astype(np.float32)
   return color + shade[:, :, None] * tint
@@ -257,7 +261,7 @@ def _strokes(
 
 def _ink(
   generator: np.random.Generator, distance: np.ndarray, style: str
-) -> Float32[np.ndarray, "rows cols"]:
+) -> Float[np.ndarray, "rows cols"]:
   """Turns distances into opacities: silhouette, contour line or engraving."""
   weight = np.float32(generator.uniform(-0.1, 0.7))  # pixels of boldness
   if style == "outline":

@@ -20,12 +20,6 @@ from s3_jax.evaluation.classification import (
 from s3_jax.evaluation.plots import plot_accuracy
 from s3_jax.evaluation.report import ClassRow, format_table, write_report
 from s3_jax.evaluation.schema import SCHEMA
-from s3_jax.evaluation.space_plots import (
-  Barcode,
-  bar_texts,
-  plot_barcodes,
-  plot_projection,
-)
 from s3_jax.evaluation.statistics import paired_comparison, wilson_interval
 from s3_jax.experiment.embedding import (
   Embedder,
@@ -33,6 +27,7 @@ from s3_jax.experiment.embedding import (
   embed_test_set,
 )
 from s3_jax.experiment.environment import CompileClock, describe_environment
+from s3_jax.experiment.figures import draw_spaces
 from s3_jax.experiment.methods import (
   METHODS,
   MethodInputs,
@@ -43,7 +38,7 @@ from s3_jax.experiment.methods import (
   gather_texts,
 )
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.files import atomic_write, safe_name
+from s3_jax.files import atomic_write
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.point_to_space import POINT_TO_SPACE
@@ -254,7 +249,11 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     },
     "timings": {name: round(value, 3) for name, value in timings.items()},
   }
-  _draw(evaluation, results, texts, spaces, folder / "figures")
+  figures = folder / "figures"
+  figures.mkdir(exist_ok=True)
+  plot_accuracy(results, figures / "accuracy.png", baseline=evaluation.baseline)
+  if evaluation.figure_classes:
+    draw_spaces(evaluation.figure_classes, texts, spaces, figures)
   write_report(
     results,
     folder,
@@ -372,44 +371,3 @@ def _class_rows(
     for (dataset, method), result in measured.items()
     for entry in lexicon.classes
   ]
-
-
-def _draw(
-  evaluation: Evaluation,
-  results: dict[str, Any],
-  texts: Texts,
-  spaces: Spaces,
-  folder: pathlib.Path,
-) -> None:
-  """Draws accuracies, and barcodes and projections of polluted classes."""
-  folder.mkdir(exist_ok=True)
-  plot_accuracy(results, folder / "accuracy.png", baseline=evaluation.baseline)
-  if not evaluation.figure_classes:
-    return
-  scales = np.asarray(spaces.polluted_core.max_edge_length)
-  deaths = np.asarray(spaces.polluted_core.deaths)
-  barcodes = []
-  for label in evaluation.figure_classes:
-    names = texts.polluted.texts[label]
-    points = texts.polluted.embeddings[label, : len(names)]
-    barcodes.append(
-      Barcode(
-        names[0],
-        deaths[label, : len(names) - 1],
-        float(scales[label]),
-        bar_texts(points, names),
-      )
-    )
-  plot_barcodes(barcodes, folder / "barcodes.png")
-  for label in evaluation.figure_classes:
-    names = texts.polluted.texts[label]
-    count, right = len(names), len(texts.names.texts[label])
-    plot_projection(
-      names[0],
-      texts.polluted.embeddings[label, :count],
-      names,
-      np.asarray(spaces.polluted_core.mask)[label, :count],
-      folder / f"projection-{safe_name(label, names[0])}.png",
-      max_edge_length=float(scales[label]),
-      wrong=np.arange(count) >= right,
-    )

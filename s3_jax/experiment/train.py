@@ -48,6 +48,12 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       "`config.warmup_steps` must be less than `steps`, got"
       f" {options.warmup_steps} and {options.steps}."
     )
+  if options.save_every % options.validate_every:
+    raise ValueError(
+      "`config.save_every` must be a multiple of `validate_every`, so that a"
+      " resumed run has the same curve, got"
+      f" {options.save_every} and {options.validate_every}."
+    )
   cache_dir = read_cache_dir(settings)
 
   def task(folder: pathlib.Path) -> Any:

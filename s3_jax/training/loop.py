@@ -7,6 +7,7 @@ goes on where it was.
 
 import functools
 import io
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -94,6 +95,7 @@ def train_checkpoint(
     ValueError: if `folder` holds the state of a run with other options.
   """
   folder.mkdir(parents=True, exist_ok=True)
+  _claim(folder, spec, lexicon, options)
   tokenizer_path = _write_tokenizer(folder, spec, lexicon, options.seed)
   tokenize = load_tokenizer(tokenizer_path, spec)
   optimizer = make_optimizer(
@@ -173,6 +175,32 @@ def train_checkpoint(
   params = jax.tree.map(np.asarray, state.params)
   save_clip(folder / "checkpoint", spec, params, tokenize.tokenizer)
   return curve
+
+
+def _claim(
+  folder: pathlib.Path,
+  spec: ModelSpec,
+  lexicon: Lexicon,
+  options: TrainingOptions,
+) -> None:
+  """Writes down what the folder's run is, or checks that it is this one."""
+  path = folder / "options.json"
+  ours = {
+    **options._asdict(),
+    **{f"spec.{name}": value for name, value in spec._asdict().items()},
+    "lexicon": lexicon.sha256,
+  }
+  if not path.exists():
+    atomic_write(path, json.dumps(ours, indent=1) + "\n")
+    return
+  theirs = json.loads(path.read_text("utf-8"))
+  ours = json.loads(json.dumps(ours))
+  for name in sorted(ours.keys() | theirs.keys()):
+    if ours.get(name) != theirs.get(name):
+      raise ValueError(
+        f"{folder} must hold a run with `{name}` = {ours.get(name)!r}, and"
+        f" holds one with {theirs.get(name)!r}: use another workdir."
+      )
 
 
 def _write_tokenizer(
