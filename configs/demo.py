@@ -40,11 +40,11 @@ def get_config() -> ml_collections.ConfigDict:
     "a clean rendering of a {}.",
   )
   config.metric = "local_center"
-  config.neighbors = 4
+  config.neighbors = 4  # this, scale and min_gap: the best of configs/sweep.py
   config.scale = "gap"  # or a chordal distance, or None
   config.keep = "largest"
   config.min_fraction = 0.5
-  config.min_gap = 0.15
+  config.min_gap = 0.05
   config.dtype = "float32"  # of the towers' matrix products
   config.batch_size = 100
   config.mesh = 0  # devices that share the images; 0 for all

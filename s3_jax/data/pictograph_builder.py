@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from s3_jax.data import pictographs
+from s3_jax.data import glyphs, pictographs
 from s3_jax.lexicon.synonyms import load_lexicon
 
 SEED = 2412
@@ -77,7 +77,7 @@ class Pictographs(tfds.core.GeneratorBasedBuilder):
 
   def _generate_examples(self, split: str) -> Iterator[tuple[int, Any]]:
     lexicon = load_lexicon("pictographs")
-    fields = pictographs.glyph_fields(
+    fields = glyphs.glyph_fields(
       tuple(entry.codepoint for entry in lexicon.classes)
     )
     style = self._style

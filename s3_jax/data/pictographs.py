@@ -1,7 +1,7 @@
 """The embedded world: pictographs of DejaVu Sans, drawn with numpy.
 
-A glyph becomes a signed distance field once; an image is that field seen
-through a random affine map, thresholded into a soft silhouette and painted.
+An image is a glyph's signed distance field (`glyphs`) seen through a random
+affine map, thresholded into a soft silhouette and painted.
 Stroke weight, outlines and hatching are then arithmetic on the field, so one
 short renderer serves the training images and every test set.
 
@@ -14,155 +14,20 @@ The world is ours (METHOD section 6), not the paper's.
 
 import functools
 import math
-import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from s3_jax.data.glyphs import Placement, distance_in_image
+
 IMAGE_SIZE = 64
-FIELD_SIZE = 128  # pixels of a glyph's stored distance field
-GLYPH_SPAN = 104  # of which the longer side of the glyph's box takes this many
 STYLES = ("plain", "outline", "contrast", "clutter", "rendering")
 VARIED = "varied"  # of training images only; test sets never use it
 IGNORE = 255  # mask value of the 1-pixel border around a pictograph
 
 # Random streams: a split never shares a random number with another one.
 _STREAMS = {"train": 0, "validation": 1, "test": 2, "segmentation": 3}
-
-
-class Placement(NamedTuple):
-  """Where a glyph lies in an image: an affine map from pixels to its field."""
-
-  center: tuple[float, float]  # row, column of the glyph's middle, in pixels
-  size: float  # length of the longer side of the glyph's box, in pixels
-  angle: float  # radians, counter-clockwise
-  stretch: float  # horizontal over vertical scale
-  shear: float
-
-
-def font_path() -> pathlib.Path:
-  """Returns the path of DejaVuSans.ttf inside the installed matplotlib."""
-  import matplotlib
-
-  return pathlib.Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
-
-
-@functools.lru_cache(maxsize=2)
-def glyph_fields(
-  codepoints: tuple[int, ...],
-) -> Float32[np.ndarray, "classes rows cols"]:
-  """Computes the signed distance field of each glyph in a square.
-
-  A glyph's box holds its ink, its origin and its advance, as Pillow measures
-  it. The box is centred and its longer side spans GLYPH_SPAN; the ink alone may
-  be shorter and lie off the centre.
-
-  Args:
-    codepoints: Unicode code points, all of which DejaVu Sans draws.
-
-  Returns:
-    f32[classes, FIELD_SIZE, FIELD_SIZE]: distance in field pixels to the
-    glyph's boundary, positive inside.
-
-  Raises:
-    ValueError: if the font has no picture for a code point.
-  """
-  from matplotlib.ft2font import FT2Font
-  from PIL import ImageFont
-
-  covered = FT2Font(str(font_path())).get_charmap()
-  layout = ImageFont.Layout.BASIC
-  probe = ImageFont.truetype(font_path(), 512, layout_engine=layout)
-  fields = []
-  for codepoint in codepoints:
-    if codepoint not in covered:
-      raise ValueError(
-        "`codepoints` must be drawn by DejaVu Sans, got"
-        f" U+{codepoint:04X}: choose a code point that the font covers."
-      )
-    text = chr(codepoint)
-    left, top, right, bottom = probe.getbbox(text)
-    font = ImageFont.truetype(
-      font_path(),
-      512 * GLYPH_SPAN / max(right - left, bottom - top),
-      layout_engine=layout,
-    )
-    fields.append(_signed_distance(_centred_mask(font, text)))
-  return np.stack(fields)
-
-
-def _centred_mask(font, text: str) -> Bool[np.ndarray, "rows cols"]:
-  from PIL import Image, ImageDraw
-
-  left, top, right, bottom = font.getbbox(text)
-  canvas = Image.new("L", (FIELD_SIZE, FIELD_SIZE))
-  ImageDraw.Draw(canvas).text(
-    (
-      (FIELD_SIZE - (right - left)) // 2 - left,
-      (FIELD_SIZE - (bottom - top)) // 2 - top,
-    ),
-    text,
-    fill=255,
-    font=font,
-  )
-  return np.asarray(canvas) >= 128
-
-
-def _signed_distance(
-  inside: Bool[np.ndarray, "rows cols"],
-) -> Float32[np.ndarray, "rows cols"]:
-  return (
-    np.sqrt(_squared_distance_to(~inside))
-    - np.sqrt(_squared_distance_to(inside))
-  ).astype(np.float32)
-
-
-def _squared_distance_to(
-  target: Bool[np.ndarray, "rows cols"],
-) -> np.ndarray:
-  """Squared Euclidean distance to the nearest target pixel, one axis a time."""
-  size = target.shape[0]
-  steps = np.square(np.arange(size)[:, None] - np.arange(size)).astype(np.int32)
-  cost = np.where(target, 0, 4 * size**2).astype(np.int32)
-  cost = np.stack([(steps + row).min(-1) for row in cost])
-  return np.stack([(steps + col).min(-1) for col in cost.T], axis=1)
-
-
-def distance_in_image(
-  field: Float32[np.ndarray, "field_rows field_cols"],
-  placement: Placement,
-  rows: np.ndarray,
-  cols: np.ndarray,
-) -> Float[np.ndarray, "rows cols"]:
-  """Samples a glyph's field at image pixels, bilinearly.
-
-  Args:
-    field: signed distance field of the glyph, in field pixels.
-    placement: where the glyph lies.
-    rows: f32[rows, cols], row coordinate of each pixel.
-    cols: f32[rows, cols], column coordinate of each pixel.
-
-  Returns:
-    Distance to the glyph's boundary in image pixels, positive inside.
-  """
-  zoom = GLYPH_SPAN / placement.size
-  cos, sin = math.cos(placement.angle), math.sin(placement.angle)
-  down, right = rows - placement.center[0], cols - placement.center[1]
-  u = zoom * (cos * right - sin * down) / placement.stretch
-  v = zoom * (sin * right + cos * down)
-  u = u + placement.shear * v + (FIELD_SIZE - 1) / 2
-  v = v + (FIELD_SIZE - 1) / 2
-  limit = np.float32(FIELD_SIZE - 1.001)
-  u, v = np.clip(u, 0, limit), np.clip(v, 0, limit)
-  left, top = u.astype(np.int32), v.astype(np.int32)
-  right_share, bottom_share = u - left, v - top
-  flat, corner = field.ravel(), top * FIELD_SIZE + left
-  upper = flat[corner] + right_share * (flat[corner + 1] - flat[corner])
-  corner = corner + FIELD_SIZE
-  lower = flat[corner] + right_share * (flat[corner + 1] - flat[corner])
-  return (upper + bottom_share * (lower - upper)) / np.float32(zoom)
 
 
 @functools.lru_cache(maxsize=4)
@@ -295,7 +160,7 @@ def render(
   """Draws one pictograph.
 
   Args:
-    field: the glyph's signed distance field, from `glyph_fields`.
+    field: the glyph's signed distance field, from `glyphs.glyph_fields`.
     generator: source of every random choice.
     style: "plain"; or one of the shifts: "outline" (contour only),
       "contrast" (light on dark, close in brightness), "clutter" (strokes

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from s3_jax.data import pictographs
+from s3_jax.data import glyphs, pictographs
 from s3_jax.lexicon import captions
 from s3_jax.lexicon.synonyms import Lexicon
 
@@ -56,7 +56,7 @@ def training_batch(
   """
   from PIL import Image
 
-  fields = pictographs.glyph_fields(
+  fields = glyphs.glyph_fields(
     tuple(entry.codepoint for entry in lexicon.classes)
   )
   classes = len(lexicon.classes)

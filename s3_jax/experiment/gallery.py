@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from s3_jax.data import pictographs
+from s3_jax.data import glyphs, pictographs
 from s3_jax.evaluation.plots import plot_contact_sheet
 from s3_jax.experiment.settings import Settings
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon
@@ -51,7 +51,7 @@ def draw_gallery(
   Returns:
     The paths of `classes.png` and `styles.png`.
   """
-  fields = pictographs.glyph_fields(
+  fields = glyphs.glyph_fields(
     tuple(entry.codepoint for entry in lexicon.classes if entry.codepoint)
   )
 

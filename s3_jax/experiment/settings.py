@@ -1,5 +1,6 @@
 """Reads a config's fields into plain values, naming whatever is wrong."""
 
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -60,6 +61,8 @@ class Settings:
     ):
       words = " or ".join(each.__name__ for each in kinds)
       raise ValueError(f"`{label}` must be of type {words}, got {value!r}.")
+    if isinstance(value, float) and not math.isfinite(value):
+      raise ValueError(f"`{label}` must be finite, got {value!r}.")
     if minimum is not None and not isinstance(value, str) and value < minimum:
       raise ValueError(f"`{label}` must be >= {minimum}, got {value!r}.")
     if choices is not None and isinstance(value, str) and value not in choices:

@@ -160,7 +160,7 @@ def train_checkpoint(
       if step % options.validate_every == 0 or step == options.steps:
         curve.append(
           {
-            "step": step,
+            "step": float(step),
             "loss": float(np.mean([float(m.loss) for m in recent])),
             "batch_accuracy": float(
               np.mean([float(m.batch_accuracy) for m in recent])
@@ -265,11 +265,17 @@ def load_state(path: pathlib.Path, like: TrainState) -> TrainState:
     The stored state.
 
   Raises:
-    ValueError: if the file holds a state of other options.
+    ValueError: if the file holds a state of other options or is damaged.
   """
   leaves, structure = jax.tree.flatten(like)
-  with np.load(path, allow_pickle=False) as stored:
-    found = [stored[name] for name in stored.files]
+  try:
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+      found = [stored[name] for name in stored.files]
+  except Exception as error:  # a damaged archive can fail in any parser
+    raise ValueError(
+      f"{path} must be a whole training state, and is damaged: remove the file"
+      " to start afresh."
+    ) from error
   same = len(found) == len(leaves) and all(
     a.shape == b.shape and a.dtype == b.dtype
     for a, b in zip(found, leaves, strict=True)

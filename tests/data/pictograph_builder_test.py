@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from s3_jax.data import datasets, pictographs
+from s3_jax.data import datasets, glyphs, pictographs
 from s3_jax.data.datasets import DATASETS
 
 PER_CLASS = {"validation": 1, "test": 2}
@@ -29,7 +29,7 @@ def small(monkeypatch, six_classes):
 
 @pytest.fixture
 def fields(six_classes):
-  return pictographs.glyph_fields(
+  return glyphs.glyph_fields(
     tuple(entry.codepoint for entry in six_classes.classes)
   )
 

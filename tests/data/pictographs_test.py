@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from s3_jax.data import pictographs
-from s3_jax.data.pictographs import FIELD_SIZE, GLYPH_SPAN, Placement
+from s3_jax.data import glyphs, pictographs
+from s3_jax.data.glyphs import FIELD_SIZE, GLYPH_SPAN, Placement
 
 SUN, UMBRELLA, SNOWMAN, ANCHOR, BANG = 9728, 9730, 9731, 9875, 33
 
 
 @pytest.fixture(scope="module")
 def fields():
-  return pictographs.glyph_fields((SUN, UMBRELLA, SNOWMAN, ANCHOR, BANG))
+  return glyphs.glyph_fields((SUN, UMBRELLA, SNOWMAN, ANCHOR, BANG))
 
 
 def generator(index=0, *, style="plain", label=0, seed=2412, split="test"):
@@ -46,13 +46,13 @@ def test_signed_distance_is_that_of_a_double_loop(seed, size):
   inside = rng.random((size, size)) < rng.uniform(0.1, 0.9)
   inside[0, 0], inside[-1, -1] = True, False
   np.testing.assert_allclose(
-    pictographs._signed_distance(inside), brute_distance(inside), rtol=1e-6
+    glyphs._signed_distance(inside), brute_distance(inside), rtol=1e-6
   )
 
 
 @pytest.mark.parametrize("value", [True, False])
 def test_signed_distance_without_a_boundary_is_far(value):
-  signed = pictographs._signed_distance(np.full((4, 4), value))
+  signed = glyphs._signed_distance(np.full((4, 4), value))
   assert np.all(np.isfinite(signed))
   assert np.all(signed > 4 if value else signed < -4)
 
@@ -77,14 +77,14 @@ def test_fields_measure_the_glyph(fields):
 
 
 def test_fields_do_not_depend_on_their_neighbours(fields):
-  alone = pictographs.glyph_fields((ANCHOR,))
+  alone = glyphs.glyph_fields((ANCHOR,))
   np.testing.assert_array_equal(alone[0], fields[3])
 
 
 @pytest.mark.parametrize("codepoint", [0x4E00, 0x10FFFF])
 def test_the_font_must_have_the_glyph(codepoint):
   with pytest.raises(ValueError, match=f"`codepoints` .*U\\+{codepoint:04X}"):
-    pictographs.glyph_fields((SUN, codepoint))
+    glyphs.glyph_fields((SUN, codepoint))
 
 
 def grid():
@@ -100,7 +100,7 @@ def place(**changes):
 
 def seen(field, **changes):
   """Distances in the image without its margin, where the field is clipped."""
-  image = pictographs.distance_in_image(field, place(**changes), *grid())
+  image = glyphs.distance_in_image(field, place(**changes), *grid())
   return image[2:-2, 2:-2]
 
 
@@ -127,10 +127,10 @@ def test_the_centre_moves_rows_then_columns(fields):
 def test_distances_shrink_with_the_glyph(fields):
   rows, cols = grid()
   middle = (FIELD_SIZE - 1) / 2
-  small = pictographs.distance_in_image(
+  small = glyphs.distance_in_image(
     fields[3], place(size=GLYPH_SPAN / 2), rows, cols
   )
-  whole = pictographs.distance_in_image(
+  whole = glyphs.distance_in_image(
     fields[3],
     place(),
     middle + 2 * (rows - middle),
@@ -271,7 +271,7 @@ def golden_fields():
 
   labels = (0, 17, 44, 89)
   classes = load_lexicon("pictographs").classes
-  fields = pictographs.glyph_fields(
+  fields = glyphs.glyph_fields(
     tuple(classes[label].codepoint for label in labels)
   )
   return dict(zip(labels, fields, strict=True))

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from s3_jax.data import pictographs
+from s3_jax.data import glyphs, pictographs
 from s3_jax.data.training_stream import (
   VARIED_SHARE,
   prefetch,
@@ -63,7 +63,7 @@ def test_every_class_has_one_caption_in_its_place(six_classes):
 
 
 def test_an_image_shows_its_class_in_one_of_two_styles(six_classes):
-  fields = pictographs.glyph_fields(
+  fields = glyphs.glyph_fields(
     tuple(entry.codepoint for entry in six_classes.classes)
   )
   styles = collections.Counter()

@@ -1,0 +1,141 @@
+"""Embeddings of texts and images: order, padding, devices, the cache."""
+
+import jax
+import numpy as np
+import pytest
+
+from s3_jax.clip import embed_images, embed_texts, load_clip
+from s3_jax.data.datasets import DATASETS, all_images
+from s3_jax.experiment import embedding
+from s3_jax.experiment.embedding import (
+  Embedder,
+  embed_prompts,
+  embed_test_set,
+)
+
+PROMPTS = tuple(f"a photo of a {word}." for word in ("sun", "eel", "anchor"))
+
+
+@pytest.fixture(scope="module")
+def clip(checkpoint):
+  return load_clip(checkpoint)
+
+
+@pytest.fixture
+def embedder(clip, tmp_path):
+  return Embedder(clip, "float32", 64, 0, tmp_path)
+
+
+@pytest.fixture
+def no_tower(monkeypatch):
+  """Makes every use of a tower an error."""
+
+  def refuse():
+    def tower(*_, **__):
+      raise AssertionError("a tower ran")
+
+    monkeypatch.setattr(embedding, "embed_texts", tower)
+    monkeypatch.setattr(embedding, "embed_images", tower)
+    monkeypatch.setattr(embedding, "padded_batches", tower)
+
+  return refuse
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_prompts_keep_their_order_whatever_the_batch(embedder, clip, rows):
+  embedded = embed_prompts(embedder, PROMPTS, rows=rows)
+  assert embedded.tower_batches == -(-len(PROMPTS) // rows)
+  expected = embed_texts(clip.spec, clip.params, clip.tokenize(PROMPTS))
+  np.testing.assert_allclose(embedded.embeddings, expected, atol=1e-5)
+  assert embedded.embeddings.dtype == np.float32
+  assert np.linalg.norm(expected[0] - expected[1]) > 0.01
+
+
+def test_prompts_are_embedded_once(embedder, no_tower):
+  first = embed_prompts(embedder, PROMPTS, rows=4)
+  no_tower()
+  again = embed_prompts(embedder, PROMPTS, rows=4)
+  assert (first.tower_batches, again.tower_batches) == (1, 0)
+  np.testing.assert_array_equal(first.embeddings, again.embeddings)
+
+
+def test_what_changes_an_embedding_changes_its_key(embedder, no_tower):
+  embed_prompts(embedder, PROMPTS, rows=4)
+  no_tower()
+  other_weights = embedder.clip._replace(sha256="0" * 64)
+  spec = embedder.clip.spec._replace(activation="gelu")
+  for changed in (
+    embedder._replace(dtype="bfloat16"),
+    embedder._replace(clip=other_weights),
+    embedder._replace(clip=embedder.clip._replace(spec=spec)),
+  ):
+    with pytest.raises(AssertionError, match="a tower ran"):
+      embed_prompts(changed, PROMPTS)
+  for prompts in (PROMPTS[:2], PROMPTS[::-1], (*PROMPTS[:2], "a photo")):
+    with pytest.raises(AssertionError, match="a tower ran"):
+      embed_prompts(embedder, prompts)
+  # Devices and the batch are no part of it.
+  for same in (embedder._replace(mesh=1), embedder._replace(batch_size=7)):
+    assert embed_prompts(same, PROMPTS).tower_batches == 0
+
+
+@pytest.fixture
+def opened(monkeypatch, make_small):
+  return make_small(monkeypatch, embedding)
+
+
+def test_images_are_those_of_the_set_in_its_order(
+  embedder, clip, opened, records
+):
+  spec = DATASETS["outline"]
+  test_set = embed_test_set(embedder, spec)
+  images, labels = all_images(records(spec), clip.preprocess)
+  expected = embed_images(clip.spec, clip.params, images)
+  np.testing.assert_allclose(test_set.embeddings, expected, atol=1e-5)
+  np.testing.assert_array_equal(test_set.labels, labels)
+  assert (test_set.images_decoded, test_set.tower_batches) == (180, 3)
+  assert test_set.spec == spec and opened == ["outline"]
+
+
+def test_images_are_embedded_once(embedder, opened, no_tower):
+  first = embed_test_set(embedder, DATASETS["plain"])
+  no_tower()
+  again = embed_test_set(embedder, DATASETS["plain"])
+  assert (again.images_decoded, again.tower_batches) == (0, 0)
+  assert opened == ["plain"], "the second time nothing is opened"
+  np.testing.assert_array_equal(first.embeddings, again.embeddings)
+  np.testing.assert_array_equal(first.labels, again.labels)
+  with pytest.raises(AssertionError, match="a tower ran"):
+    embed_test_set(embedder, DATASETS["outline"])
+  with pytest.raises(AssertionError, match="a tower ran"):
+    embed_test_set(embedder, DATASETS["plain"]._replace(version="2.0.0"))
+
+
+@pytest.mark.parametrize(
+  ("mesh", "batch_size", "batches"), [(1, 64, 3), (8, 60, 3), (3, 64, 3)]
+)
+def test_devices_change_nothing(
+  embedder, opened, mesh, batch_size, batches, all_devices
+):
+  spec = DATASETS["plain"]
+  shared = embedder._replace(
+    mesh=mesh, batch_size=batch_size, cache_dir=embedder.cache_dir / str(mesh)
+  )
+  test_set = embed_test_set(shared, spec)
+  assert test_set.tower_batches == batches
+  np.testing.assert_allclose(test_set.embeddings, all_devices, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def all_devices(clip, make_small, tmp_path_factory):
+  with pytest.MonkeyPatch.context() as patch:
+    make_small(patch, embedding)
+    folder = tmp_path_factory.mktemp("all")
+    embedder = Embedder(clip, "float32", 64, 0, folder)
+    return embed_test_set(embedder, DATASETS["plain"]).embeddings
+
+
+def test_more_devices_than_there_are_is_an_error(embedder, opened):
+  with pytest.raises(ValueError, match="`mesh` must be at most the 8 devices"):
+    embed_test_set(embedder._replace(mesh=9), DATASETS["plain"])
+  assert len(jax.devices()) == 8

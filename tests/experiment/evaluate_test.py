@@ -1,0 +1,304 @@
+"""The whole evaluation, on a tiny checkpoint and two images a class."""
+
+import csv
+import io
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from s3_jax import experiment
+from s3_jax.evaluation.schema import validate_results
+from s3_jax.experiment import embedding
+from s3_jax.experiment.methods import METHODS
+from s3_jax.lexicon.synonyms import load_lexicon
+
+SETS = ("plain", "outline")
+IMAGES = 180
+
+
+class Run(NamedTuple):
+  """One run of the demo's config."""
+
+  folder: pathlib.Path
+  results: dict[str, Any]  # as returned
+  opened: list[str]  # the data sets that were opened
+
+  def read(self, name):
+    return (self.folder / name).read_text(encoding="utf-8")
+
+  @property
+  def json(self):
+    return json.loads(self.read("results.json"))
+
+
+@pytest.fixture(scope="module")
+def run_demo(checkpoint, read_config, make_small):
+  def run(folder, cache, **changes):
+    given = {
+      "model": str(checkpoint),
+      "test_sets": SETS,
+      "batch_size": 64,
+      "cache_dir": str(cache),
+      "figure_classes": (),
+    }
+    config = read_config("demo", **{**given, **changes})
+    with pytest.MonkeyPatch.context() as patch:
+      opened = make_small(patch, embedding)
+      results = experiment.run(config, str(folder))
+    return Run(folder, results, opened)
+
+  return run
+
+
+@pytest.fixture(scope="module")
+def new_folder(tmp_path_factory):
+  return lambda: tmp_path_factory.mktemp("run") / "results"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+  return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def cold(run_demo, new_folder, cache):
+  return run_demo(new_folder(), cache, mesh=8, figure_classes=(17, 3))
+
+
+@pytest.fixture(scope="module")
+def warm(cold, run_demo, new_folder, cache):
+  """The same again, with no tower and no data set to be had."""
+
+  def refused(*_, **__):
+    raise AssertionError("a tower ran or an image was decoded")
+
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ("embed_images", "embed_texts", "padded_batches"):
+      patch.setattr(embedding, name, refused)
+    return run_demo(new_folder(), cache, mesh=8, figure_classes=(17, 3))
+
+
+@pytest.fixture(scope="module")
+def one_device(run_demo, new_folder, tmp_path_factory):
+  return run_demo(new_folder(), tmp_path_factory.mktemp("other"), mesh=1)
+
+
+def test_results_are_complete_and_sound(cold):
+  results = cold.json
+  validate_results(results)
+  assert [entry["name"] for entry in results["datasets"]] == list(SETS)
+  rows = [(row["dataset"], row["name"]) for row in results["methods"]]
+  assert rows == [(name, method) for name in SETS for method in METHODS]
+  for row in results["methods"]:
+    assert row["n"] == IMAGES
+    assert (row["top1"] * IMAGES) % 1 == pytest.approx(0, abs=1e-6)
+    # Every class has two images, so both means are one.
+    assert row["top1"] == pytest.approx(row["mean_per_class"])
+    assert row["top1"] <= row["top5"]
+    assert row["ci95"][0] <= row["top1"] <= row["ci95"][1]
+  assert json.dumps(cold.results, sort_keys=True) == json.dumps(
+    results, sort_keys=True
+  )
+
+
+def test_every_method_is_compared_with_the_baseline(cold):
+  pairs = [
+    (row["dataset"], row["a"], row["b"]) for row in cold.json["comparisons"]
+  ]
+  expected = [(method, "class_name") for method in METHODS][1:]
+  expected.append(("polluted_core", "polluted_all"))
+  assert pairs == [(name, a, b) for name in SETS for a, b in expected]
+  top1 = {
+    (row["dataset"], row["name"]): row["top1"] for row in cold.json["methods"]
+  }
+  for row in cold.json["comparisons"]:
+    difference = top1[row["dataset"], row["a"]] - top1[row["dataset"], row["b"]]
+    assert row["delta"] == pytest.approx(difference, abs=1e-9)
+
+
+def test_results_say_what_they_are_of(cold, checkpoint):
+  results, lexicon = cold.json, load_lexicon("pictographs")
+  assert results["config"]["model"] == str(checkpoint)
+  assert results["model"]["name"] == "tiny"
+  assert results["model"]["spec"]["image_size"] == 16
+  texts = results["texts"]
+  assert texts["lexicon_sha256"] == lexicon.sha256
+  assert texts["per_class"] == [len(entry.names) for entry in lexicon.classes]
+  for core, whole in zip(
+    texts["core_per_class"], texts["per_class"], strict=True
+  ):
+    assert whole / 2 <= core <= whole
+  pruning = results["pruning"]
+  assert pruning["right_total"] == sum(texts["per_class"])
+  assert pruning["wrong_total"] == sum(
+    len(entry.polluted) for entry in lexicon.classes
+  )
+  assert results["environment"]["platform"] == "cpu"
+  assert len(results["environment"]["devices"]) == 8
+  assert set(results["timings"]) >= {
+    "load",
+    "compile",
+    "embed_text",
+    "build_space",
+    "embed_images",
+    "score",
+    "images_per_second",
+  }
+
+
+def test_every_file_is_there(cold):
+  files = {
+    path.relative_to(cold.folder).as_posix()
+    for path in cold.folder.rglob("*")
+    if path.is_file()
+  }
+  projections = {name for name in files if name.startswith("figures/proj")}
+  assert len(projections) == 2
+  assert files - projections == {
+    "results.json",
+    "results.md",
+    "results.csv",
+    "per_class.csv",
+    "log.txt",
+    "figures/accuracy.png",
+    "figures/barcodes.png",
+  }
+  for name in files:
+    if name.endswith(".png"):
+      with Image.open(cold.folder / name) as image:
+        assert min(image.size) > 100
+        assert len(set(image.convert("L").resize((64, 64)).tobytes())) > 2
+
+
+def test_tables_agree_with_the_results(cold):
+  rows = list(csv.DictReader(io.StringIO(cold.read("results.csv"))))
+  for row, entry in zip(rows, cold.json["methods"], strict=True):
+    assert (row["dataset"], row["method"]) == (entry["dataset"], entry["name"])
+    assert float(row["top1"]) == pytest.approx(entry["top1"])
+  per_class = list(csv.DictReader(io.StringIO(cold.read("per_class.csv"))))
+  assert len(per_class) == len(SETS) * len(METHODS) * 90
+  for entry in cold.json["methods"]:
+    accuracies = [
+      float(row["accuracy"])
+      for row in per_class
+      if (row["dataset"], row["method"]) == (entry["dataset"], entry["name"])
+    ]
+    assert set(accuracies) <= {0.0, 0.5, 1.0}
+    assert np.mean(accuracies) == pytest.approx(entry["top1"])
+  table = cold.read("log.txt")
+  for text in (*METHODS, *SETS, str(cold.folder)):
+    assert text in table
+  for method in METHODS:
+    assert method in cold.read("results.md")
+
+
+def test_the_cold_run_decodes_every_image_once(cold):
+  counters = cold.json["counters"]
+  assert cold.opened == list(SETS)
+  assert counters["images_decoded"] == len(SETS) * IMAGES
+  assert counters["tower_batches"] == len(SETS) * 3  # of 64 rows
+  assert counters["text_tower_batches"] > 0
+  assert counters["cache"] == "cold"
+
+
+def test_the_second_run_decodes_nothing(warm):
+  assert warm.opened == []
+  assert warm.json["counters"] == {
+    "images_decoded": 0,
+    "tower_batches": 0,
+    "text_tower_batches": 0,
+    "cache": "warm",
+  }
+
+
+def timeless(results):
+  return {
+    key: value
+    for key, value in results.items()
+    if key not in ("timings", "counters")
+  }
+
+
+def test_the_second_run_has_the_same_results(cold, warm):
+  assert timeless(warm.json) == timeless(cold.json)
+  for name in ("results.csv", "per_class.csv", "figures/accuracy.png"):
+    assert (warm.folder / name).read_bytes() == (
+      cold.folder / name
+    ).read_bytes()
+
+
+def test_devices_change_no_count(cold, one_device):
+  assert one_device.json["counters"]["images_decoded"] == len(SETS) * IMAGES
+
+  def counts(run):
+    return [
+      (
+        row["dataset"],
+        row["name"],
+        round(row["top1"] * IMAGES),
+        round(row["top5"] * IMAGES),
+      )
+      for row in run.json["methods"]
+    ]
+
+  assert counts(cold) == counts(one_device)
+  assert cold.read("per_class.csv") == one_device.read("per_class.csv")
+  assert cold.json["pruning"] == one_device.json["pruning"]
+
+
+def test_no_figure_of_a_class_is_drawn_unasked(one_device):
+  figures = {path.name for path in (one_device.folder / "figures").iterdir()}
+  assert figures == {"accuracy.png"}
+
+
+def test_counts_are_those_of_single_cosines(warm, cache, checkpoint):
+  """`class_name`, from the stored embeddings alone."""
+  from s3_jax.clip import load_clip
+  from s3_jax.experiment.embedding import Embedder, embed_prompts
+
+  clip = load_clip(checkpoint)
+  embedder = Embedder(clip, "float32", 64, 0, cache)
+  prompts = [
+    f"a photo of a {entry.name}."
+    for entry in load_lexicon("pictographs").classes
+  ]
+  names = np.float64(embed_prompts(embedder, prompts).embeddings)
+  top1 = {
+    row["dataset"]: row["top1"]
+    for row in warm.json["methods"]
+    if row["name"] == "class_name"
+  }
+  found = {}
+  for path in (cache / "embeddings").glob("*.npz"):
+    with np.load(path) as stored:
+      if "labels" not in stored.files:
+        continue
+      header = json.loads(str(stored["header"][()]))
+      scores = np.float64(stored["embeddings"]) @ names.T
+      right = scores.argmax(1) == stored["labels"]
+      found[header["metadata"]["dataset"]] = right.mean()
+  assert found == pytest.approx(top1)
+
+
+@pytest.mark.parametrize(
+  ("changes", "rule"),
+  [
+    ({"figure_classes": (90,)}, "`config.figure_classes` .*0..89, got 90"),
+    ({"figure_classes": ("a",)}, "`config.figure_classes` .*got 'a'"),
+    ({"model": "nosuch"}, "`source` must be a folder .*got 'nosuch'"),
+    ({"lexicon": "nosuch"}, "lexicon 'nosuch' must be"),
+    ({"mesh": 9}, "`mesh` must be at most the 8 devices"),
+  ],
+  ids=["class", "kind", "model", "lexicon", "mesh"],
+)
+def test_what_is_found_late_leaves_no_results(
+  run_demo, tmp_path, changes, rule
+):
+  with pytest.raises(ValueError, match=rule):
+    run_demo(tmp_path / "run", tmp_path / "cache", **changes)
+  left = {path.name for path in (tmp_path / "run").rglob("*")}
+  assert left <= {"log.txt"}
