@@ -43,6 +43,9 @@ from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.point_to_space import POINT_TO_SPACE
 
+# Compared with each other, beside every method with the baseline.
+_PAIRS = (("local_center", "center"), ("polluted_core", "polluted_all"))
+
 
 class Evaluation(NamedTuple):
   """The settings of an evaluation, read and checked."""
@@ -327,8 +330,11 @@ def _compare(
     for method in evaluation.methods
     if method != evaluation.baseline
   ]
-  if {"polluted_core", "polluted_all"} <= set(evaluation.methods):
-    pairs.append(("polluted_core", "polluted_all"))
+  pairs += [
+    pair
+    for pair in _PAIRS
+    if set(pair) <= set(evaluation.methods) and pair not in pairs
+  ]
   rows = []
   for dataset in evaluation.test_sets:
     for a, b in pairs:
