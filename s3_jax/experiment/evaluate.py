@@ -123,7 +123,7 @@ def read_space_options(settings: Settings) -> SpaceOptions:
   )
 
 
-def _read_scale(scale: str | float | None) -> str | float | None:
+def _read_scale(scale: str | float | int | None) -> str | float | None:
   """Also reads numbers and None as a command line gives them: as words."""
   if scale in ("gap", None):
     return scale

@@ -1,6 +1,7 @@
 """The task "sweep": hyper-parameters of S3, chosen on the validation split."""
 
 import itertools
+import math
 import pathlib
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from s3_jax.experiment.methods import (
 )
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.files import atomic_write
+from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.synonyms import load_lexicon
 
 _HEAD = (
@@ -80,21 +82,28 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """
   scales = settings.take("scales", (list, tuple))
   gaps = settings.take("min_gaps", (list, tuple))
+  for gap in gaps:
+    if not _is_number(gap):
+      raise ValueError(
+        f"`config.min_gaps` must hold numbers >= 0, got {gap!r}."
+      )
   pairs = []
   for scale in scales:
     if scale == "gap":
       pairs += [("gap", float(gap)) for gap in gaps]
-    elif scale is None or isinstance(scale, int | float):
+    elif scale is None or _is_number(scale):
       pairs.append((scale if scale is None else float(scale), 0.0))
     else:
       raise ValueError(
-        f'`config.scales` must hold "gap", numbers or None, got {scale!r}.'
+        f'`config.scales` must hold "gap", numbers >= 0 or None, got {scale!r}.'
       )
   neighbors = tuple(settings.take("neighbors", (list, tuple)))
-  if not pairs or not neighbors or any(k < 1 for k in neighbors):
+  counts = all(type(k) is int and k >= 1 for k in neighbors)
+  if not pairs or not neighbors or not counts:
     raise ValueError(
       "`config.neighbors` and `config.scales` must hold at least one value,"
-      f" neighbors all >= 1, got {neighbors} and {tuple(scales)}."
+      " neighbors whole numbers >= 1, got"
+      f" {neighbors} and {tuple(scales)}."
     )
   sweep = Sweep(
     model=settings.take("model", str),
@@ -107,7 +116,13 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     batch_size=settings.take("batch_size", int, minimum=1),
     cache_dir=read_cache_dir(settings),
   )
+  fill_template(sweep.template, "")
   return lambda folder: run_sweep(sweep, folder)
+
+
+def _is_number(value: Any) -> bool:
+  real = isinstance(value, int | float) and not isinstance(value, bool)
+  return real and 0 <= value < math.inf
 
 
 def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:

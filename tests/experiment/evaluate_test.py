@@ -110,6 +110,7 @@ def test_every_method_is_compared_with_the_baseline(cold):
     (row["dataset"], row["a"], row["b"]) for row in cold.json["comparisons"]
   ]
   expected = [(method, "class_name") for method in METHODS][1:]
+  expected.append(("local_center", "center"))
   expected.append(("polluted_core", "polluted_all"))
   assert pairs == [(name, a, b) for name in SETS for a, b in expected]
   top1 = {

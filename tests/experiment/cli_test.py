@@ -1,0 +1,222 @@
+"""Bad input from the command line: exit code 2, one line, nothing written."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import types
+import warnings
+
+import pytest
+from absl import logging
+
+from s3_jax import __main__ as cli
+from s3_jax import experiment
+
+
+def flag(value):
+  return types.SimpleNamespace(value=value)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+  """Calls main with the flags' values; returns exit code, stdout, stderr."""
+  monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+  verbosity = logging.get_verbosity()
+
+  def call(config, workdir, *, debug=False, argv=("main.py",)):
+    monkeypatch.setattr(cli, "_CONFIG", flag(config))
+    monkeypatch.setattr(cli, "_WORKDIR", flag(workdir and str(workdir)))
+    monkeypatch.setattr(cli, "_DEBUG", flag(debug))
+    monkeypatch.setattr(cli, "_PLATFORM", flag(None))
+    try:
+      cli.main(list(argv))
+      code = 0
+    except SystemExit as stop:
+      code = stop.code
+    return code, *capsys.readouterr()
+
+  yield call
+  logging.set_verbosity(verbosity)
+
+
+def damage(folder: pathlib.Path, fault: str) -> None:
+  weights = folder / "model.safetensors"
+  if fault == "truncated":
+    weights.write_bytes(weights.read_bytes()[:-100])
+  elif fault == "header":
+    weights.write_bytes(weights.read_bytes()[:20])
+  elif fault == "empty":
+    weights.write_bytes(b"")
+  else:
+    (folder / fault).unlink()
+
+
+FILES = (
+  "config.json",
+  "model.safetensors",
+  "preprocessor_config.json",
+  "tokenizer.json",
+)
+
+
+@pytest.mark.parametrize("fault", ["truncated", "header", "empty", *FILES])
+def test_a_broken_checkpoint(call, read_config, checkpoint, tmp_path, fault):
+  folder, workdir = tmp_path / "broken", tmp_path / "run"
+  shutil.copytree(checkpoint, folder)
+  damage(folder, fault)
+  code, out, err = call(read_config("demo", model=str(folder)), workdir)
+  assert code == 2 and out == ""
+  assert err.count("\n") == 1 and err.startswith("s3_jax: ")
+  assert "broken" in err and "Traceback" not in err
+  name = fault if fault in FILES else "model.safetensors"
+  assert name in err
+  assert list(workdir.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+  ("changes", "words"),
+  [
+    ({"methods": ("class_name", "magic")}, ("config.methods", "'magic'")),
+    ({"neighbors": 0}, ("config.neighbors", ">= 1", "got 0")),
+    ({"model": "no/such/folder"}, ("`source`", "'no/such/folder'")),
+    ({"lexicon": "nosuch"}, ("lexicon 'nosuch'",)),
+    ({"nonsense": 1}, ("config.nonsense", "unknown field")),
+  ],
+  ids=["method", "neighbors", "model", "lexicon", "field"],
+)
+def test_a_bad_setting(call, read_config, tmp_path, changes, words):
+  code, out, err = call(read_config("demo", **changes), tmp_path / "run")
+  assert code == 2 and out == ""
+  assert err.count("\n") == 1 and err.startswith("s3_jax: ")
+  assert all(word in err for word in words)
+  assert list(tmp_path.rglob("*")) in ([], [tmp_path / "run"])
+
+
+def test_a_workdir_that_cannot_be_written(call, read_config, tmp_path):
+  (tmp_path / "file").write_text("mine")
+  workdir = tmp_path / "file" / "run"  # not even root can write there
+  code, out, err = call(read_config("demo"), workdir)
+  assert code == 2 and out == ""
+  assert err.count("\n") == 1 and "`workdir`" in err and str(workdir) in err
+  assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_debug_shows_where(call, read_config, tmp_path):
+  with pytest.raises(ValueError, match="config.neighbors"):
+    call(read_config("demo", neighbors=0), tmp_path / "run", debug=True)
+
+
+def test_arguments_are_flags(call, tmp_path):
+  code, _, err = call(None, tmp_path, argv=("main.py", "stray"))
+  assert code == 2 and "got 'stray'" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+  ("error", "code", "words"),
+  [
+    (OSError(28, "No space left on device"), 2, "No space left"),
+    (ValueError("two\nlines"), 2, "s3_jax: two lines\n"),
+    (KeyboardInterrupt(), 130, "stopped"),
+  ],
+  ids=["disk", "lines", "interrupt"],
+)
+def test_what_stops_a_run(call, monkeypatch, error, code, words):
+  def run(config, workdir):
+    raise error
+
+  monkeypatch.setattr(experiment, "run", run)
+  stopped, _, err = call(None, None)
+  assert stopped == code and words in err
+
+
+def test_a_bug_is_no_bad_input(call, monkeypatch):
+  def run(config, workdir):
+    raise TypeError("ours")
+
+  monkeypatch.setattr(experiment, "run", run)
+  with pytest.raises(TypeError, match="ours"):
+    call(None, None)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(call, monkeypatch):
+  def run(config, workdir):
+    warnings.warn("mind this", stacklevel=1)
+
+  monkeypatch.setattr(experiment, "run", run)
+  code, out, err = call(None, None)
+  assert (code, out, err) == (0, "", "s3_jax: mind this\n")
+
+
+def test_a_run_gets_config_and_workdir(call, monkeypatch):
+  given = []
+  monkeypatch.setattr(
+    experiment, "run", lambda config, workdir: given.append((config, workdir))
+  )
+  assert call("config", "some/where")[0] == 0
+  assert call("config", None)[0] == 0
+  assert given == [("config", "some/where"), ("config", None)]
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("gpu", "cuda"), ("tpu", "tpu")])
+def test_a_platform_must_be_there(name, wanted):
+  asked = []
+
+  def devices():
+    raise RuntimeError("no such backend")
+
+  config = types.SimpleNamespace(update=lambda *pair: asked.append(pair))
+  fake = types.SimpleNamespace(config=config, devices=devices)
+  with pytest.raises(ValueError, match=f"`--platform` .*'{name}'.*no such"):
+    cli._require_platform(fake, name)
+  assert asked == [("jax_platforms", wanted)]
+
+
+# Whole processes, started together: what each is given and must say.
+COMMANDS = {
+  "config": (["--config=no/such/config.py"], ["no/such/config.py"]),
+  "field": (["--config.nonsense=1"], ["--config", "nonsense"]),
+  "value": (["--config.neighbors=many"], ["config.neighbors", "many"]),
+  "checkpoint": (["--config.model={broken}"], ["model.safetensors"]),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(repository, checkpoint, tmp_path_factory):
+  root = tmp_path_factory.mktemp("cli")
+  broken = root / "broken"
+  shutil.copytree(checkpoint, broken)
+  damage(broken, "truncated")
+  running = {}
+  for name, (flags, _) in COMMANDS.items():
+    (root / name).mkdir()
+    running[name] = subprocess.Popen(
+      [
+        sys.executable,
+        str(repository / "main.py"),
+        "--workdir=results",
+        *(text.format(broken=broken) for text in flags),
+      ],
+      cwd=root / name,
+      env={**os.environ, "XDG_CACHE_HOME": str(root / name)},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+  return root, {
+    name: (*process.communicate(timeout=120), process.returncode)
+    for name, process in running.items()
+  }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_bad_command_is_refused_in_one_line(finished, name):
+  root, results = finished
+  out, err, code = results[name]
+  assert (code, out) == (2, ""), err
+  assert err.count("\n") == 1 and err.startswith("s3_jax: "), err
+  assert all(word in err for word in COMMANDS[name][1])
+  left = {path.name for path in (root / name).rglob("*")}
+  assert left <= {"results"}, "at most the empty folder"
