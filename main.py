@@ -1,6 +1,9 @@
 """Runs one experiment: `python main.py --config=configs/demo.py`."""
 
-from s3_jax.__main__ import run_main
+from absl import flags
+
+import s3_jax.__main__ as program
 
 if __name__ == "__main__":
-  run_main()
+  flags.adopt_module_key_flags(program)  # `--help` lists them
+  program.run_main()

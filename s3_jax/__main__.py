@@ -98,7 +98,6 @@ def _refuse(reason: str) -> NoReturn:
 
 def run_main() -> None:
   """Parses the flags and runs."""
-  flags.adopt_module_key_flags(sys.modules[__name__])
   app.run(main, flags_parser=_parse_flags)
 
 

@@ -42,6 +42,7 @@ from s3_jax.files import atomic_write
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.point_to_space import POINT_TO_SPACE
+from s3_jax.sharding import data_mesh
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (("local_center", "center"), ("polluted_core", "polluted_all"))
@@ -157,6 +158,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     lexicon = load_lexicon(evaluation.lexicon)
     clip = load_clip(evaluation.model)
   _check_classes(evaluation, lexicon)
+  data_mesh(evaluation.mesh)  # refuses too many devices before any work
   for text, classes in shared_names(lexicon):
     say(f"Classes {classes} share the text {text!r}.")
   embedder = Embedder(

@@ -29,6 +29,12 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     The run, as a function of the workdir.
   """
   lexicon = load_lexicon(settings.take("lexicon", str))
+  wanted = DATASETS["validation"].classes
+  if len(lexicon.classes) != wanted:
+    raise ValueError(
+      f"`config.lexicon` must have the {wanted} classes of the validation"
+      f" images, got {len(lexicon.classes)}."
+    )
   spec = _trainable_spec(settings.section("spec"))
   options = TrainingOptions(
     seed=settings.take("seed", int, minimum=0),
