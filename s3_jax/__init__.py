@@ -25,8 +25,21 @@ from s3_jax.point_to_space import (
   point_to_mean_similarity,
   point_to_nearest_point,
 )
-from s3_jax.space import SynonymousSpace, build_space
-from s3_jax.topology import connected_components, h0_persistence
+from s3_jax.space import (
+  SynonymousSpace,
+  attach_complex,
+  build_space,
+  exclude_shared,
+  load_space,
+  save_space,
+)
+from s3_jax.topology import (
+  RipsComplex,
+  connected_components,
+  h0_persistence,
+  persistence_pairs,
+  rips_complex,
+)
 from s3_jax.zero_shot import (
   name_classifier,
   random_synonym_classifier,
@@ -39,23 +52,30 @@ __version__ = "0.1.0"
 __all__ = [
   "ModelSpec",
   "POINT_TO_SPACE",
+  "RipsComplex",
   "SynonymousSpace",
+  "attach_complex",
   "build_space",
   "chordal_distances",
   "connected_components",
   "embed_images",
   "embed_texts",
+  "exclude_shared",
   "gram_matrix",
   "h0_persistence",
   "l2_normalize",
   "load_clip",
+  "load_space",
   "name_classifier",
   "normalize_images",
+  "persistence_pairs",
   "point_to_center",
   "point_to_local_center",
   "point_to_mean_similarity",
   "point_to_nearest_point",
   "random_synonym_classifier",
+  "rips_complex",
+  "save_space",
   "template_classifier",
   "template_mean",
   "zero_shot_scores",

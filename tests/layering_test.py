@@ -43,7 +43,7 @@ RULES = {
   "sharding": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
   "topology": Rule((), COMMON),
-  "space": Rule(CORE[:2], COMMON),
+  "space": Rule((*CORE[:2], "files"), COMMON, ("safetensors",)),
   "point_to_space": Rule(CORE[:3], COMMON),
   "zero_shot": Rule(CORE[:4], COMMON),
   "clip": Rule(

@@ -108,7 +108,8 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def read_space_options(settings: Settings) -> SpaceOptions:
   """Reads how spaces are pruned and scored."""
-  scale = _read_scale(settings.take("scale", (str, int, float, type(None))))
+  kinds = (str, int, float, tuple, list, type(None))
+  scale = _read_scale(settings.take("scale", kinds))
   fraction = settings.take("min_fraction", float, default=0.5)
   if not 0 < fraction <= 1:
     raise ValueError(
@@ -118,27 +119,45 @@ def read_space_options(settings: Settings) -> SpaceOptions:
     metric=settings.take("metric", str, choices=tuple(POINT_TO_SPACE)),
     neighbors=settings.take("neighbors", int, minimum=1),
     scale=scale,
-    keep=settings.take("keep", str, choices=("largest", "all")),
+    keep=settings.take("keep", str, choices=("largest", "label", "all")),
     min_fraction=fraction,
     min_gap=settings.take("min_gap", float, default=0.15, minimum=0.0),
   )
 
 
-def _read_scale(scale: str | float | int | None) -> str | float | None:
+def _read_scale(
+  scale: str | float | int | tuple | list | None,
+) -> str | float | tuple[str, float] | None:
   """Also reads numbers and None as a command line gives them: as words."""
   if scale in ("gap", None):
     return scale
   if scale == "None":
     return None
+  if isinstance(scale, tuple | list):
+    return _read_share(scale)
   try:
     number = float(scale)
   except ValueError:
     number = float("nan")
   if not (np.isfinite(number) and number >= 0):
     raise ValueError(
-      f'`config.scale` must be "gap", a number >= 0 or None, got {scale!r}.'
+      '`config.scale` must be "gap", ("quantile", q), ("coverage", p), a number'
+      f" >= 0 or None, got {scale!r}."
     )
   return number
+
+
+def _read_share(scale: tuple | list) -> tuple[str, float]:
+  """Reads a scale rule that comes with a share of deaths or texts."""
+  rule, share = scale if len(scale) == 2 else ("", 0)
+  is_number = isinstance(share, int | float) and not isinstance(share, bool)
+  is_share = is_number and 0 <= share <= 1 and (share or rule == "quantile")
+  if rule not in ("quantile", "coverage") or not is_share:
+    raise ValueError(
+      '`config.scale` must be ("quantile", q) with q in [0, 1] or ("coverage",'
+      f" p) with p in (0, 1], got {scale!r}."
+    )
+  return rule, float(share)
 
 
 def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class SpaceOptions(NamedTuple):
 
   metric: str
   neighbors: int
-  scale: str | float | None
+  scale: str | float | tuple[str, float] | None
   keep: str
   min_fraction: float
   min_gap: float

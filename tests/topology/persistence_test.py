@@ -1,6 +1,9 @@
-"""H0 persistence and components against gudhi and scipy."""
+"""H0 persistence and components against gudhi, ripser and scipy."""
 
 import gudhi
+import hypothesis
+import hypothesis.extra.numpy
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -155,22 +158,144 @@ def test_the_scale_is_inclusive_and_zero_merges_duplicates():
   )
 
 
-def test_vertices_at_infinite_distance_never_die_nor_hide_others():
+def test_traced_vertices_at_infinite_distance_never_die_nor_hide_others():
   distances = np.full((4, 4), np.inf, np.float32)
   np.fill_diagonal(distances, 0.0)
   distances[2, 3] = distances[3, 2] = 0.25
   mask = jnp.array([True, False, True, True])
   distances = jnp.asarray(distances)
-  deaths = topology.h0_persistence(distances, mask)
+  deaths = jax.jit(topology.h0_persistence)(distances, mask)
   np.testing.assert_array_equal(deaths, [0.25, np.inf, np.inf])
-  components = topology.connected_components
+  pairs = jax.jit(topology.persistence_pairs)(distances, mask)
+  np.testing.assert_array_equal(pairs.deaths, deaths)
+  np.testing.assert_array_equal(pairs.edges, [[2, 3], [-1, -1], [-1, -1]])
+  components = jax.jit(topology.connected_components)
   np.testing.assert_array_equal(components(distances, mask, 9.0), [0, -1, 2, 2])
   np.testing.assert_array_equal(
     components(distances, mask, np.inf), [0, -1, 0, 0]
   )
 
 
-@pytest.mark.parametrize("scale", [-0.1, float("nan")])
-def test_a_negative_scale_is_refused(scale):
-  with pytest.raises(ValueError, match=r"`max_edge_length` must be >= 0, got"):
-    topology.connected_components(jnp.zeros((2, 2)), jnp.ones(2, bool), scale)
+def _kruskal(distances, real):
+  """Merges of one cloud, edges in the order (length, lower, upper vertex)."""
+  vertices = np.flatnonzero(real)
+  component = {vertex: {vertex} for vertex in vertices.tolist()}
+  edges = sorted(
+    (distances[lower, upper], lower, upper)
+    for lower in component
+    for upper in component
+    if lower < upper
+  )
+  merges = []
+  for length, lower, upper in edges:
+    if component[lower] is not component[upper]:
+      merges.append((length, lower, upper))
+      together = component[lower] | component[upper]
+      component |= dict.fromkeys(together, together)
+  return merges
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("vertices", [0, 1, 2, 5, 16, 33])
+def test_pairs_equal_kruskal_in_merge_order(vertices, whole):
+  distances, mask = _clouds(vertices, whole=whole)
+  pairs = jax.device_get(
+    jax.jit(jax.vmap(topology.persistence_pairs))(distances, mask)
+  )
+  deaths = jax.jit(jax.vmap(topology.h0_persistence))(distances, mask)
+  np.testing.assert_array_equal(pairs.deaths, deaths)
+  assert pairs.edges.dtype == np.int32
+  for cloud, real, edges, lengths in zip(
+    distances, mask, pairs.edges, pairs.deaths, strict=True
+  ):
+    merges = _kruskal(cloud, real)
+    count = len(merges)
+    expected = [list(edge) for _, *edge in merges]
+    assert edges[:count].tolist() == expected
+    assert (edges[count:] == -1).all()
+    assert lengths[:count].tolist() == [length for length, *_ in merges]
+
+
+def test_pairs_equal_those_of_gudhi():
+  distances, mask = _clouds(33)
+  for cloud, real in list(zip(distances, mask, strict=True))[:10]:
+    vertices = np.flatnonzero(real)
+    inside = cloud[np.ix_(real, real)].astype(np.float64)
+    rips = gudhi.RipsComplex(distance_matrix=inside)
+    tree = rips.create_simplex_tree(max_dimension=1)
+    tree.compute_persistence(persistence_dim_max=True, min_persistence=-1)
+    expected = tree.flag_persistence_generators()[0][:, 1:]
+    expected = np.sort(vertices[expected], axis=1)
+    edges = np.asarray(topology.persistence_pairs(cloud, real).edges)
+    edges = edges[: len(expected)]
+    assert sorted(edges.tolist()) == sorted(expected.tolist())
+    assert (np.diff(cloud[edges[:, 0], edges[:, 1]]) >= 0).all()
+
+
+def test_deaths_equal_ripser():
+  ripser = pytest.importorskip("ripser")
+  for whole in (False, True):
+    distances, mask = _clouds(33, whole=whole)
+    for cloud, real in zip(distances, mask, strict=True):
+      inside = cloud[np.ix_(real, real)]
+      if len(inside) < 2:
+        continue
+      bars = ripser.ripser(inside, distance_matrix=True, maxdim=0)["dgms"][0]
+      expected = np.sort(bars[:-1, 1])
+      # ripser leaves out bars of length 0.
+      deaths = np.asarray(topology.h0_persistence(cloud, real))
+      deaths = deaths[: len(inside) - 1]
+      np.testing.assert_array_equal(deaths[deaths > 0], expected[expected > 0])
+
+
+def test_pairs_of_one_cloud_equal_their_row_and_ignore_padding():
+  distances, mask = _clouds(16)
+  pairs = jax.vmap(topology.persistence_pairs)(distances, mask)
+  for item in (0, 25, 49):
+    real = mask[item][:, None] & mask[item]
+    dirty = np.where(real, distances[item], np.float32(np.nan))
+    for cloud in (distances[item], dirty):
+      one = topology.persistence_pairs(cloud, mask[item])
+      np.testing.assert_array_equal(one.deaths, pairs.deaths[item])
+      np.testing.assert_array_equal(one.edges, pairs.edges[item])
+
+
+@st.composite
+def _drawn_cloud(draw):
+  """Six vertices whose distances have few values, and which are real."""
+  values = hypothesis.extra.numpy.arrays(
+    np.float32, (6, 6), elements=st.sampled_from([0.0, 0.25, 0.3, 0.5, 1.0])
+  )
+  distances = np.triu(draw(values), 1)
+  mask = draw(hypothesis.extra.numpy.arrays(bool, 6))
+  return distances + distances.T, mask
+
+
+@hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
+@hypothesis.given(_drawn_cloud(), st.permutations(range(6)))
+def test_properties_of_persistence(cloud, order):
+  distances, mask = cloud
+  pairs = jax.device_get(topology.persistence_pairs(distances, mask))
+  merges = max(int(mask.sum()) - 1, 0)
+  deaths = pairs.deaths[:merges].tolist()
+  # The order of vertices changes no death.
+  moved = distances[np.ix_(order, order)], mask[order]
+  other = topology.persistence_pairs(*moved)
+  assert np.asarray(other.deaths)[:merges].tolist() == deaths
+  # Cutting the tree at a scale leaves as many components as there are labels,
+  # and fewer at larger scales.
+  counts = []
+  for scale in (0.0, 0.25, 0.4, 1.0):
+    labels = np.asarray(topology.connected_components(*cloud, scale))
+    counts.append(len(set(labels[mask].tolist())))
+    longer = sum(death > scale for death in deaths)
+    assert counts[-1] == (longer + 1 if mask.any() else 0)
+  assert counts == sorted(counts, reverse=True)
+  # A repeated vertex adds one death, at 0.
+  if mask.any() and not mask.all():
+    first, free = int(np.argmax(mask)), int(np.argmin(mask))
+    index = [first if vertex == free else vertex for vertex in range(6)]
+    copied = topology.h0_persistence(
+      distances[np.ix_(index, index)], mask[index]
+    )
+    assert np.asarray(copied)[: merges + 1].tolist() == [0.0, *deaths]

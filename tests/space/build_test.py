@@ -1,13 +1,16 @@
 """Spaces against a plain-Python reading of the rules, and by hand."""
 
+import fractions
 import inspect
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s3_jax.space import SynonymousSpace, _gap_scale, build_space
+from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.space.rules import gap_scale
 from s3_jax.topology import PrimOrder
 
 _checked_build = inspect.unwrap(build_space)
@@ -31,21 +34,6 @@ def _chord(angle):
   return 2 * np.sin(angle / 2)
 
 
-def _clouds(classes, synonyms, *, seed=0, dim=16):
-  """Clusters with outliers and repeated texts, 0 to `synonyms` a class."""
-  rng = np.random.default_rng(seed)
-  centers = rng.normal(size=(classes, 2, dim))
-  which = (rng.random((classes, synonyms)) < 0.25).astype(int)
-  spread = rng.uniform(0.1, 0.8, (classes, 1, 1))
-  points = np.take_along_axis(centers, which[:, :, None], axis=1)
-  points = points + spread * rng.normal(size=points.shape)
-  if synonyms > 3:
-    points[: classes // 4, 3] = points[: classes // 4, 1]
-  points /= np.linalg.norm(points, axis=-1, keepdims=True)
-  mask = rng.random((classes, synonyms)) < rng.random((classes, 1)) * 1.2
-  return points.astype(np.float32), mask
-
-
 def _plain_components(distances, scale):
   """Components as sorted lists, by searching from each vertex."""
   left, components = set(range(len(distances))), []
@@ -63,6 +51,23 @@ def _plain_components(distances, scale):
   return components
 
 
+def _plain_share(distances, deaths, rule, share):
+  """The scale by a share of the deaths or texts, in exact fractions."""
+  share = fractions.Fraction(share).limit_denominator(1000)
+  if rule == "coverage":
+    for scale in [0.0, *deaths]:
+      sizes = [len(c) for c in _plain_components(distances, scale)]
+      if max(sizes, default=0) >= share * len(distances):
+        return scale
+  if not deaths:
+    return 0.0
+  place = share * (len(deaths) - 1)
+  below = math.floor(place)
+  above = min(below + 1, len(deaths) - 1)
+  gap = deaths[above] - deaths[below]
+  return deaths[below] + float(place - below) * gap
+
+
 def _plain_space(points, scale, keep, min_fraction, min_gap):
   """The scale and the core of one class without padding, step by step."""
   points = points.astype(np.float64)
@@ -74,7 +79,9 @@ def _plain_space(points, scale, keep, min_fraction, min_gap):
     merged = m - len(_plain_components(distances, edge)) - len(deaths)
     deaths += [edge] * merged
   eps = deaths[-1] if deaths else 0.0
-  if scale == "gap":
+  if isinstance(scale, tuple):
+    eps = _plain_share(distances, deaths, *scale)
+  elif scale == "gap":
     best, last = None, eps
     for j in range(1, m - 1):
       components = _plain_components(distances, deaths[j - 1])
@@ -88,6 +95,8 @@ def _plain_space(points, scale, keep, min_fraction, min_gap):
     eps = scale
   if keep == "all" or m == 0:
     return eps, list(range(m)), deaths
+  if keep == "label":
+    return eps, _plain_components(distances, eps)[0], deaths
 
   def rank(members):
     pairs = [distances[i, j] for i in members for j in members if i < j]
@@ -106,10 +115,23 @@ def _plain_space(points, scale, keep, min_fraction, min_gap):
     (None, "largest", 0.5, 0.15),
     (0.7, "largest", 0.5, 0.15),
     (0, "largest", 0.5, 0.15),
+    ("gap", "label", 0.5, 0.15),
+    (0.7, "label", 0.5, 0.15),
+    (("quantile", 0.0), "largest", 0.5, 0.15),
+    (("quantile", 0.3), "largest", 0.5, 0.15),
+    (("quantile", 0.9), "label", 0.5, 0.15),
+    (("quantile", 1), "all", 0.5, 0.15),
+    (("coverage", 0.1), "label", 0.5, 0.15),
+    (("coverage", 0.6), "largest", 0.5, 0.15),
+    (("coverage", 1.0), "largest", 0.5, 0.15),
   ],
 )
-def test_space_equals_its_definition(scale, keep, min_fraction, min_gap):
-  points, mask = _clouds(50, 12)
+def test_space_equals_its_definition(
+  clouds, scale, keep, min_fraction, min_gap
+):
+  points, mask = clouds(50, 12)
+  if keep == "label":
+    mask[:, 0] = mask.any(axis=1)
   space = build_space(
     points,
     mask,
@@ -118,6 +140,7 @@ def test_space_equals_its_definition(scale, keep, min_fraction, min_gap):
     min_fraction=min_fraction,
     min_gap=min_gap,
   )
+  space = jax.tree.map(np.asarray, space)
   assert (mask.sum(axis=1) <= 2).any(), "no degenerate class among the clouds"
   for index, real in enumerate(mask):
     eps, core, deaths = _plain_space(
@@ -134,11 +157,18 @@ def test_space_equals_its_definition(scale, keep, min_fraction, min_gap):
 
 @pytest.mark.parametrize("synonyms", [0, 1, 2, 3])
 @pytest.mark.parametrize(
-  ("scale", "keep"), [("gap", "largest"), (None, "largest"), (0.5, "all")]
+  ("scale", "keep"),
+  [
+    ("gap", "largest"),
+    (0.5, "all"),
+    (("quantile", 0.5), "label"),
+    (("coverage", 0.5), "largest"),
+  ],
 )
-def test_small_spaces_are_defined(synonyms, scale, keep):
-  points, mask = _clouds(5, synonyms, seed=3)
+def test_small_spaces_are_defined(clouds, synonyms, scale, keep):
+  points, mask = clouds(5, synonyms, seed=3)
   mask[0], mask[1] = False, True
+  mask[:, :1] = mask.any(axis=1, keepdims=True)
   space = build_space(points, mask, scale=scale, keep=keep)
   assert space.points.shape == points.shape
   assert space.gram.shape == (5, synonyms, synonyms)
@@ -151,8 +181,8 @@ def test_small_spaces_are_defined(synonyms, scale, keep):
 
 
 @pytest.mark.parametrize("classes", [0, 1, 50])
-def test_blocks_of_classes_change_nothing(classes):
-  points, mask = _clouds(51, 5)
+def test_blocks_of_classes_change_nothing(clouds, classes):
+  points, mask = clouds(51, 5)
   whole = build_space(points, mask)
   part = build_space(points[:classes], mask[:classes])
   for expected, result in zip(
@@ -198,9 +228,9 @@ def test_min_fraction_of_a_whole_number_survives_rounding():
 def test_equal_gaps_cut_at_the_larger_scale():
   deaths = jnp.array([0.25, 0.5, 0.75, 1.0, jnp.inf])
   order = PrimOrder(jnp.arange(6, dtype=jnp.int32), deaths)
-  scale = _gap_scale(order, deaths, jnp.array(5), 0.1, 0.25)
+  scale = gap_scale(order, deaths, jnp.array(5), 0.1, 0.25)
   assert scale == 0.875
-  scale = _gap_scale(order, deaths, jnp.array(5), 0.1, 0.26)
+  scale = gap_scale(order, deaths, jnp.array(5), 0.1, 0.26)
   assert scale == 1.0
 
 
@@ -236,8 +266,8 @@ def test_one_scale_for_each_class():
   assert cores == [[0], [0, 1], [0, 1, 2]]
 
 
-def test_padding_changes_nothing_whatever_it_holds():
-  points, mask = _clouds(6, 5)
+def test_padding_changes_nothing_whatever_it_holds(clouds):
+  points, mask = clouds(6, 5)
   junk = np.full((6, 3, 16), np.nan, np.float32)
   padded = build_space(
     np.concatenate([points, junk], axis=1), np.pad(mask, ((0, 0), (0, 3)))
@@ -259,8 +289,8 @@ def test_removed_points_are_kept_as_given():
   np.testing.assert_array_equal(space.points[mask], points[mask])
 
 
-def test_jit_and_vmap_equal_the_plain_call():
-  points, mask = map(jnp.asarray, _clouds(6, 5))
+def test_jit_and_vmap_equal_the_plain_call(clouds):
+  points, mask = map(jnp.asarray, clouds(6, 5))
   space = build_space(points, mask, min_gap=0.1)
   jitted = jax.jit(lambda points, gap: build_space(points, mask, min_gap=gap))
   points_pair = jnp.stack([points, points[::-1]])
@@ -278,8 +308,8 @@ def test_jit_and_vmap_equal_the_plain_call():
       np.testing.assert_allclose(leaf, expected, atol=1e-6)
 
 
-def test_vertex_order_changes_only_the_order():
-  points, mask = _clouds(20, 6, seed=5)
+def test_vertex_order_changes_only_the_order(clouds):
+  points, mask = clouds(20, 6, seed=5)
   order = np.random.default_rng(0).permutation(6)
   space = build_space(points, mask)
   moved = build_space(points[:, order], mask[:, order])
@@ -290,19 +320,29 @@ def test_vertex_order_changes_only_the_order():
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"scale": "gaps"}, '`scale` must be "gap", a number'),
-    ({"scale": True}, '`scale` must be "gap", a number'),
+    ({"scale": "gaps"}, r'`scale` must be "gap", \("quantile", q\)'),
+    ({"scale": True}, r'`scale` must be "gap", \("quantile", q\)'),
     ({"scale": -0.1}, "`scale` must be finite and >= 0, got -0.1"),
     ({"scale": float("nan")}, "`scale` must be finite and >= 0, got nan"),
     ({"scale": np.ones(3)}, "one for each of 2 classes, got shape"),
-    ({"keep": "label"}, '`keep` must be one of "largest", "all", got'),
+    ({"keep": "name"}, '`keep` must be one of "largest", "label", "all", got'),
+    ({"scale": ("gap", 0.5)}, r'`scale` must be "gap", \("quantile", q\)'),
+    ({"scale": ("quantile",)}, r'`scale` must be "gap", \("quantile", q\)'),
+    ({"scale": [0.5, 0.6]}, r'`scale` must be "gap", \("quantile", q\)'),
+    ({"scale": ("quantile", 1.1)}, r"share in \[0, 1\], got 1.1"),
+    ({"scale": ("quantile", "0.1")}, r"share in \[0, 1\], got '0.1'"),
+    ({"scale": ("quantile", float("nan"))}, r"share in \[0, 1\], got nan"),
+    ({"scale": ("coverage", 0)}, r"share in \(0, 1\], got 0"),
+    ({"scale": ("coverage", True)}, r"share in \(0, 1\], got True"),
+    ({"max_dimension": -1}, "`max_dimension` must be a whole number >= 0"),
+    ({"max_simplices": 0}, "`max_simplices` must be a whole number >= 1"),
     ({"min_fraction": 0.0}, r"`min_fraction` must be in \(0, 1\], got 0.0"),
     ({"min_fraction": 1.01}, r"`min_fraction` must be in \(0, 1\], got 1.01"),
     ({"min_gap": -0.5}, "`min_gap` must be finite and >= 0, got -0.5"),
   ],
 )
-def test_wrong_options_are_named(options, message):
-  points, mask = _clouds(2, 3)
+def test_wrong_options_are_named(clouds, options, message):
+  points, mask = clouds(2, 3)
   with pytest.raises(ValueError, match=message) as error:
     _checked_build(points, mask, **options)
   assert "\n" not in str(error.value)
