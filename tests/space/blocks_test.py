@@ -94,9 +94,7 @@ def mesh():
 
 def test_eight_devices_equal_one(clouds, assert_equal, mesh):
   points, mask = map(jnp.asarray, clouds(24, 6))
-  build = functools.partial(
-    build_space, scale=("quantile", 0.5), max_simplices=64
-  )
+  build = functools.partial(build_space, scale=("quantile", 0.5))
   expected = build(points, mask)
   by_class = NamedSharding(mesh, PartitionSpec("data"))
   sharded = build(

@@ -129,7 +129,7 @@ def _plain_space(points, scale, keep, min_fraction, min_gap):
 def test_space_equals_its_definition(
   clouds, scale, keep, min_fraction, min_gap
 ):
-  points, mask = clouds(50, 12)
+  points, mask = clouds(30, 12)
   if keep == "label":
     mask[:, 0] = mask.any(axis=1)
   space = build_space(
@@ -155,7 +155,7 @@ def test_space_equals_its_definition(
     )
 
 
-@pytest.mark.parametrize("synonyms", [0, 1, 2, 3])
+@pytest.mark.parametrize("synonyms", [0, 1, 2])
 @pytest.mark.parametrize(
   ("scale", "keep"),
   [
@@ -180,7 +180,7 @@ def test_small_spaces_are_defined(clouds, synonyms, scale, keep):
   assert np.isfinite(space.gram).all()
 
 
-@pytest.mark.parametrize("classes", [0, 1, 50])
+@pytest.mark.parametrize("classes", [1, 50])
 def test_blocks_of_classes_change_nothing(clouds, classes):
   points, mask = clouds(51, 5)
   whole = build_space(points, mask)

@@ -16,6 +16,11 @@ from s3_jax import topology
 
 _SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 16, 33, 64)
 
+# Once for all tests, so that no size is compiled twice.
+_DEATHS = jax.jit(jax.vmap(topology.h0_persistence))
+_PAIRS = jax.jit(jax.vmap(topology.persistence_pairs))
+_LABELS = jax.jit(jax.vmap(topology.connected_components))
+
 
 def _clouds(vertices, *, whole=False):
   """Distances [clouds, vertices, vertices] and masks [clouds, vertices].
@@ -71,7 +76,7 @@ def _lowest_vertex_labels(distances, real, scale):
 @pytest.mark.parametrize("vertices", _SIZES)
 def test_deaths_equal_gudhi_and_single_linkage(vertices, whole):
   distances, mask = _clouds(vertices, whole=whole)
-  deaths = jax.jit(jax.vmap(topology.h0_persistence))(distances, mask)
+  deaths = _DEATHS(distances, mask)
   assert deaths.shape == (len(mask), max(vertices - 1, 0))
   for cloud, real, result in zip(
     distances, mask, np.asarray(deaths), strict=True
@@ -90,9 +95,8 @@ def test_deaths_equal_gudhi_and_single_linkage(vertices, whole):
 @pytest.mark.parametrize("vertices", _SIZES)
 def test_components_equal_scipy(vertices, whole):
   distances, mask = _clouds(vertices, whole=whole)
-  components = jax.jit(jax.vmap(topology.connected_components))
   for scale in _scales(distances, mask):
-    labels = np.asarray(components(distances, mask, scale))
+    labels = np.asarray(_LABELS(distances, mask, scale))
     assert labels.shape == mask.shape
     for item in range(len(mask)):
       expected = _lowest_vertex_labels(distances[item], mask[item], scale[item])
@@ -117,10 +121,8 @@ def test_largest_component_size_counts_the_commonest_label(vertices):
 @pytest.mark.parametrize("vertices", [0, 1, 5])
 def test_one_cloud_equals_its_row_of_the_batch(vertices):
   distances, mask = map(jnp.asarray, _clouds(vertices))
-  deaths = jax.vmap(topology.h0_persistence)(distances, mask)
-  labels = jax.vmap(topology.connected_components, in_axes=(0, 0, None))(
-    distances, mask, 0.4
-  )
+  deaths = _DEATHS(distances, mask)
+  labels = _LABELS(distances, mask, jnp.full(len(mask), 0.4))
   for item in {0, len(mask) // 2, len(mask) - 1}:
     cloud = distances[item], mask[item]
     one = topology.h0_persistence(*cloud)
@@ -136,11 +138,10 @@ def test_vertex_order_changes_no_death_and_no_component():
   distances, mask = map(jnp.asarray, _clouds(16))
   order = np.random.default_rng(2).permutation(16)
   moved = distances[:, order][:, :, order], mask[:, order]
-  deaths = jax.vmap(topology.h0_persistence)
-  np.testing.assert_array_equal(deaths(distances, mask), deaths(*moved))
-  components = jax.vmap(topology.connected_components, in_axes=(0, 0, None))
-  before = np.asarray(components(distances, mask, 0.2))[:, order]
-  after = np.asarray(components(*moved, 0.2))
+  np.testing.assert_array_equal(_DEATHS(distances, mask), _DEATHS(*moved))
+  scales = jnp.full(len(mask), 0.2)
+  before = np.asarray(_LABELS(distances, mask, scales))[:, order]
+  after = np.asarray(_LABELS(*moved, scales))
   np.testing.assert_array_equal(
     before[:, :, None] == before[:, None], after[:, :, None] == after[:, None]
   )
@@ -199,10 +200,8 @@ def _kruskal(distances, real):
 @pytest.mark.parametrize("vertices", [0, 1, 2, 5, 16, 33])
 def test_pairs_equal_kruskal_in_merge_order(vertices, whole):
   distances, mask = _clouds(vertices, whole=whole)
-  pairs = jax.device_get(
-    jax.jit(jax.vmap(topology.persistence_pairs))(distances, mask)
-  )
-  deaths = jax.jit(jax.vmap(topology.h0_persistence))(distances, mask)
+  pairs = jax.device_get(_PAIRS(distances, mask))
+  deaths = _DEATHS(distances, mask)
   np.testing.assert_array_equal(pairs.deaths, deaths)
   assert pairs.edges.dtype == np.int32
   for cloud, real, edges, lengths in zip(
@@ -250,7 +249,7 @@ def test_deaths_equal_ripser():
 
 def test_pairs_of_one_cloud_equal_their_row_and_ignore_padding():
   distances, mask = _clouds(16)
-  pairs = jax.vmap(topology.persistence_pairs)(distances, mask)
+  pairs = _PAIRS(distances, mask)
   for item in (0, 25, 49):
     real = mask[item][:, None] & mask[item]
     dirty = np.where(real, distances[item], np.float32(np.nan))
