@@ -39,7 +39,7 @@ FAULTS = [
   ("demo", {"scale": math.nan}, "`config.scale` must be .*got nan"),
   ("demo", {"scale": math.inf}, "`config.scale` must be .*got inf"),
   ("demo", {"scale": True}, "`config.scale` must be .*got True"),
-  ("demo", {"keep": "label"}, "`config.keep` must be one of largest, all"),
+  ("demo", {"keep": "core"}, "`config.keep` must be one of .*got 'core'"),
   ("demo", {"min_fraction": 0.0}, r"`config.min_fraction` must be .*got 0\.0"),
   ("demo", {"min_fraction": 1.1}, r"`config.min_fraction` must be .*got 1\.1"),
   ("demo", {"min_gap": -0.1}, "`config.min_gap` must be >= 0.0, got -0.1"),
