@@ -15,12 +15,7 @@ complexes of very different sizes, as real texts do.
 import functools
 import importlib.util
 import json
-import os
-import platform
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import gudhi
 import jax
@@ -28,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy
 from absl import app, flags
+from measuring import Row, machine, make_texts, measure, table
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
@@ -47,67 +43,6 @@ _JSON = flags.DEFINE_string("json", None, "Where to write the numbers.")
 _FIGURE = flags.DEFINE_string("figure", None, "Where to draw scaling, a PNG.")
 
 _MIN_GAP, _MIN_FRACTION = 0.15, 0.5
-
-
-class Row(NamedTuple):
-  """One line of the table.
-
-  Attributes:
-    task: what is computed.
-    who: by whom.
-    cpu: CPU seconds of all threads, the least of the runs.
-    wall: wall seconds, the least of the runs.
-    first: CPU seconds of the first call, compilation included.
-    ratio: `cpu` in units of the task's first row, which is ours.
-  """
-
-  task: str
-  who: str
-  cpu: float
-  wall: float
-  first: float
-  ratio: float
-
-
-def make_texts(classes: int, texts: int, dim: int) -> np.ndarray:
-  """Draws unit vectors f32[classes, texts, dim] around a center a class."""
-  rng = np.random.default_rng(0)
-  hidden = min(12, dim)
-  noise = rng.normal(size=(classes, texts, hidden)) / np.sqrt(hidden)
-  noise *= np.exp(0.35 * rng.normal(size=(classes, texts, 1)))
-  basis = rng.normal(size=(hidden, dim)) / np.sqrt(dim)
-  center = rng.normal(size=(classes, 1, dim)) / np.sqrt(dim)
-  points = center + 0.8 * noise @ basis
-  points /= np.linalg.norm(points, axis=2, keepdims=True)
-  return points.astype(np.float32)
-
-
-def measure(
-  task: str, runs: dict[str, tuple[Callable[[], Any], float]], repeats: int
-) -> list[Row]:
-  """Times functions, one after another in every round.
-
-  Args:
-    task: what they compute.
-    runs: name -> the function, and by what its seconds are multiplied.
-    repeats: rounds after the first call of each.
-
-  Returns:
-    A row for each function; the first is the unit of the ratios.
-  """
-  times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-  for _ in range(repeats + 1):
-    for name, (run, factor) in runs.items():
-      cpu, wall = time.process_time(), time.perf_counter()
-      jax.block_until_ready(run())
-      cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-      times[name].append((factor * cpu, factor * wall))
-  least = {name: np.min(seconds[1:], axis=0) for name, seconds in times.items()}
-  unit = next(iter(least.values()))[0]
-  return [
-    Row(task, name, *map(float, (*pair, times[name][0][0], pair[0] / unit)))
-    for name, pair in least.items()
-  ]
 
 
 def numpy_distances(points: np.ndarray) -> np.ndarray:
@@ -160,7 +95,8 @@ def gudhi_skeleton(distances: np.ndarray, scale: float, as_list: bool) -> int:
   return len(list(tree.get_simplices())) if as_list else tree.num_simplices()
 
 
-_jit_spaces = jax.jit(build_space)
+# A jitted function copies what it returns, so the points stay outside.
+_jit_spaces = jax.jit(lambda points, mask: build_space(points, mask)[1:])
 _h0 = jax.jit(jax.vmap(topology.h0_persistence))
 
 
@@ -387,20 +323,24 @@ def main(argv):
   about = (
     f"{classes} classes x {texts} texts x {_DIM.value}, mean of "
     f"{simplices:.0f} simplices a class, least of {_REPEATS.value} runs, "
-    f"{jax.default_backend()}, {os.cpu_count()} cores, jax {jax.__version__}, "
-    f"gudhi {gudhi.__version__}, scipy {scipy.__version__}"
+    f"{machine()}, gudhi {gudhi.__version__}, scipy {scipy.__version__}"
   )
   if loop < classes:
     about += f"; loops over {loop} classes, scaled to {classes}"
   print(about + "\n")  # noqa: T201
-  print("| task | by | CPU s | wall s | first call, CPU s | ratio |")  # noqa: T201
-  print("|---|---|---|---|---|---|")  # noqa: T201
-  for row in rows:
-    first = f"{row.first:.2f}" if row.who.startswith("s3_jax") else ""
-    print(  # noqa: T201
-      f"| {row.task} | {row.who} | {row.cpu:.3f} | {row.wall:.3f} | {first} "
-      f"| {row.ratio:.1f} x |"
+  lines = [
+    (
+      row.task,
+      row.who,
+      f"{row.cpu:.3f}",
+      f"{row.wall:.3f}",
+      f"{row.first:.2f}" if row.who.startswith("s3_jax") else "",
+      f"{row.ratio:.1f} x",
     )
+    for row in rows
+  ]
+  head = ("task", "by", "CPU s", "wall s", "first call, CPU s", "ratio")
+  print(table(head, lines))  # noqa: T201
   records = []
   if _FIGURE.value:
     records = measure_scaling(_REPEATS.value, _DIM.value, classes, texts)
@@ -408,7 +348,6 @@ def main(argv):
   if _JSON.value:
     report = {
       "about": about,
-      "machine": platform.machine(),
       "rows": [row._asdict() for row in rows],
       "scaling": records,
     }

@@ -20,10 +20,13 @@ from s3_jax.embeddings import (
 )
 from s3_jax.point_to_space import (
   POINT_TO_SPACE,
+  Projection,
   point_to_center,
   point_to_local_center,
   point_to_mean_similarity,
   point_to_nearest_point,
+  project_to_complex,
+  project_to_hull,
 )
 from s3_jax.space import (
   SynonymousSpace,
@@ -52,6 +55,7 @@ __version__ = "0.1.0"
 __all__ = [
   "ModelSpec",
   "POINT_TO_SPACE",
+  "Projection",
   "RipsComplex",
   "SynonymousSpace",
   "attach_complex",
@@ -73,6 +77,8 @@ __all__ = [
   "point_to_local_center",
   "point_to_mean_similarity",
   "point_to_nearest_point",
+  "project_to_complex",
+  "project_to_hull",
   "random_synonym_classifier",
   "rips_complex",
   "save_space",

@@ -20,7 +20,7 @@ from s3_jax.lexicon.synonyms import (
   texts_of_classes,
 )
 from s3_jax.point_to_space import POINT_TO_SPACE
-from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.space import SynonymousSpace, attach_complex, build_space
 from s3_jax.zero_shot import (
   name_classifier,
   random_synonym_classifier,
@@ -175,6 +175,8 @@ def space_scorer(
   Returns:
     A function f32[batch, dim] -> f32[batch, classes].
   """
+  if metric in ("simplex_center", "complex") and space.simplices is None:
+    space = attach_complex(space)
   local = metric == "local_center"
   return Partial(_metric(metric, neighbors if local else None), space)
 

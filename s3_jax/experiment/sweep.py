@@ -29,6 +29,7 @@ from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.files import atomic_write
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.point_to_space import POINT_TO_SPACE
 
 _HEAD = (
   "metric",
@@ -49,6 +50,7 @@ class Sweep(NamedTuple):
   lexicon: str
   split: str
   template: str
+  metrics: tuple[str, ...]
   neighbors: tuple[int, ...]
   scales: tuple[tuple[str | float | None, float], ...]  # scale, min_gap
   dtype: str
@@ -110,6 +112,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     lexicon=settings.take("lexicon", str),
     split=settings.take("split", str, choices=("validation",)),
     template=settings.take("template", str),
+    metrics=settings.words("metrics", tuple(POINT_TO_SPACE)),
     neighbors=neighbors,
     scales=tuple(pairs),
     dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
@@ -156,8 +159,11 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
       logit_scale=float(clip.params["logit_scale"]),
     ).top1
 
-  choices = [("local_center", k) for k in sweep.neighbors]
-  choices += [("center", None), ("nearest_point", None)]
+  choices = [
+    (metric, k)
+    for metric in sweep.metrics
+    for k in (sweep.neighbors if metric == "local_center" else (None,))
+  ]
   rows = []
   pairs = list(itertools.product(sweep.scales, choices))
   for (scale, min_gap), (metric, neighbors) in tqdm(

@@ -21,7 +21,7 @@ class SynonymousSpace(NamedTuple):
 
   Attributes:
     points: unit embeddings of each class's texts, those outside the core
-      included; rows of padding are zero.
+      included; rows of padding are as given, all zero if one is not finite.
     mask: which vertices belong to the core. Consumers mask with it.
     gram: Gram matrix of `points`.
     simplices: Rips complex of each core, every array with a leading class axis;
@@ -79,7 +79,7 @@ def build_space(
 
   Args:
     embeddings: unit embeddings, `f32[classes, synonyms, dim]`; rows of padding
-      may hold anything.
+      may hold anything, under `jit` and `vmap` anything finite.
     mask: which texts are real, `bool[classes, synonyms]`.
     scale: "gap"; ("quantile", q), linear interpolation between the deaths, q in
       [0, 1], 0 for fewer than two texts; ("coverage", p), the smallest of
@@ -117,9 +117,11 @@ def build_space(
   validation.check_sizes(mask.shape[1], max_dimension, max_simplices)
   rule = checks.read_scale(scale, embeddings.shape[0])
   checks.check_values(embeddings, mask, keep)
-  space = _build(
-    jnp.asarray(embeddings, jnp.float32),
-    jnp.asarray(mask),
+  mask = jnp.asarray(mask)
+  points = _finite_padding(embeddings, mask)
+  parts = _build(
+    points,
+    mask,
     rule.values,
     min_fraction,
     min_gap,
@@ -128,8 +130,24 @@ def build_space(
     max_dimension=int(max_dimension),
     max_simplices=None if max_simplices is None else int(max_simplices),
   )
+  space = SynonymousSpace(points, *parts)
   _check_overflow(space.simplices)
   return space
+
+
+def _finite_padding(embeddings, mask):
+  """Makes sure that 0 times padding is 0, without a copy where it is."""
+  points = embeddings
+  if not isinstance(points, jax.Array):
+    points = jnp.asarray(points)
+  points = points.astype(jnp.float32)
+  if isinstance(points, Tracer) or isinstance(mask, Tracer):
+    # Under jit a copy of all points would cost as much as the whole space.
+    return points
+  real = np.asarray(mask)
+  if real.all() or np.isfinite(np.asarray(points)[~real]).all():
+    return points
+  return jnp.where(mask[:, :, None], points, 0.0)
 
 
 @functools.partial(
@@ -147,10 +165,10 @@ def _build(
   max_dimension,
   max_simplices,
 ):
-  points = jnp.where(mask[:, :, None], embeddings, 0.0)
-
   def build_class(points, mask, value):
-    gram = gram_matrix(points)
+    # Masked here, a block at a time: a masked copy of all points would cost as
+    # much as everything else together.
+    gram = gram_matrix(jnp.where(mask[:, None], points, 0.0))
     distances = chordal_distances(gram)
     order = topology.prim_order(distances, mask)
     deaths = jnp.sort(order.lengths)
@@ -185,8 +203,8 @@ def _build(
 
   simplices = (max_simplices or 0) * (max_dimension + 1)
   block = block_size(max(mask.shape[1] ** 2, simplices))
-  arrays = (points, mask, values)
-  return SynonymousSpace(points, *map_classes(build_class, arrays, block=block))
+  arrays = (embeddings, mask, values)
+  return map_classes(build_class, arrays, block=block)
 
 
 def _check_overflow(complexes):

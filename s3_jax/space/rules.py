@@ -1,6 +1,5 @@
 """Rules for one class: the scale of its complex, and the part that is kept."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -58,7 +57,9 @@ def gap_scale(
     return last
   lower, upper = deaths[:-1], deaths[1:]
   is_cut = (jnp.arange(lower.shape[0]) + 2 < count) & (lower > 0)
-  is_cut &= _largest_sizes(order, lower) >= min_fraction * count - _SLACK
+  is_cut &= (
+    largest_component_size(order, lower) >= min_fraction * count - _SLACK
+  )
   gaps = jnp.where(is_cut, upper, 0.0) - jnp.where(is_cut, lower, 0.0)
   gaps = jnp.where(is_cut, gaps, -jnp.inf)
   best = lower.shape[0] - 1 - jnp.argmax(gaps[::-1])
@@ -124,14 +125,10 @@ def coverage_scale(
   if deaths.shape[0] == 0:
     return jnp.zeros((), jnp.float32)
   scales = jnp.concatenate([jnp.zeros(1, deaths.dtype), deaths])
-  enough = _largest_sizes(order, scales) >= coverage * count - _SLACK
+  enough = largest_component_size(order, scales) >= coverage * count - _SLACK
   # Places from the last death on hold all texts, so the padding is never taken.
   enough |= jnp.arange(scales.shape[0]) >= count - 1
   return scales[jnp.argmax(enough)]
-
-
-def _largest_sizes(order, scales):
-  return jax.vmap(largest_component_size, in_axes=(None, 0))(order, scales)
 
 
 def largest_component(

@@ -73,25 +73,29 @@ def prim_order(
 
 
 def largest_component_size(
-  order: PrimOrder, max_edge_length: Float[Array, ""]
-) -> Int32[Array, ""]:
-  """Counts the vertices of the largest component at a finite scale.
+  order: PrimOrder, max_edge_length: Float[Array, "*scales"]
+) -> Int32[Array, "*scales"]:
+  """Counts the vertices of the largest component at finite scales.
 
   Args:
     order: Prim order of a cloud with at least one real vertex.
-    max_edge_length: the scale, inclusive.
+    max_edge_length: the scales, inclusive.
 
   Returns:
-    The number of vertices.
+    The number of vertices at each scale.
 
   References:
     Ours.
   """
-  places = jnp.arange(1, order.rank.shape[0], dtype=jnp.int32)
-  starts = jnp.where(order.lengths > max_edge_length, places, 0)
-  if places.shape[0] == 0:
-    return jnp.ones((), jnp.int32)
-  return jnp.max(places - jax.lax.cummax(starts)) + 1
+
+  def reach(sizes, length):
+    size, largest = sizes
+    size = jnp.where(length > max_edge_length, 1, size + 1)
+    return (size, jnp.maximum(largest, size)), None
+
+  one = jnp.ones_like(max_edge_length, jnp.int32)
+  (_, largest), _ = jax.lax.scan(reach, (one, one), order.lengths)
+  return largest
 
 
 def component_labels(

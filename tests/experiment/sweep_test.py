@@ -18,6 +18,7 @@ def sweep(checkpoint, read_config, make_small, tmp_path_factory):
   config = read_config(
     "sweep",
     model=str(checkpoint),
+    metrics=("local_center", "center", "nearest_point", "complex"),
     neighbors=(1, 50),
     scales=(None, "gap", 0.0, 5),
     min_gaps=(0.0, 0.9),
@@ -49,11 +50,12 @@ def test_every_choice_occurs_once(sweep):
     ("local_center", 50),
     ("center", None),
     ("nearest_point", None),
+    ("complex", None),
   ]
   choices = [
     (row.metric, row.neighbors, row.scale, row.min_gap) for row in rows
   ]
-  assert len(choices) == 20
+  assert len(choices) == 25
   assert set(choices) == {
     (*metric, *scale) for scale in scales for metric in metrics
   }

@@ -282,6 +282,18 @@ def test_padding_changes_nothing_whatever_it_holds(clouds):
   )
 
 
+@pytest.mark.parametrize("junk", [7.0, np.inf])
+def test_finite_padding_is_kept_and_other_padding_is_zero(clouds, junk):
+  points, mask = clouds(3, 4)
+  points = np.concatenate([points, np.full((3, 1, 16), junk, "f4")], axis=1)
+  mask = np.pad(mask, ((0, 0), (0, 1)))
+  space = build_space(points, mask)
+  np.testing.assert_array_equal(space.points[mask], points[mask])
+  np.testing.assert_array_equal(
+    space.points[:, 4], junk if np.isfinite(junk) else 0.0
+  )
+
+
 def test_removed_points_are_kept_as_given():
   points, mask = _circle(0.0, 0.1, 0.2, 0.3, 2.0)
   space = build_space(points, mask)
