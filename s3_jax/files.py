@@ -1,22 +1,19 @@
-"""Files that are absent, old or complete, and names that stay in a folder."""
+"""Files that are absent, old or complete, and where files may lie."""
 
+import contextlib
 import hashlib
 import os
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_write", "safe_name"]
+__all__ = ["atomic_write", "default_cache_dir", "replacing", "safe_name"]
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
   """Writes a file so that a reader never sees half of it.
-
-  The bytes go to a fresh name in the same folder, are flushed to the disk and
-  then renamed onto `path`. Killed at any moment, the process leaves the old
-  file or the new one; at worst a `.tmp` file stays beside it. Two writers
-  never share a temporary name: the last complete one wins.
 
   Args:
     path: the file to write; missing parent folders are made.
@@ -26,12 +23,34 @@ def atomic_write(path: Path, data: bytes | str) -> None:
     OSError: when the folder cannot be made or written.
   """
   payload = data.encode("utf-8") if isinstance(data, str) else data
+  with replacing(path) as temporary:
+    temporary.write_bytes(payload)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+  """Hands out a fresh name, and renames the file made there onto `path`.
+
+  The name is in the same folder; after the body the file is flushed to the disk
+  and renamed. Killed at any moment, the process leaves the old file or the new
+  one; at worst a `.tmp` file stays beside it. Where the body raises, the old
+  file stays. Two writers never share a temporary name: the last complete one
+  wins.
+
+  Args:
+    path: the file to write; missing parent folders are made.
+
+  Yields:
+    Where to write it; nothing is there yet.
+
+  Raises:
+    OSError: when the folder cannot be made or written.
+  """
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
   try:
-    with open(temporary, "xb") as file:
-      file.write(payload)
-      file.flush()
+    yield temporary
+    with open(temporary, "r+b") as file:
       os.fsync(file.fileno())
     os.replace(temporary, path)
   finally:
@@ -67,3 +86,9 @@ def safe_name(index: int, name: str) -> str:
   slug = slug[:60].strip("-") or "x"
   digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
   return f"{index:04d}-{slug}-{digest[:8]}"
+
+
+def default_cache_dir() -> Path:
+  """Returns `$XDG_CACHE_HOME/s3_jax`, or `~/.cache/s3_jax`."""
+  base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+  return Path(base) / "s3_jax"

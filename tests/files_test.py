@@ -140,3 +140,24 @@ def test_any_text_makes_a_plain_name(index, name):
 def test_a_negative_index_is_refused():
   with pytest.raises(ValueError, match="`index` must be >= 0, got -1"):
     files.safe_name(-1, "x")
+
+
+def test_the_cache_is_the_users(monkeypatch, tmp_path):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+  assert files.default_cache_dir() == tmp_path / "xdg" / "s3_jax"
+  monkeypatch.setenv("XDG_CACHE_HOME", "")
+  monkeypatch.setenv("HOME", str(tmp_path))
+  assert files.default_cache_dir() == tmp_path / ".cache" / "s3_jax"
+
+
+def test_a_body_that_fails_leaves_the_old_file(tmp_path):
+  path = tmp_path / "file"
+  files.atomic_write(path, "old")
+  with (
+    pytest.raises(RuntimeError, match="half way"),
+    files.replacing(path) as temporary,
+  ):
+    temporary.write_text("new")
+    raise RuntimeError("half way")
+  assert path.read_text() == "old"
+  assert list(tmp_path.iterdir()) == [path]

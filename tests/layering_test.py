@@ -49,6 +49,7 @@ RULES = {
   "clip": Rule(
     ("embeddings", "files"),
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
+    ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule((), ("tqdm",)),
   "data": Rule(

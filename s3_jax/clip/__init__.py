@@ -1,5 +1,7 @@
 """CLIP in JAX: towers, checkpoints, tokenizer and preprocessing."""
 
+from s3_jax.clip.checkpoints import ZOO
+from s3_jax.clip.load import Clip, load_clip
 from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
 from s3_jax.clip.towers import (
   embed_images,
@@ -7,11 +9,12 @@ from s3_jax.clip.towers import (
   init_params,
   normalize_images,
 )
-from s3_jax.clip.weights import Clip, load_clip, save_clip
+from s3_jax.clip.weights import save_clip
 from s3_jax.clip.zoo import MODELS, ModelSpec
 
 __all__ = [
   "MODELS",
+  "ZOO",
   "Clip",
   "ModelSpec",
   "embed_images",

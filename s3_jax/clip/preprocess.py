@@ -1,65 +1,111 @@
 """From a PIL image to the pixels that a checkpoint was trained on.
 
-The school of `transformers`: to RGB first, then the shortest side to the
-spec's size with PIL's bicubic filter, then a centre crop whose offsets are
-rounded down. Pixels stay uint8; `normalize_images` does the rest on the device.
+Two schools, equal on most photographs and not on all. That of `transformers`
+converts to RGB first, laying transparency on white, and rounds the offsets of
+the centre crop down. That of OpenAI's code and open_clip resizes in the file's
+own mode (a palette is then not interpolated), rounds the offsets half to even,
+and converts to RGB last, which drops transparency. Pixels stay uint8;
+`normalize_images` does the rest on the device.
 """
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 
 from s3_jax.clip.zoo import ModelSpec
 
+_SCHOOLS = ("transformers", "openai")
+_RESIZE_MODES = ("shortest", "squash")
+_FILTERS = {
+  "bicubic": Image.Resampling.BICUBIC,
+  "bilinear": Image.Resampling.BILINEAR,
+}
+
 
 def preprocess_image(
-  spec: ModelSpec, image: Image.Image
+  spec: ModelSpec, image: Image.Image, *, exif_orientation: bool = False
 ) -> UInt8[np.ndarray, "rows cols 3"]:
-  """Converts an image to RGB, resizes its shortest side and crops its centre.
+  """Resizes an image, crops its centre and converts it to RGB.
 
-  Transparency is laid on white. Grey images with 16 bits a pixel are scaled to
-  8 bits, not clipped. The orientation tag is left to whoever reads the file.
-  An image that has the right size already is not resampled.
+  "shortest" brings the shortest side to the spec's size, "squash" both sides,
+  whatever the aspect. An image that has the right size already is not
+  resampled. Grey images with 16 bits a pixel are scaled to 8 bits, not clipped.
 
   Args:
     spec: the checkpoint's settings.
     image: an image of any size and any mode but floating point.
+    exif_orientation: whether to turn the image as its orientation tag says.
+      The original codes do not, and published numbers were made without it.
 
   Returns:
     RGB pixels of the spec's crop size.
 
   Raises:
-    ValueError: a mode whose range of values is unknown.
+    ValueError: a mode whose range of values is unknown, or a setting of the
+      spec that is none of the words that it may be.
 
   References:
-    `transformers` 5, CLIPImageProcessor: equal pixels but for 16-bit images,
-    where it clips. Scaling those is ours.
+    `transformers` 5, CLIPImageProcessor and SiglipImageProcessor; OpenAI's
+    CLIP, clip.py, and open_clip, transform.py, with torchvision. Pixels equal
+    theirs but for 16-bit images, which they clip. Scaling those is ours.
   """
-  image = _to_rgb(image)
-  width, height = image.size
-  short, size, crop = min(width, height), spec.resize_size, spec.crop_size
-  new_width, new_height = size * width // short, size * height // short
-  # Integer and float division differ where the quotient is just below a whole
-  # number; the school divides in floating point.
-  if width > height:
-    new_width = int(size * width / height)
-  elif height > width:
-    new_height = int(size * height / width)
-  if (new_width, new_height) != (width, height):
-    image = image.resize((new_width, new_height), Image.Resampling.BICUBIC)
-  top, left = (new_height - crop) // 2, (new_width - crop) // 2
-  return np.array(image)[top : top + crop, left : left + crop]
+  for name, words in (
+    ("school", _SCHOOLS),
+    ("resize_mode", _RESIZE_MODES),
+    ("interpolation", tuple(_FILTERS)),
+  ):
+    if getattr(spec, name) not in words:
+      raise ValueError(
+        f"`{name}` of the spec must be one of {', '.join(words)}, got"
+        f" {getattr(spec, name)!r}."
+      )
+  if exif_orientation:
+    image = ImageOps.exif_transpose(image)
+  if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    image = _from_16_bits(image)
+  if spec.school == "transformers":
+    image = _on_white(image)
+  size = _resized(spec, *image.size)
+  if size != image.size:
+    image = image.resize(size, _FILTERS[spec.interpolation])
+  crop = spec.crop_size
+  spare = [side - crop for side in size]
+  if spec.school == "transformers":
+    left, top = (side // 2 for side in spare)
+  else:
+    left, top = (round(side / 2) for side in spare)  # half to even
+  image = image.crop((left, top, left + crop, top + crop))
+  return np.array(_drop_alpha(image))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _resized(spec: ModelSpec, width: int, height: int) -> tuple[int, int]:
+  """Returns width and height after the resize."""
+  size = spec.resize_size
+  if spec.resize_mode == "squash":
+    return size, size
+  # Both schools divide in floating point, which differs from `//` where the
+  # quotient is just below a whole number.
+  if width <= height:
+    return size, int(size * height / width)
+  return int(size * width / height), size
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+  """Converts to RGB as `transformers` 5 does."""
   if image.mode == "RGB" and "transparency" not in image.info:
     return image
-  if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-    return _from_16_bits(image).convert("RGB")
   if "A" in image.getbands() or "transparency" in image.info:
     image = image.convert("RGBA")
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
     image = Image.alpha_composite(white, image)
+  return image.convert("RGB")
+
+
+def _drop_alpha(image: Image.Image) -> Image.Image:
+  """Converts to RGB as Pillow does, without its warning of what is lost."""
+  if "transparency" in image.info:
+    image = image.copy()
+    del image.info["transparency"]
   return image.convert("RGB")
 
 

@@ -1,57 +1,58 @@
-"""CLIP's text to token ids, and a byte-pair encoding in CLIP's form.
+"""A checkpoint's text to token ids.
 
-A text is cleaned as OpenAI's code does (ftfy, HTML entities unescaped twice,
-white space collapsed, lower case), split and encoded by what tokenizer.json
-says, and put between a start and an end token.
+A text is cleaned as the checkpoint's own code does, split and encoded by its
+vocabulary file, closed with an end token, opened with a start token where the
+checkpoint has one, and padded. Three kinds of file are read: tokenizer.json,
+OpenAI's list of merges (`bpe_simple_vocab_16e6.txt.gz`), and SentencePiece.
 """
 
-import html
-import json
 import os
 import pathlib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-import ftfy
 import numpy as np
 from jaxtyping import Int32
-from tokenizers import (
-  AddedToken,
-  Regex,
-  Tokenizer,
-  decoders,
-  models,
-  normalizers,
-  pre_tokenizers,
-  processors,
-  trainers,
-)
+from tokenizers import Tokenizer
 
+from s3_jax.clip.bpe import (
+  END,
+  START,
+  read_merges,
+  special_ids,
+  train_tokenizer,
+)
+from s3_jax.clip.clean import clean_text
+from s3_jax.clip.sentencepiece import SentencePiece, read_sentencepiece
 from s3_jax.clip.zoo import ModelSpec
 
-START = "<|startoftext|>"
-END = "<|endoftext|>"
-SUFFIX = "</w>"
+__all__ = [
+  "END",
+  "START",
+  "TextTokenizer",
+  "clean_text",
+  "load_tokenizer",
+  "read_tokenizer",
+  "special_ids",
+  "tokenizer_file",
+  "train_tokenizer",
+]
 
-# What CLIP calls a word: a special token, an English contraction's tail, a run
-# of letters, a single digit, or a run of anything else but white space.
-_WORDS = (
-  r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
-  r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-)
+# What SentencePiece vocabularies call the token that closes a text.
+_PIECE_ENDS = ("</s>", "<eos>")
 
 
 class TextTokenizer:
   """Texts to padded token ids; call it with a list of texts.
 
   Attributes:
-    tokenizer: the byte-pair encoding, as read from tokenizer.json.
+    tokenizer: the vocabulary, as read from its file.
     spec: the checkpoint's settings.
   """
 
-  def __init__(self, tokenizer: Tokenizer, spec: ModelSpec):
+  def __init__(self, tokenizer: Tokenizer | SentencePiece, spec: ModelSpec):
     self.tokenizer = tokenizer
     self.spec = spec
+    self._encode_cleaned = _encoder(tokenizer, spec)
 
   def __call__(
     self, texts: Sequence[str]
@@ -63,14 +64,16 @@ class TextTokenizer:
         last ones, never the end token.
 
     Returns:
-      Ids, one row a text: start, the text, end, then padding.
+      Ids, one row a text: start where there is one, the text, end, then
+      padding.
     """
     spec = self.spec
     shape = (len(texts), spec.context_length)
     token_ids = np.full(shape, spec.pad_token_id, np.int32)
+    start = [] if spec.start_token_id is None else [spec.start_token_id]
     for row, ids in zip(token_ids, self._encode(texts), strict=True):
-      ids = [spec.start_token_id, *ids[: spec.context_length - 2]]
-      row[: len(ids) + 1] = [*ids, spec.end_token_id]
+      ids = [*start, *ids[: self._longest], spec.end_token_id]
+      row[: len(ids)] = ids
     return token_ids
 
   def count_truncated(self, texts: Sequence[str]) -> int:
@@ -82,37 +85,57 @@ class TextTokenizer:
     Returns:
       How many of them have more tokens than the context length holds.
     """
-    longest = self.spec.context_length - 2
-    return sum(len(ids) > longest for ids in self._encode(texts))
+    return sum(len(ids) > self._longest for ids in self._encode(texts))
+
+  @property
+  def _longest(self) -> int:
+    """Tokens of a text's own that fit."""
+    special = 1 if self.spec.start_token_id is None else 2
+    return self.spec.context_length - special
 
   def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-    cleaned = [clean_text(text) for text in texts]
-    batch = self.tokenizer.encode_batch(cleaned, add_special_tokens=False)
+    cleaned = [
+      clean_text(
+        text, cleaning=self.spec.text_cleaning, school=self.spec.school
+      )
+      # A surrogate that the cleaning left alone is no Unicode text.
+      .encode("utf-8", "replace")
+      .decode()
+      for text in texts
+    ]
+    return self._encode_cleaned(cleaned)
+
+
+def _encoder(
+  tokenizer: Tokenizer | SentencePiece, spec: ModelSpec
+) -> Callable[[list[str]], list[list[int]]]:
+  """Returns cleaned texts to ids, without start, end and padding."""
+  if isinstance(tokenizer, SentencePiece):
+    return tokenizer.encode
+  # A copy, because what is set here must not be written with the tokenizer.
+  copy = Tokenizer.from_str(tokenizer.to_str())
+  if spec.text_cleaning == "clip":
+    # OpenAI's code has no further normalisation: composing the accents that
+    # come out of HTML entities, as tokenizer.json asks for, changes the ids.
+    # Its type does not say that None is allowed.
+    setattr(copy, "normalizer", None)  # noqa: B010
+  if spec.tokenizer == "sentencepiece":
+    # As in SentencePiece itself: `<eos>` in a text is four words, not the end.
+    copy.encode_special_tokens = True
+
+  def encode(texts: list[str]) -> list[list[int]]:
+    batch = copy.encode_batch(texts, add_special_tokens=False)
     return [encoding.ids for encoding in batch]
 
-
-def clean_text(text: str) -> str:
-  """Cleans a text as CLIP's training did.
-
-  Args:
-    text: any text.
-
-  Returns:
-    The text with broken Unicode mended, HTML entities resolved twice, white
-    space collapsed, in lower case.
-
-  References:
-    OpenAI's CLIP, simple_tokenizer.py.
-  """
-  text = html.unescape(html.unescape(ftfy.fix_text(text)))
-  return re.sub(r"\s+", " ", text).strip().lower()
+  return encode
 
 
 def read_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-  """Reads a tokenizer.json and checks that it has CLIP's special tokens.
+  """Reads a byte-pair encoding and checks that it has CLIP's special tokens.
 
   Args:
-    path: the file.
+    path: a tokenizer.json, or OpenAI's list of merges, whose name ends in
+      `.txt` or `.txt.gz`.
 
   Returns:
     The byte-pair encoding, without truncation and padding of its own.
@@ -121,6 +144,17 @@ def read_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     ValueError: the file is missing or broken, or a special token is missing.
   """
   path = pathlib.Path(path)
+  if path.suffix in (".gz", ".txt"):
+    return read_merges(path)
+  tokenizer = _read_json(path)
+  try:
+    special_ids(tokenizer)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  return tokenizer
+
+
+def _read_json(path: pathlib.Path) -> Tokenizer:
   try:
     tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
   except OSError as error:
@@ -131,42 +165,19 @@ def read_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     raise ValueError(
       f"{path} must be a tokenizer.json, got: {error}."
     ) from error
-  try:
-    special_ids(tokenizer)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
   tokenizer.no_truncation()
   tokenizer.no_padding()
   return tokenizer
 
 
-def special_ids(tokenizer: Tokenizer) -> tuple[int, int]:
-  """Looks up the tokens that open and close a text.
-
-  Args:
-    tokenizer: a byte-pair encoding.
-
-  Returns:
-    Their ids.
-
-  Raises:
-    ValueError: the vocabulary lacks one of them.
-  """
-  start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
-  if start is None or end is None:
-    raise ValueError(
-      f"the vocabulary must have {START} and {END}, got {start} and {end}."
-    )
-  return start, end
-
-
 def load_tokenizer(
   path: str | os.PathLike[str], spec: ModelSpec
 ) -> TextTokenizer:
-  """Reads a tokenizer.json as the function that feeds the text tower.
+  """Reads a vocabulary file as the function that feeds the text tower.
 
   Args:
-    path: the file.
+    path: a tokenizer.json, OpenAI's list of merges, or, for a checkpoint whose
+      tokenizer is "sentencepiece", a `.model`.
     spec: the checkpoint's settings, whose token ids the file must share.
 
   Returns:
@@ -175,6 +186,9 @@ def load_tokenizer(
   Raises:
     ValueError: the file is missing, broken, or of another vocabulary.
   """
+  path = pathlib.Path(path)
+  if spec.tokenizer == "sentencepiece":
+    return TextTokenizer(_read_pieces(path, spec), spec)
   tokenizer = read_tokenizer(path)
   start, end = special_ids(tokenizer)
   for rule, want, got in (
@@ -187,88 +201,39 @@ def load_tokenizer(
   return TextTokenizer(tokenizer, spec)
 
 
-def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
-  """Learns a byte-pair encoding in CLIP's form.
+def _read_pieces(
+  path: pathlib.Path, spec: ModelSpec
+) -> Tokenizer | SentencePiece:
+  if path.suffix == ".json":
+    pieces = _read_json(path)
+    size = pieces.get_vocab_size()
+    end = pieces.id_to_token(spec.end_token_id)
+  else:
+    pieces = read_sentencepiece(path)
+    size = pieces.processor.get_piece_size()
+    known = spec.end_token_id < size
+    end = pieces.processor.id_to_piece(spec.end_token_id) if known else None
+  if size != spec.vocab_size:
+    raise ValueError(
+      f"{path} must have a vocabulary of size {spec.vocab_size}, got {size}."
+    )
+  if end not in _PIECE_ENDS:
+    raise ValueError(
+      f"{path} must have {' or '.join(_PIECE_ENDS)} as id {spec.end_token_id},"
+      f" got {end!r}."
+    )
+  return pieces
 
-  The vocabulary is laid out as CLIP's: the 256 bytes, the 256 bytes that end a
-  word, the learned merges, the start and the end token. So every text can be
-  encoded, whatever letters the captions have. Equal captions, in any order,
-  give an equal tokenizer.
+
+def tokenizer_file(tokenizer: Tokenizer | SentencePiece) -> tuple[str, bytes]:
+  """Writes a vocabulary as the file that `load_tokenizer` reads.
 
   Args:
-    captions: the texts to learn from.
-    vocab_size: most entries, at least 514; fewer when the captions have no more
-      pairs to merge.
+    tokenizer: a byte-pair encoding, or SentencePiece's model.
 
   Returns:
-    The tokenizer; its `save` writes a tokenizer.json that `transformers` reads.
-
-  Raises:
-    ValueError: `vocab_size` is too small for the bytes and special tokens.
+    The file's name in a checkpoint folder, and its content.
   """
-  alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-  endings = [byte + SUFFIX for byte in alphabet]
-  smallest = len(alphabet) + len(endings) + 2
-  if vocab_size < smallest:
-    raise ValueError(
-      f"`vocab_size` must be at least {smallest}, got {vocab_size}."
-    )
-  learner = _split_as_clip(models.BPE(end_of_word_suffix=SUFFIX))
-  trainer = trainers.BpeTrainer(
-    vocab_size=vocab_size - 2,
-    initial_alphabet=alphabet,
-    # Named here because the trainer would number them in an order that changes
-    # from run to run, and ties between merges follow the numbers.
-    special_tokens=endings,
-    end_of_word_suffix=SUFFIX,
-    show_progress=False,
-  )
-  learner.train_from_iterator(map(clean_text, captions), trainer)
-  known = learner.get_vocab()
-  learned = sorted(
-    set(known) - {*alphabet, *endings}, key=lambda token: known[token]
-  )
-  tokens = [*alphabet, *endings, *learned, START, END]
-  merges = json.loads(learner.to_str())["model"]["merges"]
-  tokenizer = _split_as_clip(
-    models.BPE(
-      vocab={token: index for index, token in enumerate(tokens)},
-      merges=[(left, right) for left, right in merges],
-      unk_token=END,
-      continuing_subword_prefix="",
-      end_of_word_suffix=SUFFIX,
-    )
-  )
-  tokenizer.add_special_tokens(
-    [
-      AddedToken(START, special=True, normalized=True),
-      AddedToken(END, special=True, normalized=False),
-    ]
-  )
-  tokenizer.post_processor = processors.RobertaProcessing(
-    (END, len(tokens) - 1),
-    (START, len(tokens) - 2),
-    trim_offsets=False,
-    add_prefix_space=False,
-  )
-  return tokenizer
-
-
-def _split_as_clip(model: models.BPE) -> Tokenizer:
-  """Puts CLIP's normalisation and its splitting into words before a model."""
-  tokenizer = Tokenizer(model)
-  tokenizer.normalizer = normalizers.Sequence(
-    [
-      normalizers.NFC(),
-      normalizers.Replace(Regex(r"\s+"), " "),
-      normalizers.Lowercase(),
-    ]
-  )
-  tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-    [
-      pre_tokenizers.Split(Regex(_WORDS), "removed", invert=True),
-      pre_tokenizers.ByteLevel(add_prefix_space=False),
-    ]
-  )
-  tokenizer.decoder = decoders.ByteLevel()
-  return tokenizer
+  if isinstance(tokenizer, SentencePiece):
+    return "spiece.model", tokenizer.content
+  return "tokenizer.json", tokenizer.to_str(pretty=True).encode()

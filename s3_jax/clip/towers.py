@@ -1,18 +1,21 @@
-"""CLIP's two towers in Flax Linen: a vision transformer and a text transformer.
+"""CLIP's two towers behind two functions, and the parameters that they take.
 
-Both are stacks of the same pre-norm transformer block. The image tower cuts the
-image into patches, puts a class token before them and pools that token; the
-text tower is causal and pools the first end token. Both project without a bias,
-and `embed_images` and `embed_texts` return unit vectors in float32.
+`embed_images` and `embed_texts` return unit vectors in float32, whatever the
+network: a vision transformer or OpenAI's ResNet, a text transformer that sees a
+text in one direction or in both. The spec says which, and `check_spec` refuses
+settings that contradict each other.
 
 `dtype` names the type in which matrices are multiplied. "float32" is float32 on
 every platform. "bfloat16" casts the operands of every product to bfloat16 and
 accumulates in float32; activations, softmax, layer norms and the residual
-stream stay float32, in the backward pass too.
+stream stay float32, in the backward pass too. Parameters may be float32,
+float16 or bfloat16 arrays; parameters stored in bfloat16 take half the memory,
+and with `dtype="bfloat16"` they need no cast and are multiplied as they are.
 
 References:
   Radford et al. 2021 (arXiv 2103.00020), section 2.4; layer by layer the
-  network of `transformers.CLIPModel`.
+  networks of `transformers.CLIPModel`, `transformers.SiglipModel` and OpenAI's
+  own code.
 """
 
 import functools
@@ -24,119 +27,89 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray, UInt, UInt8
+from jaxtyping import Array, Float32, Int, PRNGKeyArray, UInt, UInt8
 
-from s3_jax.clip.transformer import Block, Dense, LayerNorm
+from s3_jax.clip.image_tower import VisionTransformer
+from s3_jax.clip.resnet import STRIDE, ResNet
+from s3_jax.clip.text_tower import TextTower
+from s3_jax.clip.transformer import ACTIVATIONS
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.embeddings import l2_normalize
 
 DTYPES = ("float32", "bfloat16")
 
-
-class ImageTower(nn.Module):
-  """CLIP's vision transformer: normalised pixels to raw embeddings."""
-
-  spec: ModelSpec
-  dtype: str = "float32"
-
-  @nn.compact
-  def __call__(
-    self, images: Float[Array, "batch height width 3"]
-  ) -> Float[Array, "batch dim"]:
-    """Embeds normalised images of the image size; not unit vectors."""
-    spec, width = self.spec, self.spec.image_width
-    patches = _patches(images, spec.patch_size)
-    x = Dense(
-      width,
-      patches.shape[-1] ** -0.5,
-      use_bias=False,
-      dtype=self.dtype,
-      name="patch_embedding",
-    )(patches)
-    normal = nn.initializers.normal(width**-0.5)
-    first = self.param("class_embedding", normal, (width,))
-    first = jnp.broadcast_to(first, (x.shape[0], 1, width))
-    x = jnp.concatenate([first, x], axis=1)
-    x += self.param("position_embedding", normal, x.shape[1:])[None]
-    x = LayerNorm(spec.layer_norm_eps, name="pre_norm")(x)
-    for index in range(spec.image_layers):
-      x = Block(
-        spec.image_heads,
-        spec.image_mlp_dim,
-        spec.activation,
-        spec.layer_norm_eps,
-        causal=False,
-        out_std=(2 * width * spec.image_layers) ** -0.5,
-        dtype=self.dtype,
-        name=f"block_{index}",
-      )(x)
-    pooled = LayerNorm(spec.layer_norm_eps, name="post_norm")(x[:, 0])
-    return Dense(
-      spec.embed_dim,
-      width**-0.5,
-      use_bias=False,
-      dtype=self.dtype,
-      name="projection",
-    )(pooled)
+_WORDS = {
+  "image_tower": ("vit", "resnet"),
+  "image_pooling": ("class_token", "mean", "attention"),
+  "text_pooling": ("end_token", "last"),
+  "activation": tuple(ACTIVATIONS),
+}
 
 
-class TextTower(nn.Module):
-  """CLIP's causal text transformer: token ids to raw embeddings."""
+def check_spec(spec: ModelSpec) -> None:
+  """Refuses settings that no tower can follow.
 
-  spec: ModelSpec
-  dtype: str = "float32"
+  Args:
+    spec: the settings of a checkpoint.
 
-  @nn.compact
-  def __call__(
-    self, token_ids: Int[Array, "texts context"]
-  ) -> Float[Array, "texts dim"]:
-    """Embeds token ids; not unit vectors."""
-    spec, width = self.spec, self.spec.text_width
-    tokens = self.param(
-      "token_embedding",
-      nn.initializers.normal(0.02),
-      (spec.vocab_size, width),
-    )
-    positions = self.param(
-      "position_embedding",
-      nn.initializers.normal(0.01),
-      (spec.context_length, width),
-    )
-    x = tokens[token_ids] + positions[None, : token_ids.shape[1]]
-    for index in range(spec.text_layers):
-      x = Block(
-        spec.text_heads,
-        spec.text_mlp_dim,
-        spec.activation,
-        spec.layer_norm_eps,
-        causal=True,
-        out_std=(2 * width * spec.text_layers) ** -0.5,
-        dtype=self.dtype,
-        name=f"block_{index}",
-      )(x)
-    # argmax of the comparison is the first end token; what follows it is
-    # padding, which a causal tower never looks at from there.
-    end = jnp.argmax(token_ids == spec.end_token_id, axis=1)
-    pooled = jnp.take_along_axis(x, end[:, None, None], axis=1)[:, 0]
-    pooled = LayerNorm(spec.layer_norm_eps, name="final_norm")(pooled)
-    return Dense(
-      spec.embed_dim,
-      width**-0.5,
-      use_bias=False,
-      dtype=self.dtype,
-      name="projection",
-    )(pooled)
+  Raises:
+    ValueError: a word is unknown, a size does not divide another, or settings
+      contradict each other; the message names the first such setting.
+  """
+  for field, words in _WORDS.items():
+    if getattr(spec, field) not in words:
+      _refuse(spec, field, f"one of {', '.join(words)}")
+  _check_divides(spec, "text_width", "text_heads")
+  if not 1 <= spec.patch_size <= spec.image_size:
+    _refuse(spec, "patch_size", f"1 to {spec.image_size}, its image_size")
+  if spec.image_tower == "resnet":
+    if spec.patch_size != STRIDE:
+      _refuse(spec, "patch_size", f"{STRIDE}, as its tower is a ResNet")
+    _check_divides(spec, "image_size", "patch_size")
+    if spec.image_pooling != "attention":
+      _refuse(spec, "image_pooling", "attention, as its tower is a ResNet")
+    if spec.patch_bias:
+      _refuse(spec, "patch_bias", "False, as its tower is a ResNet")
+    stages = spec.image_stages
+    counted = len(stages) == 4 and min(stages) >= 1
+    if not counted or sum(stages) != spec.image_layers:
+      rule = f"four counts >= 1 that add up to {spec.image_layers} layers"
+      _refuse(spec, "image_stages", rule)
+    if spec.image_width % 2 or spec.image_width * 32 % spec.image_heads:
+      rule = f"even, and 32 times it divisible by {spec.image_heads} heads"
+      _refuse(spec, "image_width", rule)
+    return
+  if spec.image_stages:
+    _refuse(spec, "image_stages", "(), as its tower is a ViT")
+  _check_divides(spec, "image_width", "image_heads")
+  if not spec.image_projection and spec.image_width != spec.embed_dim:
+    rule = f"{spec.embed_dim}, as no projection changes the image width"
+    _refuse(spec, "image_width", rule)
 
 
-def _patches(
-  images: Float[Array, "batch height width 3"], size: int
-) -> Float[Array, "batch patches inputs"]:
-  """Cuts images into patches, row by row; inputs run row, col, channel."""
-  batch, height, width, channels = images.shape
-  rows, cols = height // size, width // size
-  x = images.reshape(batch, rows, size, cols, size, channels)
-  x = x.transpose(0, 1, 3, 2, 4, 5)
-  return x.reshape(batch, rows * cols, size * size * channels)
+def _check_divides(spec: ModelSpec, field: str, divisor: str) -> None:
+  number = getattr(spec, divisor)
+  if number < 1 or getattr(spec, field) % number:
+    _refuse(spec, field, f"divisible by its {divisor}, {number}")
+
+
+def _refuse(spec: ModelSpec, field: str, rule: str) -> None:
+  raise ValueError(
+    f"`{field}` of {spec.name} must be {rule}, got {getattr(spec, field)!r}."
+  )
+
+
+def image_tower(spec: ModelSpec, dtype: str = "float32") -> nn.Module:
+  """Makes the image network of a spec, normalised pixels to raw embeddings."""
+  check_spec(spec)
+  tower = ResNet if spec.image_tower == "resnet" else VisionTransformer
+  return tower(spec, dtype)
+
+
+def text_tower(spec: ModelSpec, dtype: str = "float32") -> nn.Module:
+  """Makes the text network of a spec, token ids to raw embeddings."""
+  check_spec(spec)
+  return TextTower(spec, dtype)
 
 
 @functools.partial(jax.jit, static_argnames="spec")
@@ -146,25 +119,36 @@ def init_params(key: PRNGKeyArray | UInt[Array, "2"], spec: ModelSpec) -> dict:
   Linear maps are normal with a deviation of their input's width to the power
   -1/2; those that write to the residual stream shrink with depth as well.
 
+  The batch norms of a ResNet are given no statistics to learn from: such a
+  tower is made to be loaded, or to be trained on with the loaded ones fixed.
+
   Args:
     key: random key.
     spec: the architecture.
 
   Returns:
     {"image": ..., "text": ..., "logit_scale": f32[]}, the last one the natural
-    log of 1 / 0.07.
+    log of 1 / 0.07; of 10 for a spec with a "logit_bias": f32[], which is -10.
+
+  Raises:
+    ValueError: settings of the spec contradict each other.
 
   References:
-    Radford et al. 2021 (arXiv 2103.00020), section 2.5 for the temperature.
+    Radford et al. 2021 (arXiv 2103.00020), section 2.5, and Zhai et al. 2023
+    (arXiv 2303.15343), section 3.2, for the temperature and the bias.
   """
   image_key, text_key = jax.random.split(key)
   images = jnp.zeros((1, spec.image_size, spec.image_size, 3), jnp.float32)
   token_ids = jnp.zeros((1, spec.context_length), jnp.int32)
-  return {
-    "image": ImageTower(spec).init(image_key, images)["params"],
-    "text": TextTower(spec).init(text_key, token_ids)["params"],
+  params = {
+    "image": image_tower(spec).init(image_key, images)["params"],
+    "text": text_tower(spec).init(text_key, token_ids)["params"],
     "logit_scale": jnp.asarray(math.log(1 / 0.07), jnp.float32),
   }
+  if spec.logit_bias:
+    params["logit_scale"] = jnp.asarray(math.log(10), jnp.float32)
+    params["logit_bias"] = jnp.asarray(-10, jnp.float32)
+  return params
 
 
 def normalize_images(
@@ -214,11 +198,12 @@ def embed_images(
   if images.shape[1:3] != size:
     raise ValueError(
       f"`images` must have the {size[0]} x {size[1]} pixels of {spec.name}, "
-      f"got {images.shape[1]} x {images.shape[2]}; `preprocess` resizes."
+      f"got {images.shape[1]} x {images.shape[2]}; `preprocess` resizes them, "
+      "`resize_positions` makes the tower read another size."
     )
   if images.dtype == jnp.uint8:
     images = normalize_images(spec, images)
-  raw = ImageTower(spec, dtype).apply({"params": params["image"]}, images)
+  raw = image_tower(spec, dtype).apply({"params": params["image"]}, images)
   assert isinstance(raw, jax.Array)  # apply's type allows for mutable state
   return l2_normalize(raw)
 
@@ -233,32 +218,45 @@ def embed_texts(
 ) -> Float32[Array, "texts dim"]:
   """Embeds tokenised texts as unit vectors.
 
-  The tower is causal and pools the first end token (the first token where a
-  text has none), so columns that hold nothing but padding may be cut off
-  without changing the result.
+  A causal tower that pools the first end token (the first token where a text
+  has none) never looks at what follows it, so columns that hold nothing but
+  padding may be cut off without changing the result. Every other tower, as
+  SigLIP's, needs the whole padded text.
 
   Args:
     spec: the checkpoint's settings.
     params: the checkpoint's parameters, both towers.
-    token_ids: ids, at most the context length long.
+    token_ids: ids, at most the context length long; just as long where the
+      tower is not causal or pools the last token.
     dtype: type in which matrices are multiplied, "float32" or "bfloat16".
 
   Returns:
     One unit embedding per text.
 
   Raises:
-    ValueError: the texts are too long, or `dtype` is unknown.
+    ValueError: the texts are too long or may not be cut, or `dtype` is unknown.
   """
   _check_dtype(dtype)
-  if not 1 <= token_ids.shape[1] <= spec.context_length:
+  columns = token_ids.shape[1]
+  if not may_cut_padding(spec) and columns != spec.context_length:
+    raise ValueError(
+      f"`token_ids` must have {spec.context_length} columns, as the text tower "
+      f"of {spec.name} sees its padding, got {columns}; `tokenize` pads."
+    )
+  if not 1 <= columns <= spec.context_length:
     raise ValueError(
       f"`token_ids` must have 1 to {spec.context_length} columns, the context "
-      f"length of {spec.name}, got {token_ids.shape[1]}; `tokenize` truncates."
+      f"length of {spec.name}, got {columns}; `tokenize` truncates."
     )
   token_ids = jnp.asarray(token_ids)
-  raw = TextTower(spec, dtype).apply({"params": params["text"]}, token_ids)
+  raw = text_tower(spec, dtype).apply({"params": params["text"]}, token_ids)
   assert isinstance(raw, jax.Array)  # apply's type allows for mutable state
   return l2_normalize(raw)
+
+
+def may_cut_padding(spec: ModelSpec) -> bool:
+  """Whether columns of nothing but padding change no embedding of a text."""
+  return spec.text_causal and spec.text_pooling == "end_token"
 
 
 def _check_dtype(dtype: str) -> None:

@@ -1,10 +1,11 @@
 """The transformer block that both towers of CLIP are stacks of.
 
 Every product of matrices goes through `contract`, so that one word chooses the
-type they are multiplied in.
+type they are multiplied in. Parameters may be stored in float32, float16 or
+bfloat16, whatever that word is; what is computed from them is float32.
 """
 
-import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float, Float32
 ACTIVATIONS = {
   "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
   "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+  "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
 }
 
 
@@ -42,14 +44,16 @@ def contract(
   return jnp.einsum(equation, lhs, rhs, precision=jax.lax.Precision.HIGHEST)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _contract_bfloat16(equation, lhs, rhs):
+def _product(equation, lhs, rhs):
   return jnp.einsum(
     equation,
     lhs.astype(jnp.bfloat16),
     rhs.astype(jnp.bfloat16),
     preferred_element_type=jnp.float32,
   )
+
+
+_contract_bfloat16: Any = jax.custom_vjp(_product, nondiff_argnums=(0,))
 
 
 def _contract_forward(equation, lhs, rhs):
@@ -64,7 +68,7 @@ def _contract_backward(equation, operands, cotangent):
   left, right = inputs.split(",")
   to_left = _contract_bfloat16(f"{out},{right}->{left}", cotangent, rhs)
   to_right = _contract_bfloat16(f"{left},{out}->{right}", lhs, cotangent)
-  return to_left, to_right
+  return to_left.astype(lhs.dtype), to_right.astype(rhs.dtype)
 
 
 _contract_bfloat16.defvjp(_contract_forward, _contract_backward)
@@ -110,8 +114,51 @@ class LayerNorm(nn.Module):
     return centred * (jax.lax.rsqrt(variance + self.epsilon) * scale) + bias
 
 
+def attend(
+  query: Float32[Array, "batch queries width"],
+  key: Float32[Array, "batch tokens width"],
+  value: Float32[Array, "batch tokens width"],
+  *,
+  heads: int,
+  causal: bool = False,
+  dtype: str = "float32",
+) -> Float32[Array, "batch queries width"]:
+  """Mixes values by the softmax of query-key products, in each head apart.
+
+  Args:
+    query: what asks; one output row each.
+    key: what is asked.
+    value: what is mixed.
+    heads: equal parts of the width that are mixed by themselves.
+    causal: hides from each query the tokens that come after its own place.
+    dtype: type in which matrices are multiplied, "float32" or "bfloat16".
+
+  Returns:
+    The mixed values.
+  """
+  batch, queries, width = query.shape
+  tokens, head_dim = key.shape[1], width // heads
+
+  def split(x, rows):
+    x = x.reshape(batch, rows, heads, head_dim).swapaxes(1, 2)
+    return x.reshape(batch * heads, rows, head_dim)
+
+  # n runs over images and heads: products with one leading batch axis are
+  # twice as fast on CPU as the einsum that leaves the heads in the middle.
+  query, key = split(query, queries), split(key, tokens)
+  query *= head_dim**-0.5
+  logits = contract("nqd,nkd->nqk", query, key, dtype=dtype)
+  if causal:
+    later = ~np.tri(queries, tokens, dtype=bool)[None]
+    logits = jnp.where(later, -jnp.inf, logits)
+  weights = jax.nn.softmax(logits, axis=-1)
+  mixed = contract("nqk,nkd->nqd", weights, split(value, tokens), dtype=dtype)
+  mixed = mixed.reshape(batch, heads, queries, head_dim).swapaxes(1, 2)
+  return mixed.reshape(batch, queries, width)
+
+
 class Attention(nn.Module):
-  """Multi-head self-attention; `causal` hides the tokens that come later."""
+  """Multi-head attention; `causal` hides the tokens that come later."""
 
   heads: int
   causal: bool
@@ -120,30 +167,25 @@ class Attention(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: Float[Array, "batch tokens width"]
-  ) -> Float[Array, "batch tokens width"]:
-    """Mixes the tokens of each sequence."""
-    batch, tokens, width = x.shape
-    head_dim = width // self.heads
+    self,
+    x: Float[Array, "batch tokens width"],
+    queries: Float[Array, "batch queries width"] | None = None,
+  ) -> Float[Array, "batch _ width"]:
+    """Mixes the tokens of `x`, as its own tokens or `queries` ask."""
+    width = x.shape[-1]
 
-    def split(name):
-      y = Dense(width, width**-0.5, dtype=self.dtype, name=name)(x)
-      y = y.reshape(batch, tokens, self.heads, head_dim).swapaxes(1, 2)
-      return y.reshape(-1, tokens, head_dim)
+    def linear(name, inputs):
+      return Dense(width, width**-0.5, dtype=self.dtype, name=name)(inputs)
 
-    # n runs over images and heads: products with one leading batch axis are
-    # twice as fast on CPU as the einsum that leaves the heads in the middle.
-    query, key, value = split("query"), split("key"), split("value")
-    query *= head_dim**-0.5
-    logits = contract("nqd,nkd->nqk", query, key, dtype=self.dtype)
-    if self.causal:
-      later = ~np.tri(tokens, dtype=bool)[None]
-      logits = jnp.where(later, -jnp.inf, logits)
-    weights = jax.nn.softmax(logits, axis=-1)
-    mixed = contract("nqk,nkd->nqd", weights, value, dtype=self.dtype)
-    mixed = mixed.reshape(batch, self.heads, tokens, head_dim).swapaxes(1, 2)
-    out = Dense(width, self.out_std, dtype=self.dtype, name="out")
-    return out(mixed.reshape(batch, tokens, width))
+    mixed = attend(
+      linear("query", x if queries is None else queries),
+      linear("key", x),
+      linear("value", x),
+      heads=self.heads,
+      causal=self.causal,
+      dtype=self.dtype,
+    )
+    return Dense(width, self.out_std, dtype=self.dtype, name="out")(mixed)
 
 
 class Mlp(nn.Module):

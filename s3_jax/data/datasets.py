@@ -7,7 +7,6 @@ preparation leaves an `incomplete` folder that the next one replaces.
 import contextlib
 import io
 import logging
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -37,12 +36,6 @@ DATASETS = {
   **_TEST_SETS,
   "validation": DatasetSpec("validation", "plain", "validation", 90, 1800),
 }
-
-
-def default_cache_dir() -> pathlib.Path:
-  """Returns `$XDG_CACHE_HOME/s3_jax`, or `~/.cache/s3_jax`."""
-  base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  return pathlib.Path(base) / "s3_jax"
 
 
 def open_dataset(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:

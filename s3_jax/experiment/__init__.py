@@ -11,16 +11,27 @@ from typing import Any
 
 import ml_collections
 
-from s3_jax.experiment import evaluate, gallery, sweep, train
+from s3_jax.experiment import (
+  convert,
+  evaluate,
+  gallery,
+  models,
+  sweep,
+  train,
+  verify,
+)
 from s3_jax.experiment.settings import Settings
 
 # What a config's `task` may be: a reader of its settings, which returns the
 # work itself as a function of the workdir.
 TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
+  "convert": convert.read_settings,
   "evaluate": evaluate.read_settings,
   "gallery": gallery.read_settings,
+  "models": models.read_settings,
   "sweep": sweep.read_settings,
   "train": train.read_settings,
+  "verify": verify.read_settings,
 }
 
 

@@ -1,5 +1,6 @@
 """Embeddings of texts and images, from the cache where it has them."""
 
+import functools
 import json
 import pathlib
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float32, Int32
 
 from s3_jax.clip import Clip, embed_images, embed_texts
+from s3_jax.clip.text_batches import embed_in_buckets
 from s3_jax.data.datasets import DatasetSpec, open_dataset
 from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.evaluation import cache
@@ -145,16 +147,13 @@ def embed_prompts(
   stored = cache.load(folder, key, expected={"embeddings": (shape, "float32")})
   if stored is not None:
     return EmbeddedTexts(stored["embeddings"], 0)
-  # The tower is causal: columns of nothing but padding change nothing.
-  ends = (token_ids == clip.spec.end_token_id).argmax(1)
-  width = min(-(-(int(ends.max()) + 1) // 8) * 8, clip.spec.context_length)
-  batches = -(-len(prompts) // rows)
-  padded = np.resize(token_ids[:, :width], (batches * rows, width))
-  pieces = [
-    embed_texts(clip.spec, clip.params, batch, dtype=embedder.dtype)
-    for batch in padded.reshape(batches, rows, width)
-  ]
-  embeddings = np.concatenate([np.asarray(piece) for piece in pieces])
-  embeddings = embeddings[: len(prompts)]
+  embeddings = embed_in_buckets(
+    functools.partial(
+      embed_texts, clip.spec, clip.params, dtype=embedder.dtype
+    ),
+    clip.spec,
+    token_ids,
+    rows=rows,
+  )
   cache.store(folder, key, {"embeddings": embeddings}, {"kind": "texts"})
-  return EmbeddedTexts(embeddings, batches)
+  return EmbeddedTexts(embeddings, -(-len(prompts) // rows))

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s3_jax.clip import load_clip
 from s3_jax.data.datasets import DATASETS
 from s3_jax.evaluation.classification import (
   ClassificationResult,
@@ -21,6 +20,7 @@ from s3_jax.evaluation.plots import plot_accuracy
 from s3_jax.evaluation.report import ClassRow, format_table, write_report
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.evaluation.statistics import paired_comparison, wilson_interval
+from s3_jax.experiment import checkpoint
 from s3_jax.experiment.embedding import (
   Embedder,
   embed_prompts,
@@ -51,7 +51,7 @@ _PAIRS = (("local_center", "center"), ("polluted_core", "polluted_all"))
 class Evaluation(NamedTuple):
   """The settings of an evaluation, read and checked."""
 
-  model: str
+  model: checkpoint.CheckpointSource
   lexicon: str
   test_sets: tuple[str, ...]
   methods: tuple[str, ...]
@@ -79,7 +79,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """
   evaluation = Evaluation(
     config=settings.everything,
-    model=settings.take("model", str),
+    model=checkpoint.read_checkpoint(settings, "model"),
     lexicon=settings.take("lexicon", str, default="pictographs"),
     test_sets=settings.words("test_sets", tuple(DATASETS)),
     methods=settings.words("methods", tuple(METHODS)),
@@ -175,7 +175,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
 
   with _timed(timings, "load"):
     lexicon = load_lexicon(evaluation.lexicon)
-    clip = load_clip(evaluation.model)
+    clip = checkpoint.load_checkpoint(evaluation.model)
   _check_classes(evaluation, lexicon)
   data_mesh(evaluation.mesh)  # refuses too many devices before any work
   for text, classes in shared_names(lexicon):
@@ -236,11 +236,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     "seed": evaluation.seed,
     "config": json.loads(json.dumps(evaluation.config)),
     "environment": describe_environment(evaluation.dtype),
-    "model": {
-      "name": clip.spec.name,
-      "spec": json.loads(json.dumps(clip.spec._asdict())),
-      "sha256": clip.sha256,
-    },
+    "model": checkpoint.describe_model(clip),
     "texts": {
       "sha256": hashlib.sha256("\n".join(prompts).encode()).hexdigest(),
       "lexicon_sha256": lexicon.sha256,

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from s3_jax.data.datasets import default_cache_dir
+from s3_jax.files import default_cache_dir
 
 _REQUIRED = object()
 

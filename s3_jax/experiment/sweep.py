@@ -10,9 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from s3_jax.clip import load_clip
 from s3_jax.data.datasets import DATASETS
 from s3_jax.evaluation.classification import evaluate_scores
+from s3_jax.experiment.checkpoint import (
+  CheckpointSource,
+  load_checkpoint,
+  read_checkpoint,
+)
 from s3_jax.experiment.embedding import (
   Embedder,
   embed_prompts,
@@ -46,7 +50,7 @@ _HEAD = (
 class Sweep(NamedTuple):
   """The settings of a sweep, read and checked."""
 
-  model: str
+  model: CheckpointSource
   lexicon: str
   split: str
   template: str
@@ -108,7 +112,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       f" {neighbors} and {tuple(scales)}."
     )
   sweep = Sweep(
-    model=settings.take("model", str),
+    model=read_checkpoint(settings, "model"),
     lexicon=settings.take("lexicon", str),
     split=settings.take("split", str, choices=("validation",)),
     template=settings.take("template", str),
@@ -139,7 +143,7 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     The rows, best on the clean table first (ties: better on the polluted one,
     then the order of the config).
   """
-  lexicon, clip = load_lexicon(sweep.lexicon), load_clip(sweep.model)
+  lexicon, clip = load_lexicon(sweep.lexicon), load_checkpoint(sweep.model)
   embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   texts, _ = gather_texts(
     lexicon,

@@ -1,5 +1,6 @@
 """Cleaning, ids and truncation; CLIP's real vocabulary where it is at hand."""
 
+import gzip
 import subprocess
 import sys
 
@@ -33,6 +34,9 @@ def spec_of(tokenizer: Tokenizer, *, context_length: int = 10) -> ModelSpec:
     start_token_id=size - 2,
     end_token_id=size - 1,
     pad_token_id=size - 1,
+    tokenizer="bpe",
+    text_cleaning="clip",
+    school="openai",
   )
 
 
@@ -96,6 +100,15 @@ def test_unseen_scripts_have_ids_of_their_own(small):
     assert decoded.replace(" ", "") == text.replace(" ", "")
 
 
+def test_surrogates_are_mended_or_replaced(small):
+  tokenize = TextTokenizer(small, spec_of(small))
+  ids = tokenize(["\ud83e\udd8a", "🦊", "\ud800x", "\ufffdx"]).tolist()
+  assert ids[0] == ids[1] != ids[2] == ids[3]
+  plain = spec_of(small)._replace(text_cleaning="none")
+  ids = TextTokenizer(small, plain)(["\ud800x", "?x"]).tolist()
+  assert ids[0] == ids[1]
+
+
 def test_truncation_keeps_the_end_and_is_counted(small):
   tokenize = TextTokenizer(small, spec_of(small, context_length=5))
   # One, three, four and forty tokens; three fit.
@@ -157,6 +170,32 @@ def test_files_of_another_vocabulary_are_refused(small, tmp_path):
   plain.save(str(path))
   with pytest.raises(ValueError, match=r"must have <\|startoftext\|>"):
     read_tokenizer(path)
+
+
+def test_a_broken_list_of_merges_is_refused(tmp_path):
+  path = tmp_path / "merges.txt.gz"
+  with pytest.raises(ValueError, match="readable file, got: No such file"):
+    read_tokenizer(path)
+  whole = gzip.compress(b"#version\n" + b"a b\n" * 100)
+  for content, what in (
+    (b"", "got 0; fetch"),
+    (b"no archive", "OpenAI's list of merges, got: Not a gzipped file"),
+    (whole[:-9], "OpenAI's list of merges, got: Compressed file ended"),
+    (whole, "at least 48894 merges of two tokens, got 100"),
+    (gzip.compress(b"#version\n\xff"), "OpenAI's list of merges, got: 'utf-8'"),
+    (gzip.compress(b"#\n" + b"no pair here\n" * 50000), "tokens, got 0"),
+    (gzip.compress(b"#\n" + b"zz yy\n" * 50000), "merge tokens that it has"),
+  ):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=what):
+      read_tokenizer(path)
+
+
+def test_an_unpacked_list_of_merges_is_read(reference, tmp_path):
+  packed = reference / "clip_bpe_vocab_16e6.txt.gz"
+  path = tmp_path / "merges.txt"
+  path.write_bytes(gzip.decompress(packed.read_bytes()))
+  assert read_tokenizer(path).to_str() == read_tokenizer(packed).to_str()
 
 
 def test_ids_of_clips_own_vocabulary(reference):

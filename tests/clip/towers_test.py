@@ -1,4 +1,11 @@
-"""Properties of the towers; their values are parity_test's business."""
+"""Properties of the towers, and their values where settings are unusual.
+
+The values of whole families are the business of parity_test, siglip_test,
+resnet_test and open_clip_test.
+"""
+
+import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +19,9 @@ from s3_jax.clip import (
   init_params,
   normalize_images,
 )
-from s3_jax.clip.transformer import contract
+from s3_jax.clip.layouts import param_shapes, unflatten
+from s3_jax.clip.towers import check_spec
+from s3_jax.clip.transformer import ACTIVATIONS, contract
 
 START, END = 48, 49
 SPEC = ModelSpec(
@@ -212,3 +221,204 @@ def test_wrong_inputs_are_named(params, images, token_ids):
   for embed, inputs in ((embed_images, images), (embed_texts, token_ids)):
     with pytest.raises(ValueError, match="`dtype`.*got 'float16'"):
       embed(SPEC, params, inputs, dtype="float16")
+
+
+@pytest.mark.parametrize("stored", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_parameters_of_half_precision(params, images, token_ids, stored, dtype):
+  """The stored type rounds the parameters and nothing else."""
+  half = jax.tree.map(lambda leaf: leaf.astype(stored), params)
+  same = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), half)
+  for embed, inputs in ((embed_images, images), (embed_texts, token_ids)):
+    got = embed(SPEC, half, inputs, dtype=dtype)
+    assert got.dtype == jnp.float32
+    np.testing.assert_allclose(
+      got, embed(SPEC, same, inputs, dtype=dtype), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradients_have_the_type_of_the_parameters(params, images, dtype):
+  half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+  gradient = jax.grad(
+    lambda params: embed_images(SPEC, params, images, dtype=dtype)[0, 0]
+  )(half)["image"]
+  assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {
+    jnp.dtype(jnp.bfloat16)
+  }
+  assert jnp.abs(gradient["block_0"]["mlp"]["up"]["kernel"]).max() > 0
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name):
+  import torch
+
+  x = torch.linspace(-6, 6, 101, dtype=torch.float64)
+  expected = {
+    "quick_gelu": x * torch.sigmoid(1.702 * x),
+    "gelu": torch.nn.functional.gelu(x),
+    "gelu_tanh": torch.nn.functional.gelu(x, approximate="tanh"),
+  }[name]
+  ours = ACTIVATIONS[name](jnp.asarray(x.numpy(), jnp.float32))
+  np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+def _norm(x, params, eps):
+  centred = x - x.mean(-1, keepdims=True)
+  variance = (centred**2).mean(-1, keepdims=True)
+  return centred / np.sqrt(variance + eps) * params["scale"] + params["bias"]
+
+
+def _linear(x, params):
+  return x @ params["kernel"] + params.get("bias", 0)
+
+
+def _attend(queries, x, params, heads):
+  mapped = {
+    name: _linear(inputs, params[name])
+    for name, inputs in (("query", queries), ("key", x), ("value", x))
+  }
+  query, key, value = (
+    mapped[name].reshape(len(mapped[name]), heads, -1)
+    for name in ("query", "key", "value")
+  )
+  logits = np.einsum("qhd,khd->hqk", query, key) / math.sqrt(query.shape[-1])
+  weights = np.exp(logits - logits.max(-1, keepdims=True))
+  weights /= weights.sum(-1, keepdims=True)
+  mixed = np.einsum("hqk,khd->qhd", weights, value)
+  return _linear(mixed.reshape(len(queries), -1), params["out"])
+
+
+def _mlp(x, params):
+  hidden = _linear(x, params["up"])
+  return _linear(hidden / (1 + np.exp(-1.702 * hidden)), params["down"])
+
+
+def _vit(spec, params, image):
+  """The network of one normalised image, in float64 numpy."""
+  size, eps = spec.patch_size, spec.layer_norm_eps
+  corners = range(0, spec.image_size - size + 1, size)
+  patches = [
+    image[row : row + size, col : col + size].reshape(-1)
+    for row, col in itertools.product(corners, corners)
+  ]
+  x = _linear(np.stack(patches), params["patch_embedding"])
+  if spec.image_pooling == "class_token":
+    x = np.concatenate([params["class_embedding"][None], x])
+  x = x + params["position_embedding"]
+  if spec.pre_norm:
+    x = _norm(x, params["pre_norm"], eps)
+  for index in range(spec.image_layers):
+    block = params[f"block_{index}"]
+    inputs = _norm(x, block["norm_1"], eps)
+    x = x + _attend(inputs, inputs, block["attention"], spec.image_heads)
+    x = x + _mlp(_norm(x, block["norm_2"], eps), block["mlp"])
+  x = _norm(x, params["post_norm"], eps)
+  if spec.image_pooling == "class_token":
+    x = x[0]
+  elif spec.image_pooling == "mean":
+    x = x.mean(0)
+  else:
+    head = params["pooling"]
+    x = _attend(head["probe"][None], x, head["attention"], spec.image_heads)
+    x = (x + _mlp(_norm(x, head["norm"], eps), head["mlp"]))[0]
+  return _linear(x, params["projection"]) if spec.image_projection else x
+
+
+@pytest.mark.parametrize(
+  ("pooling", "pre_norm", "patch_bias", "projection"),
+  [
+    ("class_token", False, True, False),
+    ("mean", True, False, True),
+    ("attention", True, True, True),
+  ],
+)
+def test_each_vit_by_hand(pooling, pre_norm, patch_bias, projection, images):
+  """Also those that no school has; an image size of patches and a rest."""
+  spec = SPEC._replace(
+    patch_size=5,
+    image_pooling=pooling,
+    pre_norm=pre_norm,
+    patch_bias=patch_bias,
+    image_projection=projection,
+    embed_dim=16 if projection else 32,
+  )
+  rng = np.random.default_rng(1)
+  drawn = {}
+  for path, shape in param_shapes(spec).items():
+    value = rng.normal(size=shape) * (0.2 if len(shape) == 1 else 0.15)
+    drawn[path] = jnp.asarray(value + (path[-1] == "scale"), jnp.float32)
+  params = unflatten(drawn)
+  exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+  pixels = np.asarray(normalize_images(spec, images), np.float64)
+  expected = np.stack([_vit(spec, exact["image"], image) for image in pixels])
+  expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+  ours = embed_images(spec, params, images)
+  np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_a_last_token_that_looks_back_only(params, token_ids):
+  """A causal tower that pools the last token needs its padding, too."""
+  spec = SPEC._replace(text_pooling="last")
+  changed = token_ids.copy()
+  changed[0, -1] = 7
+  difference = embed_texts(spec, params, changed) - embed_texts(
+    spec, params, token_ids
+  )
+  assert jnp.abs(difference[0]).max() > 1e-3
+  with pytest.raises(ValueError, match="must have 9 columns.*got 8"):
+    embed_texts(spec, params, token_ids[:, :8])
+
+
+RESNET = SPEC._replace(
+  image_tower="resnet",
+  image_stages=(1, 2, 1, 1),
+  image_layers=5,
+  image_pooling="attention",
+  patch_size=32,
+  image_size=64,
+)
+
+
+def test_specs_that_are_sound():
+  for spec in (SPEC, RESNET, RESNET._replace(pre_norm=False)):
+    check_spec(spec)
+
+
+@pytest.mark.parametrize(
+  ("spec", "changes", "rule"),
+  [
+    (SPEC, {"image_tower": "swin"}, "one of vit, resnet, got 'swin'"),
+    (SPEC, {"image_pooling": "max"}, "one of class_token, mean, attention"),
+    (SPEC, {"text_pooling": "first"}, "one of end_token, last, got 'first'"),
+    (SPEC, {"activation": "relu"}, "one of quick_gelu, gelu, gelu_tanh"),
+    (SPEC, {"text_width": 25}, "divisible by its text_heads, 3, got 25"),
+    (SPEC, {"image_width": 33}, "divisible by its image_heads, 2, got 33"),
+    (SPEC, {"image_heads": 0, "image_width": 4}, "image_heads, 0"),
+    (SPEC, {"patch_size": 13}, "1 to 12, its image_size, got 13"),
+    (SPEC, {"patch_size": 0}, "1 to 12, its image_size, got 0"),
+    (SPEC, {"image_projection": False}, "16, as no projection.*got 32"),
+    (SPEC, {"image_stages": (1,)}, r"\(\), as its tower is a ViT, got \(1,\)"),
+    (RESNET, {"patch_size": 16}, "32, as its tower is a ResNet, got 16"),
+    (RESNET, {"image_size": 80}, "divisible by its patch_size, 32, got 80"),
+    (RESNET, {"image_pooling": "mean"}, "attention, as its.*got 'mean'"),
+    (RESNET, {"patch_bias": True}, "False, as its tower is a ResNet"),
+    (RESNET, {"image_stages": (1, 2, 1)}, r"four counts.*got \(1, 2, 1\)"),
+    (RESNET, {"image_stages": ()}, r"four counts.*got \(\)"),
+    (RESNET, {"image_layers": 6}, r"add up to 6 layers, got \(1, 2, 1, 1\)"),
+    (RESNET, {"image_width": 9}, "even, and 32 times it.*got 9"),
+    (RESNET, {"image_heads": 6}, "divisible by 6 heads, got 32"),
+  ],
+)
+def test_contradictions_are_refused_by_name(spec, changes, rule):
+  wrong = spec._replace(**changes)
+  with pytest.raises(ValueError, match=f"^`\\w+` of tiny must be .*{rule}"):
+    check_spec(wrong)
+  with pytest.raises(ValueError, match=rule):
+    init_params(jax.random.key(0), wrong)
+
+
+def test_start_of_siglips_scale_and_bias():
+  params = init_params(jax.random.key(0), SPEC._replace(logit_bias=True))
+  assert float(params["logit_scale"]) == pytest.approx(math.log(10))
+  assert float(params["logit_bias"]) == -10

@@ -150,7 +150,7 @@ CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 @pytest.mark.parametrize(
   ("name", "keys", "value"),
   [
-    (CONFIG, ["model_type"], "siglip"),
+    (CONFIG, ["model_type"], "siglip2"),
     (CONFIG, ["model_type"], None),
     (CONFIG, ["quantization_config"], {"bits": 4}),
     (CONFIG, ["projection_dim"], 0),
@@ -232,7 +232,9 @@ def test_save_refuses_what_it_cannot_store(folder, bpe, tmp_path):
   large = jax.tree.map(lambda leaf: leaf * 1e6, clip.params)
   with pytest.raises(ValueError, match="finite in float16"):
     save_clip(target, clip.spec, large, bpe)
-  with pytest.raises(ValueError, match="those of the spec"):
+  with pytest.raises(
+    ValueError, match="as those of checkpoint have, got nothing"
+  ):
     save_clip(target, clip.spec, {"image": clip.params["image"]}, bpe)
   other = clip.spec._replace(embed_dim=8)
   with pytest.raises(ValueError, match="shape .* at image/projection/kernel"):

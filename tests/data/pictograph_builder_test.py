@@ -171,14 +171,6 @@ def test_the_table_says_what_the_builder_prepares():
   assert pictograph_builder.PER_CLASS == {"validation": 20, "test": 40}
 
 
-def test_the_cache_is_the_users(monkeypatch, tmp_path):
-  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-  assert datasets.default_cache_dir() == tmp_path / "xdg" / "s3_jax"
-  monkeypatch.setenv("XDG_CACHE_HOME", "")
-  monkeypatch.setenv("HOME", str(tmp_path))
-  assert datasets.default_cache_dir() == tmp_path / ".cache" / "s3_jax"
-
-
 def test_all_images_keeps_order_and_labels(png):
   pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), np.uint8)
   records = [

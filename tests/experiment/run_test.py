@@ -15,7 +15,7 @@ FAULTS = [
   (
     "demo",
     {"task": "nosuch"},
-    "`config.task` must be one of evaluate, .*nosuch",
+    "`config.task` must be one of convert, .*nosuch",
   ),
   ("demo", {"task": 3}, "`config.task` must be of type str, got 3"),
   ("demo", {"stray": 1}, "`config.stray`: unknown field"),

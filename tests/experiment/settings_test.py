@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from s3_jax.data.datasets import default_cache_dir
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.files import default_cache_dir
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""Makes one folder of safetensors of a checkpoint in any form.
+
+Command:
+  python main.py --config=configs/convert.py --config.source=ViT-B-32.pt
+    --config.model_spec=openai/ViT-B/32 --config.to=checkpoints/ViT-B-32
+
+The new folder is what `load_clip` and `config.model` take. CLIP and SigLIP are
+written in the Hugging Face layout, so that `transformers` reads them too; what
+that layout has no words for, ResNets above all, in open_clip's. A host that
+reads the folder needs no network and none of the original files.
+
+`config.source` is a name of the zoo (configs/models.py lists them), a folder,
+or a weights file. float16 halves the folder; it is exact for OpenAI's own
+files, whose numbers are float16 already.
+
+Hardware: any; memory for twice the checkpoint in float32.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the settings of a conversion."""
+  config = ml_collections.ConfigDict()
+  config.task = "convert"
+  config.source = "s3_jax/pictographs"
+  config.model_spec = ""  # a name of the zoo, for a bare file
+  config.tokenizer = ""  # default: the file beside the weights
+  config.revision = ""  # of a hub repository; default: the zoo's or the newest
+  config.to = "checkpoints/converted"
+  config.dtype = "float32"  # or "float16", "bfloat16"
+  config.cache_dir = ""  # of fetched files; default: the hub's own cache
+  return config.lock()

@@ -1,0 +1,217 @@
+"""How one array of a file holds parameters of ours, and moving between them.
+
+A layout says, for each parameter of a spec, where a school's files keep it: the
+array's name, the shape there, the order of its axes, and which part of the
+array it is where the school joins several parameters in one. `arrange` makes
+the whole table of a file of it, and `read` and `write` follow the table.
+Nothing here opens a file.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from s3_jax.clip.towers import init_params
+from s3_jax.clip.zoo import ModelSpec
+
+Path = tuple[str, ...]
+Shape = tuple[int, ...]
+
+
+class Tensor(NamedTuple):
+  """One array of a file.
+
+  Attributes:
+    paths: the parameters it holds, in the order of their parts.
+    ours: shape of each of them in our tree.
+    theirs: shape in the file; parts follow one another along axis 0.
+    axes: a part's axes in the order in which ours runs through them; what
+      comes of it is reshaped to `ours`.
+  """
+
+  paths: tuple[Path, ...]
+  ours: Shape
+  theirs: Shape
+  axes: tuple[int, ...]
+
+
+class Place(NamedTuple):
+  """Where a file keeps one parameter.
+
+  Attributes:
+    name: of the array.
+    shape: of the array, or of its part.
+    axes: as in `Tensor`; () for the order in which they stand.
+    part: its number among the parts of the array.
+  """
+
+  name: str
+  shape: Shape
+  axes: tuple[int, ...] = ()
+  part: int = 0
+
+
+# The settings that decide which parameters a checkpoint has. What no school
+# has a file for, such as the mean over the patches, has no row.
+FAMILIES = {
+  "clip": {
+    "image_tower": "vit",
+    "image_pooling": "class_token",
+    "pre_norm": True,
+    "patch_bias": False,
+    "image_projection": True,
+    "text_projection_bias": False,
+    "logit_bias": False,
+  },
+  "resnet": {
+    "image_tower": "resnet",
+    "image_pooling": "attention",
+    "patch_bias": False,
+    "text_projection_bias": False,
+    "logit_bias": False,
+  },
+  "siglip": {
+    "image_tower": "vit",
+    "image_pooling": "attention",
+    "pre_norm": False,
+    "patch_bias": True,
+    "image_projection": False,
+    "text_projection_bias": True,
+    "logit_bias": True,
+  },
+}
+
+
+def family_of(spec: ModelSpec, layout: str, known: Sequence[str]) -> str:
+  """Finds the row of `FAMILIES` that a spec belongs to.
+
+  Args:
+    spec: the checkpoint's settings.
+    layout: what the layout is called, for the error.
+    known: the families that it has names for.
+
+  Returns:
+    The row's name.
+
+  Raises:
+    ValueError: the spec is in none of the `known` families.
+  """
+  for family in known:
+    settings = FAMILIES[family]
+    if all(getattr(spec, field) == settings[field] for field in settings):
+      return family
+  got = ", ".join(
+    f"{field}={getattr(spec, field)!r}" for field in FAMILIES["clip"]
+  )
+  raise ValueError(
+    f"`spec` must be a {' or '.join(known)} network for the {layout} layout, "
+    f"got {spec.name} with {got}; choose another layout."
+  )
+
+
+def arrange(
+  spec: ModelSpec, place: Callable[[Path, Shape], Place]
+) -> dict[str, Tensor]:
+  """Makes a layout's table from the place of each parameter.
+
+  Args:
+    spec: the checkpoint's settings.
+    place: finds a parameter's place from its path and shape.
+
+  Returns:
+    Names in the file, and what each holds.
+  """
+  held: dict[str, list[tuple[Path, Shape, Place]]] = {}
+  for path, ours in param_shapes(spec).items():
+    found = place(path, ours)
+    held.setdefault(found.name, []).append((path, ours, found))
+  tensors = {}
+  for name, parts in held.items():
+    parts.sort(key=lambda part: part[2].part)
+    paths = tuple(path for path, _, _ in parts)
+    _, ours, (_, shape, axes, _) = parts[0]
+    if len(parts) > 1:
+      shape = (len(parts) * shape[0], *shape[1:])
+    axes = axes or tuple(range(len(shape)))
+    tensors[name] = Tensor(paths, ours, shape, axes)
+  return tensors
+
+
+def torch_form(
+  path: Path, shape: Shape, patch_size: int
+) -> tuple[Shape, tuple[int, ...]]:
+  """Shape and axes that torch gives to a parameter of ours.
+
+  Linear maps are (outputs, inputs) there and convolutions, the patch embedding
+  among them, (outputs, inputs, rows, columns).
+  """
+  if path[-1] != "kernel":
+    return shape, ()
+  if path[-2] == "patch_embedding":
+    channels = shape[0] // patch_size**2
+    return (shape[1], channels, patch_size, patch_size), (2, 3, 1, 0)
+  if len(shape) == 4:
+    rows, cols, inputs, outputs = shape
+    return (outputs, inputs, rows, cols), (2, 3, 1, 0)
+  return shape[::-1], (1, 0)
+
+
+def read(tensor: Tensor, value: np.ndarray) -> Iterator[tuple[Path, Any]]:
+  """Yields the parameters that an array of a file holds, as views of it."""
+  for path, part in zip(
+    tensor.paths, _parts(value, len(tensor.paths)), strict=True
+  ):
+    yield path, part.transpose(tensor.axes).reshape(tensor.ours)
+
+
+def write(tensor: Tensor, values: Sequence[np.ndarray]) -> np.ndarray:
+  """Makes the array of a file of the parameters that it holds."""
+  count = len(tensor.paths)
+  part = tensor.theirs
+  if count > 1:
+    part = (part[0] // count, *part[1:])
+  turned = tuple(part[axis] for axis in tensor.axes)
+  back = np.argsort(tensor.axes)
+  pieces = [value.reshape(turned).transpose(back) for value in values]
+  whole = pieces[0] if count == 1 else np.concatenate(pieces)
+  assert whole.size == math.prod(tensor.theirs)
+  return np.ascontiguousarray(whole).reshape(tensor.theirs)
+
+
+def _parts(value: np.ndarray, count: int) -> list[np.ndarray]:
+  return [value] if count == 1 else np.split(value, count)
+
+
+def param_shapes(spec: ModelSpec) -> dict[Path, Shape]:
+  """Lists every parameter of a spec's towers with its shape.
+
+  Raises:
+    ValueError: settings of the spec contradict each other.
+  """
+  params = jax.eval_shape(lambda: init_params(jax.random.key(0), spec))
+  return {path: leaf.shape for path, leaf in flatten(params).items()}
+
+
+def flatten(tree: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
+  """Lists the leaves of nested dicts under the words that lead to them."""
+  leaves = {}
+  for key, value in tree.items():
+    if isinstance(value, Mapping):
+      leaves |= flatten(value, (*prefix, key))
+    else:
+      leaves[*prefix, key] = value
+  return leaves
+
+
+def unflatten(leaves: Mapping[Path, Any]) -> dict[str, Any]:
+  """Makes nested dicts of leaves; the inverse of `flatten`."""
+  tree: dict[str, Any] = {}
+  for path, value in leaves.items():
+    branch = tree
+    for word in path[:-1]:
+      branch = branch.setdefault(word, {})
+    branch[path[-1]] = value
+  return tree

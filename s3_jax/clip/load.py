@@ -1,0 +1,176 @@
+"""Any checkpoint as one `Clip`: settings, parameters, tokenizer, pixels.
+
+A checkpoint is a name of the zoo, a folder in the layout of Hugging Face or
+open_clip, or one bare file. Its settings are a row of the zoo or lie beside the
+weights; where there are both they must agree, and where there is neither the
+caller gives them. Nothing is guessed from a name or a shape.
+"""
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from s3_jax.clip.agreement import fitting_names, require_agreement
+from s3_jax.clip.checkpoints import ZOO
+from s3_jax.clip.layouts import detect, to_params
+from s3_jax.clip.places import (
+  VOCABULARIES,
+  Place,
+  find_place,
+  find_vocabulary,
+  read_settings,
+  vocabulary_beside,
+)
+from s3_jax.clip.preprocess import preprocess_image
+from s3_jax.clip.readers import read_arrays
+from s3_jax.clip.tokenizer import TextTokenizer, load_tokenizer
+from s3_jax.clip.zoo import ModelSpec
+
+
+class Clip(NamedTuple):
+  """A checkpoint, ready to embed.
+
+  Attributes:
+    spec: its settings.
+    params: its parameters, float32: {"image", "text", "logit_scale"}, and
+      "logit_bias" where the checkpoint has one.
+    tokenize: list of texts to i32[texts, context].
+    preprocess: PIL image to u8[rows, cols, 3], resized and cropped.
+    sha256: of the weights file, hexadecimal; of a sharded checkpoint the sha256
+      of its shards' digests, joined in the order of their names.
+    revision: the commit that the hub gave, None for local files.
+  """
+
+  spec: ModelSpec
+  params: dict[str, Any]
+  tokenize: TextTokenizer
+  preprocess: Callable[[Image.Image], UInt8[np.ndarray, "rows cols 3"]]
+  sha256: str
+  revision: str | None = None
+
+
+def load_clip(
+  source: str | os.PathLike[str],
+  *,
+  spec: str | ModelSpec | None = None,
+  tokenizer: str | os.PathLike[str] | None = None,
+  cache_dir: str | os.PathLike[str] | None = None,
+  revision: str | None = None,
+) -> Clip:
+  """Loads a CLIP or SigLIP checkpoint with everything that belongs to it.
+
+  Args:
+    source: a name of `MODELS` or `ZOO`, fetched on first use; a folder in the
+      Hugging Face layout (config.json, preprocessor_config.json) or open_clip's
+      (open_clip_config.json), with its weights and its tokenizer; or a file: a
+      weights file of such a folder, or a bare one, that is OpenAI's .pt, a
+      .safetensors or a torch .bin, big_vision's .npz, Scenic's .npy, a .msgpack
+      or checkpoint_N of Flax.
+    spec: the settings of a bare file, a name of `ZOO` or a `ModelSpec`; needed
+      unless the file's sha256 stands in the zoo. Of anything else the settings
+      that it must have.
+    tokenizer: a tokenizer.json, OpenAI's list of merges or a SentencePiece
+      .model; by default the one that lies beside the weights.
+    cache_dir: where fetched files are kept; by default the hub's own cache, and
+      the user's cache folder for files that are not of the hub.
+    revision: commit, branch or tag of a hub repository; by default the zoo's,
+      else the newest.
+
+  Returns:
+    The checkpoint.
+
+  Raises:
+    ValueError: no such name, folder or file; something is missing or broken;
+      settings are not supported, not known, or not those of the zoo; tensors
+      are missing, left over, mis-shaped or not finite. The message names the
+      file, what is wrong and what would do.
+  """
+  expected = _expected(spec)
+  place = find_place(
+    source,
+    cache_dir=None if cache_dir is None else pathlib.Path(cache_dir),
+    revision=revision,
+    fetch_vocabulary=tokenizer is None,
+  )
+  vocabulary = None if tokenizer is None else pathlib.Path(tokenizer)
+  settings = None
+  if place.layout is not None:  # what is quickly read is read first
+    vocabulary = vocabulary or find_vocabulary(place)
+    settings = read_settings(place, vocabulary)
+    if place.row is not None:
+      require_agreement(settings, place.row, where=place.config)
+  settings = place.row or settings
+  if settings is not None and expected is not None:
+    require_agreement(settings, expected, where=place.config)
+  arrays, sha256 = read_arrays(place.weights)
+  settings = _settings_of_weights(place, expected or settings, arrays, sha256)
+  vocabulary = vocabulary or _vocabulary_of_weights(place, settings)
+  tokenize = load_tokenizer(vocabulary, settings)
+  where = str(place.weights)
+  layout = detect(arrays, where)
+  return Clip(
+    settings,
+    to_params(arrays, settings, layout, where),
+    tokenize,
+    functools.partial(preprocess_image, settings),
+    sha256,
+    place.commit,
+  )
+
+
+def _expected(spec: str | ModelSpec | None) -> ModelSpec | None:
+  if spec is None or isinstance(spec, ModelSpec):
+    return spec
+  if spec not in ZOO:
+    raise ValueError(
+      f"`spec` must be a ModelSpec or one of {', '.join(ZOO)}; got {spec!r}."
+    )
+  return ZOO[spec]
+
+
+def _settings_of_weights(
+  place: Place,
+  given: ModelSpec | None,
+  arrays: Mapping[str, np.ndarray],
+  sha256: str,
+) -> ModelSpec:
+  """Checks settings against what is known of a file, or finds them by it."""
+  stated = place.row.source.sha256 if place.row is not None else None
+  if stated not in (None, sha256):
+    raise ValueError(
+      f"{place.weights} must have the sha256 {stated} of {place.name}, got"
+      f" {sha256}; delete it, so that it is fetched again."
+    )
+  known = [row for row in ZOO.values() if row.source.sha256 == sha256]
+  if given is not None:
+    for row in known:
+      # Whose preprocessing to follow is the caller's choice.
+      choice = ("school", "pad_token_id")
+      require_agreement(given, row, where=place.weights, ignored=choice)
+    return given
+  if known:
+    return known[0]
+  names = fitting_names(arrays)
+  raise ValueError(
+    f"`spec` must be given for {place.weights}, which has no settings beside it"
+    f" and a sha256, {sha256}, that the zoo does not know; its tensors are"
+    f" those of {', '.join(names) or 'no name of the zoo: give a ModelSpec'}."
+  )
+
+
+def _vocabulary_of_weights(place: Place, spec: ModelSpec) -> pathlib.Path:
+  """Finds the tokenizer's file of a bare weights file."""
+  found = place.vocabulary or vocabulary_beside(place.weights, spec.tokenizer)
+  if found is None:
+    names = " or ".join(VOCABULARIES[spec.tokenizer])
+    raise ValueError(
+      f"`tokenizer` must be given for {place.weights}, which has no {names}"
+      " beside it."
+    )
+  return found

@@ -1,0 +1,119 @@
+"""Weight files to named numpy arrays, without executing anything in them.
+
+Every reader takes a path and returns a dictionary from tensor names to arrays
+in the type of the file; nested trees have names joined with "/". Most arrays
+are read-only views of the mapped file, so reading costs no memory; copy what is
+to outlive the file. A file that is cut off, inconsistent, or asks for anything
+but numbers is a ValueError of one line.
+"""
+
+import hashlib
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from s3_jax.clip.readers.msgpack_file import read_msgpack
+from s3_jax.clip.readers.numpy_files import read_npy, read_npz
+from s3_jax.clip.readers.safetensors_file import read_safetensors
+from s3_jax.clip.readers.shards import INDEX_SUFFIX, read_index
+from s3_jax.clip.readers.torch_archive import read_torch
+
+__all__ = ["SUFFIXES", "file_sha256", "read_arrays"]
+
+Arrays = dict[str, np.ndarray]
+
+_READERS: Mapping[str, Callable[[pathlib.Path], Arrays]] = {
+  ".safetensors": read_safetensors,
+  ".pt": read_torch,
+  ".pth": read_torch,
+  ".bin": read_torch,
+  ".npz": read_npz,
+  ".npy": read_npy,
+  ".msgpack": read_msgpack,
+}
+SUFFIXES = tuple(_READERS)
+# flax.training.checkpoints writes msgpack under this name.
+_FLAX = re.compile(r"checkpoint_\d+")
+
+
+def read_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
+  """Reads a weights file of any known form.
+
+  Args:
+    path: a file whose suffix is one of `SUFFIXES`, or flax's `checkpoint_N`, or
+      the index of a sharded checkpoint (`*.index.json`).
+
+  Returns:
+    The arrays, and the hexadecimal sha256 of the file. For a sharded checkpoint
+    that is the sha256 of the shards' hexadecimal digests, joined in the order
+    of the shards' names.
+
+  Raises:
+    ValueError: the file is missing, of an unknown form, or broken.
+  """
+  reader = _READERS.get(path.suffix)
+  if _FLAX.fullmatch(path.name):
+    reader = read_msgpack
+  try:
+    if path.name.endswith(INDEX_SUFFIX):
+      return _read_shards(path)
+    if reader is None:
+      raise ValueError(
+        f"{path} must end in one of {', '.join(SUFFIXES)}, be named"
+        f" checkpoint_N, or be a *{INDEX_SUFFIX}."
+      )
+    sha256 = file_sha256(path)
+    return _named(reader(path), path), sha256
+  except OSError as error:
+    reason = error.strerror or error
+    raise ValueError(
+      f"{error.filename or path} must be a readable file, got: {reason}."
+    ) from error
+
+
+def file_sha256(path: pathlib.Path) -> str:
+  """Returns a file's sha256 in hexadecimal.
+
+  Args:
+    path: the file.
+
+  Returns:
+    64 hexadecimal digits.
+
+  Raises:
+    OSError: the file cannot be read.
+  """
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _named(arrays: Arrays, path: pathlib.Path) -> Arrays:
+  """Refuses names that would garble a message or a terminal."""
+  for name in arrays:
+    if not name.isprintable():
+      raise ValueError(f"{path} must have printable names, got {name!r:.80}.")
+  return arrays
+
+
+def _read_shards(index: pathlib.Path) -> tuple[Arrays, str]:
+  arrays: Arrays = {}
+  digests = []
+  for shard, names in sorted(read_index(index).items()):
+    path = index.parent / shard
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+      raise ValueError(
+        f"{index} must name files that end in one of {', '.join(SUFFIXES)}, "
+        f"got {shard!r}."
+      )
+    digests.append(file_sha256(path))
+    tensors = _named(reader(path), path)
+    if odd := sorted(names ^ tensors.keys()):
+      raise ValueError(
+        f"{path} must hold the tensors that {index.name} says, got a "
+        f"difference in {len(odd)}, the first {odd[0]!r}."
+      )
+    arrays |= tensors
+  return arrays, hashlib.sha256("".join(digests).encode()).hexdigest()

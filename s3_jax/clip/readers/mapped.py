@@ -1,0 +1,60 @@
+"""Files as mapped bytes, and bytes as arrays, with every bound checked."""
+
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+BFLOAT16 = np.dtype(jnp.bfloat16)
+
+
+def map_file(path: pathlib.Path) -> UInt8[np.ndarray, " bytes"]:
+  """Maps a file into memory for reading.
+
+  Args:
+    path: the file.
+
+  Returns:
+    Its bytes, read-only; pages are loaded when they are looked at.
+
+  Raises:
+    OSError: the file cannot be read.
+  """
+  if path.stat().st_size == 0:  # an empty file cannot be mapped
+    return np.zeros(0, np.uint8)
+  return np.memmap(path, np.uint8, mode="r").view(np.ndarray)
+
+
+def as_array(
+  data: UInt8[np.ndarray, " bytes"],
+  dtype: np.dtype,
+  shape: Sequence[Any],
+  *,
+  fortran: bool = False,
+) -> np.ndarray:
+  """Views bytes as an array.
+
+  Args:
+    data: exactly the array's bytes, little-endian.
+    dtype: of the array.
+    shape: of the array; every entry a whole number >= 0.
+    fortran: whether the first axis varies fastest.
+
+  Returns:
+    The array, a view of `data`.
+
+  Raises:
+    ValueError: the shape is none, or needs another number of bytes.
+  """
+  for size in shape:
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+      raise ValueError(f"a size of {size!r}")
+  wanted = math.prod(shape) * dtype.itemsize
+  if wanted != data.size:
+    raise ValueError(f"{data.size} bytes for {wanted}")
+  array = np.frombuffer(data, dtype)
+  return array.reshape(tuple(shape), order="F" if fortran else "C")

@@ -1,0 +1,110 @@
+"""The task "convert": any checkpoint as one folder of safetensors."""
+
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from s3_jax.clip import Clip, places, save_clip
+from s3_jax.clip.agreement import require_agreement
+from s3_jax.clip.readers import file_sha256
+from s3_jax.experiment.checkpoint import (
+  CheckpointSource,
+  describe_model,
+  load_checkpoint,
+  read_checkpoint,
+)
+from s3_jax.experiment.settings import Settings
+from s3_jax.files import atomic_write
+
+
+class Conversion(NamedTuple):
+  """The settings of a conversion, read and checked."""
+
+  source: CheckpointSource
+  to: pathlib.Path
+  dtype: str
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a conversion.
+
+  Args:
+    settings: of a config whose task is "convert".
+
+  Returns:
+    The conversion, as a function of the workdir; it returns the new folder.
+  """
+  conversion = Conversion(
+    read_checkpoint(settings, "source"),
+    pathlib.Path(settings.take("to", str)),
+    settings.take("dtype", str, choices=("float32", "float16", "bfloat16")),
+  )
+  settings.take("cache_dir", str, default="")  # read with the source
+  return lambda folder: convert(conversion, folder)
+
+
+def convert(conversion: Conversion, folder: pathlib.Path) -> pathlib.Path:
+  """Writes a checkpoint as a folder that `load_clip` reads.
+
+  The folder appears under its name when it is whole. Its settings are read
+  again before that and must be those of the source.
+
+  Args:
+    conversion: the settings.
+    folder: an existing folder; gets conversion.json.
+
+  Returns:
+    The new folder.
+
+  Raises:
+    ValueError: the folder holds something, the source cannot be loaded, or no
+      layout has words for its settings.
+    OSError: the folder cannot be written.
+  """
+  to = conversion.to
+  if to.exists() and (not to.is_dir() or any(to.iterdir())):
+    raise ValueError(
+      f"`config.to` must be a new or empty folder, got {str(to)!r}."
+    )
+  clip = load_checkpoint(conversion.source)
+  model = describe_model(clip)
+  to.parent.mkdir(parents=True, exist_ok=True)
+  temporary = to.parent / f".{secrets.token_hex(8)}.tmp"
+  try:
+    save_clip(
+      temporary,
+      clip.spec,
+      clip.params,
+      clip.tokenize.tokenizer,
+      dtype=conversion.dtype,
+      origin=_origin(model),
+    )
+    _require_same_settings(clip, temporary)
+    os.replace(temporary, to)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+  files = {path.name: file_sha256(path) for path in sorted(to.iterdir())}
+  document = {"schema": 1, "model": model, "to": str(to), "files": files}
+  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+  atomic_write(folder / "conversion.json", text)
+  lines = [f"{sha256}  {to / name}\n" for name, sha256 in files.items()]
+  sys.stdout.write("".join(lines))
+  return to
+
+
+def _origin(model: dict[str, Any]) -> dict[str, str]:
+  notes = {"source_name": model["name"], "source_sha256": model["sha256"]}
+  if model["revision"]:
+    notes["source_revision"] = model["revision"]
+  return notes
+
+
+def _require_same_settings(clip: Clip, folder: pathlib.Path) -> None:
+  place = places.find_place(folder)
+  settings = places.read_settings(place, places.find_vocabulary(place))
+  require_agreement(settings, clip.spec, where=place.config)

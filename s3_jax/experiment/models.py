@@ -1,0 +1,190 @@
+"""The task "models": which checkpoints can be loaded by name."""
+
+import functools
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from s3_jax.clip import init_params
+from s3_jax.clip.checkpoints import ZOO
+from s3_jax.clip.zoo import ModelSpec, Source
+from s3_jax.experiment.settings import Settings
+from s3_jax.files import atomic_write
+
+_HEAD = (
+  "name",
+  "image tower",
+  "text tower",
+  "parameters",
+  "pixels",
+  "dim",
+  "context",
+  "activation",
+  "school",
+  "licence",
+)
+_NUMBERS = ("parameters", "pixels", "dim", "context")
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of the list.
+
+  Args:
+    settings: of a config whose task is "models".
+
+  Returns:
+    The listing, as a function of the workdir; it returns the entries.
+  """
+  contains = settings.take("contains", str, default="")
+  specs = [spec for name, spec in ZOO.items() if contains in name]
+  if not specs:
+    raise ValueError(
+      "`config.contains` must be part of the name of a checkpoint, got"
+      f" {contains!r}."
+    )
+  return lambda folder: list_models(specs, folder)
+
+
+def list_models(
+  specs: Sequence[ModelSpec], folder: pathlib.Path
+) -> list[dict[str, Any]]:
+  """Prints checkpoints as a table and writes it down.
+
+  Args:
+    specs: the rows, such as the values of ZOO.
+    folder: an existing folder; gets models.json and models.md.
+
+  Returns:
+    What models.json holds: for each row its settings, its source, and the
+    parameters of its towers.
+  """
+  entries = [
+    {"parameters": count_parameters(spec), "spec": _plain(spec)}
+    for spec in specs
+  ]
+  rows = [_row(spec, entry) for spec, entry in zip(specs, entries, strict=True)]
+  document = {"schema": 1, "models": entries}
+  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+  atomic_write(folder / "models.json", text)
+  atomic_write(folder / "models.md", _markdown(rows))
+  sys.stdout.write(_table(rows))
+  return entries
+
+
+def count_parameters(spec: ModelSpec) -> dict[str, int]:
+  """Counts the numbers that training has set, without making them.
+
+  Args:
+    spec: the checkpoint's settings.
+
+  Returns:
+    "image", "text" and "total"; the logit scale and bias belong to the total.
+    The running means and variances of batch norms do not count.
+  """
+  # Equal architectures are counted once, whatever they were trained on.
+  return dict(
+    _count(
+      spec._replace(
+        name="",
+        activation="gelu",
+        image_mean=(0.0, 0.0, 0.0),
+        image_std=(1.0, 1.0, 1.0),
+        interpolation="bicubic",
+        resize_mode="shortest",
+        school="openai",
+        pad_token_id=0,
+        text_cleaning="none",
+        source=Source(),
+      )
+    )
+  )
+
+
+@functools.cache
+def _count(spec: ModelSpec) -> Mapping[str, int]:
+  # The blocks of a tower are equal: one of each is traced.
+  blocks = {"image": spec.image_layers, "text": spec.text_layers}
+  shallow = spec._replace(text_layers=1)
+  if spec.image_tower == "vit":
+    shallow = shallow._replace(image_layers=1)
+  shapes = jax.eval_shape(lambda: init_params(jax.random.key(0), shallow))
+  counts = {}
+  for tower, layers in blocks.items():
+    counts[tower] = _size(shapes[tower])
+    counts[tower] += (layers - 1) * _size(shapes[tower].get("block_0", {}))
+  rest = [_size(shapes[key]) for key in shapes if key not in blocks]
+  return {**counts, "total": sum(counts.values()) + sum(rest)}
+
+
+def _size(tree: Any) -> int:
+  return sum(
+    leaf.size
+    for path, leaf in jax.tree.leaves_with_path(tree)
+    if not (path and path[-1].key in ("mean", "variance"))
+  )
+
+
+def _plain(spec: ModelSpec) -> dict[str, Any]:
+  return {**spec._asdict(), "source": spec.source._asdict()}
+
+
+def _row(spec: ModelSpec, entry: Mapping[str, Any]) -> dict[str, str]:
+  if spec.image_tower == "resnet":
+    blocks = "-".join(map(str, spec.image_stages))
+    image = f"ResNet {blocks} x {spec.image_width}"
+  else:
+    size = f"{spec.image_layers} x {spec.image_width}"
+    image = f"ViT/{spec.patch_size} {size}"
+  text = f"{spec.text_layers} x {spec.text_width}"
+  values = (
+    spec.name,
+    image,
+    text,
+    f"{entry['parameters']['total'] / 1e6:.1f} M",
+    str(spec.image_size),
+    str(spec.embed_dim),
+    str(spec.context_length),
+    spec.activation,
+    spec.school,
+    spec.source.licence or "not stated",
+  )
+  return dict(zip(_HEAD, values, strict=True))
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+  lines = [{key: key for key in _HEAD}, *rows]
+  widths = {key: max(len(line[key]) for line in lines) for key in _HEAD}
+  text = ""
+  for line in lines:
+    cells = [
+      line[key].rjust(width) if key in _NUMBERS else line[key].ljust(width)
+      for key, width in widths.items()
+    ]
+    text += "  ".join(cells).rstrip() + "\n"
+  return text
+
+
+def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
+  rule = ["--:" if key in _NUMBERS else "---" for key in _HEAD]
+  cells = [_HEAD, rule, *([row[key] for key in _HEAD] for row in rows)]
+  lines = "".join(f"| {' | '.join(line)} |\n" for line in cells)
+  return f"""# Checkpoints
+
+`load_clip` takes each of these names, beside `s3_jax/pictographs`, which comes
+with the package. A row holds all that changes an embedding; the models.json of
+the same command has the rest of it and where it was taken from. Written by
+
+    python main.py --config=configs/models.py --workdir=runs/models
+
+Towers are blocks x channels: of a ViT with the size of its patches before
+them, of a ResNet the blocks of its stages and the channels of its stem.
+Parameters are those of both towers. Pixels are the rows and columns of the
+input, dim is the dimension of the embeddings, context the most tokens of a
+text. The school says whose steps of preprocessing are followed. Licences are
+those of the weights, in the words of their publishers.
+
+{lines}"""

@@ -1,0 +1,126 @@
+"""The task "verify": whether a checkpoint computes what is known of it."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s3_jax.clip import Clip, embed_texts
+from s3_jax.experiment.checkpoint import (
+  CheckpointSource,
+  describe_model,
+  load_checkpoint,
+  read_checkpoint,
+)
+from s3_jax.experiment.known_values import (
+  KNOWN_COSINES,
+  TEMPLATE,
+  TOLERANCE,
+  KnownCosine,
+)
+from s3_jax.experiment.settings import Settings
+from s3_jax.files import atomic_write
+
+
+class Verification(NamedTuple):
+  """The settings of a verification, read and checked."""
+
+  model: CheckpointSource
+  known: str | None  # whose values; None for those of the model's name
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a verification.
+
+  Args:
+    settings: of a config whose task is "verify".
+
+  Returns:
+    The verification, as a function of the workdir; it returns the verdict.
+  """
+  verification = Verification(
+    read_checkpoint(settings, "model"),
+    settings.take("known", str, default="", choices=("", *KNOWN_COSINES))
+    or None,
+  )
+  settings.take("cache_dir", str, default="")  # read with the model
+  return lambda folder: verify(verification, folder)
+
+
+def verify(verification: Verification, folder: pathlib.Path) -> str:
+  """Compares a checkpoint with what is known of it, and prints both.
+
+  Args:
+    verification: the settings.
+    folder: an existing folder; gets verification.json.
+
+  Returns:
+    "pass", or "unknown" where nothing is known of the checkpoint.
+
+  Raises:
+    ValueError: the checkpoint cannot be loaded, or computes something else.
+  """
+  clip = load_checkpoint(verification.model)
+  name = verification.known or clip.spec.name
+  known = KNOWN_COSINES.get(name, ())
+  found = _cosines(clip, known)
+  errors = [
+    abs(row.cosine - ours) for row, ours in zip(known, found, strict=True)
+  ]
+  verdict = "unknown"
+  if known:
+    verdict = "pass" if all(error <= TOLERANCE for error in errors) else "fail"
+  document = {
+    "schema": 1,
+    "model": describe_model(clip),
+    "known": name,
+    "verdict": verdict,
+    "tolerance": TOLERANCE,
+    "cosines": [
+      {**row._asdict(), "found": ours}
+      for row, ours in zip(known, found, strict=True)
+    ],
+  }
+  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+  atomic_write(folder / "verification.json", text)
+  sys.stdout.write(_table(known, found))
+  sys.stdout.write(f"{clip.spec.name}, sha256 {clip.sha256}: {verdict}\n")
+  if not known:
+    names = ", ".join(KNOWN_COSINES)
+    sys.stdout.write(
+      f"No values are known of {name!r}, only of {names}; `config.known` says"
+      " whose values a copy under another name must have.\n"
+    )
+  if verdict == "fail":
+    raise ValueError(
+      f"`config.model` must compute the cosines known of {name} to within"
+      f" {TOLERANCE}, got {max(errors):.4f} off in the worst of"
+      f" {len(known)}; its weights or its settings are others."
+    )
+  return verdict
+
+
+def _cosines(clip: Clip, known: Sequence[KnownCosine]) -> list[float]:
+  """Embeds every text once and compares the pairs."""
+  words = sorted({word for row in known for word in row[:2]})
+  if not words:
+    return []
+  prompts = [TEMPLATE.format(word) for word in words]
+  embeddings = np.asarray(
+    embed_texts(clip.spec, clip.params, clip.tokenize(prompts)), np.float64
+  )
+  place = {word: embeddings[index] for index, word in enumerate(words)}
+  return [float(place[row.first] @ place[row.second]) for row in known]
+
+
+def _table(known: Sequence[KnownCosine], found: Sequence[float]) -> str:
+  lines = ["  known  found  texts"] if known else []
+  lines += [
+    f"{row.cosine:7.4f} {ours:6.4f}  {row.first}, {row.second}"
+    + ("" if abs(row.cosine - ours) <= TOLERANCE else "  <- differs")
+    for row, ours in zip(known, found, strict=True)
+  ]
+  return "".join(f"{line}\n" for line in lines)
