@@ -11,7 +11,13 @@ from typing import Any
 
 import ml_collections
 
-from s3_jax.experiment import evaluate, gallery, sweep, train
+from s3_jax.experiment import (
+  evaluate,
+  gallery,
+  lexicon_report,
+  sweep,
+  train,
+)
 from s3_jax.experiment.settings import Settings
 
 # What a config's `task` may be: a reader of its settings, which returns the
@@ -19,6 +25,7 @@ from s3_jax.experiment.settings import Settings
 TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "evaluate": evaluate.read_settings,
   "gallery": gallery.read_settings,
+  "lexicon_report": lexicon_report.read_settings,
   "sweep": sweep.read_settings,
   "train": train.read_settings,
 }
