@@ -85,7 +85,7 @@ def gather_texts(
   Returns:
     The embedded texts, and the distinct prompts in the order of embedding.
   """
-  official = [entry.name for entry in lexicon.classes]
+  official = [entry.names[0] for entry in lexicon.classes]
   clean = texts_of_classes(lexicon)
   polluted = texts_of_classes(lexicon, polluted=True)
   prompts = [

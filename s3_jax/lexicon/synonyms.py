@@ -1,10 +1,13 @@
 """Tables of class names, synonyms and descriptors: read, check, choose.
 
 A table is a JSON file:
-`{"schema": 1, "dataset", "provenance", "classes": [{"index", "name",
-"synonyms", "descriptors", "polluted"?, "captioned"?, "codepoint"?}]}`.
-`synonyms` leaves out the name itself. Classes are keyed by index, never by
-name: real label sets repeat names.
+`{"schema": 1, "dataset", "provenance", "subsets"?, "classes": [{"index",
+"wnid"?, "name", "synonyms", "descriptors", "polluted"?, "captioned"?,
+"codepoint"?}]}`.
+`name` is spelled as the benchmark spells it ("apple_pie"); texts are made with
+blanks for its underscores. `synonyms` leaves out the name itself. Classes are
+keyed by index, never by name: real label sets repeat names. `subsets` names
+lists of class indices, such as those of ImageNet-A.
 """
 
 import hashlib
@@ -29,11 +32,12 @@ class ClassEntry(NamedTuple):
   polluted: tuple[str, ...]  # entries known to be wrong; embedded world only
   captioned: tuple[str, ...]  # names in training captions, by frequency
   codepoint: int | None  # of the pictograph; embedded world only
+  wnid: str | None = None  # WordNet's id of the class; ImageNet only
 
   @property
   def names(self) -> tuple[str, ...]:
-    """The official name followed by its synonyms."""
-    return (self.name, *self.synonyms)
+    """The official name, underscores as blanks, followed by its synonyms."""
+    return (self.name.replace("_", " "), *self.synonyms)
 
 
 class Lexicon(NamedTuple):
@@ -43,6 +47,7 @@ class Lexicon(NamedTuple):
   provenance: str
   classes: tuple[ClassEntry, ...]
   sha256: str  # of the file
+  subsets: dict[str, tuple[int, ...]] = {}  # class indices, ascending
 
 
 def load_lexicon(source: str | pathlib.Path) -> Lexicon:
@@ -78,7 +83,13 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
     raise ValueError(
       f"lexicon {path}: `schema` must be {SCHEMA}, got {got!r:.60}."
     )
-  for key, kind in (("dataset", str), ("provenance", dict), ("classes", list)):
+  table.setdefault("subsets", {})
+  for key, kind in (
+    ("dataset", str),
+    ("provenance", dict),
+    ("classes", list),
+    ("subsets", dict),
+  ):
     if not isinstance(table.get(key), kind):
       raise ValueError(
         f"lexicon {path}: `{key}` must be a {kind.__name__}, got"
@@ -94,7 +105,26 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
     provenance=json.dumps(table["provenance"], sort_keys=True),
     classes=entries,
     sha256=hashlib.sha256(data).hexdigest(),
+    subsets={
+      name: _subset(f"lexicon {path}, subset {name!r}", indices, len(entries))
+      for name, indices in table["subsets"].items()
+    },
   )
+
+
+def _subset(where: str, indices: Any, classes: int) -> tuple[int, ...]:
+  is_list = isinstance(indices, list) and all(type(i) is int for i in indices)
+  if not is_list or indices != sorted(set(indices)):
+    raise ValueError(
+      f"{where} must list class indices in ascending order, got"
+      f" {indices!r:.60}."
+    )
+  if indices and not 0 <= indices[0] <= indices[-1] < classes:
+    raise ValueError(
+      f"{where} must lie in 0 to {classes - 1}, got {indices[0]} to"
+      f" {indices[-1]}."
+    )
+  return tuple(indices)
 
 
 def _entry(where: str, position: int, record: Any) -> ClassEntry:
@@ -128,6 +158,7 @@ def _entry(where: str, position: int, record: Any) -> ClassEntry:
     polluted=texts("polluted", []),
     captioned=texts("captioned", []),
     codepoint=record.get("codepoint"),
+    wnid=record.get("wnid"),
   )
 
 

@@ -1,0 +1,117 @@
+"""The lexicon report: counts, words out of place, and a page that is safe."""
+
+import html.parser
+import json
+
+import pytest
+
+from s3_jax import experiment
+from s3_jax.lexicon import registry
+from s3_jax.lexicon.synonyms import load_lexicon
+
+
+@pytest.fixture
+def table(tmp_path):
+  """A table with a shared word, a long text and names that try to escape."""
+  entries = [
+    ("sofa", ["couch", "settee", "Crane"], ["soft seat"]),
+    ("crane_bird", ["crane", "<script>alert(1)</script>"], ["long legs"]),
+    ("umbrella", ["brolly & co", "parasol"], ["word " * 40]),
+  ]
+  path = tmp_path / "mine.json"
+  path.write_text(
+    json.dumps(
+      {
+        "schema": 1,
+        "dataset": 'mine"><b>',
+        "provenance": {"author": "<i>me</i>"},
+        "classes": [
+          {"index": i, "name": n, "synonyms": s, "descriptors": d}
+          for i, (n, s, d) in enumerate(entries)
+        ],
+      }
+    ),
+    encoding="utf-8",
+  )
+  return path
+
+
+class Reader(html.parser.HTMLParser):
+  """Collects tags and text; entities are resolved by the parser."""
+
+  def __init__(self):
+    super().__init__()
+    self.tags, self.text = [], []
+
+  def handle_starttag(self, tag, attrs):
+    del attrs
+    self.tags.append(tag)
+
+  def handle_data(self, data):
+    self.text.append(data)
+
+
+def test_counts_of_every_packaged_table(read_config, tmp_path):
+  config = read_config("lexicon_report")
+  summaries = experiment.run(config, str(tmp_path))
+  assert [row["dataset"] for row in summaries] == list(registry.TABLES)
+  for row in summaries:
+    lexicon = load_lexicon(row["dataset"])
+    assert row["classes"] == len(lexicon.classes)
+    assert row["synonyms"] == sum(len(e.synonyms) for e in lexicon.classes)
+    assert row["removed"] is None
+  record = json.loads((tmp_path / "lexicon.json").read_text("utf-8"))
+  assert record["summaries"] == summaries
+
+
+def test_words_out_of_place_and_escaping(
+  read_config, table, checkpoint, tmp_path
+):
+  config = read_config(
+    "lexicon_report",
+    tables=(str(table),),
+    model=str(checkpoint),
+    min_gap=0.0,
+    min_fraction=0.3,
+    cache_dir=str(tmp_path / "cache"),
+  )
+  (row,) = experiment.run(config, str(tmp_path / "run"))
+  assert row["shared"] == 1
+  assert row["truncated"] == 2  # the tag and the long text
+  record = json.loads((tmp_path / "run" / "lexicon.json").read_text("utf-8"))
+  (mine,) = record["tables"]
+  ((shared, owners),) = mine["shared"]
+  assert (shared.casefold(), owners) == ("crane", ["sofa", "crane_bird"])
+  by_name = {entry["name"]: entry for entry in mine["classes"]}
+  assert by_name["crane_bird"]["texts"][0] == "crane bird"
+  # "Crane" and "crane" have one embedding, in two classes: nothing is nearer.
+  (word,) = [
+    word for word in by_name["sofa"]["nearer"] if word["text"] == "Crane"
+  ]
+  assert word["other_class"] == "crane_bird"
+  assert word["other"] == pytest.approx(1.0, abs=1e-5)
+  assert word["other"] > word["own"]
+  removed = sum(len(entry["removed"]) for entry in mine["classes"])
+  assert row["removed"] == removed
+  assert row["classes_cut"] > 0
+  page = (tmp_path / "run" / "lexicon.html").read_text("utf-8")
+  reader = Reader()
+  reader.feed(page)
+  assert "script" not in reader.tags
+  assert "b" not in reader.tags and "i" not in reader.tags
+  assert "<script>alert(1)</script>" in "".join(reader.text)
+  assert "brolly & co" in "".join(reader.text)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"tables": (3,)}, "`config.tables` must hold names"),
+    ({"tables": ("no such table",)}, "must be a packaged table"),
+    ({"template": "a photo"}, "must hold exactly one"),
+  ],
+)
+def test_wrong_settings_are_named(read_config, tmp_path, changes, message):
+  config = read_config("lexicon_report", **changes)
+  with pytest.raises(ValueError, match=message):
+    experiment.run(config, str(tmp_path))
