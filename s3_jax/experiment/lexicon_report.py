@@ -8,13 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from s3_jax.clip import MODELS, load_clip
+from s3_jax.clip import MODELS
 from s3_jax.evaluation.lexicon_page import (
   ClassWords,
   NearerWord,
   TableWords,
   render_page,
   summarize,
+)
+from s3_jax.experiment.checkpoint import (
+  CheckpointSource,
+  load_checkpoint,
+  read_checkpoint,
 )
 from s3_jax.experiment.embedding import Embedder, embed_prompts
 from s3_jax.experiment.settings import Settings, read_cache_dir
@@ -34,7 +39,7 @@ class LexiconReport(NamedTuple):
   """Settings of the report."""
 
   tables: tuple[str, ...]
-  model: str  # "" for no checkpoint
+  model: CheckpointSource | None
   template: str
   min_fraction: float
   min_gap: float
@@ -55,9 +60,10 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   for table in tables:
     if not isinstance(table, str):
       raise ValueError(f"`config.tables` must hold names, got {table!r}.")
+  checkpoint = read_checkpoint(settings, "model")
   report = LexiconReport(
     tables=tables or tuple(registry.TABLES),
-    model=settings.take("model", str),
+    model=checkpoint if checkpoint.source else None,
     template=settings.take("template", str, default=NAME_TEMPLATE),
     min_fraction=settings.take("min_fraction", float, default=0.5),
     min_gap=settings.take("min_gap", float, default=0.15, minimum=0),
@@ -82,10 +88,9 @@ def report_lexicon(
   """
   lexicons = [load_lexicon(name) for name in report.tables]
   embedder = None
-  if report.model:
-    embedder = Embedder(
-      load_clip(report.model), "float32", 256, 1, report.cache_dir
-    )
+  if report.model is not None:
+    clip = load_checkpoint(report.model)
+    embedder = Embedder(clip, "float32", 256, 1, report.cache_dir)
   tables = [_examine(lexicon, embedder, report) for lexicon in lexicons]
   about = "Counts of every table."
   if embedder is not None:
