@@ -3,7 +3,7 @@
 Command:
   python main.py --config=configs/sweep.py --workdir=runs/sweep
 
-Hardware: two CPU cores, about two minutes. docs/RESULTS.md has the table.
+Hardware: two CPU cores, a few minutes. docs/RESULTS.md has the table.
 """
 
 import ml_collections
