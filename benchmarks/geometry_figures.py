@@ -8,6 +8,7 @@ on a patch of the unit sphere in three dimensions, seen from above its middle.
 
 from pathlib import Path
 
+import measuring  # noqa: F401, makes the checkout importable
 import numpy as np
 from absl import app, flags
 from scipy.spatial import ConvexHull

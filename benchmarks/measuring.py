@@ -6,13 +6,18 @@ a task interleaved.
 """
 
 import os
+import pathlib
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
+# The scripts run from a checkout, whether that is installed or not.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 
 class Row(NamedTuple):
