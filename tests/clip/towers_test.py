@@ -223,8 +223,9 @@ def test_wrong_inputs_are_named(params, images, token_ids):
       embed(SPEC, params, inputs, dtype="float16")
 
 
-@pytest.mark.parametrize("stored", ["bfloat16", "float16"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+  ("stored", "dtype"), [("bfloat16", "bfloat16"), ("float16", "float32")]
+)
 def test_parameters_of_half_precision(params, images, token_ids, stored, dtype):
   """The stored type rounds the parameters and nothing else."""
   half = jax.tree.map(lambda leaf: leaf.astype(stored), params)
