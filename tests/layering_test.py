@@ -50,7 +50,7 @@ RULES = {
     ("embeddings", "files"),
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
   ),
-  "lexicon": Rule((), ("tqdm",)),
+  "lexicon": Rule((), ("tqdm",), ("openai",)),
   "data": Rule(
     ("files", "lexicon"),
     COMMON,

@@ -16,6 +16,7 @@ from s3_jax.experiment import (
   gallery,
   lexicon_report,
   sweep,
+  synonyms,
   train,
 )
 from s3_jax.experiment.settings import Settings
@@ -27,6 +28,7 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "gallery": gallery.read_settings,
   "lexicon_report": lexicon_report.read_settings,
   "sweep": sweep.read_settings,
+  "synonyms": synonyms.read_settings,
   "train": train.read_settings,
 }
 
