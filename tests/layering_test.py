@@ -51,7 +51,7 @@ RULES = {
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
-  "lexicon": Rule((), ("tqdm",)),
+  "lexicon": Rule((), ("tqdm",), ("openai",)),
   "data": Rule(
     ("files", "lexicon"),
     COMMON,

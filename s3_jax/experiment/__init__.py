@@ -18,6 +18,7 @@ from s3_jax.experiment import (
   lexicon_report,
   models,
   sweep,
+  synonyms,
   train,
   verify,
 )
@@ -32,6 +33,7 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "lexicon_report": lexicon_report.read_settings,
   "models": models.read_settings,
   "sweep": sweep.read_settings,
+  "synonyms": synonyms.read_settings,
   "train": train.read_settings,
   "verify": verify.read_settings,
 }

@@ -1,0 +1,106 @@
+"""A model's answers, one file each: kept as they come, read again later."""
+
+import hashlib
+import json
+import pathlib
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from s3_jax.files import atomic_write, safe_name
+
+_SCHEMA = 1
+_FIELDS = {
+  "key": str,
+  "job": str,
+  "labels": list,
+  "names": list,
+  "request": dict,
+  "reply": dict,
+  "host": str,
+  "date": str,
+}
+_REPLY = {"text": str, "model": str, "problem": str}
+
+
+def read_answers(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """Reads the answers of a folder, in the order in which they came.
+
+  A file that was altered or is of another version is passed over with a
+  warning; its question will be asked again.
+
+  Args:
+    folder: may be absent.
+
+  Returns:
+    The records that `answer_writer` was given.
+  """
+  records = []
+  for path in sorted(folder.glob("*.json"), key=_number):
+    record = _read(path)
+    if record is None:
+      warnings.warn(
+        f"{path.name!r} in {str(folder)!r} is no answer as it was written,"
+        " and is passed over.",
+        stacklevel=2,
+      )
+    else:
+      records.append(record)
+  return records
+
+
+def answer_writer(
+  folder: pathlib.Path, **origin: str
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+  """Returns the function that keeps one answer for good.
+
+  Args:
+    folder: made when missing; new files are numbered after those in it.
+    **origin: fields that every record gets, such as `host`.
+
+  Returns:
+    A function of a record; it returns the record as stored. The file's name
+    holds the number, a slug of the first class and a hash.
+  """
+  number = max(map(_number, folder.glob("*.json")), default=-1)
+
+  def write(record: dict[str, Any]) -> dict[str, Any]:
+    nonlocal number
+    number += 1
+    record = {"schema": _SCHEMA, **record, **origin}
+    sealed = {**record, "sha256": _seal(record)}
+    # ASCII, so that a lone surrogate in an answer can be written at all.
+    text = json.dumps(sealed, indent=1, allow_nan=False) + "\n"
+    name = safe_name(number, f"{record['names'][0]} {record['key'][:12]}")
+    atomic_write(folder / f"{name}.json", text)
+    return record
+
+  return write
+
+
+def _number(path: pathlib.Path) -> int:
+  match = re.match(r"[0-9]{1,9}(?=-)", path.name)
+  return int(match[0]) if match else -1
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+  text = json.dumps(record, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path: pathlib.Path) -> dict[str, Any] | None:
+  try:
+    record = json.loads(path.read_bytes())
+    seal = record.pop("sha256")
+    intact = seal == _seal(record) and record["schema"] == _SCHEMA
+  except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    return None
+  fields = (*_FIELDS.items(),)
+  well_formed = (
+    intact
+    and all(isinstance(record.get(name), kind) for name, kind in fields)
+    and all(isinstance(record["reply"].get(n), k) for n, k in _REPLY.items())
+    and all(type(label) is int for label in record["labels"])
+  )
+  return record if well_formed else None

@@ -1,0 +1,289 @@
+"""The task "synonyms": a table of names and descriptors from a language model.
+
+The key is read from the environment variable OPENAI_API_KEY, handed to the
+client, and kept nowhere else.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from s3_jax.experiment.answer_files import answer_writer, read_answers
+from s3_jax.experiment.generation_report import write_generation_report
+from s3_jax.experiment.settings import Settings
+from s3_jax.files import atomic_write
+from s3_jax.lexicon import synonyms
+from s3_jax.lexicon.answers import Entry, clean_text
+from s3_jax.lexicon.endpoint import endpoint_host, open_endpoint
+from s3_jax.lexicon.generate import Generated, Limits, generate
+from s3_jax.lexicon.prompting import (
+  PROMPT_VERSION,
+  Job,
+  estimate_request,
+  write_request,
+)
+from s3_jax.lexicon.reading import read_class_names
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+_OWN_FILES = ("report",)
+
+
+class Generation(NamedTuple):
+  """The settings of a run, read and checked."""
+
+  job: Job
+  limits: Limits
+  name: str
+  base_url: str
+  timeout: float
+  allow_fallback: bool
+  dry_run: bool
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a table's making.
+
+  Args:
+    settings: of a config whose task is "synonyms".
+
+  Returns:
+    The run, as a function of the workdir; it returns the table's path, or
+    None after a dry run.
+  """
+  names, source = _read_classes(settings.take("classes", (str, list, tuple)))
+  generation = Generation(
+    job=Job(
+      names=names,
+      domain=settings.take("domain", str),
+      model=settings.take("model", str),
+      temperature=settings.take("temperature", float, minimum=0.0),
+      seed=settings.take("seed", int, minimum=0),
+    ),
+    limits=Limits(
+      batch=settings.take("batch", int, minimum=1),
+      attempts=settings.take("attempts", int, minimum=1),
+      max_requests=settings.take("max_requests", int, minimum=0),
+      max_tokens=settings.take("max_tokens", int, minimum=0),
+    ),
+    name=_table_name(settings.take("name", str), source),
+    base_url=settings.take("base_url", str),
+    timeout=settings.take("timeout", float, minimum=0.001),
+    allow_fallback=settings.take("allow_fallback", bool),
+    dry_run=settings.take("dry_run", bool),
+  )
+  for field in ("domain", "model"):
+    value = getattr(generation.job, field)
+    if not _is_text(value):
+      raise ValueError(f"`config.{field}` must be text, got {value!r}.")
+  endpoint_host(generation.base_url)
+  if generation.dry_run:
+    return lambda folder: _show_prompts(generation)
+  return lambda folder: make_table(generation, folder)
+
+
+def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
+  """Asks for whatever the workdir does not hold yet, and writes the table.
+
+  Args:
+    generation: the settings.
+    folder: an existing folder; its `answers/` are used before anybody is asked.
+
+  Returns:
+    The path of the table.
+
+  Raises:
+    ValueError: if no model is named, the endpoint fails, or classes stay
+      without an answer and that is not allowed. Answers and reports are there
+      nevertheless.
+    OSError: if the folder cannot be written.
+  """
+  job = generation.job
+  if not job.model.strip():
+    raise ValueError(
+      "`config.model` must name a model of the endpoint, got ''; set"
+      " --config.model=NAME."
+    )
+  write = answer_writer(
+    folder / "answers", host=endpoint_host(generation.base_url)
+  )
+
+  def store(record: dict[str, Any]) -> Mapping[str, Any]:
+    return write({**record, "date": datetime.date.today().isoformat()})
+
+  with open_endpoint(
+    generation.base_url,
+    key=os.environ.get(KEY_VARIABLE),
+    timeout=generation.timeout,
+  ) as ask:
+    generated = generate(
+      job,
+      ask,
+      limits=generation.limits,
+      stored=read_answers(folder / "answers"),
+      store=store,
+    )
+  missing = len(generated.fallback)
+  usable = not missing or (
+    generation.allow_fallback and generated.stopped != "endpoint"
+  )
+  path = folder / f"{generation.name}.json"
+  provenance = _provenance(job, generated.records)
+  if usable:
+    entries = generated.entries
+    atomic_write(path, _format_table(generation.name, job, entries, provenance))
+    synonyms.load_lexicon(path)  # what is written can be read
+  write_generation_report(
+    generated,
+    job,
+    folder,
+    provenance=provenance,
+    table=path.name if usable else None,
+  )
+  if not usable:
+    raise ValueError(_complaint(generated, generation, folder))
+  sys.stdout.write(
+    f"{path}\n{len(job.names) - missing} of {len(job.names)} classes with an"
+    f" answer, {missing} with their plain name; see report.md beside it\n"
+  )
+  return path
+
+
+def _read_classes(source: Any) -> tuple[tuple[str, ...], str]:
+  """Returns the class names and what to call the table."""
+  known = sorted(path.stem for path in synonyms.TABLES.glob("*.json"))
+  title = "classes"
+  if not isinstance(source, str):
+    names = tuple(source)
+  elif pathlib.Path(source).is_file():
+    names, title = read_class_names(source), pathlib.Path(source).stem
+  elif source in known:
+    lexicon = synonyms.load_lexicon(source)
+    names, title = tuple(entry.name for entry in lexicon.classes), source
+  elif "," in source:
+    parts = [name.strip() for name in source.split(",")]
+    names = tuple(parts[:-1] if not parts[-1] else parts)  # "dog," is one class
+  else:
+    raise ValueError(
+      "`config.classes` must be names between commas, a file of names, or a"
+      f" packaged table ({', '.join(known)}), got {source!r}."
+    )
+  if not names:
+    raise ValueError("`config.classes` must name at least one class, got none.")
+  for label, name in enumerate(names):
+    if not isinstance(name, str) or not _is_text(name) or not _shown(name):
+      raise ValueError(
+        "`config.classes` must hold names that can be read, got"
+        f" {name!r} as class {label}."
+      )
+  return names, title
+
+
+def _shown(name: str) -> str:
+  return clean_text(name.replace("_", " "))
+
+
+def _is_text(text: str) -> bool:
+  """Tells whether a text is Unicode; arguments may be broken bytes."""
+  return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _table_name(name: str, source: str) -> str:
+  slug = re.sub(r"[^a-z0-9_]+", "-", (name or source).lower()).strip("-")
+  if name and (slug != name or len(name) > 60 or name in _OWN_FILES):
+    raise ValueError(
+      "`config.name` must be at most 60 of a-z, 0-9, _ and -, and none of"
+      f" {', '.join(_OWN_FILES)}, got {name!r}."
+    )
+  slug = slug[:60].strip("-")
+  return slug if slug and slug not in _OWN_FILES else "classes"
+
+
+def _show_prompts(generation: Generation) -> None:
+  """Prints the first prompt about every class, and what they will cost."""
+  job, size = generation.job, generation.limits.batch
+  batches = [
+    range(start, min(start + size, len(job.names)))
+    for start in range(0, len(job.names), size)
+  ]
+  requests = [write_request(job, labels, 0) for labels in batches]
+  for number, request in enumerate(requests, 1):
+    sys.stdout.write(f"--- request {number} ---\n{request.prompt}\n\n")
+  tokens = sum(map(estimate_request, requests, map(len, batches)))
+  sys.stdout.write(
+    f"{len(requests)} requests and about {tokens} tokens for"
+    f" {len(job.names)} classes, if every answer is usable. Nothing was"
+    " asked.\n"
+  )
+
+
+def _provenance(
+  job: Job, records: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+  """Describes the origin; from the answers, so that a replay says the same."""
+  return {
+    "author": "a large language model",
+    "date": max((record["date"] for record in records), default=None),
+    "model": job.model,
+    "model_reported": sorted(
+      {record["reply"]["model"] for record in records} - {""}
+    ),
+    "endpoint": sorted({record["host"] for record in records}),
+    "temperature": job.temperature,
+    "seed": job.seed,
+    "domain": job.domain,
+    "prompt_version": PROMPT_VERSION,
+    "how": "asked in batches and checked by program, not read by people; see"
+    " docs/LEXICON.md",
+  }
+
+
+def _format_table(
+  name: str,
+  job: Job,
+  entries: Mapping[int, Entry],
+  provenance: Mapping[str, Any],
+) -> str:
+  """Writes a table with one class a line, as the packaged ones are."""
+
+  def dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+  rows = []
+  for label, class_name in enumerate(job.names):
+    entry = entries.get(label, Entry((), ()))
+    row = {"index": label, "name": class_name, **entry._asdict()}
+    rows.append(f"  {dump(row)}")
+  return (
+    f'{{\n "schema": {synonyms.SCHEMA},\n "dataset": {dump(name)},\n'
+    f' "provenance": {dump(provenance)},\n "classes": [\n'
+    + ",\n".join(rows)
+    + "\n ]\n}\n"
+  )
+
+
+def _complaint(
+  generated: Generated, generation: Generation, folder: pathlib.Path
+) -> str:
+  names = generation.job.names
+  some = ", ".join(repr(names[label]) for label in generated.fallback[:3])
+  what = (
+    f"every class must have an answer, got none for"
+    f" {len(generated.fallback)} of {len(names)}"
+    f" ({some}{', ...' if len(generated.fallback) > 3 else ''})"
+  )
+  again = f"the same command with --workdir={folder} goes on from here"
+  if generated.stopped:
+    what += f": {generated.detail}; {again}"
+  else:
+    what += (
+      f" after {generation.limits.attempts} tries each; raise `config.attempts`"
+      f" and {again}, or try another model"
+    )
+  if generated.stopped != "endpoint":
+    what += ", or set --config.allow_fallback=True to take their plain names"
+  return f"{what}."

@@ -1,0 +1,265 @@
+"""What a language model answers: read it, check it, count what is dropped.
+
+An answer is data and nothing else: it is parsed as JSON, never executed, never
+put into a format string, never a path. Entries count for the class index that
+they name, and only if the name that they repeat is that class's.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from s3_jax.lexicon.synonyms import MAX_WORDS, comparison_key
+
+MAX_DESCRIPTOR_WORDS = 12
+MAX_TEXTS = 20  # of one kind, of one class
+# Scripts without blanks have one word a text: counting words bounds nothing.
+_MAX_CHARACTERS_A_WORD = 20
+_MAX_STARTS = 64  # places where an object may start inside prose
+
+
+class Entry(NamedTuple):
+  """The usable texts of one class; at least one of the two is not empty."""
+
+  synonyms: tuple[str, ...]
+  descriptors: tuple[str, ...]
+
+
+class Drop(NamedTuple):
+  """A text that was not taken.
+
+  Attributes:
+    label: the class index.
+    kind: "synonym" or "descriptor".
+    text: as normalised, at most 200 characters.
+    reason: why, one of a few fixed phrases.
+  """
+
+  label: int
+  kind: str
+  text: str
+  reason: str
+
+
+class Reading(NamedTuple):
+  """What one answer gave.
+
+  Attributes:
+    entries: class index -> texts.
+    drops: the texts that were not taken, of these entries.
+    problems: why classes got no entry, fixed phrases that can be counted.
+  """
+
+  entries: dict[int, Entry]
+  drops: tuple[Drop, ...]
+  problems: tuple[str, ...]
+
+
+def clean_text(text: str) -> str:
+  """Normalises a text: NFKC, no invisible characters, single blanks.
+
+  Control, formatting (zero-width, right-to-left), unassigned and private
+  characters and lone surrogates go; line ends and tabs become blanks.
+
+  Args:
+    text: any text.
+
+  Returns:
+    The text, which may be empty.
+  """
+  spaced = re.sub(r"\s", " ", unicodedata.normalize("NFKC", text))
+  kept = "".join(c for c in spaced if unicodedata.category(c)[0] != "C")
+  return " ".join(unicodedata.normalize("NFKC", kept).split())
+
+
+def text_key(text: str) -> str:
+  """Returns the form in which texts repeat: case, hyphens, blanks ignored."""
+  return " ".join(re.sub(r"[-_]", " ", comparison_key(text)).split())
+
+
+def name_owners(names: Sequence[str]) -> dict[str, frozenset[int]]:
+  """Maps the key of every official name to the classes that bear it."""
+  owners: dict[str, set[int]] = {}
+  for label, name in enumerate(names):
+    owners.setdefault(text_key(clean_text(name)), set()).add(label)
+  return {key: frozenset(labels) for key, labels in owners.items()}
+
+
+def read_answer(
+  text: str,
+  labels: Collection[int],
+  names: Sequence[str],
+  owners: Mapping[str, frozenset[int]],
+) -> Reading:
+  """Reads one answer, whatever it is.
+
+  JSON may stand alone, in a fence or after prose; the last object with a list
+  of `classes` counts, so that a schema or a draft before it does not.
+
+  Args:
+    text: the model's answer.
+    labels: the classes that it was asked about.
+    names: official names of all classes, by class index.
+    owners: of `name_owners(names)`.
+
+  Returns:
+    The entries that can be used, and what was wrong with the rest.
+  """
+  records = _find_records(text)
+  if records is None:
+    return Reading({}, (), ("no JSON with a list of classes",))
+  entries: dict[int, Entry] = {}
+  drops: list[Drop] = []
+  problems: list[str] = []
+  seen: set[int] = set()
+  for record in records:
+    label = _label(record)
+    if label is None:
+      problems.append("entry without a class index")
+    elif label not in labels:
+      problems.append("class that was not asked about")
+    elif not _same_name(record.get("name", names[label]), names[label]):
+      problems.append("index and name disagree")
+    elif label in seen:
+      problems.append("class answered twice")
+    else:
+      seen.add(label)
+      entry, dropped = _read_entry(record, label, owners)
+      drops.extend(dropped)
+      if entry.synonyms or entry.descriptors:
+        entries[label] = entry
+      else:
+        problems.append("class without a usable text")
+  problems.extend(["class left out"] * len(set(labels) - seen))
+  return Reading(entries, tuple(drops), tuple(problems))
+
+
+def drop_shared(
+  entries: Mapping[int, Entry],
+) -> tuple[dict[int, Entry], tuple[Drop, ...]]:
+  """Drops synonyms that several classes claim from all of them.
+
+  A word that is true of two classes tells neither from the other. Descriptors
+  may be shared: they are used together with a name.
+
+  Args:
+    entries: class index -> texts.
+
+  Returns:
+    The entries in class order, some with fewer synonyms, and what was dropped.
+  """
+  claims: dict[str, set[int]] = {}
+  for label, entry in entries.items():
+    for text in entry.synonyms:
+      claims.setdefault(text_key(text), set()).add(label)
+  kept, drops = {}, []
+  for label, entry in sorted(entries.items()):
+    own = tuple(t for t in entry.synonyms if len(claims[text_key(t)]) == 1)
+    drops.extend(
+      Drop(label, "synonym", text, "claimed by several classes")
+      for text in entry.synonyms
+      if text not in own
+    )
+    kept[label] = entry._replace(synonyms=own)
+  return kept, tuple(drops)
+
+
+def _find_records(text: str) -> list[Any] | None:
+  found = None
+  for value in _json_values(text):
+    records = value.get("classes") if isinstance(value, dict) else value
+    if isinstance(records, list) and any(isinstance(r, dict) for r in records):
+      found = records
+  return found
+
+
+def _json_values(text: str) -> Iterator[Any]:
+  """Yields the outermost JSON objects and lists in a text."""
+  decoder = json.JSONDecoder()
+  place = 0
+  for _ in range(_MAX_STARTS):
+    start = re.search(r"[\[{]", text[place:])
+    if start is None:
+      return
+    place += start.start()
+    try:
+      value, place = decoder.raw_decode(text, place)
+    except (ValueError, RecursionError):
+      place += 1
+    else:
+      yield value
+
+
+def _label(record: Any) -> int | None:
+  index = record.get("index") if isinstance(record, dict) else None
+  if isinstance(index, str) and re.fullmatch(r"[0-9]{1,9}", index.strip()):
+    return int(index)
+  return index if type(index) is int else None
+
+
+def _same_name(given: Any, name: str) -> bool:
+  if not isinstance(given, str):
+    return False
+
+  def squeeze(text: str) -> str:
+    key = text_key(clean_text(text))
+    return re.sub(r"\W", "", key) or key
+
+  return squeeze(given) == squeeze(name)
+
+
+def _read_entry(
+  record: Mapping[str, Any], label: int, owners: Mapping[str, frozenset[int]]
+) -> tuple[Entry, list[Drop]]:
+  drops: list[Drop] = []
+
+  def take(kind: str, max_words: int) -> tuple[str, ...]:
+    values = record.get(f"{kind}s")
+    taken: dict[str, str] = {}
+    for value in values if isinstance(values, list) else [values]:
+      text = _strip(value, kind) if isinstance(value, str) else ""
+      reason = _refuse(text, max_words, taken, label, owners)
+      if reason is None:
+        taken[text_key(text)] = text
+      elif values is not None:
+        drops.append(Drop(label, kind, text[:200], reason))
+    return tuple(taken.values())
+
+  entry = Entry(
+    take("synonym", MAX_WORDS), take("descriptor", MAX_DESCRIPTOR_WORDS)
+  )
+  return entry, drops
+
+
+def _strip(text: str, kind: str) -> str:
+  """Cleans a text of list marks and quotes around it, and a final period."""
+  text = re.sub(r"^[-*•·]\s+", "", clean_text(text))
+  text = re.sub(r'^(["“”`])(.*)["“”`]$', r"\2", text).strip()
+  return text.rstrip(". ") if kind == "descriptor" else text
+
+
+def _refuse(
+  text: str,
+  max_words: int,
+  taken: Mapping[str, str],
+  label: int,
+  owners: Mapping[str, frozenset[int]],
+) -> str | None:
+  key = text_key(text)
+  bearers = owners.get(key, frozenset())
+  words = len(text.split())
+  if not any(c.isalnum() for c in text):
+    return "empty"
+  if words > max_words or len(text) > _MAX_CHARACTERS_A_WORD * max_words:
+    return "too long"
+  if label in bearers:
+    return "the name itself"
+  if bearers:
+    return "another class's name"
+  if key in taken:
+    return "repeated"
+  if len(taken) >= MAX_TEXTS:
+    return "more than enough"
+  return None
