@@ -111,26 +111,30 @@ def point_to_star_center(
 
 
 def _local_center(block, neighbors):
+  is_vertex = block.mask[:, :, None]
   count = jnp.sum(block.mask, axis=1, dtype=jnp.float32, keepdims=True)
   count = jnp.clip(count, 1.0, float(neighbors))
 
   def score(similarities, _):
-    masked = jnp.where(block.mask[:, :, None], similarities, -jnp.inf)
-    masked = jax.lax.stop_gradient(masked)
-    last = _largest(masked, neighbors)[-1]
+    fixed = jax.lax.stop_gradient(similarities)
+    last = _kth_largest(fixed, block.mask, neighbors)[:, None, :]
+    # Not `astype`, which XLA does not vectorise before a matrix product.
+    weights = jnp.where(is_vertex & (fixed >= last), 1.0, 0.0)
 
     def score_of(weights):
       total = jnp.sum(weights * similarities, axis=1)
       return cosine(total, _squared_norms(block.gram, weights), count)
 
-    # Only ties need the selection to be made one by one: without them it is
-    # what reaches the k-th largest similarity.
-    selected = (masked >= last[:, None, :]) & block.mask[:, :, None]
-    weights = selected.astype(jnp.float32)
-    has_ties = jnp.any(jnp.sum(weights, axis=1) > neighbors)
+    def break_ties():
+      is_above = is_vertex & (fixed > last)
+      is_last = is_vertex & (fixed == last)
+      room = neighbors - jnp.sum(is_above, axis=1, keepdims=True)
+      selected = is_above | (is_last & (jnp.cumsum(is_last, axis=1) <= room))
+      return jnp.where(selected, 1.0, 0.0)
+
     return jax.lax.cond(
-      has_ties,
-      lambda: score_of(_select_one_by_one(masked, neighbors)),
+      jnp.any(jnp.sum(weights, axis=1) > neighbors),
+      lambda: score_of(break_ties()),
       lambda: score_of(weights),
     )
 
@@ -188,34 +192,31 @@ def _squared_norms(gram, weights):
   return jnp.sum(weights * spread, axis=1)
 
 
-def _largest(masked, count):
-  """The `count` largest similarities, descending; equal ones count apart.
+def _kth_largest(similarities, mask, k):
+  """The k-th largest similarity of the vertices, or -inf if there are fewer.
 
-  One pass over the similarities inserts each into a sorted list: two
-  instructions a place, and four times fewer reads than a maximum a place.
+  One pass over the vertices inserts each into a descending list of k, two
+  instructions a place. Unrolled it needs no memory but a core's registers,
+  though the time to compile grows with its length.
   """
 
-  def insert(largest, vertex):
-    value = jax.lax.dynamic_index_in_dim(masked, vertex, 1, keepdims=False)
+  def insert(largest, value):
     inserted = []
     for place in largest:
       inserted.append(jnp.maximum(place, value))
       value = jnp.minimum(place, value)
     return inserted, None
 
-  nothing = [jnp.full_like(masked[:, 0, :], -jnp.inf)] * count
-  return jax.lax.scan(insert, nothing, jnp.arange(masked.shape[1]), unroll=2)[0]
+  synonyms = mask.shape[1]
+  unroll = synonyms if synonyms * k <= 1024 else 4
 
+  def search(arrays):
+    similarities, mask = arrays
+    masked = jnp.where(mask[:, None], similarities, -jnp.inf)
+    nothing = [jnp.full_like(masked[0], -jnp.inf)] * k
+    largest, _ = jax.lax.scan(insert, nothing, masked, unroll=unroll)
+    return largest[-1]
 
-def _select_one_by_one(masked, neighbors):
-  """Weighs the `neighbors` largest with 1, ties to the lower index."""
-  index = jnp.arange(masked.shape[1])[None, :, None]
-
-  def select(_, selected):
-    left = jnp.where(selected, -jnp.inf, masked)
-    is_next = index == jnp.argmax(left, axis=1)[:, None, :]
-    return selected | (is_next & (left > -jnp.inf))
-
-  nothing = jnp.zeros(masked.shape, bool)
-  selected = jax.lax.fori_loop(0, neighbors, select, nothing)
-  return selected.astype(jnp.float32)
+  # Class by class: the loop also keeps XLA from searching anew, rather than
+  # storing what was found, wherever it is used.
+  return jax.lax.map(search, (similarities, mask))

@@ -81,6 +81,14 @@ def best_row(similarities, simplices, table, measure, sizes):
   # The complex lists the vertices once more, after the rows that all have.
   is_repeated = jnp.arange(lengths.shape[1])[None, :] >= similarities.shape[1]
   lengths = jnp.where(is_repeated & (lengths == 1), 0, lengths)
+  # Rows come by length, so each length has its range of steps, which shares
+  # at most one step with the next; a complex made by hand may have any order.
+  width = simplices.vertices.shape[2]
+  is_length = lengths[:, :, None] == jnp.arange(1, width + 1)[None, None]
+  places = jnp.arange(lengths.shape[1])[None, :, None]
+  starts = jnp.min(jnp.where(is_length, places, lengths.shape[1]), axis=1)
+  stops = jnp.max(jnp.where(is_length, places, -_UNROLL), axis=1)
+  starts, stops = starts // _UNROLL, stops // _UNROLL + 1
   rest = -table.shape[1] % _UNROLL
   rows = tuple(
     jnp.pad(x, ((0, 0), (0, rest)) + ((0, 0),) * (x.ndim - 2))
@@ -88,14 +96,14 @@ def best_row(similarities, simplices, table, measure, sizes):
   )
 
   def search(arrays):
-    similarities, vertices, table, lengths = arrays
+    similarities, starts, stops, *rows = arrays
 
     def consider(step, best, length):
       v, numbers, n = (
-        jax.lax.dynamic_slice_in_dim(x, step * _UNROLL, _UNROLL)
-        for x in (vertices, table, lengths)
+        jax.lax.dynamic_slice_in_dim(x, step * _UNROLL, _UNROLL) for x in rows
       )
       first = jnp.where(n == length, numbers[:, 0], jnp.inf)
+      least, index = jnp.real(best), jnp.imag(best)
       for k in range(_UNROLL):
         chosen = [
           jax.lax.dynamic_index_in_dim(similarities, v[k, i], keepdims=False)
@@ -103,29 +111,24 @@ def best_row(similarities, simplices, table, measure, sizes):
         ]
         others = [numbers[k, i] for i in range(1, sizes[length - 1])]
         value = measure(chosen, [first[k], *others])
-        is_better = value < best[0]
-        least = jnp.where(is_better, value, best[0])
-        best = least, jnp.where(is_better, step * _UNROLL + k, best[1])
-      return best
+        index = jnp.where(value < least, step * _UNROLL + k, index)
+        least = jnp.minimum(value, least)
+      return jax.lax.complex(least, index)
 
+    # The least value and its row travel as one complex number: XLA makes a
+    # kernel for each array that a loop carries, and each would measure anew.
     best = jnp.full_like(similarities[0], jnp.inf)
-    best = best, jnp.zeros(best.shape, jnp.int32)
-    # Rows come by length, so each length has its range of steps, which shares
-    # at most one step with the next; a complex made by hand may have any order.
-    places = jnp.arange(lengths.shape[0])
-    for length in range(1, vertices.shape[1] + 1):
-      is_length = lengths == length
-      first = jnp.min(jnp.where(is_length, places, lengths.shape[0]))
-      last = jnp.max(jnp.where(is_length, places, -1))
+    best = jax.lax.complex(best, jnp.zeros_like(best))
+    for length in range(1, width + 1):
       best = jax.lax.fori_loop(
-        first // _UNROLL,
-        last // _UNROLL + 1,
+        starts[length - 1],
+        stops[length - 1],
         functools.partial(consider, length=length),
         best,
       )
-    return best[1]
+    return jnp.imag(best).astype(jnp.int32)
 
-  return jax.lax.map(search, (similarities, *rows))
+  return jax.lax.map(search, (similarities, starts, stops, *rows))
 
 
 def take_row(similarities, simplices, table, index):
