@@ -18,24 +18,10 @@ from s3_jax.lexicon.endpoint import (
   open_endpoint,
 )
 from s3_jax.lexicon.prompting import ANSWER_SCHEMA, Job, write_request
-from tests.model_server import Response, completion, good, refusal, serve
+from tests.model_server import Response, completion, refusal
 
 KEY = "sk-test-0123456789abcdef"
 REQUEST = write_request(Job(("boxer", "cat"), "", "tiny", 0.5, 7), (0,), 0)
-
-
-@pytest.fixture(scope="module")
-def running():
-  with serve() as server:
-    yield server
-
-
-@pytest.fixture
-def server(running):
-  running.sent.clear()
-  running.plan.clear()
-  running.behave = good
-  return running
 
 
 @pytest.fixture(scope="module")
