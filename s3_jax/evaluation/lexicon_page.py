@@ -113,7 +113,9 @@ def summarize(table: TableWords) -> dict[str, int | float | str | None]:
     "words_max": max(words),
     "descriptors": sum(len(entry.descriptors) for entry in table.classes),
     "shared": len(table.shared),
-    "truncated": sum(len(entry.truncated) for entry in table.classes),
+    "truncated": None
+    if table.cut is None
+    else sum(len(entry.truncated) for entry in table.classes),
     "classes_cut": table.cut,
     "removed": None
     if table.cut is None

@@ -119,11 +119,11 @@ def report_lexicon(
     sys.stdout.write(
       f"{row['dataset']:20} {row['classes']:5} classes, "
       f"{row['synonyms']:5} synonyms (median {row['synonyms_median']}), "
-      f"{row['shared']} shared, {row['truncated']} truncated"
+      f"{row['shared']} shared"
       + (
         ""
         if row["classes_cut"] is None
-        else f", {row['removed']} removed in {row['classes_cut']} classes, "
+        else f", {row['truncated']} truncated, {row['removed']} removed in {row['classes_cut']} classes, "
         f"{row['nearer_to_another']} nearer to another class"
       )
       + "\n"
