@@ -123,7 +123,8 @@ def report_lexicon(
       + (
         ""
         if row["classes_cut"] is None
-        else f", {row['truncated']} truncated, {row['removed']} removed in {row['classes_cut']} classes, "
+        else f", {row['truncated']} truncated, {row['removed']} removed in "
+        f"{row['classes_cut']} classes, "
         f"{row['nearer_to_another']} nearer to another class"
       )
       + "\n"
