@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from s3_jax.clip.towers import may_cut_padding
 from s3_jax.clip.zoo import ModelSpec
 
 LENGTHS = (16, 24, 32, 48)
@@ -32,7 +33,7 @@ def text_lengths(
     pools the first column). The context length for a tower that sees what
     follows or pools the last column.
   """
-  if not spec.text_causal or spec.text_pooling != "end_token":
+  if not may_cut_padding(spec):
     return np.full(len(token_ids), spec.context_length, np.int32)
   ends = (token_ids == spec.end_token_id).argmax(axis=1)
   return (ends + 1).astype(np.int32)

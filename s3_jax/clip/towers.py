@@ -100,14 +100,36 @@ def _refuse(spec: ModelSpec, field: str, rule: str) -> None:
 
 
 def image_tower(spec: ModelSpec, dtype: str = "float32") -> nn.Module:
-  """Makes the image network of a spec, normalised pixels to raw embeddings."""
+  """Makes the image network of a spec, normalised pixels to raw embeddings.
+
+  Args:
+    spec: the architecture.
+    dtype: type in which matrices are multiplied.
+
+  Returns:
+    The module: f32[batch, height, width, 3] -> f32[batch, dim].
+
+  Raises:
+    ValueError: settings of the spec contradict each other.
+  """
   check_spec(spec)
   tower = ResNet if spec.image_tower == "resnet" else VisionTransformer
   return tower(spec, dtype)
 
 
 def text_tower(spec: ModelSpec, dtype: str = "float32") -> nn.Module:
-  """Makes the text network of a spec, token ids to raw embeddings."""
+  """Makes the text network of a spec, token ids to raw embeddings.
+
+  Args:
+    spec: the architecture.
+    dtype: type in which matrices are multiplied.
+
+  Returns:
+    The module: i32[texts, context] -> f32[texts, dim].
+
+  Raises:
+    ValueError: settings of the spec contradict each other.
+  """
   check_spec(spec)
   return TextTower(spec, dtype)
 
@@ -255,7 +277,14 @@ def embed_texts(
 
 
 def may_cut_padding(spec: ModelSpec) -> bool:
-  """Whether columns of nothing but padding change no embedding of a text."""
+  """Says whether columns of nothing but padding change no embedding.
+
+  Args:
+    spec: the checkpoint's settings.
+
+  Returns:
+    True for a causal tower that pools the end token.
+  """
   return spec.text_causal and spec.text_pooling == "end_token"
 
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.lexicon.synonyms import comparison_key
+from s3_jax.lexicon.synonyms import comparison_key, load_lexicon
 
 # Spellings of published files -> the index or the official name they mean.
 # BENCHMARKS' traps: newt and tights in the descriptors of DCLIP and TPS, the
@@ -208,11 +208,11 @@ def _json(path: pathlib.Path) -> Any:
 
 def _read_json(path: pathlib.Path) -> _Entries:
   value = _json(path)
-  if isinstance(value, dict) and isinstance(value.get("classes"), list):
-    value = {
-      entry["name"]: [entry["name"].replace("_", " "), *entry["synonyms"]]
-      for entry in value["classes"]
-    }
+  if isinstance(value, dict) and {"schema", "classes"} <= value.keys():
+    # Its own reader checks it. Names may repeat, so this is no dictionary.
+    return [
+      (entry.name, list(entry.names)) for entry in load_lexicon(path).classes
+    ]
   if not isinstance(value, dict):
     raise ValueError(
       f"{path} must map class names to lists of texts, got {value!r:.40}."
@@ -321,7 +321,12 @@ def _tell_apart(
   owners: Sequence[tuple[int, ...]],
   aliases: Mapping[str, int | str],
 ) -> list[tuple[int, ...]]:
-  """Takes classes that the file names by an alias from names that two share."""
+  """Decides between classes that bear one name.
+
+  Where the file has that name once for each of them, as our own tables do, they
+  are paired in order. A class that it names by an alias is not taken for the
+  shared name too.
+  """
   pointed = {
     comparison_key(alias): target
     for alias, target in aliases.items()
@@ -329,10 +334,18 @@ def _tell_apart(
   }
   keys = [comparison_key(name.replace("_", " ")) for name, _ in entries]
   own = {pointed[key] for key in keys if key in pointed}
-  return [
+  decided = [
     tuple(label for label in labels if len(labels) == 1 or label not in own)
     for labels in owners
   ]
+  places: dict[tuple[int, ...], list[int]] = {}
+  for place, labels in enumerate(decided):
+    places.setdefault(labels, []).append(place)
+  for labels, found in places.items():
+    if len(labels) == len(found):
+      for place, label in zip(found, labels, strict=True):
+        decided[place] = (label,)
+  return decided
 
 
 def _collect(

@@ -47,7 +47,7 @@ class Lexicon(NamedTuple):
   provenance: str
   classes: tuple[ClassEntry, ...]
   sha256: str  # of the file
-  subsets: dict[str, tuple[int, ...]] = {}  # class indices, ascending
+  subsets: dict[str, tuple[int, ...]]  # class indices, ascending
 
 
 def load_lexicon(source: str | pathlib.Path) -> Lexicon:

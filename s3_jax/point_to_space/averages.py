@@ -94,7 +94,18 @@ def _mean_similarity(block):
 
 
 def center(block):
-  """Formula of `point_to_center`; see `streaming.score_blocks`."""
+  """Formula of `point_to_center`, which `point_to_local_center` needs too.
+
+  Args:
+    block: of classes, a `streaming.Block`.
+
+  Returns:
+    A function of the similarities f32[block, synonyms, batch] that gives the
+    scores f32[block, batch]; see `streaming.score_blocks`.
+
+  References:
+    Ours.
+  """
   # The weights are the same for every embedding, so the Gram sum is too. (Not
   # only cheaper: jaxlib 0.10.2 on CPU computes sum(W * (G @ W)) wrongly, from
   # memory it has not written, where W is a broadcast.)

@@ -30,7 +30,17 @@ class Simplices(NamedTuple):
 
 
 def read_simplices(block: Block) -> Simplices:
-  """Lists the candidates of a block of classes that have complexes."""
+  """Lists the candidates of a block of classes that have complexes.
+
+  Args:
+    block: the classes.
+
+  Returns:
+    A row for each text, then one for each row of the complexes.
+
+  References:
+    Ours.
+  """
   assert block.simplices is not None
   classes, synonyms = block.mask.shape
   width = block.simplices.shape[2]
@@ -132,7 +142,21 @@ def best_row(similarities, simplices, table, measure, sizes):
 
 
 def take_row(similarities, simplices, table, index):
-  """Similarities and numbers of the row `index`, as a `measure` has them."""
+  """Similarities and numbers of one row a class and image, for a `measure`.
+
+  Args:
+    similarities: of the block, f32[block, synonyms, batch].
+    simplices: candidates.
+    table: their numbers, f32[block, rows, numbers].
+    index: the rows, i32[block, batch].
+
+  Returns:
+    A list of similarities, one for each vertex, and a list of numbers, all
+    f32[block, batch].
+
+  References:
+    Ours.
+  """
 
   def pick(columns):
     return [

@@ -9,6 +9,7 @@ from s3_jax.lexicon.reading import (
   read_class_names,
   read_class_texts,
 )
+from s3_jax.lexicon.synonyms import TABLES, load_lexicon
 
 
 @pytest.fixture
@@ -138,16 +139,25 @@ def test_lines_of_comma_separated_names(write):
   )
 
 
-def test_a_table_of_ours_is_read_too(write):
-  table = {"classes": [{"name": "apple_pie", "synonyms": ["pie"]}]}
-  read = read_class_texts(write("a.json", table), ["apple_pie"])
-  assert read.texts == (("apple pie", "pie"),)
+def test_a_table_of_ours_is_read_too():
+  """Also where two classes bear one name: each gets its own texts."""
+  lexicon = load_lexicon("imagenet")
+  names = [entry.name for entry in lexicon.classes]
+  read = read_class_texts(TABLES / "imagenet.json", names)
+  assert read.texts == tuple(entry.names for entry in lexicon.classes)
+  assert (read.shared, read.unmatched, read.without_texts) == ((), (), ())
+
+
+def test_a_class_may_be_called_classes(write):
+  path = write("a.json", {"classes": ["lessons"]})
+  assert read_class_texts(path, ["classes"]).texts == (("lessons",),)
 
 
 @pytest.mark.parametrize(
   ("file", "content", "message"),
   [
     ("a.json", "{", "must be JSON"),
+    ("a.json", {"schema": 1, "classes": [3]}, "`dataset` must be a str"),
     ("a.json", "[1]", "must map class names"),
     ("a.json", '{"a": ["x"], "a": ["y"]}', "must name each class once"),
     ("a.json", {"a": [1]}, "must hold a list of texts"),
