@@ -1,0 +1,62 @@
+"""What every reader gives: encoded images with labels, and where they lie.
+
+A reader finds a data set on disk and says what it found; nothing is decoded
+before the input pipeline does. Whatever the layout, what comes after it sees
+one stream.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+__all__ = ["OpenedDataset", "Records", "fingerprint"]
+
+
+class Records(Protocol):
+  """Random access to `{"image": encoded bytes, "label": int}`.
+
+  Safe to read from several threads at once. A record that cannot be read raises
+  OSError when it is asked for, and not before.
+  """
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+
+class OpenedDataset(NamedTuple):
+  """A data set on disk, ready to be read.
+
+  Attributes:
+    records: the images in their fixed order, labels in the spec's class order.
+    files: a name an image, as reports show it: a path under the data set's
+      folder, a member of a tar, or a record's key.
+    found: one line that says which layout was found and where.
+    layout: the reader's key, such as "coop".
+    fingerprint: changes whenever an image, a label or the order may have; part
+      of the key of cached embeddings.
+  """
+
+  records: Records
+  files: Sequence[str]
+  found: str
+  layout: str
+  fingerprint: str
+
+
+def fingerprint(layout: str, parts: Iterable[tuple[str, int, int, int]]) -> str:
+  """Hashes a listing of images.
+
+  Args:
+    layout: the reader's key.
+    parts: name, label, size in bytes and modification time in nanoseconds of
+      every image, in order; -1 where something is not known.
+
+  Returns:
+    64 hexadecimal digits.
+  """
+  digest = hashlib.sha256(layout.encode())
+  for name, label, size, modified in parts:
+    line = f"\n{name}\t{label}\t{size}\t{modified}"
+    digest.update(line.encode("utf-8", "surrogateescape"))
+  return digest.hexdigest()
