@@ -4,16 +4,14 @@ Fractions in [0, 1] in JSON and CSV, percent in tables. Every file appears
 complete or not at all.
 """
 
-import csv
-import io
 import json
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from s3_jax.evaluation.schema import plain, validate_results
+from s3_jax.evaluation.spreadsheet import format_csv
 from s3_jax.evaluation.tables import format_markdown, format_table
 from s3_jax.files import atomic_write
 
@@ -127,7 +125,7 @@ def _results_csv(results: Mapping[str, Any], baseline: str) -> str:
     else:
       row += [baseline, pair["delta"], *pair["ci95"], pair["p_value"]]
     rows.append(row)
-  return _csv(_CSV_HEAD, rows)
+  return format_csv(_CSV_HEAD, rows)
 
 
 def _per_class_csv(per_class: Sequence[ClassRow]) -> str:
@@ -135,29 +133,4 @@ def _per_class_csv(per_class: Sequence[ClassRow]) -> str:
     [*row[:-1], "" if math.isnan(row.accuracy) else float(row.accuracy)]
     for row in per_class
   ]
-  return _csv(ClassRow._fields, rows)
-
-
-def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-  buffer = io.StringIO()
-  writer = csv.writer(buffer, lineterminator="\n")
-  writer.writerow(head)
-  for row in rows:
-    writer.writerow(
-      [_cell(value) if isinstance(value, str) else value for value in row]
-    )
-  return buffer.getvalue()
-
-
-def _cell(text: str) -> str:
-  """Keeps a spreadsheet from running a name as a formula.
-
-  Control characters go, and a text that starts like a formula, also behind
-  blanks or in full-width characters, gets an apostrophe in front.
-  """
-  text = "".join(
-    " " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char
-    for char in text
-  )
-  start = unicodedata.normalize("NFKC", text).lstrip()[:1]
-  return f"'{text}" if start and start in "=+-@" else text
+  return format_csv(ClassRow._fields, rows)
