@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from s3_jax.lexicon.matching import finder, tell_apart
 from s3_jax.lexicon.synonyms import comparison_key, load_lexicon
 
 # Spellings of published files -> the index or the official name they mean.
@@ -120,9 +121,9 @@ def read_class_texts(
       )
     owners = [(index,) for index in range(len(class_names))]
   else:
-    find = _finder(class_names, aliases or {})
+    find = finder(class_names, aliases or {})
     owners = [find(name) for name, _ in entries]
-    owners = _tell_apart(entries, owners, aliases or {})
+    owners = tell_apart([name for name, _ in entries], owners, aliases or {})
   return _collect(path, class_names, entries, owners, empty)
 
 
@@ -140,7 +141,7 @@ def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     ValueError: the file cannot be read, has another layout, or a name is empty.
   """
   path = pathlib.Path(path)
-  if path.suffix == ".json":
+  if path.suffix.lower() == ".json":
     value = _json(path)
     if isinstance(value, dict) and all(key.isdecimal() for key in value):
       places = sorted(value, key=int)
@@ -163,6 +164,57 @@ def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
         f"{path} must not hold an empty name, got {name!r} as class {index}."
       )
   return tuple(names)
+
+
+def read_own_classes(
+  path: str | os.PathLike[str],
+) -> tuple[tuple[str, ...], ClassTexts]:
+  """Reads classes and their texts from one file that has both.
+
+  Args:
+    path: a CSV with rows "name,class", where several names make one class; a
+      JSON object of class -> list of texts; one of our own tables; or what
+      `read_class_names` reads, where the name is the text. SCLIP's lines are
+      not told from plain names and count as such.
+
+  Returns:
+    The names as the file spells them, classes in the order of their first
+    mention, and their texts. A class whose list is empty has its own name as
+    its text, and stands among `without_texts`.
+
+  Raises:
+    ValueError: the file cannot be read, has another layout, holds no class, or
+      a name is empty.
+  """
+  path = pathlib.Path(path)
+  suffix = path.suffix.lower()
+  if suffix == ".csv" or (suffix == ".json" and not _is_list(path)):
+    entries = _READERS[suffix](path)
+    names = tuple(name for name, _ in entries)
+  else:
+    names = read_class_names(path)
+    entries = [(name, [name.replace("_", " ")]) for name in names]
+  if not names:
+    raise ValueError(f"{path} must name at least one class, got none.")
+  for index, name in enumerate(names):
+    if not name.strip():
+      raise ValueError(
+        f"{path} must not hold an empty name, got {name!r} as class {index}."
+      )
+  owners = [(index,) for index in range(len(names))]
+  return names, _collect(path, names, entries, owners, "name")
+
+
+def _is_list(path: pathlib.Path) -> bool:
+  """Tells names, also CoOp's numbered ones, from names with texts."""
+  value = _json(path)
+  return isinstance(value, list) or (
+    isinstance(value, dict)
+    and bool(value)
+    and all(
+      key.isdecimal() and isinstance(name, str) for key, name in value.items()
+    )
+  )
 
 
 _Entries = list[tuple[str, list[str]]]
@@ -265,87 +317,6 @@ def _read_lines(path: pathlib.Path) -> _Entries:
 
 
 _READERS = {".json": _read_json, ".csv": _read_csv, ".txt": _read_lines}
-
-
-def _spellings(name: str) -> list[str]:
-  """Lists the keys by which a name may be found, the closest one first."""
-  plain = comparison_key(name.replace("_", " "))
-  keys = [plain]
-  if match := re.fullmatch(r"(.+?)\s*\(([^()]+)\)", plain):
-    keys.append(f"{match[2]} {match[1]}")
-  if match := re.fullmatch(r"(.+?)\s+((?:19|20)\d\d)", plain):
-    keys.append(f"{match[2]} {match[1]}")
-  return keys + [re.sub(r"\W", "", key) for key in keys]
-
-
-def _finder(class_names: Sequence[str], aliases: Mapping[str, int | str]):
-  """Returns the function spelling -> indices of the classes it names."""
-  index: dict[str, set[int]] = {}
-  # The closest spelling of any class wins over a looser one of another.
-  for level in range(2):
-    found: dict[str, set[int]] = {}
-    for label, name in enumerate(class_names):
-      keys = _spellings(name)
-      half = len(keys) // 2
-      for key in keys[half * level : half * (level + 1)]:
-        found.setdefault(key, set()).add(label)
-    for key, labels in found.items():
-      index.setdefault(key, labels)
-  for alias, target in aliases.items():
-    if isinstance(target, int):
-      if not 0 <= target < len(class_names):
-        raise ValueError(
-          f"`aliases` must point at classes 0 to {len(class_names) - 1}, got "
-          f"{target} for {alias!r}."
-        )
-      labels = {target}
-    else:
-      labels = index.get(comparison_key(target.replace("_", " ")), set())
-      if not labels:
-        raise ValueError(
-          f"`aliases` must point at class names, got {target!r} for {alias!r}."
-        )
-    index[comparison_key(alias.replace("_", " "))] = set(labels)
-
-  def find(name: str) -> tuple[int, ...]:
-    for key in _spellings(name):
-      if key and key in index:
-        return tuple(sorted(index[key]))
-    return ()
-
-  return find
-
-
-def _tell_apart(
-  entries: _Entries,
-  owners: Sequence[tuple[int, ...]],
-  aliases: Mapping[str, int | str],
-) -> list[tuple[int, ...]]:
-  """Decides between classes that bear one name.
-
-  Where the file has that name once for each of them, as our own tables do, they
-  are paired in order. A class that it names by an alias is not taken for the
-  shared name too.
-  """
-  pointed = {
-    comparison_key(alias): target
-    for alias, target in aliases.items()
-    if isinstance(target, int)
-  }
-  keys = [comparison_key(name.replace("_", " ")) for name, _ in entries]
-  own = {pointed[key] for key in keys if key in pointed}
-  decided = [
-    tuple(label for label in labels if len(labels) == 1 or label not in own)
-    for labels in owners
-  ]
-  places: dict[tuple[int, ...], list[int]] = {}
-  for place, labels in enumerate(decided):
-    places.setdefault(labels, []).append(place)
-  for labels, found in places.items():
-    if len(labels) == len(found):
-      for place, label in zip(found, labels, strict=True):
-        decided[place] = (label,)
-  return decided
 
 
 def _collect(

@@ -8,6 +8,7 @@ from s3_jax.lexicon.reading import (
   ALIASES,
   read_class_names,
   read_class_texts,
+  read_own_classes,
 )
 from s3_jax.lexicon.synonyms import TABLES, load_lexicon
 
@@ -199,3 +200,56 @@ def test_class_names_of_the_usual_files(write):
     read_class_names(write("f.json", {"1": "a", "3": "b"}))
   with pytest.raises(ValueError, match="must hold a list of names"):
     read_class_names(write("g.json", {"a": "b"}))
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "names", "texts"),
+  [
+    ("a.txt", "dog\napple_pie\n\n", ("dog", "apple_pie"), "dog|apple pie"),
+    ("a.txt", "n01440764 tench, fish\n", ("tench, fish",), "tench, fish"),
+    ("A.CSV", "a,x\nb,y\nc,x\na,x\n", ("x", "y"), "a/c|b"),
+    ("b.csv", 'name,class\n"a, b",0\n', ("0",), "a, b"),
+    ("a.json", ["b", "a"], ("b", "a"), "b|a"),
+    ("A.JSON", {"2": "two", "1": "one"}, ("one", "two"), "one|two"),
+    ("c.json", {"1": ["one", "uno"]}, ("1",), "one/uno"),
+    ("d.json", {"x": "one", "y_z": []}, ("x", "y_z"), "one|y z"),
+    (
+      "e.json",
+      {
+        "schema": 1,
+        "dataset": "mine",
+        "provenance": {},
+        "classes": [
+          {"index": i, "name": "crane_", "synonyms": [s], "descriptors": []}
+          for i, s in enumerate(["bird", "machine"])
+        ],
+      },
+      ("crane_", "crane_"),
+      "crane/bird|crane/machine",
+    ),
+  ],
+)
+def test_classes_that_the_file_itself_names(write, name, content, names, texts):
+  found, read = read_own_classes(write(name, content))
+  assert found == names
+  assert read.texts == tuple(
+    tuple(each.split("/")) for each in texts.split("|")
+  )
+  assert read.without_texts == ((1,) if "y_z" in names else ())
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "message"),
+  [
+    ("a.txt", "", "at least one class"),
+    ("a.csv", "name,class\n", "at least one class"),
+    ("a.json", {}, "at least one class"),
+    ("a.json", {" ": ["a"]}, "empty name, got ' ' as class 0"),
+    ("a.csv", "a,b,c\n", "line 1 must hold a name and a class"),
+    ("a.json", {"a": [1]}, "must hold a list of texts"),
+    ("a.json", "{", "must be JSON"),
+  ],
+)
+def test_files_without_classes_are_refused(write, name, content, message):
+  with pytest.raises(ValueError, match=message):
+    read_own_classes(write(name, content))
