@@ -1,115 +1,372 @@
-"""Data sets by name: where they are prepared, what they must hold.
+"""The data sets by name, and how one is opened.
 
-Preparing happens once, under the user's cache folder, by TFDS: a killed
-preparation leaves an `incomplete` folder that the next one replaces.
+Fifteen benchmarks, as CoOp and TPT evaluate them, and the six test sets of the
+embedded world. docs/DATASETS.md shows the folders that are read.
+
+References:
+  CoOp (arXiv 2109.01134): splits, class names, templates. The numbers of images
+  are those of its split files and of the data sets' own papers.
 """
 
-import contextlib
-import io
-import logging
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from jaxtyping import Int32, UInt8
 
 from s3_jax.data import pictographs
+from s3_jax.data.readers import READERS
+from s3_jax.data.records import OpenedDataset
+from s3_jax.data.specs import (
+  DatasetSpec,
+  TfdsSource,
+  official_names,
+  wnids,
+)
+from s3_jax.lexicon.prompts import NAME_TEMPLATE
+from s3_jax.lexicon.templates import DATASET_TEMPLATES
+
+__all__ = [
+  "DATASETS",
+  "DatasetSpec",
+  "TfdsSource",
+  "check_counts",
+  "official_names",
+  "open_dataset",
+  "wnids",
+]
+
+_BENCHMARKS = (
+  DatasetSpec(
+    name="imagenet",
+    title="ImageNet",
+    lexicon="imagenet",
+    subset="",
+    classes=1000,
+    examples=50_000,
+    split="validation",
+    family="imagenet",
+    template=DATASET_TEMPLATES["imagenet"],
+    folders=("imagenet", "ImageNet", "ILSVRC2012"),
+    layouts=("coop", "tar", "flat", "folders", "csv", "tfds"),
+    tfds=TfdsSource("imagenet2012", "", "validation", "5.1.0"),
+    source="https://image-net.org, after signing in: ILSVRC2012_img_val.tar",
+    licence="research and education only, not commercial; sign in to agree",
+  ),
+  DatasetSpec(
+    name="imagenet_v2",
+    title="ImageNet-V2",
+    lexicon="imagenet",
+    subset="",
+    classes=1000,
+    examples=10_000,
+    split="test, matched frequency",
+    family="imagenet",
+    template=DATASET_TEMPLATES["imagenet"],
+    folders=(
+      "imagenet_v2",
+      "imagenetv2",
+      "imagenetv2-matched-frequency-format-val",
+    ),
+    layouts=("coop", "folders", "csv", "tfds"),
+    tfds=TfdsSource("imagenet_v2", "matched-frequency", "test", "3.0.0"),
+    source=(
+      "https://huggingface.co/datasets/vaishaal/ImageNetV2:"
+      " imagenetv2-matched-frequency.tar.gz"
+    ),
+    licence="MIT, says its page; the photographs are Flickr users'",
+  ),
+  DatasetSpec(
+    name="imagenet_a",
+    title="ImageNet-A",
+    lexicon="imagenet",
+    subset="imagenet_a",
+    classes=200,
+    examples=7_500,
+    split="test",
+    family="imagenet",
+    template=DATASET_TEMPLATES["imagenet"],
+    folders=("imagenet_a", "imagenet-adversarial", "imagenet-a"),
+    layouts=("coop", "folders", "csv", "tfds"),
+    tfds=TfdsSource("imagenet_a", "", "test", "0.1.0"),
+    source="https://github.com/hendrycks/natural-adv-examples: imagenet-a.tar",
+    licence="MIT, says its page; the photographs are their owners'",
+  ),
+  DatasetSpec(
+    name="imagenet_r",
+    title="ImageNet-R",
+    lexicon="imagenet",
+    subset="imagenet_r",
+    classes=200,
+    examples=30_000,
+    split="test",
+    family="imagenet",
+    template=DATASET_TEMPLATES["imagenet"],
+    folders=("imagenet_r", "imagenet-rendition", "imagenet-r"),
+    layouts=("coop", "folders", "csv", "tfds"),
+    tfds=TfdsSource("imagenet_r", "", "test", "0.2.0"),
+    source="https://github.com/hendrycks/imagenet-r: imagenet-r.tar",
+    licence="MIT, says its page; the pictures are their owners'",
+  ),
+  DatasetSpec(
+    name="imagenet_sketch",
+    title="ImageNet-Sketch",
+    lexicon="imagenet",
+    subset="",
+    classes=1000,
+    examples=50_889,
+    split="test",
+    family="imagenet",
+    template=DATASET_TEMPLATES["imagenet"],
+    folders=("imagenet_sketch", "imagenet-sketch", "ImageNet-Sketch"),
+    layouts=("coop", "folders", "csv", "tfds"),
+    tfds=TfdsSource("imagenet_sketch", "", "test", "1.0.0"),
+    source="https://github.com/HaohanWang/ImageNet-Sketch",
+    licence="MIT, says its page; the pictures are their owners'",
+  ),
+  DatasetSpec(
+    name="caltech101",
+    title="Caltech101",
+    lexicon="caltech101",
+    subset="",
+    classes=100,
+    examples=2_465,
+    split="test, CoOp's split",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["caltech101"],
+    folders=("caltech101", "caltech-101", "Caltech101"),
+    layouts=("coop", "folders", "csv"),
+    tfds=None,
+    source="https://data.caltech.edu/records/mzrjq-6wc02: caltech-101.zip",
+    licence="CC BY 4.0",
+  ),
+  DatasetSpec(
+    name="oxford_pets",
+    title="OxfordPets",
+    lexicon="oxford_pets",
+    subset="",
+    classes=37,
+    examples=3_669,
+    split="test",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["oxford_pets"],
+    folders=("oxford_pets", "OxfordPets", "oxford-iiit-pet"),
+    layouts=("coop", "folders", "csv", "tfds"),
+    tfds=TfdsSource("oxford_iiit_pet", "", "test", "4.0.0"),
+    source="https://www.robots.ox.ac.uk/~vgg/data/pets: images.tar.gz",
+    licence="CC BY-SA 4.0",
+  ),
+  DatasetSpec(
+    name="stanford_cars",
+    title="StanfordCars",
+    lexicon="stanford_cars",
+    subset="",
+    classes=196,
+    examples=8_041,
+    split="test",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["stanford_cars"],
+    folders=("stanford_cars", "StanfordCars"),
+    layouts=("coop", "folders", "csv", "tfds"),
+    tfds=TfdsSource("cars196", "", "test", "2.1.0"),
+    source=(
+      "its own host is gone since 2023; copies on Kaggle have other file names"
+    ),
+    licence="research only, not commercial",
+  ),
+  DatasetSpec(
+    name="oxford_flowers102",
+    title="Flowers102",
+    lexicon="oxford_flowers102",
+    subset="",
+    classes=102,
+    examples=2_463,
+    split="test, CoOp's split",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["oxford_flowers102"],
+    folders=("oxford_flowers102", "oxford_flowers", "Flower102"),
+    layouts=("coop", "folders", "csv"),
+    tfds=None,
+    source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102: 102flowers.tgz",
+    licence="not stated",
+  ),
+  DatasetSpec(
+    name="food101",
+    title="Food101",
+    lexicon="food101",
+    subset="",
+    classes=101,
+    examples=30_300,
+    split="test, CoOp's split",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["food101"],
+    folders=("food101", "food-101", "Food101"),
+    layouts=("coop", "folders", "csv"),
+    tfds=None,
+    source=(
+      "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101:"
+      " food-101.tar.gz"
+    ),
+    licence="scientific fair use only; the photographs are Foodspotting's",
+  ),
+  DatasetSpec(
+    name="fgvc_aircraft",
+    title="FGVCAircraft",
+    lexicon="fgvc_aircraft",
+    subset="",
+    classes=100,
+    examples=3_333,
+    split="test",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["fgvc_aircraft"],
+    folders=("fgvc_aircraft", "fgvc-aircraft-2013b"),
+    layouts=("coop", "folders", "csv"),
+    tfds=None,
+    source=(
+      "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft:"
+      " fgvc-aircraft-2013b.tar.gz"
+    ),
+    licence="research only, not commercial",
+  ),
+  DatasetSpec(
+    name="sun397",
+    title="SUN397",
+    lexicon="sun397",
+    subset="",
+    classes=397,
+    examples=19_850,
+    split="test, partition 1",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["sun397"],
+    folders=("sun397", "SUN397"),
+    layouts=("coop", "folders", "csv", "tfds"),
+    tfds=TfdsSource("sun397", "standard-part1-120k", "test", "4.0.0"),
+    source="its own host answers 404 since 2025; no lasting mirror is known",
+    licence="not stated; research use",
+  ),
+  DatasetSpec(
+    name="dtd",
+    title="DTD",
+    lexicon="dtd",
+    subset="",
+    classes=47,
+    examples=1_692,
+    split="test, CoOp's split",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["dtd"],
+    folders=("dtd", "DTD"),
+    layouts=("coop", "folders", "csv"),
+    tfds=None,
+    source="https://www.robots.ox.ac.uk/~vgg/data/dtd: dtd-r1.0.1.tar.gz",
+    licence="research only",
+  ),
+  DatasetSpec(
+    name="eurosat",
+    title="EuroSAT",
+    lexicon="eurosat",
+    subset="",
+    classes=10,
+    examples=8_100,
+    split="test, CoOp's split",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["eurosat"],
+    folders=("eurosat", "EuroSAT"),
+    layouts=("coop", "folders", "csv"),
+    tfds=None,
+    source="https://github.com/phelber/EuroSAT: EuroSAT.zip (RGB)",
+    licence="MIT",
+  ),
+  DatasetSpec(
+    name="ucf101",
+    title="UCF101",
+    lexicon="ucf101",
+    subset="",
+    classes=101,
+    examples=3_783,
+    split="test, list 1, middle frames",
+    family="fine_grained",
+    template=DATASET_TEMPLATES["ucf101"],
+    folders=("ucf101", "UCF101"),
+    layouts=("coop", "folders", "csv"),
+    tfds=None,
+    source=(
+      "videos: https://www.crcv.ucf.edu/data/UCF101.php; CoOp's DATASETS.md"
+      " links UCF-101-midframes.zip"
+    ),
+    licence="not stated; the videos are YouTube users'",
+  ),
+)
 
 
-class DatasetSpec(NamedTuple):
-  """One test set: where it comes from and what it must hold."""
+def _pictographs(name: str, style: str, split: str, count: int) -> DatasetSpec:
+  return DatasetSpec(
+    name=name,
+    title=name,
+    lexicon="pictographs",
+    subset="",
+    classes=90,
+    examples=count,
+    split=split,
+    family="embedded",
+    template=NAME_TEMPLATE,
+    folders=("pictographs",),
+    layouts=("pictographs",),
+    tfds=TfdsSource("pictographs", style, split, "1.0.0"),
+    source="drawn on this machine when it is first asked for",
+    licence="the font's: see NOTICE",
+  )
 
-  name: str  # in configs and results
-  config: str  # of the TFDS builder
-  split: str
-  classes: int
-  examples: int
-  version: str = "1.0.0"  # of the prepared data
 
-
-_TEST_SETS = {
-  style: DatasetSpec(style, style, "test", 90, 3600)
-  for style in pictographs.STYLES
+DATASETS: dict[str, DatasetSpec] = {
+  **{spec.name: spec for spec in _BENCHMARKS},
+  **{
+    style: _pictographs(style, style, "test", 3600)
+    for style in pictographs.STYLES
+  },
+  "validation": _pictographs("validation", "plain", "validation", 1800),
 }
-DATASETS = {
-  **_TEST_SETS,
-  "validation": DatasetSpec("validation", "plain", "validation", 90, 1800),
-}
 
 
-def open_dataset(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
-  """Opens a data set for random access, preparing it on first use.
+def open_dataset(
+  spec: DatasetSpec, data_dir: pathlib.Path, *, layout: str = "auto"
+) -> OpenedDataset:
+  """Finds a data set on disk and opens it; no image is read yet.
 
   Args:
     spec: a row of DATASETS.
-    folder: under which TFDS keeps its data sets.
+    data_dir: the folder that holds the data sets, each in a folder of its own.
+      For the embedded world it is where TFDS keeps its data sets.
+    layout: the reader to use, one of the spec's layouts; "auto" tries them in
+      the spec's order.
 
   Returns:
-    A sequence of records `{"image": encoded bytes, "label": int}`.
+    The data set: labels are in the order of `official_names(spec)`.
 
   Raises:
-    ValueError: if the prepared folder holds another number of examples.
+    ValueError: if no layout is found, or one is found and breaks a rule.
   """
-  import tensorflow_datasets as tfds
-
-  from s3_jax.data.pictograph_builder import Pictographs
-
-  tfds.disable_progress_bar()
-  folder.mkdir(parents=True, exist_ok=True)
-  with _quiet():
-    make_builder: Any = Pictographs  # TFDS's decorator hides its arguments
-    builder = make_builder(
-      data_dir=str(folder), config=spec.config, file_format="array_record"
-    )
-    builder.download_and_prepare()
-    source = builder.as_data_source(
-      spec.split, decoders={"image": tfds.decode.SkipDecoding()}
-    )
-  if len(source) != spec.examples:
+  if layout not in ("auto", *spec.layouts):
     raise ValueError(
-      f"data set {spec.name!r} must hold {spec.examples} examples, and"
-      f" {builder.data_path} holds {len(source)}: remove the folder to prepare"
-      " it again."
+      f"`layout` of {spec.name!r} must be one of"
+      f" {', '.join(('auto', *spec.layouts))}, got {layout!r}."
     )
-  return source
+  for key in spec.layouts if layout == "auto" else (layout,):
+    opened = READERS[key](spec, data_dir)
+    if opened is not None:
+      return opened
+  raise ValueError(
+    f"data set {spec.name!r} must lie under {data_dir}, and does not."
+  )
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Keeps TFDS's own lines off the terminal; the builder has a bar."""
-  logger = logging.getLogger("absl")
-  level = logger.level
-  logger.setLevel(logging.ERROR)
-  try:
-    with contextlib.redirect_stdout(io.StringIO()):
-      yield
-  finally:
-    logger.setLevel(level)
-
-
-def all_images(
-  source: Sequence[Any],
-  preprocess: Callable[[Any], UInt8[np.ndarray, "height width 3"]],
-) -> tuple[
-  UInt8[np.ndarray, "examples height width 3"],
-  Int32[np.ndarray, " examples"],
-]:
-  """Decodes and preprocesses a small data set whole.
+def check_counts(spec: DatasetSpec, opened: OpenedDataset) -> None:
+  """Makes sure that a data set holds the images that were published.
 
   Args:
-    source: from `open_dataset`.
-    preprocess: PIL image -> uint8[height, width, 3].
+    spec: a row of DATASETS; one without a published number always passes.
+    opened: what was found of it.
 
-  Returns:
-    The images and their labels, in the data set's order.
+  Raises:
+    ValueError: naming both numbers.
   """
-  from PIL import Image
-
-  images, labels = [], []
-  for index in range(len(source)):
-    record = source[index]
-    with Image.open(io.BytesIO(record["image"])) as image:
-      images.append(preprocess(image))
-    labels.append(int(record["label"]))
-  return np.stack(images), np.asarray(labels, np.int32)
+  if spec.examples and len(opened.records) != spec.examples:
+    raise ValueError(
+      f"data set {spec.name!r} ({spec.split}) must hold {spec.examples} images,"
+      f" got {len(opened.records)} from {opened.found}."
+    )

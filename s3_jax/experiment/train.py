@@ -10,7 +10,8 @@ import numpy as np
 
 from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.clip.zoo import ModelSpec
-from s3_jax.data.datasets import DATASETS, all_images, open_dataset
+from s3_jax.data.datasets import DATASETS
+from s3_jax.data.pictograph_sets import all_images, open_pictographs
 from s3_jax.evaluation.plots import plot_training_curve
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
@@ -63,7 +64,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   cache_dir = read_cache_dir(settings)
 
   def task(folder: pathlib.Path) -> Any:
-    source = open_dataset(DATASETS["validation"], cache_dir / "tfds")
+    source = open_pictographs(DATASETS["validation"], cache_dir / "tfds")
     images, labels = all_images(
       source, functools.partial(preprocess_image, spec)
     )

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from s3_jax.data import datasets, glyphs, pictographs
+from s3_jax.data import glyphs, pictograph_sets, pictographs
 from s3_jax.data.datasets import DATASETS
 
 PER_CLASS = {"validation": 1, "test": 2}
@@ -55,7 +55,7 @@ def test_images_come_back_as_they_were_drawn(
 ):
   count = PER_CLASS[split]
   spec = DATASETS[name]._replace(examples=6 * count)
-  source = datasets.open_dataset(spec, tmp_path / "new" / "folder")
+  source = pictograph_sets.open_pictographs(spec, tmp_path / "new" / "folder")
   assert len(source) == 6 * count
   expected = {}
   for label in range(6):
@@ -81,13 +81,13 @@ def test_the_builder_has_no_other_configs(small):
 
 def test_preparing_happens_once(small, tmp_path, monkeypatch):
   spec = DATASETS["plain"]._replace(examples=12)
-  first = datasets.open_dataset(spec, tmp_path)
+  first = pictograph_sets.open_pictographs(spec, tmp_path)
 
   def fail(*_):
     raise AssertionError("drawn again")
 
   monkeypatch.setattr(small.Pictographs, "_generate_examples", fail)
-  again = datasets.open_dataset(spec, tmp_path)
+  again = pictograph_sets.open_pictographs(spec, tmp_path)
   for one, other in zip(first, again, strict=True):
     assert one == other
 
@@ -95,7 +95,7 @@ def test_preparing_happens_once(small, tmp_path, monkeypatch):
 def test_another_number_of_examples_is_refused(small, tmp_path):
   rule = "data set 'outline' must hold 3600 examples, and .* holds 12: remove"
   with pytest.raises(ValueError, match=rule):
-    datasets.open_dataset(DATASETS["outline"], tmp_path)
+    pictograph_sets.open_pictographs(DATASETS["outline"], tmp_path)
 
 
 def test_a_killed_preparation_is_done_again(small, tmp_path, monkeypatch):
@@ -107,8 +107,8 @@ def test_a_killed_preparation_is_done_again(small, tmp_path, monkeypatch):
 
   with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
     patch.setattr(small.Pictographs, "_generate_examples", killed)
-    datasets.open_dataset(spec, tmp_path)
-  assert len(datasets.open_dataset(spec, tmp_path)) == 12
+    pictograph_sets.open_pictographs(spec, tmp_path)
+  assert len(pictograph_sets.open_pictographs(spec, tmp_path)) == 12
 
 
 def test_scenes_keep_their_masks(small, fields, tmp_path):
@@ -160,14 +160,16 @@ def test_decoded_masks_keep_the_ignored_border(small, tmp_path):
 def test_the_table_says_what_the_builder_prepares():
   from s3_jax.data import pictograph_builder
 
-  assert set(DATASETS) == {*pictographs.STYLES, "validation"}
-  for name, spec in DATASETS.items():
-    assert spec.name == name and spec.classes == 90
-    assert spec.config == ("plain" if name == "validation" else name)
+  ours = {n: s for n, s in DATASETS.items() if s.family == "embedded"}
+  assert set(ours) == {*pictographs.STYLES, "validation"}
+  for name, spec in ours.items():
+    assert spec.name == name and spec.classes == 90 and spec.tfds
+    assert spec.tfds.config == ("plain" if name == "validation" else name)
     assert spec.split == ("validation" if name == "validation" else "test")
+    assert spec.tfds.split == spec.split
     count = pictograph_builder.PER_CLASS[spec.split]
     assert spec.examples == spec.classes * count
-    assert spec.version == str(pictograph_builder.Pictographs.VERSION)
+    assert spec.tfds.version == str(pictograph_builder.Pictographs.VERSION)
   assert pictograph_builder.PER_CLASS == {"validation": 20, "test": 40}
 
 
@@ -177,7 +179,7 @@ def test_all_images_keeps_order_and_labels(png):
     {"image": png(image), "label": np.int64(label)}
     for image, label in zip(pixels, (3, 1, 4, 1, 5), strict=True)
   ]
-  images, labels = datasets.all_images(
+  images, labels = pictograph_sets.all_images(
     records, lambda image: np.asarray(image)[:, ::-1]
   )
   np.testing.assert_array_equal(images, pixels[:, :, ::-1])

@@ -1,0 +1,125 @@
+"""The embedded world's test sets: drawn once, then read like any other.
+
+Preparing happens once, under the user's cache folder, by TFDS: a killed
+preparation leaves an `incomplete` folder that the next one replaces.
+"""
+
+import contextlib
+import io
+import logging
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.specs import DatasetSpec
+
+
+def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
+  """Opens a test set for random access, preparing it on first use.
+
+  Args:
+    spec: a row of DATASETS whose family is "embedded".
+    folder: under which TFDS keeps its data sets.
+
+  Returns:
+    A sequence of records `{"image": encoded bytes, "label": int}`.
+
+  Raises:
+    ValueError: if the prepared folder holds another number of examples.
+  """
+  import tensorflow_datasets as tfds
+
+  from s3_jax.data.pictograph_builder import Pictographs
+
+  assert spec.tfds is not None
+  tfds.disable_progress_bar()
+  folder.mkdir(parents=True, exist_ok=True)
+  with _quiet():
+    make_builder: Any = Pictographs  # TFDS's decorator hides its arguments
+    builder = make_builder(
+      data_dir=str(folder), config=spec.tfds.config, file_format="array_record"
+    )
+    builder.download_and_prepare()
+    source = builder.as_data_source(
+      spec.tfds.split, decoders={"image": tfds.decode.SkipDecoding()}
+    )
+  if len(source) != spec.examples:
+    raise ValueError(
+      f"data set {spec.name!r} must hold {spec.examples} examples, and"
+      f" {builder.data_path} holds {len(source)}: remove the folder to prepare"
+      " it again."
+    )
+  return source
+
+
+def read_pictographs(
+  spec: DatasetSpec, folder: pathlib.Path
+) -> OpenedDataset | None:
+  """Opens a test set as every reader does.
+
+  Args:
+    spec: of any data set.
+    folder: under which TFDS keeps its data sets.
+
+  Returns:
+    The data set, or None if it is none of the embedded world's.
+
+  Raises:
+    ValueError: if the prepared folder holds another number of examples.
+  """
+  if spec.family != "embedded" or spec.tfds is None:
+    return None
+  source: Any = open_pictographs(spec, folder)
+  # The images are a function of the builder's version.
+  name = "/".join(spec.tfds)
+  return OpenedDataset(
+    records=source,
+    files=[f"{spec.name}/{index}" for index in range(len(source))],
+    found=f"pictographs, drawn here, in {folder}",
+    layout="pictographs",
+    fingerprint=fingerprint("pictographs", [(name, -1, len(source), -1)]),
+  )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Keeps TFDS's own lines off the terminal; the builder has a bar."""
+  logger = logging.getLogger("absl")
+  level = logger.level
+  logger.setLevel(logging.ERROR)
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  finally:
+    logger.setLevel(level)
+
+
+def all_images(
+  source: Sequence[Any],
+  preprocess: Callable[[Any], UInt8[np.ndarray, "height width 3"]],
+) -> tuple[
+  UInt8[np.ndarray, "examples height width 3"],
+  Int32[np.ndarray, " examples"],
+]:
+  """Decodes and preprocesses a small data set whole.
+
+  Args:
+    source: from `open_pictographs`.
+    preprocess: PIL image -> uint8[height, width, 3].
+
+  Returns:
+    The images and their labels, in the data set's order.
+  """
+  from PIL import Image
+
+  images, labels = [], []
+  for index in range(len(source)):
+    record = source[index]
+    with Image.open(io.BytesIO(record["image"])) as image:
+      images.append(preprocess(image))
+    labels.append(int(record["label"]))
+  return np.stack(images), np.asarray(labels, np.int32)

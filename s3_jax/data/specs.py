@@ -1,0 +1,111 @@
+"""What is known of a data set before it is opened.
+
+Readers import this module; `datasets` holds the table and imports the readers.
+"""
+
+import functools
+from typing import NamedTuple
+
+from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
+
+__all__ = ["DatasetSpec", "TfdsSource", "official_names", "wnids"]
+
+
+class TfdsSource(NamedTuple):
+  """The prepared TFDS data set that holds the very same test images.
+
+  Attributes:
+    builder: such as "imagenet_v2".
+    config: of the builder; "" where it has none.
+    split: of the prepared data, such as "test".
+    version: of the prepared data, such as "3.0.0".
+  """
+
+  builder: str
+  config: str
+  split: str
+  version: str
+
+
+class DatasetSpec(NamedTuple):
+  """One test set: its classes, its size, and where its images may be.
+
+  Attributes:
+    name: in configs and results.
+    title: in tables, as papers write it.
+    lexicon: name of the packaged table that has the official class names; ""
+      if the data set brings its own names.
+    subset: key of `Lexicon.subsets` whose classes these are; "" for all.
+    classes: how many.
+    examples: images of the split as published; 0 if that is not known.
+    split: in words, for results.
+    family: "fine_grained", "imagenet", "embedded" or "own".
+    template: CoOp's zero-shot template.
+    folders: names that its folder may have, in order of preference.
+    layouts: keys of the readers that apply, in order of preference.
+    tfds: the prepared TFDS data set that readers may use instead, or None.
+    source: where to get it.
+    licence: of the images, as far as their publishers say.
+  """
+
+  name: str
+  title: str
+  lexicon: str
+  subset: str
+  classes: int
+  examples: int
+  split: str
+  family: str
+  template: str
+  folders: tuple[str, ...]
+  layouts: tuple[str, ...]
+  tfds: TfdsSource | None
+  source: str
+  licence: str
+
+
+def official_names(spec: DatasetSpec) -> tuple[str, ...]:
+  """Lists the class names as the benchmark spells them, in label order.
+
+  Args:
+    spec: of a data set with a packaged table.
+
+  Returns:
+    One name a class; two classes may share one.
+
+  Raises:
+    ValueError: if the data set brings its own names.
+  """
+  return tuple(entry.name for entry in _entries(spec))
+
+
+def wnids(spec: DatasetSpec) -> tuple[str | None, ...]:
+  """Lists WordNet's ids of the classes, in label order.
+
+  Args:
+    spec: of a data set with a packaged table.
+
+  Returns:
+    One id a class, such as "n01440764"; None outside ImageNet's family.
+
+  Raises:
+    ValueError: if the data set brings its own names.
+  """
+  return tuple(entry.wnid for entry in _entries(spec))
+
+
+def _entries(spec: DatasetSpec) -> tuple[ClassEntry, ...]:
+  if not spec.lexicon:
+    raise ValueError(
+      f"data set {spec.name!r} must have a packaged table of class names, and"
+      " brings its own: pass its names along."
+    )
+  return _table(spec.lexicon, spec.subset)
+
+
+@functools.cache
+def _table(lexicon: str, subset: str) -> tuple[ClassEntry, ...]:
+  table = load_lexicon(lexicon)
+  if not subset:
+    return table.classes
+  return tuple(table.classes[index] for index in table.subsets[subset])
