@@ -81,7 +81,7 @@ def records() -> Callable[[Any], list[dict[str, Any]]]:
     if spec.name not in drawn:
       fields = glyph_fields(tuple(entry.codepoint for entry in classes))
       examples = pictograph_builder._single(
-        fields, spec.split, spec.config, PER_CLASS
+        fields, spec.split, spec.tfds.config, PER_CLASS
       )
       drawn[spec.name] = [
         {"image": example["image"].getvalue(), "label": example["label"]}

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from s3_jax.clip import embed_images, embed_texts, load_clip
-from s3_jax.data.datasets import DATASETS, all_images
+from s3_jax.data.datasets import DATASETS
+from s3_jax.data.pictograph_sets import all_images
 from s3_jax.experiment import embedding
 from s3_jax.experiment.embedding import (
   Embedder,
