@@ -99,15 +99,18 @@ def make_small(records):
   def make(patch: pytest.MonkeyPatch, module: Any) -> list[str]:
     opened: list[str] = []
 
-    def open_dataset(spec, folder):
+    def open_small(spec, folder):
       del folder
       opened.append(spec.name)
       return records(spec)
 
     for name, spec in datasets.DATASETS.items():
-      examples = spec.classes * PER_CLASS
-      patch.setitem(datasets.DATASETS, name, spec._replace(examples=examples))
-    patch.setattr(module, "open_dataset", open_dataset)
+      if spec.family == "embedded":
+        examples = spec.classes * PER_CLASS
+        patch.setitem(datasets.DATASETS, name, spec._replace(examples=examples))
+    for opener in ("open_dataset", "open_pictographs"):
+      if hasattr(module, opener):
+        patch.setattr(module, opener, open_small)
     return opened
 
   return make
