@@ -7,11 +7,12 @@ one stream.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 __all__ = ["OpenedDataset", "Records", "fingerprint"]
 
 
+@runtime_checkable  # for the shape checks of the tests
 class Records(Protocol):
   """Random access to `{"image": encoded bytes, "label": int}`.
 
