@@ -1,15 +1,21 @@
 """Records to padded batches, read by Grain in threads.
 
 Padding happens at index level: every batch has the same shape, every example
-occurs exactly once, and `mask` says which rows are real.
+occurs exactly once, and `mask` says which rows are real. An image that cannot
+be used keeps its row and its label, is masked out, and is listed.
 """
 
-import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+
+from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+
+__all__ = ["PaddedSource", "padded_batches"]
+
+_UNKNOWN = -1  # the label of padding, and of a record that cannot be read
 
 
 class PaddedSource:
@@ -17,55 +23,145 @@ class PaddedSource:
 
   def __init__(
     self,
-    records: Sequence[Any],
+    records: Any,
     preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
     batch_size: int,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    start: int = 0,
   ):
     self._records = records
     self._preprocess = preprocess
-    self._steps = -(-len(records) // batch_size)
-    self._batch_size = batch_size
+    self._max_pixels = max_pixels
+    self._start = start
+    steps = -(-max(len(records) - start, 0) // batch_size)
+    self._length = steps * batch_size
 
   def __len__(self) -> int:
-    return self._steps * self._batch_size
+    return self._length
 
-  def __getitem__(self, position: int) -> dict[str, Any]:
-    from PIL import Image
+  def __getitem__(self, place: int) -> dict[str, Any]:
+    """Returns a row; without an image, `reason` says why, or it is padding."""
+    position = self._start + place
+    if position >= len(self._records):
+      return _row(None, _UNKNOWN, -1, "")
+    try:
+      record = self._records[position]
+    except BadImage as error:
+      return _row(None, _UNKNOWN, position, error.reason)
+    except OSError as error:
+      reason = f"cannot be read: {error.strerror or error}"
+      return _row(None, _UNKNOWN, position, reason)
+    label = int(record["label"])
+    try:
+      image = decode_image(record["image"], max_pixels=self._max_pixels)
+      return _row(self._preprocess(image), label, position, "")
+    except ValueError as error:  # BadImage, or what `preprocess` cannot take
+      return _row(None, label, position, str(error))
 
-    real = position < len(self._records)
-    record = self._records[position if real else 0]
-    with Image.open(io.BytesIO(record["image"])) as image:
-      pixels = self._preprocess(image)
-    return {
-      "image": pixels,
-      "label": np.int32(record["label"]),
-      "mask": np.bool_(real),
-      "index": np.int32(position if real else -1),
-    }
+
+def _row(
+  image: np.ndarray | None, label: int, index: int, reason: str
+) -> dict[str, Any]:
+  return {
+    "image": image,
+    "label": np.int32(label),
+    "mask": np.bool_(image is not None),
+    "index": np.int32(index),
+    "reason": reason,
+  }
 
 
 def padded_batches(
-  records: Sequence[Any],
+  records: Any,
   preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
   *,
   batch_size: int,
   threads: int = 4,
+  max_pixels: int = MAX_PIXELS,
+  start: int = 0,
+  bad: dict[int, str] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Decodes and preprocesses records into batches of one shape, in order.
 
+  A record that cannot be read, decoded or preprocessed has a black image, its
+  own `index`, its label where that is known, and a false `mask`; its reason is
+  in `bad` before its batch is yielded. No other record takes its place.
+
   Args:
-    records: random-access `{"image": encoded bytes, "label": int}`.
-    preprocess: PIL image -> uint8[rows, cols, 3], of one size for all.
-    batch_size: rows of a batch; the last is padded.
-    threads: that decode ahead.
+    records: random-access `{"image": encoded bytes, "label": int}`, as
+      `s3_jax.data.records.Records` is.
+    preprocess: PIL image -> uint8[rows, cols, 3], of one size whatever the
+      image. A ValueError says that it takes no such image.
+    batch_size: rows of a batch, >= 1; the last is padded.
+    threads: that decode ahead, an image each; they stop when the generator is
+      closed. 0 decodes in the caller's own.
+    max_pixels: greatest number of pixels of an image, see `decode_image`.
+    start: position of the first record, a multiple of `batch_size`: what lies
+      before it is not read.
+    bad: gets the reason of every record without a usable image, by position.
+      Without it the first such record is an error: nothing is lost unseen.
 
   Yields:
-    `image` u8[batch, rows, cols, 3], `label` i32[batch], `mask` bool[batch]
-    (True = real) and `index` i32[batch], the record's place (-1 where padded).
+    `image` u8[batch, rows, cols, 3], `label` i32[batch] (-1 where unknown),
+    `mask` bool[batch] (True = real and usable) and `index` i32[batch], the
+    record's position (-1 where padded).
+
+  Raises:
+    ValueError: for an option that breaks its rule, and where `bad` is None for
+      an image that cannot be used.
   """
   import grain
 
-  source: Any = PaddedSource(records, preprocess, batch_size)
-  dataset = grain.MapDataset.source(source).batch(batch_size)
-  options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=8)
-  yield from dataset.to_iter_dataset(options)
+  if batch_size < 1:
+    raise ValueError(f"`batch_size` must be >= 1, got {batch_size}.")
+  if max_pixels < 1:
+    raise ValueError(f"`max_pixels` must be >= 1, got {max_pixels}.")
+  if start < 0 or start % batch_size:
+    raise ValueError(
+      f"`start` must be a multiple of the batch size {batch_size}, got {start}."
+    )
+  source: Any = PaddedSource(
+    records, preprocess, batch_size, max_pixels=max_pixels, start=start
+  )
+  # Threads work on single images, not on batches: closing waits for one image,
+  # and a data set of one batch keeps every thread busy.
+  options = grain.ReadOptions(
+    num_threads=threads, prefetch_buffer_size=2 * batch_size + threads
+  )
+  rows = iter(grain.MapDataset.source(source).to_iter_dataset(options))
+  black = None
+  try:
+    for _ in range(len(source) // batch_size):
+      batch = [next(rows) for _ in range(batch_size)]
+      _list_bad(batch, bad)
+      if black is None:
+        black = np.zeros_like(_any_image(batch, preprocess))
+      for row in batch:
+        row["image"] = black if row["image"] is None else row["image"]
+      keys = ("image", "label", "mask", "index")
+      yield {key: np.stack([row[key] for row in batch]) for key in keys}
+  finally:
+    rows.close()
+
+
+def _list_bad(batch: list[dict[str, Any]], bad: dict[int, str] | None) -> None:
+  for row in batch:
+    if row["reason"] and bad is None:
+      raise ValueError(
+        f"image {row['index']} must be one that can be used: {row['reason']}."
+      )
+    if row["reason"] and bad is not None:
+      bad[int(row["index"])] = row["reason"]
+
+
+def _any_image(
+  batch: list[dict[str, Any]], preprocess: Callable[[Any], np.ndarray]
+) -> np.ndarray:
+  """Returns an image of the size that all have."""
+  from PIL import Image
+
+  for row in batch:
+    if row["image"] is not None:
+      return row["image"]
+  return preprocess(Image.new("RGB", (32, 32)))

@@ -1,0 +1,362 @@
+"""Every file gives a picture or one reason, and touches nothing else."""
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies
+from PIL import Image
+
+from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+
+RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+
+
+def encode(image: Image.Image, form: str, **options) -> bytes:
+  buffer = io.BytesIO()
+  image.save(buffer, form, **options)
+  return buffer.getvalue()
+
+
+def frames(count: int, size: int = 8) -> list[Image.Image]:
+  """Pictures that all differ, or a writer would merge them."""
+  return [
+    Image.fromarray(np.full((size, size, 3), (7 * i) % 256, np.uint8))
+    for i in range(count)
+  ]
+
+
+def animation(count: int, form: str, size: int = 8) -> bytes:
+  first, *rest = frames(count, size)
+  return encode(first, form, save_all=True, append_images=rest)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+  check = struct.pack(">I", zlib.crc32(kind + body))
+  return struct.pack(">I", len(body)) + kind + body + check
+
+
+def png_of(width: int, height: int, *more: bytes) -> bytes:
+  """A PNG whose header may promise more than the file holds."""
+  header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+  body = chunk(b"IDAT", zlib.compress(b"\0" * 100))
+  end = chunk(b"IEND", b"")
+  signature = b"\x89PNG\r\n\x1a\n"
+  return signature + chunk(b"IHDR", header) + b"".join(more) + body + end
+
+
+def reason_of(data: bytes, **options) -> str:
+  with pytest.raises(BadImage) as caught:
+    decode_image(data, **options)
+  assert caught.value.reason == str(caught.value)
+  assert "0x" not in caught.value.reason
+  return caught.value.reason
+
+
+@pytest.mark.parametrize(
+  "form", ["PNG", "BMP", "TIFF", "PPM", "JPEG2000", "GIF", "WEBP"]
+)
+def test_pixels_are_those_of_the_file(form):
+  lossless = {"WEBP": {"lossless": True}}.get(form, {})
+  # The first 200 colours of a picture of two fit a GIF's palette.
+  pixels = RGB // 128 * 128 if form == "GIF" else RGB
+  data = encode(Image.fromarray(pixels), form, **lossless)
+  image = decode_image(data)
+  np.testing.assert_array_equal(np.asarray(image.convert("RGB")), pixels)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "AVIF", "WEBP"])
+def test_lossy_pixels_are_those_of_pillow(form):
+  data = encode(Image.fromarray(RGB), form, quality=80)
+  with Image.open(io.BytesIO(data)) as image:
+    expected = np.asarray(image)
+  np.testing.assert_array_equal(np.asarray(decode_image(data)), expected)
+
+
+@pytest.mark.parametrize(
+  ("mode", "form"),
+  [
+    ("L", "PNG"),
+    ("1", "PNG"),
+    ("P", "PNG"),
+    ("LA", "PNG"),
+    ("RGBA", "PNG"),
+    ("I;16", "PNG"),
+    ("CMYK", "JPEG"),
+    ("CMYK", "TIFF"),
+    ("F", "TIFF"),
+  ],
+)
+def test_the_mode_stays_the_file_s(mode, form):
+  if mode == "I;16":
+    image = Image.fromarray((RGB[..., 0].astype(np.uint16) << 8) + 3)
+  elif mode == "LA":
+    image = Image.fromarray(RGB).convert("L").convert("LA")
+  else:
+    image = Image.fromarray(RGB).convert(mode)
+  decoded = decode_image(encode(image, form))
+  assert decoded.mode == mode
+  if form != "JPEG":
+    assert decoded.tobytes() == image.tobytes()
+
+
+def test_a_palette_keeps_its_transparency():
+  image = Image.fromarray(RGB).convert("P")
+  alphas = bytes(range(256))
+  decoded = decode_image(encode(image, "PNG", transparency=alphas))
+  assert decoded.mode == "P"
+  kept = decoded.info["transparency"]
+  assert kept == alphas[: len(kept)] and len(kept) > 200
+
+
+def test_the_orientation_tag_is_left_alone():
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  decoded = decode_image(encode(Image.fromarray(RGB), "JPEG", exif=exif))
+  assert decoded.size == (30, 20)
+  assert decoded.getexif()[0x0112] == 6
+
+
+def test_files_without_pictures():
+  assert reason_of(b"") == "empty file"
+  known = "not an image of a known format"
+  for data in (b"P", b"\0", b"<!DOCTYPE html><html>", b"%!PS-Adobe-3.0 EPSF"):
+    assert reason_of(data) == known
+  assert reason_of(b"not a picture") == known
+  for start in (b"P6 ", b"BM", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"II*\0"):
+    assert reason_of(start).startswith(("damaged (", "cut off"))
+
+
+def test_a_file_that_is_cut_off():
+  data = encode(Image.fromarray(RGB), "JPEG")
+  assert reason_of(data[: len(data) // 2]) == "cut off"
+  for form in ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000"):
+    data = encode(Image.fromarray(RGB), form)
+    for share in (0.02, 0.1, 0.5, 0.7):
+      reason_of(data[: int(share * len(data))])
+
+
+def test_the_header_alone_tells_a_bomb():
+  """No pixel of it is there to be decoded."""
+  limit = f"50000 x 50000 pixels, more than {MAX_PIXELS} in all"
+  assert reason_of(png_of(50000, 50000)) == limit
+  # A picture of the size where Pillow would warn, and one pixel less.
+  assert reason_of(png_of(9460, 9460)).endswith("in all")
+  assert not reason_of(png_of(9459, 9459)).endswith("in all")
+
+
+@pytest.mark.parametrize("form", ["PNG", "GIF", "JPEG", "WEBP", "BMP", "TIFF"])
+def test_the_limit_counts_every_pixel(form):
+  data = encode(Image.fromarray(RGB), form)
+  assert decode_image(data, max_pixels=600).size == (30, 20)
+  expected = "30 x 20 pixels, more than 599 in all"
+  assert reason_of(data, max_pixels=599) == expected
+
+
+def test_the_limit_counts_every_picture():
+  data = animation(16, "GIF")
+  assert decode_image(data, max_pixels=1024).size == (8, 8)
+  expected = "8 x 8 pixels x 16 pictures, more than 1023 in all"
+  assert reason_of(data, max_pixels=1023) == expected
+
+
+def test_pillow_s_own_limit_is_neither_used_nor_changed(monkeypatch):
+  data = encode(Image.fromarray(RGB), "PNG")
+  monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+  assert decode_image(data).size == (30, 20)
+  assert Image.MAX_IMAGE_PIXELS == 10
+  reason_of(data, max_pixels=11)
+  assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_the_limit_can_be_raised():
+  size = (20_000, 10_000)
+  data = encode(Image.new("1", size), "PNG")
+  assert reason_of(data).startswith("20000 x 10000 pixels, more")
+  assert decode_image(data, max_pixels=size[0] * size[1]).size == size
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_the_limit_must_be_a_number_of_pixels(limit):
+  with pytest.raises(
+    ValueError, match=f"`max_pixels` must be >= 1, got {limit}"
+  ):
+    decode_image(b"", max_pixels=limit)
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_few_pictures_give_the_first_and_many_are_an_animation(form):
+  image = decode_image(animation(16, form))
+  assert np.asarray(image.convert("RGB"))[0, 0].tolist() == [0, 0, 0]
+  expected = "animation of 17 pictures, more than 16"
+  assert reason_of(animation(17, form)) == expected
+
+
+def test_a_long_animation():
+  expected = "animation of 300 pictures, more than 16"
+  assert reason_of(animation(300, "GIF")) == expected
+
+
+def test_a_camera_s_file_of_two_pictures():
+  first = Image.fromarray(RGB)
+  data = encode(first, "MPO", save_all=True, append_images=frames(1, 16))
+  image = decode_image(data)
+  np.testing.assert_array_equal(
+    np.asarray(image), np.asarray(decode_image(encode(first, "JPEG")))
+  )
+
+
+def test_thin_pictures():
+  """Brought to 224 pixels the short way, they would fill the memory."""
+  white = Image.new("L", (2, 512))
+  assert decode_image(encode(white, "PNG")).size == (2, 512)
+  expected = "1 x 257 pixels, sides further apart than 1:256"
+  assert reason_of(encode(Image.new("L", (1, 257)), "PNG")) == expected
+  assert "1:256" in reason_of(encode(Image.new("L", (60_000, 3)), "PNG"))
+
+
+def test_no_pixels():
+  gif = bytearray(encode(Image.new("L", (5, 5)), "GIF"))
+  gif[6:10] = bytes(4)  # of the screen
+  place = gif.index(b"\x2c")
+  gif[place + 5 : place + 9] = bytes(4)  # of the picture
+  assert reason_of(bytes(gif)) == "damaged (SyntaxError)"
+  assert reason_of(png_of(0, 7)) == "damaged (SyntaxError)"
+
+
+def test_a_text_that_unpacks_to_a_lot():
+  """A megabyte of text is a kilobyte of file; more is refused by Pillow."""
+  text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(50_000_000)))
+  assert len(text) < 60_000
+  assert reason_of(png_of(8, 8, text)) == "damaged (ValueError)"
+
+
+@pytest.mark.parametrize(
+  ("error", "expected"),
+  [
+    (EOFError("end"), "cut off"),
+    (OSError("image file is truncated (3 bytes not processed)"), "cut off"),
+    (OSError("broken data stream"), "damaged (OSError)"),
+    (SyntaxError("at <object at 0x7f00>"), "damaged (SyntaxError)"),
+    (struct.error("unpack requires 4 bytes"), "damaged (error)"),
+    (MemoryError(), "needs more memory than there is"),
+    (Image.DecompressionBombError("huge"), "more pixels than Pillow allows"),
+    (RecursionError(), "damaged (RecursionError)"),
+    (KeyError(7), "damaged (KeyError)"),
+  ],
+)
+def test_any_error_of_pillow_s_is_a_bad_image(monkeypatch, error, expected):
+  def fail(self):
+    raise error
+
+  data = encode(Image.fromarray(RGB), "BMP")
+  with monkeypatch.context() as patch:
+    patch.setattr("PIL.BmpImagePlugin.BmpImageFile.load", fail)
+    assert reason_of(data) == expected
+  assert decode_image(data).size == (30, 20)
+
+
+def test_an_interruption_is_no_bad_image(monkeypatch):
+  def stop(self):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr("PIL.BmpImagePlugin.BmpImageFile.load", stop)
+  with pytest.raises(KeyboardInterrupt):
+    decode_image(encode(Image.fromarray(RGB), "BMP"))
+
+
+def warning_file() -> bytes:
+  """A PNG of whose broken animation chunk Pillow warns."""
+  data = encode(Image.fromarray(RGB), "PNG")
+  place = data.index(b"IDAT") - 4
+  return data[:place] + chunk(b"acTL", bytes(8)) + data[place:]
+
+
+def test_pillow_s_warnings_are_kept_back():
+  """Warnings are errors here, and would make the image a bad one."""
+  data = warning_file()
+  with pytest.warns(UserWarning, match="Invalid APNG"):
+    Image.open(io.BytesIO(data)).load()
+  with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    assert decode_image(data).size == (30, 20)
+  assert not seen
+  warnings.simplefilter("error")  # in front of whatever there was
+  assert decode_image(data).size == (30, 20)
+
+
+def test_other_warnings_pass_before_during_and_after(monkeypatch):
+  data = warning_file()
+  decode_image(data)
+  with pytest.warns(UserWarning, match="before"):
+    warnings.warn("before", stacklevel=1)
+  heard = []
+
+  def elsewhere():
+    try:
+      warnings.warn("from another thread", stacklevel=1)
+    except UserWarning as warning:  # an error, as all warnings are here
+      heard.append(str(warning))
+
+  from PIL import BmpImagePlugin
+
+  load = BmpImagePlugin.BmpImageFile.load
+
+  def slow(self):
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    return load(self)
+
+  monkeypatch.setattr(BmpImagePlugin.BmpImageFile, "load", slow)
+  decode_image(encode(Image.fromarray(RGB), "BMP"))
+  assert heard == ["from another thread"]
+  reason_of(b"BM")
+  with pytest.warns(UserWarning, match="after"):
+    warnings.warn("after", stacklevel=1)
+
+
+SAMPLES = [
+  encode(Image.fromarray(RGB), "JPEG"),
+  encode(Image.fromarray(RGB), "JPEG", progressive=True),
+  encode(Image.fromarray(RGB).convert("P"), "PNG", transparency=b"\0\1"),
+  animation(3, "GIF"),
+  encode(Image.fromarray(RGB), "TIFF", compression="tiff_lzw"),
+  encode(Image.fromarray(RGB), "WEBP"),
+  encode(Image.fromarray(RGB), "BMP"),
+  encode(Image.fromarray(RGB), "JPEG2000"),
+  warning_file(),
+]
+
+
+@hypothesis.settings(max_examples=300, deadline=None, derandomize=True)
+@hypothesis.given(
+  sample=strategies.sampled_from(SAMPLES),
+  flips=strategies.lists(
+    strategies.tuples(strategies.floats(0, 1), strategies.integers(0, 7)),
+    min_size=1,
+    max_size=6,
+  ),
+)
+def test_flipped_bits_give_a_picture_or_a_reason(sample, flips):
+  data = bytearray(sample)
+  for place, bit in flips:
+    data[int(place * (len(data) - 1))] ^= 1 << bit
+  try:
+    image = decode_image(bytes(data), max_pixels=100_000)
+  except BadImage as error:
+    assert error.reason and "\n" not in error.reason
+  else:
+    assert np.asarray(image).shape[1::-1] == image.size
+
+
+def test_the_reason_is_the_same_every_time():
+  data = encode(Image.fromarray(RGB), "PNG")
+  broken = data[:60] + bytes(20) + data[80:]
+  reasons = {reason_of(broken) for _ in range(3)}
+  assert len(reasons) == 1
