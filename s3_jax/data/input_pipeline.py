@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+from s3_jax.data.records import Records
 
 __all__ = ["PaddedSource", "padded_batches"]
 
@@ -23,7 +24,7 @@ class PaddedSource:
 
   def __init__(
     self,
-    records: Any,
+    records: Records,
     preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
     batch_size: int,
     *,
@@ -73,7 +74,7 @@ def _row(
 
 
 def padded_batches(
-  records: Any,
+  records: Records,
   preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
   *,
   batch_size: int,
