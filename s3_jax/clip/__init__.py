@@ -1,6 +1,7 @@
 """CLIP in JAX: towers, checkpoints, tokenizer and preprocessing."""
 
 from s3_jax.clip.checkpoints import ZOO
+from s3_jax.clip.dense import embed_patches
 from s3_jax.clip.load import Clip, load_clip
 from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
 from s3_jax.clip.towers import (
@@ -18,6 +19,7 @@ __all__ = [
   "Clip",
   "ModelSpec",
   "embed_images",
+  "embed_patches",
   "embed_texts",
   "init_params",
   "load_clip",

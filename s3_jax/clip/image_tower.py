@@ -31,7 +31,24 @@ class VisionTransformer(nn.Module):
   ) -> Float32[Array, "batch dim"]:
     """Embeds normalised images of the image size; not unit vectors."""
     spec, width = self.spec, self.spec.image_width
-    epsilon = spec.layer_norm_eps
+    x = self.tokens(images)
+    normal = nn.initializers.normal(width**-0.5)
+    x += self.param("position_embedding", normal, x.shape[1:])[None]
+    x = self.blocks(x, spec.image_layers)
+    if spec.image_pooling == "class_token":
+      x = x[:, 0]
+    x = LayerNorm(spec.layer_norm_eps, name="post_norm")(x)
+    if spec.image_pooling == "mean":
+      x = jnp.mean(x, axis=1)
+    elif spec.image_pooling == "attention":
+      x = AttentionPooling(spec, self.dtype, name="pooling")(x)
+    return self.project(x)
+
+  def tokens(
+    self, images: Float[Array, "batch height width 3"]
+  ) -> Float32[Array, "batch tokens channels"]:
+    """Embeds the patches, after the class token where there is one."""
+    spec, width = self.spec, self.spec.image_width
     patches = _patches(images, spec.patch_size)
     x = Dense(
       width,
@@ -40,37 +57,43 @@ class VisionTransformer(nn.Module):
       dtype=self.dtype,
       name="patch_embedding",
     )(patches)
+    if spec.image_pooling != "class_token":
+      return x
     normal = nn.initializers.normal(width**-0.5)
-    if spec.image_pooling == "class_token":
-      first = self.param("class_embedding", normal, (width,))
-      first = jnp.broadcast_to(first, (x.shape[0], 1, width))
-      x = jnp.concatenate([first, x], axis=1)
-    x += self.param("position_embedding", normal, x.shape[1:])[None]
+    first = self.param("class_embedding", normal, (width,))
+    first = jnp.broadcast_to(first, (x.shape[0], 1, width))
+    return jnp.concatenate([first, x], axis=1)
+
+  def blocks(
+    self, x: Float[Array, "batch tokens channels"], count: int
+  ) -> Float32[Array, "batch tokens channels"]:
+    """Runs the first `count` blocks over tokens that have their positions."""
+    spec = self.spec
     if spec.pre_norm:
-      x = LayerNorm(epsilon, name="pre_norm")(x)
-    for index in range(spec.image_layers):
+      x = LayerNorm(spec.layer_norm_eps, name="pre_norm")(x)
+    for index in range(count):
       x = Block(
         spec.image_heads,
         spec.image_mlp_dim,
         spec.activation,
-        epsilon,
+        spec.layer_norm_eps,
         causal=False,
-        out_std=(2 * width * spec.image_layers) ** -0.5,
+        out_std=(2 * spec.image_width * spec.image_layers) ** -0.5,
         dtype=self.dtype,
         name=f"block_{index}",
       )(x)
-    if spec.image_pooling == "class_token":
-      x = x[:, 0]
-    x = LayerNorm(epsilon, name="post_norm")(x)
-    if spec.image_pooling == "mean":
-      x = jnp.mean(x, axis=1)
-    elif spec.image_pooling == "attention":
-      x = AttentionPooling(spec, self.dtype, name="pooling")(x)
+    return x
+
+  def project(
+    self, x: Float[Array, "*axes channels"]
+  ) -> Float32[Array, "*axes dim"]:
+    """Maps to the space that images share with texts."""
+    spec = self.spec
     if not spec.image_projection:
       return x
     return Dense(
       spec.embed_dim,
-      width**-0.5,
+      spec.image_width**-0.5,
       use_bias=False,
       dtype=self.dtype,
       name="projection",

@@ -215,7 +215,7 @@ def embed_images(
   Raises:
     ValueError: the images have another size, or `dtype` is unknown.
   """
-  _check_dtype(dtype)
+  check_dtype(dtype)
   size = (spec.image_size, spec.image_size)
   if images.shape[1:3] != size:
     raise ValueError(
@@ -258,7 +258,7 @@ def embed_texts(
   Raises:
     ValueError: the texts are too long or may not be cut, or `dtype` is unknown.
   """
-  _check_dtype(dtype)
+  check_dtype(dtype)
   columns = token_ids.shape[1]
   if not may_cut_padding(spec) and columns != spec.context_length:
     raise ValueError(
@@ -288,7 +288,15 @@ def may_cut_padding(spec: ModelSpec) -> bool:
   return spec.text_causal and spec.text_pooling == "end_token"
 
 
-def _check_dtype(dtype: str) -> None:
+def check_dtype(dtype: str) -> None:
+  """Refuses a type in which no tower multiplies.
+
+  Args:
+    dtype: type of the products.
+
+  Raises:
+    ValueError: it is not one of `DTYPES`.
+  """
   if dtype not in DTYPES:
     raise ValueError(
       f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}."

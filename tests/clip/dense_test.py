@@ -1,0 +1,256 @@
+"""Patch embeddings against the formulas in torch, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import s3_jax.clip
+from s3_jax.clip.dense import ATTENTIONS, _bicubic, embed_patches
+
+TOLERANCE = 1e-5
+
+
+def torch_patches(model, pixels, attention, *, affinity=None, offset=0.1):
+  """The vision model of `transformers` with another last block, in float64.
+
+  Args:
+    model: CLIPModel of type float64.
+    pixels: f64[batch, 3, height, width], normalised.
+    attention: name of the last block's attention.
+    affinity: f64[batch, patches, patches] instead of it, or None.
+    offset: added to rows and columns in the scale of the positions.
+
+  Returns:
+    f64[batch, rows, cols, dim], unit.
+  """
+  import torch
+  from torch.nn import functional
+
+  vision = model.vision_model
+  with torch.no_grad():
+    x = vision.embeddings.patch_embedding(pixels)
+    batch, width, rows, cols = x.shape
+    x = x.flatten(2).transpose(1, 2)
+    first = vision.embeddings.class_embedding.expand(batch, 1, width)
+    x = torch.cat([first, x], dim=1)
+    positions = vision.embeddings.position_embedding.weight
+    side = round((len(positions) - 1) ** 0.5)
+    if rows * cols != side * side:
+      grid = positions[1:].T.reshape(1, width, side, side)
+      grid = functional.interpolate(
+        grid,
+        scale_factor=((rows + offset) / side, (cols + offset) / side),
+        mode="bicubic",
+      )
+      assert grid.shape[2:] == (rows, cols)
+      grid = grid.flatten(2)[0].T
+      positions = torch.cat([positions[:1], grid])
+    x = vision.pre_layrnorm(x + positions)
+    for layer in vision.encoder.layers[:-1]:
+      x = layer(x, attention_mask=None)
+      x = x if isinstance(x, torch.Tensor) else x[0]
+    last = vision.encoder.layers[-1]
+    h, heads = last.layer_norm1(x), last.self_attn
+    count = model.config.vision_config.num_attention_heads
+
+    def split(projection):
+      parts = projection(h).reshape(batch, -1, count, width // count)
+      return parts.transpose(1, 2)
+
+    q, k, v = map(split, (heads.q_proj, heads.k_proj, heads.v_proj))
+    scale = (width // count) ** -0.5
+
+    def softmax(left, right):
+      return (scale * left @ right.transpose(-1, -2)).softmax(dim=-1)
+
+    if affinity is not None:
+      v = v[:, :, 1:]
+      weights = affinity[:, None]
+    elif attention == "vanilla":
+      weights = softmax(q, k)
+    elif attention == "maskclip":
+      weights = torch.eye(v.shape[2], dtype=v.dtype)
+    elif attention == "sclip":
+      weights = softmax(q, q) + softmax(k, k)
+    else:
+      assert attention == "clearclip"
+      weights = softmax(q, q)
+    mixed = heads.out_proj((weights @ v).transpose(1, 2).flatten(2))
+    if affinity is not None:
+      x = mixed
+    elif attention == "clearclip":
+      x = mixed[:, 1:]
+    else:
+      x = x + mixed
+      x = (x + last.mlp(last.layer_norm2(x)))[:, 1:]
+    x = model.visual_projection(vision.post_layernorm(x))
+    x = x / x.norm(dim=-1, keepdim=True)
+  return x.reshape(batch, rows, cols, -1).numpy()
+
+
+@pytest.fixture(scope="module")
+def loaded(patch_4):
+  """Our tower and the reference, from one folder."""
+  import torch
+
+  clip = s3_jax.clip.load_clip(patch_4.folder)
+  model = type(patch_4.model)(patch_4.model.config)
+  model.load_state_dict(patch_4.model.state_dict())
+  return clip, model.to(torch.float64).eval()
+
+
+def draw_pixels(height, width, batch=2):
+  rng = np.random.default_rng(height * width)
+  return rng.normal(size=(batch, height, width, 3)).astype(np.float32)
+
+
+def expected_patches(model, pixels, attention, **options):
+  import torch
+
+  pixels = torch.tensor(np.moveaxis(pixels, -1, 1).astype(np.float64))
+  return torch_patches(model, pixels, attention, **options)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_attention_is_the_formula(loaded, attention):
+  """At a window of 3 x 8 patches that leaves rows and columns over."""
+  clip, model = loaded
+  pixels = draw_pixels(14, 33)
+  expected = expected_patches(model, pixels, attention)
+  ours = embed_patches(clip.spec, clip.params, pixels, attention=attention)
+  assert ours.shape == (2, 3, 8, clip.spec.embed_dim)
+  assert ours.dtype == jnp.float32
+  assert np.abs(ours - expected).max() <= TOLERANCE
+  np.testing.assert_allclose(jnp.linalg.norm(ours, axis=-1), 1, atol=1e-6)
+  for other in ATTENTIONS:
+    if other != attention:
+      far = expected_patches(model, pixels, other)
+      assert np.abs(ours - far).max() > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+  ("height", "width", "offset"),
+  [(20, 20, 0.1), (4, 100, 0.1), (4, 4, 0.1), (40, 12, 0.0), (68, 28, 0.1)],
+)
+def test_positions_of_other_grids(loaded, height, width, offset):
+  """The checkpoint's own grid, as many patches in a row, one, fewer, more."""
+  clip, model = loaded
+  pixels = draw_pixels(height, width, batch=1)
+  expected = expected_patches(model, pixels, "clearclip", offset=offset)
+  ours = embed_patches(clip.spec, clip.params, pixels, position_offset=offset)
+  assert np.abs(ours - expected).max() <= TOLERANCE
+
+
+def test_the_offset_and_the_kernel_matter(loaded):
+  clip, model = loaded
+  pixels = draw_pixels(40, 12)
+  expected = expected_patches(model, pixels, "clearclip", offset=0.1)
+  ours = embed_patches(clip.spec, clip.params, pixels, position_offset=0.0)
+  assert np.abs(ours - expected).max() > 100 * TOLERANCE
+
+
+def test_vanilla_at_the_native_size_is_the_tower_before_pooling(loaded):
+  """Pooling the class token and keeping the patches share all parameters."""
+  import torch
+
+  clip, model = loaded
+  pixels = draw_pixels(20, 20)
+  with torch.no_grad():
+    hidden = model.vision_model(
+      pixel_values=torch.tensor(np.moveaxis(pixels, -1, 1).astype(np.float64))
+    ).last_hidden_state[:, 1:]
+    hidden = model.visual_projection(model.vision_model.post_layernorm(hidden))
+    hidden = hidden / hidden.norm(dim=-1, keepdim=True)
+  ours = embed_patches(clip.spec, clip.params, pixels, attention="vanilla")
+  expected = hidden.reshape(ours.shape).numpy()
+  assert np.abs(ours - expected).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("attention", ["clearclip", "sclip"])
+def test_given_weights_replace_the_attention(loaded, attention):
+  import torch
+
+  clip, model = loaded
+  pixels = draw_pixels(14, 33)
+  rng = np.random.default_rng(0)
+  affinity = rng.dirichlet(np.ones(24), size=(2, 24))
+  expected = expected_patches(
+    model, pixels, attention, affinity=torch.tensor(affinity)
+  )
+  ours = embed_patches(
+    clip.spec,
+    clip.params,
+    pixels,
+    attention=attention,
+    affinity=affinity.astype(np.float32),
+  )
+  assert np.abs(ours - expected).max() <= TOLERANCE
+
+
+def test_bytes_are_normalised_as_the_checkpoint_was_trained(loaded):
+  clip, _ = loaded
+  rng = np.random.default_rng(0)
+  pixels = rng.integers(0, 256, (1, 14, 33, 3), np.uint8)
+  normalised = s3_jax.clip.normalize_images(clip.spec, pixels)
+  np.testing.assert_allclose(
+    embed_patches(clip.spec, clip.params, pixels),
+    embed_patches(clip.spec, clip.params, normalised),
+    atol=1e-6,
+  )
+
+
+def test_what_no_patch_fills_is_not_seen(loaded):
+  clip, _ = loaded
+  pixels = draw_pixels(14, 33)
+  whole = embed_patches(clip.spec, clip.params, pixels)
+  cut = embed_patches(clip.spec, clip.params, pixels[:, :12, :32])
+  np.testing.assert_array_equal(whole, cut)
+
+
+def test_bfloat16_is_close(loaded):
+  clip, _ = loaded
+  pixels = draw_pixels(14, 33)
+  exact = embed_patches(clip.spec, clip.params, pixels, attention="sclip")
+  rough = embed_patches(
+    clip.spec, clip.params, pixels, attention="sclip", dtype="bfloat16"
+  )
+  assert 0 < jnp.abs(rough - exact).max() < 0.1
+
+
+@pytest.mark.parametrize(("old", "new"), [(5, 3), (5, 9), (14, 28), (1, 4)])
+def test_weights_of_the_resampling_sum_to_one(old, new):
+  weights = _bicubic(old, new, 0.1)
+  assert weights.shape == (new, old)
+  np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
+
+
+def test_wrong_inputs_are_named(loaded, tiny, tiny_params):
+  clip, _ = loaded
+  pixels = draw_pixels(8, 8)
+  for options, message in (
+    ({"attention": "csa"}, "`attention` must be one of vanilla, .*got 'csa'"),
+    ({"position_offset": 1.0}, "`position_offset` must be >= 0 and < 1"),
+    ({"dtype": "float16"}, "`dtype` must be one of .*got 'float16'"),
+    ({"affinity": np.ones((2, 5, 5), np.float32)}, "of 4 patches.*got 5"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      embed_patches(clip.spec, clip.params, pixels, **options)
+  with pytest.raises(ValueError, match="at least 4 x 4 pixels.*got 3 x 8"):
+    embed_patches(clip.spec, clip.params, pixels[:, :3])
+  for name in ("resnet", "siglip"):
+    with pytest.raises(ValueError, match=f"class token, got tiny {name}"):
+      embed_patches(tiny[name], tiny_params[name], pixels)
+  mean = clip.spec._replace(image_pooling="mean")
+  with pytest.raises(ValueError, match="mean pooling"):
+    embed_patches(mean, clip.params, pixels)
+
+
+def test_gradients_reach_the_patches(loaded):
+  clip, _ = loaded
+
+  def loss(pixels):
+    return embed_patches(clip.spec, clip.params, pixels)[0, 0, 0, 0]
+
+  gradient = jax.grad(loss)(jnp.asarray(draw_pixels(8, 12)))
+  assert jnp.isfinite(gradient).all() and jnp.abs(gradient).max() > 0
