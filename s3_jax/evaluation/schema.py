@@ -1,23 +1,31 @@
-"""What `results.json` holds (schema 1), checked before anything is written."""
+"""What `results.json` holds (schema 1): checked when written and when read.
 
+docs/RESULT_FILES.md describes every key.
+"""
+
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["SCHEMA", "plain", "validate_results"]
+from s3_jax.evaluation import schema_checks as check
+from s3_jax.evaluation.escaping import valid_unicode
+from s3_jax.evaluation.schema_parts import PARTS, check_parts
+
+__all__ = ["SCHEMA", "plain", "read_results", "validate_results"]
 
 SCHEMA = 1
 
 _MAPPINGS = ("config", "environment", "model", "texts", "timings", "counters")
 _LISTS = ("datasets", "methods", "comparisons")
-_OPTIONAL = ("pruning",)
+_REQUIRED = ("schema", "seed", *_MAPPINGS, *_LISTS)
 _DATASET_KEYS = ("name", "split", "classes", "examples", "bad_examples")
 _MEASURES = ("top1", "top5", "mean_per_class", "ece")
 _METHOD_KEYS = ("dataset", "name", "n", "ci95", *_MEASURES)
 _COMPARISON_KEYS = ("dataset", "a", "b", "delta", "ci95", "p_value")
-_PRUNING_KEYS = ("wrong_total", "wrong_removed", "right_total", "right_removed")
 _MODEL_KEYS = ("name", "spec", "sha256")
 _COUNTERS = ("images_decoded", "tower_batches")
 
@@ -30,7 +38,8 @@ def plain(value: Any, where: str = "results") -> Any:
     where: the path of `value`, for messages.
 
   Returns:
-    The same in dict, list, int, float, str, bool and None.
+    The same in dict, list, int, float, str, bool and None. Lone surrogates, as
+    in file names that are not UTF-8, are written out.
 
   Raises:
     ValueError: for NaN or infinity, a key that is not a string, or any other
@@ -42,7 +51,10 @@ def plain(value: Any, where: str = "results") -> Any:
     for key in value:
       if not isinstance(key, str):
         raise ValueError(f"keys of `{where}` must be strings, got {key!r}.")
-    return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
+    return {
+      valid_unicode(key): plain(item, f"{where}.{key}")
+      for key, item in value.items()
+    }
   as_dict = getattr(value, "_asdict", None)
   if isinstance(value, tuple) and as_dict is not None:
     return plain(as_dict(), where)
@@ -50,7 +62,9 @@ def plain(value: Any, where: str = "results") -> Any:
     return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
   if isinstance(value, float) and not math.isfinite(value):
     raise ValueError(f"`{where}` must be finite, got {value}.")
-  if value is None or isinstance(value, str | bool | int | float):
+  if isinstance(value, str):
+    return valid_unicode(value)
+  if value is None or isinstance(value, bool | int | float):
     return value
   raise ValueError(
     f"`{where}` must be made of numbers, texts, lists and mappings, got "
@@ -73,34 +87,79 @@ def validate_results(results: Mapping[str, Any]) -> None:
       value.
   """
   tree = plain(results)
-  required = ("schema", "seed", *_MAPPINGS, *_LISTS)
-  _keys(tree, required, "results")
-  unknown = sorted(set(tree) - set(required) - set(_OPTIONAL))
+  _check(tree)
+  unknown = sorted(set(tree) - set(_REQUIRED) - set(PARTS))
   if unknown:
     raise ValueError(f"`results` must have no other keys, got {unknown[0]!r}.")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+  """Reads the results of a run, of this version or of an older one.
+
+  Parts that an older version did not write are absent; keys that a newer one
+  added within the schema are kept and not looked at.
+
+  Args:
+    path: a `results.json`, or the folder that holds one.
+
+  Returns:
+    The mapping, checked as far as this version knows it.
+
+  Raises:
+    ValueError: when there is no such file, or it does not hold results.
+  """
+  file = path / "results.json" if path.is_dir() else path
+  try:
+    text = file.read_text("utf-8")
+  except OSError as error:
+    raise ValueError(
+      f"{str(file)!r} must be a results.json or a folder that holds one:"
+      f" {error.strerror}."
+    ) from error
+  except UnicodeDecodeError:
+    raise ValueError(
+      f"{str(file)!r} must be a results.json, got a file that is not UTF-8."
+    ) from None
+  try:
+    tree = json.loads(text)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(
+      f"{str(file)!r} must be a results.json, got a file that is not JSON:"
+      f" {error}."
+    ) from None
+  try:
+    tree = plain(tree)
+    _check(tree)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(
+      f"{str(file)!r} must hold the results of a run: {error}"
+    ) from None
+  return tree
+
+
+def _check(tree: Any) -> None:
+  check.keys(tree, _REQUIRED, "results")
   if tree["schema"] != SCHEMA:
     raise ValueError(
       f"`results.schema` must be {SCHEMA}, got {tree['schema']!r}."
     )
-  _whole(tree["seed"], "results.seed")
+  check.whole(tree["seed"], "results.seed")
   for key in _MAPPINGS:
-    _keys(tree[key], (), f"results.{key}")
+    check.keys(tree[key], (), f"results.{key}")
   for key in _LISTS:
-    if not isinstance(tree[key], list):
-      raise ValueError(f"`results.{key}` must be a list, got {tree[key]!r}.")
-  _keys(tree["model"], _MODEL_KEYS, "results.model")
+    check.rows(tree[key], f"results.{key}")
+  check.keys(tree["model"], _MODEL_KEYS, "results.model")
   _check_counters(tree["counters"])
   datasets = _check_datasets(tree["datasets"])
   methods = _check_methods(tree["methods"], datasets)
   _check_comparisons(tree["comparisons"], methods)
-  if "pruning" in tree:
-    _check_pruning(tree["pruning"])
+  check_parts(tree, methods)
 
 
 def _check_counters(counters: Any) -> None:
-  _keys(counters, (*_COUNTERS, "cache"), "results.counters")
+  check.keys(counters, (*_COUNTERS, "cache"), "results.counters")
   for key in _COUNTERS:
-    _whole(counters[key], f"results.counters.{key}")
+    check.whole(counters[key], f"results.counters.{key}")
   if counters["cache"] not in ("cold", "warm"):
     raise ValueError(
       '`results.counters.cache` must be "cold" or "warm", got '
@@ -112,21 +171,20 @@ def _check_datasets(datasets: Sequence[Any]) -> set[str]:
   names: set[str] = set()
   for i, entry in enumerate(datasets):
     where = f"results.datasets[{i}]"
-    _keys(entry, _DATASET_KEYS, where)
-    _text(entry["name"], f"{where}.name")
+    check.keys(entry, _DATASET_KEYS, where)
+    check.text(entry["name"], f"{where}.name")
     if entry["name"] in names:
       raise ValueError(
         f"`{where}.name` must be unique, got {entry['name']!r} again."
       )
     names.add(entry["name"])
-    _whole(entry["classes"], f"{where}.classes", low=1)
-    _whole(entry["examples"], f"{where}.examples", low=1)
-    if not isinstance(entry["bad_examples"], list):
-      raise ValueError(
-        f"`{where}.bad_examples` must be a list, got {entry['bad_examples']!r}."
-      )
-    for j, bad in enumerate(entry["bad_examples"]):
-      _keys(bad, ("file", "reason"), f"{where}.bad_examples[{j}]")
+    check.whole(entry["classes"], f"{where}.classes", low=1)
+    check.whole(entry["examples"], f"{where}.examples", low=1)
+    bad_examples = check.rows(entry["bad_examples"], f"{where}.bad_examples")
+    for place, bad in bad_examples:
+      check.keys(bad, ("file", "reason"), place)
+      for key in ("file", "reason"):
+        check.text(bad[key], f"{place}.{key}")
   if not names:
     raise ValueError("`results.datasets` must hold a data set, got none.")
   return names
@@ -138,13 +196,15 @@ def _check_methods(
   seen: set[tuple[str, str]] = set()
   for i, entry in enumerate(methods):
     where = f"results.methods[{i}]"
-    _keys(entry, _METHOD_KEYS, where)
-    _text(entry["name"], f"{where}.name")
-    _listed(entry["dataset"], datasets, f"{where}.dataset")
-    _whole(entry["n"], f"{where}.n", low=1)
+    check.keys(entry, _METHOD_KEYS, where)
+    check.text(entry["name"], f"{where}.name")
+    check.listed(entry["dataset"], datasets, f"{where}.dataset")
+    check.whole(entry["n"], f"{where}.n", low=1)
     for key in _MEASURES:
-      _between(entry[key], 0, f"{where}.{key}")
-    _interval(entry["ci95"], 0, f"{where}.ci95")
+      check.between(entry[key], 0, f"{where}.{key}")
+    for key in ("ci95", "bootstrap_ci95"):
+      if key in entry:
+        check.interval(entry[key], 0, f"{where}.{key}")
     pair = (entry["dataset"], entry["name"])
     if pair in seen:
       raise ValueError(f"`{where}` must be unique, got {pair} again.")
@@ -159,71 +219,15 @@ def _check_comparisons(
 ) -> None:
   for i, entry in enumerate(comparisons):
     where = f"results.comparisons[{i}]"
-    _keys(entry, _COMPARISON_KEYS, where)
+    check.keys(entry, _COMPARISON_KEYS, where)
+    for key in ("dataset", "a", "b"):
+      check.text(entry[key], f"{where}.{key}")
     for side in ("a", "b"):
       if (entry["dataset"], entry[side]) not in methods:
         raise ValueError(
           f"`{where}.{side}` must be a method measured on "
           f"{entry['dataset']!r}, got {entry[side]!r}."
         )
-    _between(entry["delta"], -1, f"{where}.delta")
-    _between(entry["p_value"], 0, f"{where}.p_value")
-    _interval(entry["ci95"], -1, f"{where}.ci95")
-
-
-def _check_pruning(pruning: Any) -> None:
-  where = "results.pruning"
-  _keys(pruning, _PRUNING_KEYS, where)
-  for key in _PRUNING_KEYS:
-    _whole(pruning[key], f"{where}.{key}")
-  for kind in ("wrong", "right"):
-    removed, total = pruning[f"{kind}_removed"], pruning[f"{kind}_total"]
-    if removed > total:
-      raise ValueError(
-        f"`{where}.{kind}_removed` must be <= {total}, got {removed}."
-      )
-
-
-def _keys(entry: Any, required: Sequence[str], where: str) -> None:
-  if not isinstance(entry, dict):
-    raise ValueError(f"`{where}` must be a mapping, got {entry!r}.")
-  for key in required:
-    if key not in entry:
-      raise ValueError(
-        f"`{where}` must have the key {key!r}, got "
-        f"{', '.join(sorted(entry)) or 'none'}."
-      )
-
-
-def _text(value: Any, where: str) -> None:
-  if not isinstance(value, str) or not value:
-    raise ValueError(f"`{where}` must be a non-empty text, got {value!r}.")
-
-
-def _listed(value: Any, names: set[str], where: str) -> None:
-  if value not in names:
-    raise ValueError(
-      f"`{where}` must be one of {', '.join(sorted(names))}, got {value!r}."
-    )
-
-
-def _whole(value: Any, where: str, *, low: int = 0) -> None:
-  if isinstance(value, bool) or not isinstance(value, int) or value < low:
-    raise ValueError(
-      f"`{where}` must be a whole number >= {low}, got {value!r}."
-    )
-
-
-def _between(value: Any, low: int, where: str) -> None:
-  number = isinstance(value, int | float) and not isinstance(value, bool)
-  if not number or not low <= value <= 1:
-    raise ValueError(f"`{where}` must be in [{low}, 1], got {value!r}.")
-
-
-def _interval(value: Any, low: int, where: str) -> None:
-  if not isinstance(value, list) or len(value) != 2:
-    raise ValueError(f"`{where}` must be [low, high], got {value!r}.")
-  for end in value:
-    _between(end, low, where)
-  if value[0] > value[1]:
-    raise ValueError(f"`{where}` must have low <= high, got {value!r}.")
+    check.between(entry["delta"], -1, f"{where}.delta")
+    check.between(entry["p_value"], 0, f"{where}.p_value")
+    check.interval(entry["ci95"], -1, f"{where}.ci95")

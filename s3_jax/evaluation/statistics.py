@@ -1,9 +1,13 @@
 """Intervals, paired comparisons and calibration, in numpy and `math` alone.
 
 Which interval belongs to which figure, everywhere in this project: the `ci95`
-of an accuracy is Wilson's score interval; the `ci95` of a difference of two
-methods is the percentile interval of a bootstrap over images, both methods on
-the same resampled images; its `p_value` is McNemar's exact two-sided test.
+of an accuracy is Wilson's score interval, and what tables show behind "±";
+beside it may stand, as `bootstrap_ci95`, the percentile interval of a bootstrap
+over images, which assumes no distribution and depends on the seed. The `ci95`
+of a difference of two methods is the percentile interval of a bootstrap over
+images, both methods on the same resampled images; its `p_value` is McNemar's
+exact two-sided test. Two runs whose single images are not at hand have
+Newcombe's interval.
 Images are the unit of sampling: classes, texts and weights are taken as given.
 """
 
@@ -16,9 +20,11 @@ from jaxtyping import Bool, Float, Int
 __all__ = [
   "Comparison",
   "bootstrap_interval",
+  "confidence_bins",
   "expected_calibration_error",
   "mcnemar_p_value",
   "mean_per_class",
+  "newcombe_interval",
   "paired_comparison",
   "wilson_interval",
 ]
@@ -117,6 +123,42 @@ def bootstrap_interval(
   return float(low), float(high)
 
 
+def newcombe_interval(
+  correct_a: int, n_a: int, correct_b: int, n_b: int
+) -> tuple[float, float]:
+  """Returns the 95 % interval of a difference of two independent accuracies.
+
+  With Wilson's (l, u) of each accuracy p and d = p_a - p_b:
+  d - sqrt((p_a - l_a)² + (u_b - p_b)²), d + sqrt((u_a - p_a)² + (p_b - l_b)²).
+  Two runs over the same images are not independent: they mostly err on the same
+  ones, and this interval is then too wide. Where single images are known,
+  `paired_comparison` says more.
+
+  Args:
+    correct_a: images that are right in the first run.
+    n_a: its images, >= 1.
+    correct_b: images that are right in the second run.
+    n_b: its images, >= 1.
+
+  Returns:
+    (low, high), in [-1, 1].
+
+  Raises:
+    ValueError: when a count is out of range.
+
+  References:
+    R. G. Newcombe, Interval estimation for the difference between independent
+    proportions, Statistics in Medicine 1998, method 10.
+  """
+  low_a, high_a = wilson_interval(correct_a, n_a)
+  low_b, high_b = wilson_interval(correct_b, n_b)
+  a, b = correct_a / n_a, correct_b / n_b
+  return (
+    a - b - math.hypot(a - low_a, high_b - b),
+    a - b + math.hypot(high_a - a, b - low_b),
+  )
+
+
 def mcnemar_p_value(only_a: int, only_b: int) -> float:
   """Returns the exact two-sided McNemar p-value.
 
@@ -212,6 +254,33 @@ def expected_calibration_error(
   References:
     Guo et al., On calibration of modern neural networks, ICML 2017, section 2.
   """
+  index = confidence_bins(confidence, correct, bins=bins)
+  gap = np.bincount(
+    index, weights=correct - confidence.astype(np.float64), minlength=bins
+  )
+  return float(np.sum(np.abs(gap)) / confidence.size)
+
+
+def confidence_bins(
+  confidence: Float[np.ndarray, " images"],
+  correct: Bool[np.ndarray, " _"],
+  *,
+  bins: int,
+) -> Int[np.ndarray, " images"]:
+  """Returns the bin of each image: ((b-1)/bins, b/bins], 0 in the first.
+
+  Args:
+    confidence: probability of the predicted class, in [0, 1].
+    correct: True where the prediction is right; only its length matters.
+    bins: number of bins, >= 1.
+
+  Returns:
+    Indices in [0, bins).
+
+  Raises:
+    ValueError: when there are no images, the lengths differ, bins < 1, or a
+      confidence is outside [0, 1] or NaN.
+  """
   if confidence.shape != correct.shape:
     raise ValueError(
       "`confidence` and `correct` must agree on [images], got "
@@ -227,11 +296,10 @@ def expected_calibration_error(
     raise ValueError(
       f"`confidence` must be in [0, 1], got {confidence[bad]} at index {bad}."
     )
-  confidence = confidence.astype(np.float64)
   inner_edges = np.arange(1, bins) / bins
-  index = np.searchsorted(inner_edges, confidence, side="left")
-  gap = np.bincount(index, weights=correct - confidence, minlength=bins)
-  return float(np.sum(np.abs(gap)) / confidence.size)
+  return np.searchsorted(
+    inner_edges, confidence.astype(np.float64), side="left"
+  )
 
 
 def mean_per_class(

@@ -76,6 +76,37 @@ def test_bootstrap_refuses(values, resamples, rule):
     statistics.bootstrap_interval(values, seed=0, resamples=resamples)
 
 
+@pytest.mark.parametrize(
+  ("a", "b", "expected"),
+  [
+    ((56, 70), (48, 80), (0.0524, 0.3339)),
+    ((9, 10), (3, 10), (0.1705, 0.8090)),
+    ((5, 56), (0, 29), (-0.0381, 0.1926)),
+    ((0, 10), (0, 20), (-0.1611, 0.2775)),
+    ((10, 10), (0, 20), (0.6791, 1.0)),
+  ],
+)
+def test_newcombe_is_what_his_paper_prints(a, b, expected):
+  """Table II of the paper, method 10."""
+  low, high = statistics.newcombe_interval(*a, *b)
+  assert (low, high) == pytest.approx(expected, abs=5e-5)
+  mirrored = statistics.newcombe_interval(*b, *a)
+  assert mirrored == pytest.approx((-high, -low), abs=1e-12)
+
+
+def test_newcombe_holds_the_true_difference():
+  rng = np.random.default_rng(0)
+  a, b = rng.binomial(400, 0.7, 500), rng.binomial(300, 0.62, 500)
+  held = [
+    low <= 0.08 <= high
+    for low, high in (
+      statistics.newcombe_interval(int(x), 400, int(y), 300)
+      for x, y in zip(a, b, strict=True)
+    )
+  ]
+  assert 0.92 < np.mean(held) < 0.98
+
+
 @pytest.mark.parametrize("only_a", [0, 1, 2, 5, 31, 400])
 @pytest.mark.parametrize("only_b", [0, 1, 3, 30, 31, 520])
 def test_mcnemar_is_scipys_exact_binomial_test(only_a, only_b):

@@ -1,0 +1,315 @@
+"""What the tables of a run say, cell by cell, in no format yet.
+
+A measure is a text such as "82.1 ±1.3*", in percent; the asterisk marks the
+best of its column, and a blank stands where another cell has it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+__all__ = [
+  "NONE",
+  "Cells",
+  "accuracy_rows",
+  "difference_rows",
+  "differences_to",
+  "equals",
+  "facts",
+  "first_differences",
+  "mark_best",
+  "points",
+  "read_cells",
+  "title",
+]
+
+NONE = "–"
+"""What a cell without a measure shows."""
+
+
+class Cells(NamedTuple):
+  """A results mapping, looked up by (data set, method).
+
+  Attributes:
+    datasets: names, in the order of the results.
+    methods: names, in the order of the results.
+    cells: the entries of `methods`.
+    differences: the entries of `comparisons` with the baseline as `b`, by
+      (data set, the other method).
+    others: all other entries of `comparisons`.
+    baseline: what the methods are compared with.
+  """
+
+  datasets: list[str]
+  methods: list[str]
+  cells: dict[tuple[str, str], Mapping[str, Any]]
+  differences: dict[tuple[str, str], Mapping[str, Any]]
+  others: list[Mapping[str, Any]]
+  baseline: str
+
+
+def read_cells(results: Mapping[str, Any], baseline: str) -> Cells:
+  """Sorts the entries of a results mapping.
+
+  Args:
+    results: a mapping that passes `validate_results`.
+    baseline: the method that the others are compared with.
+
+  Returns:
+    Cells.
+
+  Raises:
+    ValueError: when `baseline` is none of the methods.
+  """
+  datasets = [entry["name"] for entry in results["datasets"]]
+  methods = list(dict.fromkeys(entry["name"] for entry in results["methods"]))
+  if baseline not in methods:
+    raise ValueError(
+      f"`baseline` must be one of {', '.join(methods)}, got {baseline!r}."
+    )
+  return Cells(
+    datasets=datasets,
+    methods=methods,
+    cells={(e["dataset"], e["name"]): e for e in results["methods"]},
+    differences=differences_to(results, baseline),
+    others=[e for e in results["comparisons"] if e["b"] != baseline],
+    baseline=baseline,
+  )
+
+
+def differences_to(
+  results: Mapping[str, Any], baseline: str
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+  """Looks up the comparisons with a baseline by (data set, method)."""
+  return {
+    (entry["dataset"], entry["a"]): entry
+    for entry in results["comparisons"]
+    if entry["b"] == baseline
+  }
+
+
+def title(
+  results: Mapping[str, Any],
+  cells: Cells,
+  best: str,
+  show: Callable[[str], str],
+) -> list[str]:
+  """Says what the figures are.
+
+  Args:
+    results: the mapping.
+    cells: of the mapping.
+    best: how the best of a column is marked, such as "the best in bold".
+    show: escapes a name for the place where the sentences will stand.
+
+  Returns:
+    One or two sentences.
+  """
+  sizes = {entry["examples"] for entry in results["datasets"]}
+  images = " to ".join(f"{n:,}" for n in sorted({min(sizes), max(sizes)}))
+  lines = [
+    "Top-1 accuracy in %, ± half of the 95 % Wilson interval; "
+    f"{images} images a test set; {best}."
+  ]
+  if cells.differences:
+    lines.append(
+      f"Δ: difference to {show(cells.baseline)} on the same images, in points "
+      "(paired bootstrap, exact McNemar p-value)."
+    )
+  return lines
+
+
+def accuracy_rows(cells: Cells) -> list[list[str]]:
+  """Returns a row per method: accuracies, and their mean if there are several.
+
+  A method that was not measured on every test set has no mean.
+  """
+  rows = [
+    [_accuracy(cells, name, method) for name in cells.datasets]
+    for method in cells.methods
+  ]
+  if len(cells.datasets) > 1:
+    for row, mean in zip(rows, _means(cells), strict=True):
+      row.append(mean)
+  return rows
+
+
+def _accuracy(cells: Cells, dataset: str, method: str) -> str:
+  entry = cells.cells.get((dataset, method))
+  if entry is None:
+    return NONE
+  low, high = entry["ci95"]
+  column = [cells.cells.get((dataset, other)) for other in cells.methods]
+  best = max(cell["top1"] for cell in column if cell is not None)
+  mark = "*" if entry["top1"] == best and len(cells.methods) > 1 else " "
+  return f"{100 * entry['top1']:.1f} ±{50 * (high - low):.1f}{mark}"
+
+
+def _means(cells: Cells) -> list[str]:
+  means: list[float | None] = []
+  for method in cells.methods:
+    row = [cells.cells.get((name, method)) for name in cells.datasets]
+    values = [cell["top1"] for cell in row if cell is not None]
+    whole = len(values) == len(row)
+    means.append(sum(values) / len(values) if whole else None)
+  return mark_best(means, digits=1)
+
+
+def mark_best(values: Sequence[float | None], *, digits: int) -> list[str]:
+  """Shows fractions in percent and marks the largest.
+
+  Args:
+    values: one column; None where there is none.
+    digits: behind the point.
+
+  Returns:
+    The cells. A column of one row has no best.
+  """
+  known = [value for value in values if value is not None]
+  best = max(known) if len(values) > 1 and known else None
+  return [
+    NONE
+    if value is None
+    else f"{100 * value:.{digits}f}{'*' if value == best else ' '}"
+    for value in values
+  ]
+
+
+def difference_rows(cells: Cells) -> list[tuple[str, list[str]]]:
+  """Returns (method, differences to the baseline) of all other methods.
+
+  Each cell holds points, interval and p-value; the last, where there are
+  several test sets, the mean difference.
+  """
+  rows = []
+  for method in cells.methods:
+    if method == cells.baseline:
+      continue
+    row = []
+    for name in cells.datasets:
+      delta, p_value = _difference(cells, name, method)
+      row.append(delta if delta == NONE else f"{delta}, p {equals(p_value)}")
+    if len(cells.datasets) > 1:
+      row.append(_mean_difference(cells, method))
+    rows.append((method, row))
+  return rows
+
+
+def first_differences(cells: Cells) -> list[list[str]]:
+  """Returns, per method, difference and p-value on the first test set.
+
+  Where there are several test sets, the mean difference follows.
+  """
+  rows = []
+  for method in cells.methods:
+    row = [*_difference(cells, cells.datasets[0], method)]
+    if len(cells.datasets) > 1:
+      row.append(_mean_difference(cells, method))
+    rows.append(row)
+  return rows
+
+
+def _difference(cells: Cells, dataset: str, method: str) -> tuple[str, str]:
+  entry = cells.differences.get((dataset, method))
+  return (NONE, NONE) if entry is None else _delta(entry)
+
+
+def _delta(entry: Mapping[str, Any]) -> tuple[str, str]:
+  low, high = entry["ci95"]
+  p_value = entry["p_value"]
+  text = "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+  return (
+    f"{points(entry['delta'])} [{points(low)}, {points(high)}]",
+    text,
+  )
+
+
+def _mean_difference(cells: Cells, method: str) -> str:
+  row = [cells.differences.get((name, method)) for name in cells.datasets]
+  values = [entry["delta"] for entry in row if entry is not None]
+  return points(sum(values) / len(row)) if len(values) == len(row) else NONE
+
+
+def points(fraction: float) -> str:
+  """Shows a difference of two fractions in points, with its sign."""
+  text = f"{100 * fraction:+.1f}"
+  return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def equals(p_value: str) -> str:
+  """Writes a p-value behind the letter p."""
+  return f"< {p_value[1:]}" if p_value.startswith("<") else f"= {p_value}"
+
+
+def facts(
+  results: Mapping[str, Any], cells: Cells, show: Callable[[str], str]
+) -> list[str]:
+  """Says in sentences what the table has no column for.
+
+  Args:
+    results: the mapping.
+    cells: of the mapping.
+    show: escapes a name for the place where the sentences will stand.
+
+  Returns:
+    Lines.
+  """
+  lines = []
+  for entry in cells.others:
+    if entry["dataset"] == cells.datasets[0]:
+      delta, p_value = _delta(entry)
+      lines.append(
+        f"{show(entry['a'])} against {show(entry['b'])} on "
+        f"{show(entry['dataset'])}: {delta}, p {equals(p_value)}"
+      )
+  pruning = results.get("pruning")
+  if pruning is not None:
+    lines.append(
+      "The core removed {wrong_removed} of {wrong_total} wrong texts and "
+      "{right_removed} of {right_total} right ones.".format_map(pruning)
+    )
+  for entry in results["datasets"]:
+    bad = len(entry["bad_examples"])
+    if bad:
+      lines.append(
+        f"{show(entry['name'])}: {bad} unreadable images left out, "
+        f"{entry['examples']} counted"
+      )
+  for entry in results.get("skipped", ()):
+    lines.append(f"{show(entry['dataset'])} skipped: {show(entry['reason'])}")
+  for entry in results.get("expectations", ()):
+    lines.append(expectation(entry, show))
+  counters = results["counters"]
+  lines.append(
+    f"{counters['cache']} cache: {counters['images_decoded']:,} images decoded,"
+    f" {counters['tower_batches']:,} batches through the image tower"
+  )
+  seconds = [
+    f"{show(name.replace('_', ' '))} {value:.1f} s"
+    for name, value in results["timings"].items()
+    if isinstance(value, int | float) and not name.endswith("per_second")
+  ]
+  if seconds:
+    lines.append("time: " + ", ".join(seconds))
+  lines.append(
+    f"model {show(str(results['model']['name']))}, seed {results['seed']}"
+  )
+  return lines
+
+
+def expectation(entry: Mapping[str, Any], show: Callable[[str], str]) -> str:
+  """Says whether a published figure was met.
+
+  Args:
+    entry: of `expectations`.
+    show: escapes a name for the place where the sentence will stand.
+
+  Returns:
+    A sentence without a full stop.
+  """
+  met = {True: "met", False: "NOT MET", None: "not comparable"}[entry["met"]]
+  note = f" ({show(entry['note'])})" if entry.get("note") else ""
+  return (
+    f"published for {show(entry['method'])} on {show(entry['dataset'])}: "
+    f"{100 * entry['published']:.2f} ±{100 * entry['tolerance']:.1f}, measured "
+    f"{100 * entry['measured']:.2f}: {met}{note}"
+  )

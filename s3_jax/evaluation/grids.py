@@ -1,0 +1,126 @@
+"""Rows of cells as plain text, Markdown, LaTeX and CSV.
+
+The first cell of a row is a name, the others are measures. A measure that ends
+in an asterisk is the best of its column; Markdown and LaTeX set it in bold.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from s3_jax.evaluation.escaping import (
+  clean,
+  csv_cell,
+  escape_latex,
+  escape_markdown,
+)
+
+__all__ = ["LATEX_RULES", "align", "comma_separated", "pipes", "tabular"]
+
+LATEX_RULES = """\
+% Rules are those of booktabs where a document loads it, else plain lines.
+\\providecommand{\\toprule}{\\hline}
+\\providecommand{\\midrule}{\\hline}
+\\providecommand{\\bottomrule}{\\hline}
+"""
+
+_GAP = "  "
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+  """Aligns rows: names to the left, measures to the right.
+
+  Args:
+    rows: of equal length, at least one.
+
+  Returns:
+    One line a row, without blanks at the end.
+  """
+  rows = [[clean(text) for text in row] for row in rows]
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = []
+  for row in rows:
+    first, *rest = zip(row, widths, strict=True)
+    cells = [first[0].ljust(first[1])]
+    cells += [text.rjust(width) for text, width in rest]
+    lines.append(_GAP.join(cells).rstrip())
+  return lines
+
+
+def pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  """Writes a table in Markdown.
+
+  Args:
+    head: titles of the columns.
+    rows: as long as the head.
+
+  Returns:
+    Lines without a final newline.
+  """
+  lines = [
+    [escape_markdown(text) for text in head],
+    ["---", *["---:"] * (len(head) - 1)],
+    *([escape_markdown(row[0]), *map(_bold, row[1:])] for row in rows),
+  ]
+  return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _bold(text: str) -> str:
+  text = text.strip()
+  return f"**{text[:-1]}**" if text.endswith("*") else text
+
+
+def tabular(
+  head: Sequence[str],
+  blocks: Sequence[tuple[str, Sequence[Sequence[str]]]],
+) -> str:
+  r"""Writes a `tabular` of LaTeX, to stand in a table with a caption.
+
+  Args:
+    head: titles of the columns.
+    blocks: pairs of a heading ("" for none) and rows as long as the head. A
+      rule stands between two blocks.
+
+  Returns:
+    Lines without a final newline; LATEX_RULES must stand above them.
+  """
+  columns = len(head)
+  lines = [f"\\begin{{tabular}}{{l{'r' * (columns - 1)}}}", "\\toprule"]
+  lines.append(" & ".join(map(escape_latex, head)) + r" \\")
+  for title, rows in blocks:
+    lines.append("\\midrule")
+    if title:
+      shown = f"\\emph{{{escape_latex(title)}}}"
+      lines.append(f"\\multicolumn{{{columns}}}{{l}}{{{shown}}} \\\\")
+    for name, *measures in rows:
+      cells = [escape_latex(name), *map(_latex_measure, measures)]
+      lines.append(" & ".join(cells) + r" \\")
+  return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
+
+
+def _latex_measure(text: str) -> str:
+  text = text.strip()
+  if text.endswith("*"):
+    return f"\\textbf{{{escape_latex(text[:-1])}}}"
+  return escape_latex(text)
+
+
+def comma_separated(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+  """Writes CSV, numbers as they are and texts defused.
+
+  Args:
+    head: titles of the columns.
+    rows: texts and numbers.
+
+  Returns:
+    Lines that end in a newline.
+  """
+  buffer = io.StringIO()
+  writer = csv.writer(buffer, lineterminator="\n")
+  writer.writerow(head)
+  for row in rows:
+    writer.writerow(
+      [csv_cell(value) if isinstance(value, str) else value for value in row]
+    )
+  return buffer.getvalue()
