@@ -3,8 +3,10 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from s3_jax.evaluation.escaping import valid_unicode
 
 
 def format_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -17,9 +19,20 @@ def format_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
   Returns:
     The file's content, lines ended by a newline.
   """
+  return format_rows([head, *rows])
+
+
+def format_rows(rows: Iterable[Sequence[Any]]) -> str:
+  """Writes lines of a CSV file, with every text defused.
+
+  Args:
+    rows: one value a column; anything but a text is written as it is.
+
+  Returns:
+    The lines, each ended by a newline.
+  """
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator="\n")
-  writer.writerow(head)
   for row in rows:
     writer.writerow(
       [defuse_cell(value) if isinstance(value, str) else value for value in row]
@@ -41,7 +54,7 @@ def defuse_cell(text: str) -> str:
   """
   text = "".join(
     " " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char
-    for char in text
+    for char in valid_unicode(text)
   )
   start = unicodedata.normalize("NFKC", text).lstrip()[:1]
   return f"'{text}" if start and start in "=+-@" else text
