@@ -14,18 +14,37 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from s3_jax.files import atomic_write
 
-__all__ = ["content_key", "load", "store"]
+__all__ = [
+  "Entry",
+  "content_key",
+  "is_stored",
+  "load",
+  "load_entry",
+  "store",
+]
 
 # Raise it when the meaning of what is stored changes; old files then miss.
 _SCHEMA = 1
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _RESERVED = frozenset({"header", "file", "allow_pickle"})
+
+
+class Entry(NamedTuple):
+  """What is stored under a key.
+
+  Attributes:
+    arrays: by name.
+    metadata: the facts that were stored with them.
+  """
+
+  arrays: dict[str, np.ndarray]
+  metadata: dict[str, Any]
 
 
 def content_key(parts: Mapping[str, Any]) -> str:
@@ -126,6 +145,29 @@ def load(
   Raises:
     ValueError: for a malformed key.
   """
+  entry = load_entry(folder, key, expected=expected)
+  return None if entry is None else entry.arrays
+
+
+def load_entry(
+  folder: Path,
+  key: str,
+  *,
+  expected: Mapping[str, tuple[tuple[int, ...], str]],
+) -> Entry | None:
+  """Loads the arrays stored under a key with their metadata, or None.
+
+  Args:
+    folder: the cache folder; it need not exist.
+    key: from `content_key`.
+    expected: shape and dtype name of every array.
+
+  Returns:
+    As `load`, and the metadata, which the checksum covers too.
+
+  Raises:
+    ValueError: for a malformed key.
+  """
   path = _path(folder, key)
   try:
     content = path.read_bytes()
@@ -155,13 +197,29 @@ def load(
   }
   if described != wanted:
     return _miss(path, "it holds other shapes or dtypes than expected")
-  return arrays
+  return Entry(arrays, header["metadata"])
+
+
+def is_stored(folder: Path, key: str) -> bool:
+  """Says whether there is a file under a key, whole or not.
+
+  Args:
+    folder: the cache folder; it need not exist.
+    key: from `content_key`.
+
+  Returns:
+    True for a file; only `load` finds out whether it can be used.
+
+  Raises:
+    ValueError: for a malformed key.
+  """
+  return _path(folder, key).is_file()
 
 
 def _miss(path: Path, reason: str) -> None:
   warnings.warn(
     f"Cache file {path.name} is not used: {reason}; computing again.",
-    stacklevel=3,
+    stacklevel=4,
   )
 
 

@@ -1,0 +1,205 @@
+"""From the words of a class to prompts: which texts make which vertex.
+
+A class has vertices, and a vertex has prompts: its embedding is the
+renormalised mean of theirs. Several templates make one vertex more stable and
+never add vertices (METHOD of S3, ours); a classifier of one vector a class is a
+table of one vertex a class.
+"""
+
+import random
+import string
+from collections.abc import Sequence
+
+from s3_jax.lexicon.prompts import fill_template
+from s3_jax.lexicon.synonyms import ClassEntry
+
+__all__ = [
+  "Vertices",
+  "concept_descriptor_vertices",
+  "concept_vertices",
+  "described",
+  "descriptor_prompts",
+  "pooled",
+  "sentence_vertices",
+  "waffle_texts",
+]
+
+# classes -> vertices -> prompts
+Vertices = tuple[tuple[tuple[str, ...], ...], ...]
+
+
+def concept_vertices(
+  names: Sequence[Sequence[str]], templates: Sequence[str]
+) -> Vertices:
+  """Makes one vertex of every name of a class.
+
+  Args:
+    names: of each class, such as `ClassEntry.names`.
+    templates: with one `{}`; their prompts are averaged.
+
+  Returns:
+    As many vertices as names.
+  """
+  return tuple(
+    tuple(_filled(templates, name) for name in of_class) for of_class in names
+  )
+
+
+def concept_descriptor_vertices(
+  classes: Sequence[ClassEntry],
+  templates: Sequence[str],
+  *,
+  joiner: str = " ",
+) -> Vertices:
+  """Makes a vertex of every name, and of every name with every descriptor.
+
+  Args:
+    classes: of the lexicon.
+    templates: with one `{}`.
+    joiner: between the filled template and the descriptor, which ends in a
+      full stop.
+
+  Returns:
+    For each class its names first, in the order of `concept_vertices`, then
+    name by name the pairs.
+
+  References:
+    S3 (arXiv 2412.04925): synonyms and visual descriptors joined in a
+    template. The joiner and the plain names beside the pairs are ours.
+  """
+
+  def of_class(entry: ClassEntry) -> tuple[tuple[str, ...], ...]:
+    pairs = (
+      tuple(
+        f"{prompt}{joiner}{descriptor.rstrip('.')}."
+        for prompt in _filled(templates, name)
+      )
+      for name in entry.names
+      for descriptor in entry.descriptors
+    )
+    return (*(_filled(templates, name) for name in entry.names), *pairs)
+
+  return tuple(of_class(entry) for entry in classes)
+
+
+def sentence_vertices(sentences: Sequence[Sequence[str]]) -> Vertices:
+  """Makes one vertex of each class's sentences, taken as they are.
+
+  Args:
+    sentences: of each class, at least one.
+
+  Returns:
+    One vertex a class.
+
+  References:
+    CuPL (arXiv 2209.03320): every sentence normalised, the mean normalised.
+  """
+  return tuple((tuple(dict.fromkeys(texts)),) for texts in sentences)
+
+
+def described(name: str, descriptor: str) -> str:
+  """Joins a name and a descriptor as DCLIP does.
+
+  Args:
+    name: of the class.
+    descriptor: what one sees.
+
+  Returns:
+    "NAME, which is DESCRIPTOR" where the descriptor starts with an a or with
+    "used"; "which" alone where it starts with a verb of its own; else "which
+    has".
+
+  References:
+    DCLIP (arXiv 2210.07183), as TPS repeats its rule.
+  """
+  first = descriptor.lower()
+  if first.startswith(("a", "used")):
+    link = "which is"
+  elif first.startswith(("has", "often", "typically", "may", "can")):
+    link = "which"
+  else:
+    link = "which has"
+  return f"{name}, {link} {descriptor}"
+
+
+def descriptor_prompts(
+  names: Sequence[str], descriptors: Sequence[Sequence[str]]
+) -> Vertices:
+  """Makes a vertex of every descriptor; a class without any keeps its name.
+
+  Args:
+    names: one a class.
+    descriptors: of each class.
+
+  Returns:
+    As many vertices as descriptors, at least one.
+
+  References:
+    DCLIP (arXiv 2210.07183), whose score is the mean over these vertices; the
+    plain name for an empty list is ours.
+  """
+  return tuple(
+    tuple((described(name, text),) for text in texts) or ((name,),)
+    for name, texts in zip(names, descriptors, strict=True)
+  )
+
+
+def pooled(*tables: Vertices) -> Vertices:
+  """Puts all prompts of a class into one vertex.
+
+  Args:
+    *tables: of the same classes.
+
+  Returns:
+    One vertex a class, with the prompts of all tables, each once.
+  """
+  return tuple(
+    (
+      tuple(
+        dict.fromkeys(
+          prompt
+          for vertices in of_class
+          for prompts in vertices
+          for prompt in prompts
+        )
+      ),
+    )
+    for of_class in zip(*tables, strict=True)
+  )
+
+
+def waffle_texts(
+  vocabulary: Sequence[str], *, pairs: int, seed: int
+) -> tuple[str, ...]:
+  """Draws descriptors that mean nothing, the same ones for every class.
+
+  Of each pair one is two words of the vocabulary, the other the same number of
+  letters drawn at random.
+
+  Args:
+    vocabulary: words, at least one.
+    pairs: how many, >= 1.
+    seed: of the draw.
+
+  Returns:
+    2 · pairs texts.
+
+  References:
+    After WaffleCLIP (arXiv 2306.07282), which draws its words from another
+    corpus; the drawing here is ours.
+  """
+  draw = random.Random(seed)
+  words = sorted(set(vocabulary))
+  texts = []
+  for _ in range(pairs):
+    chosen = [draw.choice(words) for _ in range(2)]
+    noise = [
+      "".join(draw.choice(string.ascii_lowercase) for _ in word)
+      for word in chosen
+    ]
+    texts += [" ".join(chosen), " ".join(noise)]
+  return tuple(texts)
+
+
+def _filled(templates: Sequence[str], name: str) -> tuple[str, ...]:
+  return tuple(fill_template(template, name) for template in templates)

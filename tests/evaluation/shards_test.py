@@ -1,0 +1,145 @@
+"""Shards: resumed at any point, right or recomputed, bad images kept apart."""
+
+import numpy as np
+import pytest
+
+from s3_jax.evaluation import cache, shards
+from s3_jax.evaluation.shards import Rows, count_missing, fill_shards
+
+KEY = "ab" * 32
+DIM = 3
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch):
+  monkeypatch.setattr(shards, "SHARD_ROWS", 4)
+
+
+class Tower:
+  """Embeds images as their numbers, some badly; may die after some batches."""
+
+  def __init__(self, batch_size, *, bad=(), dies_after=None):
+    self.batch_size = batch_size
+    self.bad = set(bad)
+    self.reasons = {}
+    self.dies_after = dies_after
+    self.seen = []
+    self.batches = []
+
+  def __call__(self, places):
+    for number, start in enumerate(range(0, places.size, self.batch_size)):
+      if number == self.dies_after:
+        raise KeyboardInterrupt
+      index = places[start : start + self.batch_size]
+      self.batches.append(tuple(index.tolist()))
+      self.seen += index.tolist()
+      good = np.array([place not in self.bad for place in index.tolist()])
+      for place in index[~good].tolist():
+        self.reasons[place] = f"bad {place}"
+      rows = np.where(good[:, None], index[:, None] + np.arange(DIM), np.nan)
+      yield Rows(index, index % 7, rows.astype(np.float32), good)
+
+
+def fill(folder, tower, total):
+  return fill_shards(
+    folder,
+    KEY,
+    tower,
+    tower.reasons,
+    total=total,
+    dim=DIM,
+    batch_size=tower.batch_size,
+  )
+
+
+def check(whole, total, bad=()):
+  places = np.arange(total)
+  good = ~np.isin(places, list(bad))
+  np.testing.assert_array_equal(whole.good, good)
+  expected = np.where(good[:, None], places[:, None] + np.arange(DIM), 0)
+  np.testing.assert_array_equal(whole.embeddings, expected)
+  np.testing.assert_array_equal(whole.labels, places % 7)
+  assert whole.reasons == {place: f"bad {place}" for place in bad}
+
+
+@pytest.mark.parametrize("total", [1, 3, 4, 5, 8, 13])
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 6, 20])
+def test_everything_is_embedded_once_and_then_never(
+  tmp_path, total, batch_size
+):
+  bad = [place for place in (2, 4) if place < total - 1]
+  tower = Tower(batch_size, bad=bad)
+  assert count_missing(tmp_path, KEY, total=total) == total
+  whole = fill(tmp_path, tower, total)
+  check(whole, total, bad)
+  assert whole.computed == total and tower.seen == list(range(total))
+  assert count_missing(tmp_path, KEY, total=total) == 0
+  again = Tower(batch_size)
+  stored = fill(tmp_path, again, total)
+  check(stored, total, bad)
+  assert stored.computed == 0 and not again.seen
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 4, 5])
+@pytest.mark.parametrize("dies_after", [0, 1, 2])
+def test_a_killed_run_goes_on_in_the_same_batches(
+  tmp_path, batch_size, dies_after
+):
+  total, bad = 14, [5]
+  undisturbed = Tower(batch_size, bad=bad)
+  fill(tmp_path / "other", undisturbed, total)
+  first = Tower(batch_size, bad=bad, dies_after=dies_after)
+  with pytest.raises(KeyboardInterrupt):
+    fill(tmp_path, first, total)
+  finished = sum(place < 12 for place in first.seen) // 4 * 4
+  assert count_missing(tmp_path, KEY, total=total) == total - finished
+  second = Tower(batch_size, bad=bad)
+  check(fill(tmp_path, second, total), total, bad)
+  assert set(second.batches) <= set(undisturbed.batches)
+  assert min(second.seen) > finished - batch_size, "finished shards stay"
+
+
+def test_a_missing_shard_costs_only_its_batches(tmp_path):
+  fill(tmp_path, Tower(3), 12)
+  path = tmp_path / f"{shards._shard_key(KEY, 1)}.npz"  # images 4 to 7
+  path.unlink()
+  tower = Tower(3)
+  whole = fill(tmp_path, tower, 12)
+  check(whole, 12)
+  assert tower.batches == [(3, 4, 5), (6, 7, 8)]
+  assert whole.computed == 6
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "foreign"])
+def test_a_damaged_shard_is_made_again(tmp_path, damage):
+  fill(tmp_path, Tower(4), 12)
+  path = tmp_path / f"{shards._shard_key(KEY, 2)}.npz"
+  content = bytearray(path.read_bytes())
+  if damage == "cut":
+    path.write_bytes(content[: len(content) // 2])
+  elif damage == "flip":
+    content[content.index(b"embeddings.npy") + 200] ^= 4
+    path.write_bytes(content)
+  else:
+    other = tmp_path / f"{shards._shard_key(KEY, 0)}.npz"
+    path.write_bytes(other.read_bytes())
+  tower = Tower(4)
+  with pytest.warns(UserWarning, match="is not used") as warned:
+    check(fill(tmp_path, tower, 12), 12)
+  assert len(warned) == 1
+  assert tower.seen == [8, 9, 10, 11]
+
+
+def test_keys_share_nothing(tmp_path):
+  fill(tmp_path, Tower(4), 5)
+  other = cache.content_key({"another": "model"})
+  assert count_missing(tmp_path, other, total=5) == 5
+  assert count_missing(tmp_path, KEY, total=5) == 0
+
+
+def test_a_tower_that_leaves_images_out_is_an_error(tmp_path):
+  def embed(places):
+    yield from list(Tower(4)(places))[:-1]
+
+  with pytest.raises(ValueError, match="got 1 too few of shard 1"):
+    fill_shards(tmp_path, KEY, embed, {}, total=5, dim=DIM, batch_size=4)
