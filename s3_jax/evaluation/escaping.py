@@ -2,7 +2,8 @@
 
 Class names come from benchmarks, users and language models, file names from
 anywhere. They are shown, never obeyed: no text breaks a table, becomes a link,
-a formula or a command, or turns the direction of what stands beside it.
+or a command, or turns the direction of what stands beside it. Of CSV files
+`spreadsheet` takes care, of HTML the template's own escaping.
 """
 
 import re
@@ -10,7 +11,6 @@ import unicodedata
 
 __all__ = [
   "clean",
-  "csv_cell",
   "escape_latex",
   "escape_markdown",
   "valid_unicode",
@@ -108,23 +108,3 @@ def escape_latex(text: str) -> str:
   escaped = "".join(_LATEX.get(char, char) for char in clean(text).strip())
   # Two hyphens would melt into a dash.
   return re.sub("-(?=-)", "-{}", escaped)
-
-
-def csv_cell(text: str) -> str:
-  """Keeps a spreadsheet from running a text as a formula.
-
-  Control characters go, and a text that starts like a formula, also behind
-  blanks or in full-width characters, gets an apostrophe in front.
-
-  Args:
-    text: any text.
-
-  Returns:
-    The cell, not yet quoted.
-  """
-  text = "".join(
-    " " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char
-    for char in valid_unicode(text)
-  )
-  start = unicodedata.normalize("NFKC", text).lstrip()[:1]
-  return f"'{text}" if start and start in "=+-@" else text

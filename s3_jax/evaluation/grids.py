@@ -1,22 +1,18 @@
-"""Rows of cells as plain text, Markdown, LaTeX and CSV.
+"""Rows of cells as plain text, Markdown and LaTeX.
 
 The first cell of a row is a name, the others are measures. A measure that ends
 in an asterisk is the best of its column; Markdown and LaTeX set it in bold.
 """
 
-import csv
-import io
 from collections.abc import Sequence
-from typing import Any
 
 from s3_jax.evaluation.escaping import (
   clean,
-  csv_cell,
   escape_latex,
   escape_markdown,
 )
 
-__all__ = ["LATEX_RULES", "align", "comma_separated", "pipes", "tabular"]
+__all__ = ["LATEX_RULES", "align", "pipes", "tabular"]
 
 LATEX_RULES = """\
 % Rules are those of booktabs where a document loads it, else plain lines.
@@ -104,23 +100,3 @@ def _latex_measure(text: str) -> str:
   if text.endswith("*"):
     return f"\\textbf{{{escape_latex(text[:-1])}}}"
   return escape_latex(text)
-
-
-def comma_separated(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-  """Writes CSV, numbers as they are and texts defused.
-
-  Args:
-    head: titles of the columns.
-    rows: texts and numbers.
-
-  Returns:
-    Lines that end in a newline.
-  """
-  buffer = io.StringIO()
-  writer = csv.writer(buffer, lineterminator="\n")
-  writer.writerow(head)
-  for row in rows:
-    writer.writerow(
-      [csv_cell(value) if isinstance(value, str) else value for value in row]
-    )
-  return buffer.getvalue()
