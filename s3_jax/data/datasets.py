@@ -12,6 +12,7 @@ import pathlib
 
 from s3_jax.data import pictographs
 from s3_jax.data.readers import READERS
+from s3_jax.data.readers.own import open_own
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import (
   DatasetSpec,
@@ -29,6 +30,7 @@ __all__ = [
   "check_counts",
   "official_names",
   "open_dataset",
+  "open_own",
   "wnids",
 ]
 
@@ -44,7 +46,7 @@ _BENCHMARKS = (
     family="imagenet",
     template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet", "ImageNet", "ILSVRC2012"),
-    layouts=("coop", "tar", "flat", "folders", "csv", "tfds"),
+    layouts=("coop", "tar", "flat", "csv", "folders", "tfds"),
     tfds=TfdsSource("imagenet2012", "", "validation", "5.1.0"),
     source="https://image-net.org, after signing in: ILSVRC2012_img_val.tar",
     licence="research and education only, not commercial; sign in to agree",
@@ -64,7 +66,7 @@ _BENCHMARKS = (
       "imagenetv2",
       "imagenetv2-matched-frequency-format-val",
     ),
-    layouts=("coop", "folders", "csv", "tfds"),
+    layouts=("coop", "csv", "folders", "tfds"),
     tfds=TfdsSource("imagenet_v2", "matched-frequency", "test", "3.0.0"),
     source=(
       "https://huggingface.co/datasets/vaishaal/ImageNetV2:"
@@ -83,7 +85,7 @@ _BENCHMARKS = (
     family="imagenet",
     template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_a", "imagenet-adversarial", "imagenet-a"),
-    layouts=("coop", "folders", "csv", "tfds"),
+    layouts=("coop", "csv", "folders", "tfds"),
     tfds=TfdsSource("imagenet_a", "", "test", "0.1.0"),
     source="https://github.com/hendrycks/natural-adv-examples: imagenet-a.tar",
     licence="MIT, says its page; the photographs are their owners'",
@@ -99,7 +101,7 @@ _BENCHMARKS = (
     family="imagenet",
     template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_r", "imagenet-rendition", "imagenet-r"),
-    layouts=("coop", "folders", "csv", "tfds"),
+    layouts=("coop", "csv", "folders", "tfds"),
     tfds=TfdsSource("imagenet_r", "", "test", "0.2.0"),
     source="https://github.com/hendrycks/imagenet-r: imagenet-r.tar",
     licence="MIT, says its page; the pictures are their owners'",
@@ -115,7 +117,7 @@ _BENCHMARKS = (
     family="imagenet",
     template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_sketch", "imagenet-sketch", "ImageNet-Sketch"),
-    layouts=("coop", "folders", "csv", "tfds"),
+    layouts=("coop", "csv", "folders", "tfds"),
     tfds=TfdsSource("imagenet_sketch", "", "test", "1.0.0"),
     source="https://github.com/HaohanWang/ImageNet-Sketch",
     licence="MIT, says its page; the pictures are their owners'",
@@ -131,7 +133,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["caltech101"],
     folders=("caltech101", "caltech-101", "Caltech101"),
-    layouts=("coop", "folders", "csv"),
+    layouts=("coop", "csv", "folders"),
     tfds=None,
     source="https://data.caltech.edu/records/mzrjq-6wc02: caltech-101.zip",
     licence="CC BY 4.0",
@@ -147,7 +149,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["oxford_pets"],
     folders=("oxford_pets", "OxfordPets", "oxford-iiit-pet"),
-    layouts=("coop", "folders", "csv", "tfds"),
+    layouts=("coop", "csv", "folders", "tfds"),
     tfds=TfdsSource("oxford_iiit_pet", "", "test", "4.0.0"),
     source="https://www.robots.ox.ac.uk/~vgg/data/pets: images.tar.gz",
     licence="CC BY-SA 4.0",
@@ -163,7 +165,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["stanford_cars"],
     folders=("stanford_cars", "StanfordCars"),
-    layouts=("coop", "folders", "csv", "tfds"),
+    layouts=("coop", "csv", "folders", "tfds"),
     tfds=TfdsSource("cars196", "", "test", "2.1.0"),
     source=(
       "its own host is gone since 2023; copies on Kaggle have other file names"
@@ -181,7 +183,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["oxford_flowers102"],
     folders=("oxford_flowers102", "oxford_flowers", "Flower102"),
-    layouts=("coop", "folders", "csv"),
+    layouts=("coop", "csv", "folders"),
     tfds=None,
     source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102: 102flowers.tgz",
     licence="not stated",
@@ -197,7 +199,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["food101"],
     folders=("food101", "food-101", "Food101"),
-    layouts=("coop", "folders", "csv"),
+    layouts=("coop", "csv", "folders"),
     tfds=None,
     source=(
       "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101:"
@@ -216,7 +218,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["fgvc_aircraft"],
     folders=("fgvc_aircraft", "fgvc-aircraft-2013b"),
-    layouts=("coop", "folders", "csv"),
+    layouts=("coop", "csv", "folders"),
     tfds=None,
     source=(
       "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft:"
@@ -235,7 +237,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["sun397"],
     folders=("sun397", "SUN397"),
-    layouts=("coop", "folders", "csv", "tfds"),
+    layouts=("coop", "csv", "folders", "tfds"),
     tfds=TfdsSource("sun397", "standard-part1-120k", "test", "4.0.0"),
     source="its own host answers 404 since 2025; no lasting mirror is known",
     licence="not stated; research use",
@@ -251,7 +253,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["dtd"],
     folders=("dtd", "DTD"),
-    layouts=("coop", "folders", "csv"),
+    layouts=("coop", "csv", "folders"),
     tfds=None,
     source="https://www.robots.ox.ac.uk/~vgg/data/dtd: dtd-r1.0.1.tar.gz",
     licence="research only",
@@ -267,7 +269,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["eurosat"],
     folders=("eurosat", "EuroSAT"),
-    layouts=("coop", "folders", "csv"),
+    layouts=("coop", "csv", "folders"),
     tfds=None,
     source="https://github.com/phelber/EuroSAT: EuroSAT.zip (RGB)",
     licence="MIT",
@@ -283,7 +285,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["ucf101"],
     folders=("ucf101", "UCF101"),
-    layouts=("coop", "folders", "csv"),
+    layouts=("coop", "csv", "folders"),
     tfds=None,
     source=(
       "videos: https://www.crcv.ucf.edu/data/UCF101.php; CoOp's DATASETS.md"
@@ -346,12 +348,21 @@ def open_dataset(
       f"`layout` of {spec.name!r} must be one of"
       f" {', '.join(('auto', *spec.layouts))}, got {layout!r}."
     )
-  for key in spec.layouts if layout == "auto" else (layout,):
-    opened = READERS[key](spec, data_dir)
+  if spec.family != "embedded" and not data_dir.is_dir():
+    raise ValueError(
+      f"`data_dir` must be the folder that holds the data sets, got {data_dir},"
+      " which is no folder."
+    )
+  keys = spec.layouts if layout == "auto" else (layout,)
+  for key in keys:
+    opened = READERS[key].read(spec, data_dir)
     if opened is not None:
       return opened
+  wanted = "; ".join(f"{key}: {READERS[key].expects(spec)}" for key in keys)
   raise ValueError(
-    f"data set {spec.name!r} must lie under {data_dir}, and does not."
+    f"data set {spec.name!r} must lie under {data_dir} in a folder"
+    f" {' or '.join(spec.folders)}, and nothing was found ({wanted}). Get it"
+    f" from {spec.source}; docs/DATASETS.md shows the folders."
   )
 
 

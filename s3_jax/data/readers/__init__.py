@@ -7,13 +7,49 @@ wrong. Readers import `specs`, never `datasets`, which imports them.
 
 import pathlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 from s3_jax.data.pictograph_sets import read_pictographs
+from s3_jax.data.readers import coop, folders, imagenet, tables
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = ["READERS"]
+__all__ = ["READERS", "Reader"]
 
-Reader = Callable[[DatasetSpec, pathlib.Path], OpenedDataset | None]
 
-READERS: dict[str, Reader] = {"pictographs": read_pictographs}
+class Reader(NamedTuple):
+  """One layout.
+
+  Attributes:
+    read: opens a data set, or returns None if it has another layout.
+    expects: says in a few words what `read` looks for.
+  """
+
+  read: Callable[[DatasetSpec, pathlib.Path], OpenedDataset | None]
+  expects: Callable[[DatasetSpec], str]
+
+
+def _read_tfds(
+  spec: DatasetSpec, data_dir: pathlib.Path
+) -> OpenedDataset | None:
+  from s3_jax.data.readers import tfds
+
+  return tfds.read(spec, data_dir)
+
+
+def _expects_tfds(spec: DatasetSpec) -> str:
+  if spec.tfds is None:
+    return "nothing"
+  place = [spec.tfds.builder, spec.tfds.config, spec.tfds.version]
+  return f"{'/'.join(filter(None, place))}, prepared as array_record"
+
+
+READERS: dict[str, Reader] = {
+  "coop": Reader(coop.read, coop.expects),
+  "tar": Reader(imagenet.read_tar, imagenet.expects_tar),
+  "flat": Reader(imagenet.read_flat, imagenet.expects_flat),
+  "folders": Reader(folders.read, folders.expects),
+  "csv": Reader(tables.read, tables.expects),
+  "tfds": Reader(_read_tfds, _expects_tfds),
+  "pictographs": Reader(read_pictographs, lambda spec: "nothing"),
+}

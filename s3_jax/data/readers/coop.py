@@ -1,0 +1,219 @@
+"""The layout of CoOp, read where it lies; TPT's folders differ in name only.
+
+Fine-grained sets are a folder of images and a list of the test images: CoOp's
+`split_zhou_*.json`, or FGVCAircraft's own lists. ImageNet's family are folders
+called after WordNet ids, or after numbers.
+
+References:
+  CoOp (arXiv 2109.01134): the splits, and the folders in its DATASETS.md. TPT
+  (arXiv 2209.07511): the other folder names, and its roots of the same splits.
+"""
+
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from s3_jax.data.readers.folders import read_class_folders, subfolders
+from s3_jax.data.readers.listing import (
+  ListedImage,
+  count_words,
+  inside,
+  open_files,
+)
+from s3_jax.data.readers.naming import ClassFinder, benchmark_finder
+from s3_jax.data.records import OpenedDataset
+from s3_jax.data.specs import DatasetSpec
+
+__all__ = ["CLASS_FOLDERS", "SPLITS", "expects", "read"]
+
+
+class Split(NamedTuple):
+  """A list of test images, and the folders that its paths may start from."""
+
+  file: str
+  roots: tuple[str, ...]  # CoOp's first
+
+
+SPLITS = {
+  "caltech101": Split(
+    "split_zhou_Caltech101.json",
+    ("101_ObjectCategories", "caltech-101/101_ObjectCategories", ""),
+  ),
+  "oxford_pets": Split("split_zhou_OxfordPets.json", ("images", "")),
+  "stanford_cars": Split("split_zhou_StanfordCars.json", ("",)),
+  "oxford_flowers102": Split("split_zhou_OxfordFlowers.json", ("jpg", "")),
+  "food101": Split("split_zhou_Food101.json", ("images", "")),
+  "sun397": Split("split_zhou_SUN397.json", ("SUN397", "")),
+  "dtd": Split("split_zhou_DescribableTextures.json", ("images", "")),
+  "eurosat": Split("split_zhou_EuroSAT.json", ("2750", "EuroSAT_RGB", "")),
+  "ucf101": Split("split_zhou_UCF101.json", ("UCF-101-midframes", "")),
+  "fgvc_aircraft": Split("images_variant_test.txt", ("images",)),
+}
+CLASS_FOLDERS = {
+  "imagenet": "images/val",
+  "imagenet_v2": "imagenetv2-matched-frequency-format-val",
+  "imagenet_a": "imagenet-a",
+  "imagenet_r": "imagenet-r",
+  "imagenet_sketch": "images",
+}
+_VARIANTS = "variants.txt"
+
+
+def expects(spec: DatasetSpec) -> str:
+  """Says what `read` looks for."""
+  if spec.name in CLASS_FOLDERS:
+    return f"{CLASS_FOLDERS[spec.name]} with a folder a class"
+  split = SPLITS[spec.name]
+  where = f" beside {split.roots[0]}" if split.roots[0] else ""
+  return f"{split.file}{where}"
+
+
+def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
+  """Reads a benchmark in CoOp's layout.
+
+  Args:
+    spec: a row of DATASETS.
+    data_dir: the folder that holds the data sets.
+
+  Returns:
+    The data set, in the order of the list; of ImageNet's family by label, then
+    by name. None if no list, or no such folder, is there.
+
+  Raises:
+    ValueError: if the list breaks a rule, its labels are not those of the
+      benchmark's names, or none of its images is there.
+  """
+  for name in spec.folders:
+    folder = data_dir / name
+    if spec.name in CLASS_FOLDERS:
+      root = folder / CLASS_FOLDERS[spec.name]
+      finder = benchmark_finder(spec)
+      if root.is_dir() and any(map(finder.find, subfolders(root).folders)):
+        return read_class_folders(root, finder, layout="coop")
+    elif spec.name in SPLITS and folder.is_dir():
+      opened = _read_listed(spec, folder, data_dir)
+      if opened is not None:
+        return opened
+  return None
+
+
+def _read_listed(
+  spec: DatasetSpec, folder: pathlib.Path, data_dir: pathlib.Path
+) -> OpenedDataset | None:
+  split = SPLITS[spec.name]
+  if (
+    spec.name == "fgvc_aircraft"
+  ):  # as its archive has it, and as CoOp moves it
+    places = [folder, folder / "data"]
+  else:  # TPT and DMN keep the lists together, apart from the images
+    places = [folder, data_dir, data_dir / "data_splits"]
+  files = [place / split.file for place in places]
+  file = next((each for each in files if each.is_file()), None)
+  if file is None:
+    return None
+  finder = benchmark_finder(spec)
+  if spec.name == "fgvc_aircraft":
+    images = _read_aircraft(file, finder)
+    folder = file.parent
+  else:
+    images = _read_json(file, finder, spec)
+  root = _root(folder, split.roots, images, file)
+  found = f"{file} and {root}: {count_words(len(images), 'image')} listed"
+  return open_files(root, images, layout="coop", found=found)
+
+
+def _root(
+  folder: pathlib.Path,
+  roots: Sequence[str],
+  images: Sequence[ListedImage],
+  file: pathlib.Path,
+) -> pathlib.Path:
+  """Returns the first folder that has any of the images."""
+  candidates = [folder / root for root in roots]
+  for root in candidates:
+    if root.is_dir() and any((root / image.file).is_file() for image in images):
+      return root
+  raise ValueError(
+    f"{file} lists {count_words(len(images), 'image')}, and none lies in"
+    f" {' or '.join(map(str, candidates))} ({images[0].file} first): put the"
+    " images there."
+  )
+
+
+def _read_json(
+  file: pathlib.Path, finder: ClassFinder, spec: DatasetSpec
+) -> list[ListedImage]:
+  """Reads the test images of CoOp's list `[path, label, class name]`."""
+  try:
+    splits = json.loads(file.read_text("utf-8"))
+  except (OSError, ValueError, RecursionError) as error:
+    raise ValueError(f"{file} must be JSON, got: {error}.") from error
+  entries = splits.get("test") if isinstance(splits, dict) else None
+  if not isinstance(entries, list) or not entries:
+    raise ValueError(
+      f"{file} must hold a list of images under `test`, got {entries!r:.60}."
+    )
+  images, checked = [], set()
+  for number, (path, label, name) in _triples(file, entries):
+    where = f"{file}, entry {number} of `test`"
+    if not 0 <= label < spec.classes:
+      raise ValueError(
+        f"{where}: a label must lie in 0 to {spec.classes - 1}, got {label}."
+      )
+    if (label, name) not in checked:
+      _check_label(finder, label, name, where)
+      checked.add((label, name))
+    images.append(ListedImage(inside(path, where), label))
+  return images
+
+
+def _triples(
+  file: pathlib.Path, entries: Sequence[Any]
+) -> Iterator[tuple[int, tuple[str, int, str]]]:
+  for number, entry in enumerate(entries):
+    kinds = [type(value) for value in entry] if isinstance(entry, list) else []
+    if kinds != [str, int, str]:
+      raise ValueError(
+        f"{file}, entry {number} of `test` must be [path, label, class name],"
+        f" got {entry!r:.60}."
+      )
+    yield number, (entry[0], entry[1], entry[2])
+
+
+def _check_label(
+  finder: ClassFinder, label: int, name: str, where: str
+) -> None:
+  if label not in finder.find(name):
+    official = finder.label(name, where)
+    raise ValueError(
+      f"{where} gives label {label} to {name!r}, whose label is {official}: its"
+      " classes are in another order than the benchmark's."
+    )
+
+
+def _read_aircraft(
+  file: pathlib.Path, finder: ClassFinder
+) -> list[ListedImage]:
+  """Reads lines "image variant", and checks the order of variants.txt."""
+  variants = file.parent / _VARIANTS
+  if variants.is_file():
+    for label, name in enumerate(_lines(variants)):
+      _check_label(finder, label, name, f"{variants}, line {label + 1}")
+  images = []
+  for number, line in enumerate(_lines(file), 1):
+    where = f"{file}, line {number}"
+    image, _, name = line.partition(" ")
+    label = finder.label(name, where)
+    images.append(ListedImage(f"{inside(image, where)}.jpg", label))
+  if not images:
+    raise ValueError(f"{file} must list images, got an empty file.")
+  return images
+
+
+def _lines(file: pathlib.Path) -> list[str]:
+  try:
+    lines = file.read_text("utf-8").splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    raise ValueError(f"{file} must be a text file, got: {error}.") from error
+  return [line.strip() for line in lines if line.strip()]

@@ -1,0 +1,150 @@
+"""Class folders: `root/CLASS/IMAGE`, one level deep.
+
+A folder's name is a class's name in any spelling, or its WordNet id. Folders
+deeper down are an error: walking them would take a data set's own splits, or
+its thumbnails, for more images of a class.
+"""
+
+import os
+import pathlib
+from typing import NamedTuple
+
+from s3_jax.data.readers.listing import (
+  ListedImage,
+  count_words,
+  is_hidden,
+  is_image,
+  open_files,
+  skipped_words,
+)
+from s3_jax.data.readers.naming import ClassFinder, benchmark_finder
+from s3_jax.data.records import OpenedDataset
+from s3_jax.data.specs import DatasetSpec
+
+__all__ = ["expects", "read", "read_class_folders", "sort_names", "subfolders"]
+
+# Where class folders may start; the last is that of Kaggle's ImageNet.
+_PARTS = ("", "test", "val", "images", "images/val", "images/test", "sketch")
+_PARTS += ("ILSVRC/Data/CLS-LOC/val",)
+
+
+def expects(spec: DatasetSpec) -> str:
+  """Says what `read` looks for."""
+  del spec
+  return "a folder a class, in it or in its test, val or images"
+
+
+def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
+  """Reads a benchmark whose images lie in class folders.
+
+  Args:
+    spec: a row of DATASETS.
+    data_dir: the folder that holds the data sets.
+
+  Returns:
+    The data set, ordered by label, then by name; None if no folder there is
+    called like one of its classes.
+
+  Raises:
+    ValueError: if some are and others are not, two folders are one class, or a
+      class folder holds folders.
+  """
+  finder = benchmark_finder(spec)
+  for folder in spec.folders:
+    for part in _PARTS:
+      root = data_dir / folder / part
+      names = subfolders(root).folders if root.is_dir() else []
+      if any(finder.find(name) for name in names):
+        return read_class_folders(root, finder, layout="folders")
+  return None
+
+
+class _Listing(NamedTuple):
+  """What lies directly in a folder, sorted; what is no data is `skipped`."""
+
+  folders: list[str]
+  images: list[str]
+  skipped: list[str]
+
+
+def subfolders(root: pathlib.Path) -> _Listing:
+  """Lists a folder without looking into its folders; links count as both."""
+  listing = _Listing([], [], [])
+  with os.scandir(root) as entries:
+    for entry in entries:
+      if is_hidden(entry.name):
+        listing.skipped.append(entry.name)
+      elif entry.is_dir():
+        listing.folders.append(entry.name)
+      elif is_image(entry.name):
+        listing.images.append(entry.name)
+      else:
+        listing.skipped.append(entry.name)
+  for names in listing:
+    names.sort()
+  return listing
+
+
+def read_class_folders(
+  root: pathlib.Path, finder: ClassFinder, *, layout: str
+) -> OpenedDataset:
+  """Reads class folders.
+
+  Args:
+    root: the folder that holds the class folders.
+    finder: of its classes; one without images is counted, and no error.
+    layout: the reader's key.
+
+  Returns:
+    The data set, ordered by label, then by name.
+
+  Raises:
+    ValueError: if a folder is no class, two are one, or one holds folders.
+  """
+  top = subfolders(root)
+  skipped = top.skipped
+  dropped = [name for name in top.folders if name in finder.dropped]
+  owners: dict[int, str] = {}
+  for name in top.folders:
+    if name in dropped:
+      continue
+    label = finder.label(name, f"each folder in {root}")
+    if label in owners:
+      raise ValueError(
+        f"{root} must hold one folder a class, and {owners[label]!r} and"
+        f" {name!r} both are class {label}: merge them."
+      )
+    owners[label] = name
+  images = []
+  for label in sorted(owners):
+    inner = subfolders(root / owners[label])
+    if inner.folders:
+      raise ValueError(
+        f"{root / owners[label]} must hold images and no folders, got"
+        f" {inner.folders[0]!r}: class folders are read one level deep."
+      )
+    skipped += inner.skipped
+    images += [ListedImage(f"{owners[label]}/{n}", label) for n in inner.images]
+  if not images:
+    raise ValueError(f"{root} must hold images in its class folders, got none.")
+  with_images = len({image.label for image in images})
+  found = (
+    f"class folders in {root}: {count_words(len(images), 'image')},"
+    f" {with_images} of {count_words(finder.classes, 'class', 'classes')}"
+  )
+  if dropped:
+    found += f"; left out {' and '.join(dropped)}, as the benchmark does"
+  if top.images:
+    found += (
+      f"; left out {count_words(len(top.images), 'image')} outside of class"
+      f" folders ({top.images[0]} first)"
+    )
+  found += skipped_words(skipped)
+  return open_files(root, images, layout=layout, found=found)
+
+
+def sort_names(names: list[str]) -> list[str]:
+  """Sorts names; where all are numbers, as numbers: 2 before 10."""
+  if all(name.isascii() and name.isdecimal() for name in names):
+    return sorted(names, key=int)
+  return sorted(names)

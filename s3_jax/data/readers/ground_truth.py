@@ -1,0 +1,197 @@
+"""Labels of ImageNet's validation images, from the lists people have.
+
+The labels of this package count the classes by sorted WordNet id. The official
+list counts them otherwise, by the ILSVRC2012 ids of meta.mat, and looks the
+same, a number a line: without meta.mat it is refused.
+"""
+
+import csv
+import importlib.util
+import io
+import pathlib
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from s3_jax.lexicon.synonyms import load_lexicon
+
+__all__ = ["DEVKIT", "LISTS", "OFFICIAL", "Truth", "find_truth"]
+
+OFFICIAL = "ILSVRC2012_validation_ground_truth.txt"
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+_META = "meta.mat"
+_DEVKIT_FOLDERS = ("", "ILSVRC2012_devkit_t12/data", "devkit/data", "data")
+
+# What each list is, in order of preference; the first that is there is read.
+LISTS = {
+  "LOC_val_solution.csv": "Kaggle's, with WordNet ids",
+  "val.txt": "Caffe's, lines of name and index",
+  "imagenet_2012_validation_synset_labels.txt": "a WordNet id a line",
+  "validation_labels.txt": "TFDS's, a WordNet id a line",
+}
+_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})(?:\.JPEG)?", re.IGNORECASE)
+_WNID = re.compile(r"n\d{8}")
+
+
+class Truth(NamedTuple):
+  """Labels of images by their number, from 1, and where they were read."""
+
+  labels: Mapping[int, int]
+  source: str
+
+
+def find_truth(folders: Iterable[pathlib.Path]) -> Truth:
+  """Finds the labels of the validation images.
+
+  Args:
+    folders: where to look, the most likely first. The list that comes with the
+      installed tensorflow-datasets is what remains where none is there.
+
+  Returns:
+    The labels.
+
+  Raises:
+    ValueError: if the list found breaks a rule or leaves the order of its
+      classes open, or none is found.
+  """
+  folders = list(dict.fromkeys(folders))
+  for folder in folders:
+    for name in LISTS:
+      if (folder / name).is_file():
+        return _read_list(folder / name)
+  for place in (folder / sub for folder in folders for sub in _DEVKIT_FOLDERS):
+    if (place / OFFICIAL).is_file():
+      return _read_official(place)
+  for folder in folders:
+    if (folder / DEVKIT).is_file():
+      return _read_devkit(folder / DEVKIT)
+  package = importlib.util.find_spec("tensorflow_datasets")
+  for base in (package and package.submodule_search_locations) or ():
+    file = pathlib.Path(base, "datasets/imagenet2012/validation_labels.txt")
+    if file.is_file():
+      truth = _read_list(file)
+      return truth._replace(source="the list in tensorflow-datasets")
+  raise ValueError(
+    f"ImageNet's images need a list of labels beside them: one of"
+    f" {', '.join(LISTS)}, {DEVKIT}, or {OFFICIAL} with {_META}; none is in"
+    f" {', '.join(map(str, folders))}."
+  )
+
+
+def _read_list(file: pathlib.Path) -> Truth:
+  """Reads a list whose lines say which class they mean."""
+  wnids = _wnids()
+  labels: dict[int, int] = {}
+  for number, row in enumerate(_rows(file), 1):
+    where = f"{file}, line {number}"
+    match = _NUMBER.fullmatch(pathlib.PurePath(row[0]).name)
+    if len(row) != (2 if match else 1):
+      raise ValueError(
+        f"{where} must be an image's name and its class, or a WordNet id alone,"
+        f" got {' '.join(row)!r:.60}."
+      )
+    image = int(match[1]) if match else number
+    labels[image] = _class_of(row[-1], wnids, where, named=bool(match))
+  return Truth(labels, str(file))
+
+
+def _rows(file: pathlib.Path) -> list[list[str]]:
+  try:
+    lines = file.read_text("utf-8-sig").splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    raise ValueError(f"{file} must be a text file, got: {error}.") from error
+  if file.suffix != ".csv":
+    return [line.split() for line in lines if line.strip()]
+  # Kaggle: "ImageId,PredictionString", the string "wnid x y x y wnid ...".
+  rows = [row for row in csv.reader(lines) if row and row[0] != "ImageId"]
+  return [[row[0], *" ".join(row[1:]).split()[:1]] for row in rows]
+
+
+def _class_of(
+  word: str, wnids: Mapping[str, int], where: str, *, named: bool
+) -> int:
+  if _WNID.fullmatch(word):
+    if word in wnids:
+      return wnids[word]
+    raise ValueError(f"{where} must hold ImageNet's classes, got {word!r}.")
+  if named and word.isascii() and word.isdecimal() and int(word) < len(wnids):
+    return int(word)
+  raise ValueError(
+    f"{where} must hold a WordNet id, or a name with a label from 0 to"
+    f" {len(wnids) - 1}, got {word!r:.40}."
+  )
+
+
+def _wnids() -> dict[str, int]:
+  classes = load_lexicon("imagenet").classes
+  return {entry.wnid: entry.label for entry in classes if entry.wnid}
+
+
+def _read_official(place: pathlib.Path) -> Truth:
+  """Reads the official list with the meta.mat that says what it counts."""
+  file, meta = place / OFFICIAL, place / _META
+  if not meta.is_file():
+    raise ValueError(
+      f"{file} numbers its classes in the order of {_META}, not of WordNet ids,"
+      f" and no {_META} is beside it: put it there, or one of"
+      f" {', '.join(LISTS)}; or remove the list, and that of"
+      " tensorflow-datasets is used."
+    )
+  return _count_official(file.read_bytes(), meta.read_bytes(), str(file))
+
+
+def _read_devkit(file: pathlib.Path) -> Truth:
+  """Reads both from the development kit, without unpacking it."""
+  wanted: dict[str, bytes] = {}
+  try:
+    with tarfile.open(file) as tar:
+      for member in tar:
+        name = pathlib.PurePath(member.name).name
+        data = tar.extractfile(member) if name in (OFFICIAL, _META) else None
+        if data is not None:
+          wanted[name] = data.read()
+  except (tarfile.TarError, OSError, EOFError) as error:
+    raise ValueError(f"{file} must be a whole tar, got: {error}.") from error
+  if len(wanted) != 2:
+    raise ValueError(
+      f"{file} must hold {OFFICIAL} and {_META}, got"
+      f" {', '.join(wanted) or 'neither'}."
+    )
+  return _count_official(wanted[OFFICIAL], wanted[_META], str(file))
+
+
+def _count_official(listed: bytes, meta: bytes, source: str) -> Truth:
+  ids = _read_meta(meta, source)
+  labels = {}
+  for number, word in enumerate(listed.decode("ascii", "replace").split(), 1):
+    if not word.isdecimal() or int(word) not in ids:
+      raise ValueError(
+        f"{source}, line {number} must hold an id of {_META}, 1 to {len(ids)},"
+        f" got {word!r:.40}."
+      )
+    labels[number] = ids[int(word)]
+  return Truth(labels, f"{source}, in the order of {_META}")
+
+
+def _read_meta(data: bytes, source: str) -> dict[int, int]:
+  """Reads ILSVRC2012 id -> label from meta.mat."""
+  from scipy.io import loadmat
+
+  wnids = _wnids()
+  try:
+    synsets: Any = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
+    rows: Sequence[Any] = synsets[["ILSVRC2012_ID", "WNID"]].tolist()
+    pairs = [(int(row[0]), str(row[1])) for row in rows]
+  except Exception as error:  # scipy raises what its parser meets
+    raise ValueError(
+      f"{_META} of {source} must hold the synsets of ILSVRC2012, got: {error}."
+    ) from error
+  # Ids above 1000 are of inner nodes of the hierarchy.
+  ids = {number: wnids[wnid] for number, wnid in pairs if wnid in wnids}
+  if sorted(ids) != list(range(1, len(wnids) + 1)):
+    raise ValueError(
+      f"{_META} of {source} must number the {len(wnids)} classes from 1, got"
+      f" {len(ids)} of them."
+    )
+  return ids

@@ -1,0 +1,209 @@
+"""ImageNet's validation images as they are published: one heap, no labels.
+
+Either the archive ILSVRC2012_img_val.tar, read in place, or its files in one
+folder. The labels come from one of the lists of `ground_truth`.
+"""
+
+import pathlib
+import re
+import tarfile
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from s3_jax.data.readers.folders import subfolders
+from s3_jax.data.readers.ground_truth import Truth, find_truth
+from s3_jax.data.readers.listing import (
+  ListedImage,
+  count_words,
+  inside,
+  is_image,
+  open_files,
+  skipped_words,
+)
+from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.specs import DatasetSpec
+
+__all__ = [
+  "ARCHIVE",
+  "TarRecords",
+  "expects_flat",
+  "expects_tar",
+  "read_flat",
+  "read_tar",
+]
+
+ARCHIVE = "ILSVRC2012_img_val.tar"
+_MANUAL = "downloads/manual"  # where TFDS wants archives to be put
+_FLAT = ("", "val", "images/val", "ILSVRC/Data/CLS-LOC/val")
+_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG", re.IGNORECASE)
+
+
+class _Member(NamedTuple):
+  """A file in an archive."""
+
+  name: str
+  label: int
+  offset: int  # of its first byte
+  size: int
+
+
+class TarRecords:
+  """Records whose images are members of an uncompressed archive.
+
+  Attributes:
+    labels: in the order of the records.
+    unreadable: how many members are empty.
+  """
+
+  def __init__(self, archive: pathlib.Path, members: Sequence[_Member]):
+    self._archive = archive
+    self._places = [(member.offset, member.size) for member in members]
+    self.labels = [member.label for member in members]
+    self.unreadable = sum(member.size == 0 for member in members)
+
+  def __len__(self) -> int:
+    return len(self._places)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    offset, size = self._places[index]
+    # Opened each time: threads share no position, and nothing stays open.
+    with open(self._archive, "rb") as file:
+      file.seek(offset)
+      data = file.read(size)
+    if len(data) != size:
+      raise OSError(f"{self._archive} ends before {size} bytes at {offset}.")
+    return {"image": data, "label": self.labels[index]}
+
+
+def expects_tar(spec: DatasetSpec) -> str:
+  """Says what `read_tar` looks for."""
+  del spec
+  return f"{ARCHIVE} there or beside it"
+
+
+def read_tar(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
+  """Reads the official archive of the validation images in place.
+
+  Args:
+    spec: ImageNet's.
+    data_dir: the folder that holds the data sets; the archive lies in it, in
+      ImageNet's folder, or where TFDS expects it.
+
+  Returns:
+    The data set, ordered by name, or None if there is no archive.
+
+  Raises:
+    ValueError: if the archive is cut off, a member has another name, or there
+      is no certain list of labels.
+  """
+  folders = [data_dir / name for name in spec.folders]
+  for folder in (*folders, data_dir, data_dir / _MANUAL):
+    archive = folder / ARCHIVE
+    if archive.is_file():
+      truth = find_truth((archive.parent, *folders))
+      return _index(archive, truth)
+  return None
+
+
+def _index(archive: pathlib.Path, truth: Truth) -> OpenedDataset:
+  members, skipped = [], []
+  try:
+    with (
+      tarfile.open(archive, "r:") as tar,
+      tqdm(
+        desc=f"index {archive.name}", unit="file", delay=2, leave=False
+      ) as b,
+    ):
+      for member in tar:
+        b.update()
+        name = inside(member.name, str(archive))
+        if member.isdir():
+          continue
+        if not member.isreg() or not is_image(pathlib.PurePath(name).name):
+          skipped.append(name)
+          continue
+        label = _label(truth, name, str(archive))
+        members.append(_Member(name, label, member.offset_data, member.size))
+  except (tarfile.TarError, OSError) as error:
+    raise ValueError(
+      f"{archive} must be a whole, uncompressed tar, got: {error}; fetch it"
+      " again."
+    ) from error
+  end = max((member.offset + member.size for member in members), default=0)
+  if not members or end > archive.stat().st_size:
+    raise ValueError(
+      f"{archive} must hold whole images, got {len(members)} members that end"
+      f" at byte {end:,} of {archive.stat().st_size:,}; fetch it again."
+    )
+  members.sort()
+  modified = archive.stat().st_mtime_ns
+  return OpenedDataset(
+    records=TarRecords(archive, members),
+    files=[member.name for member in members],
+    found=(
+      f"archive {archive}: {count_words(len(members), 'image')}, labels from"
+      f" {truth.source}{skipped_words(skipped)}"
+    ),
+    layout="tar",
+    fingerprint=fingerprint(
+      "tar", ((m.name, m.label, m.size, modified) for m in members)
+    ),
+  )
+
+
+def expects_flat(spec: DatasetSpec) -> str:
+  """Says what `read_flat` looks for."""
+  del spec
+  return "ILSVRC2012_val_*.JPEG in it, in val or in images/val"
+
+
+def read_flat(
+  spec: DatasetSpec, data_dir: pathlib.Path
+) -> OpenedDataset | None:
+  """Reads the validation images from one folder, as the archive unpacks.
+
+  Args:
+    spec: ImageNet's.
+    data_dir: the folder that holds the data sets.
+
+  Returns:
+    The data set, ordered by name, or None if no folder holds such files.
+
+  Raises:
+    ValueError: if an image has another name, or there is no certain list of
+      labels.
+  """
+  folders = [data_dir / name for name in spec.folders]
+  for root in (folder / part for folder in folders for part in _FLAT):
+    listing = subfolders(root) if root.is_dir() else None
+    if listing is None or not any(map(_NUMBER.fullmatch, listing.images)):
+      continue
+    truth = find_truth((root, root.parent, *folders))
+    images = [
+      ListedImage(name, _label(truth, name, str(root)))
+      for name in listing.images
+    ]
+    found = (
+      f"flat folder {root}: {count_words(len(images), 'image')}, labels from"
+      f" {truth.source}{skipped_words(listing.skipped)}"
+    )
+    return open_files(root, images, layout="flat", found=found)
+  return None
+
+
+def _label(truth: Truth, name: str, where: str) -> int:
+  match = _NUMBER.fullmatch(pathlib.PurePath(name).name)
+  if match is None:
+    raise ValueError(
+      f"{where} must hold images called ILSVRC2012_val_00000001.JPEG and so on,"
+      f" got {name!r:.80}."
+    )
+  number = int(match[1])
+  if number not in truth.labels:
+    raise ValueError(
+      f"{truth.source} must have a label for image {number} of {where}, and has"
+      f" {len(truth.labels):,} labels."
+    )
+  return truth.labels[number]

@@ -1,0 +1,182 @@
+"""Classes found by what a folder, a file or a column calls them.
+
+Every benchmark's names are spelled in many ways: with blanks, underscores or
+neither, the year first or last, "/a/apse/indoor" for "indoor apse". Labels are
+joined by name, never by the order of a listing.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+
+from s3_jax.data.specs import DatasetSpec, official_names, wnids
+from s3_jax.lexicon.synonyms import comparison_key
+
+__all__ = ["ClassFinder", "benchmark_finder", "twins"]
+
+# Folders of the data sets as published -> the names that CoOp gave them.
+_RENAMED = {
+  "caltech101": {
+    "Faces": "face",
+    "Leopards": "leopard",
+    "Motorbikes": "motorbike",
+    "airplanes": "airplane",
+  },
+  "eurosat": {
+    "AnnualCrop": "Annual Crop Land",
+    "HerbaceousVegetation": "Herbaceous Vegetation Land",
+    "Highway": "Highway or Road",
+    "Industrial": "Industrial Buildings",
+    "Pasture": "Pasture Land",
+    "PermanentCrop": "Permanent Crop Land",
+    "Residential": "Residential Buildings",
+    "SeaLake": "Sea or Lake",
+  },
+}
+
+# Folders of the data sets as published that are none of the benchmark's.
+_DROPPED = {"caltech101": ("BACKGROUND_Google", "Faces_easy")}
+
+
+class ClassFinder:
+  """Finds the label of a spelling.
+
+  Case, underscores, blanks and punctuation do not count. The closest spelling
+  of any class wins over a looser one of another. A class is also found by its
+  WordNet id, and "apse (indoor)", "/a/apse/indoor", "Audi TTS Coupe 2012" find
+  "indoor apse" and "2012 Audi TTS Coupe".
+
+  Attributes:
+    classes: how many there are.
+    dropped: folders of the data set that are none of its classes.
+  """
+
+  def __init__(
+    self,
+    title: str,
+    names: Sequence[str],
+    *,
+    ids: Sequence[str | None] = (),
+    renamed: Mapping[str, str] | None = None,
+    dropped: Sequence[str] = (),
+    numbered: bool = False,
+  ):
+    """Indexes the names.
+
+    Args:
+      title: what the data set is called in messages.
+      names: official names in class order; two classes may share one.
+      ids: WordNet's ids of the classes, in the same order.
+      renamed: other spelling -> official name.
+      dropped: folders that are none of the classes.
+      numbered: a number is the label itself, as in ImageNet-V2's folders.
+    """
+    self.classes = len(names)
+    self.dropped = tuple(dropped)
+    self._title = title
+    self._names = tuple(names)
+    self._numbered = numbered
+    self._index: dict[str, tuple[int, ...]] = {}
+    for key in (_plain, _compact):
+      found: dict[str, tuple[int, ...]] = {}
+      for label, name in enumerate(names):
+        found[key(name)] = (*found.get(key(name), ()), label)
+      for spelling, labels in found.items():
+        if spelling:
+          self._index.setdefault(spelling, labels)
+    for spelling, name in (renamed or {}).items():
+      self._index[_plain(spelling)] = self._index[_plain(name)]
+    self._index |= {key: (n,) for n, key in enumerate(ids) if key}
+
+  def find(self, spelling: str) -> tuple[int, ...]:
+    """Lists the labels that a spelling may mean, ascending; often one."""
+    if self._numbered and _is_number(spelling):
+      label = int(spelling)
+      return (label,) if label < self.classes else ()
+    variants = _variants(spelling)
+    for key in (*map(_plain, variants), *map(_compact, variants)):
+      if key in self._index:
+        return self._index[key]
+    return ()
+
+  def label(self, spelling: str, where: str) -> int:
+    """Returns the label that a spelling means.
+
+    Args:
+      spelling: of a class.
+      where: what has it, for the message.
+
+    Returns:
+      The label.
+
+    Raises:
+      ValueError: if no class is called so, or several are.
+    """
+    labels = self.find(spelling)
+    if len(labels) == 1:
+      return labels[0]
+    if labels:
+      raise ValueError(
+        f"{where} must name one class, and {spelling!r:.80} is the name of"
+        f" classes {' and '.join(map(str, labels))} of {self._title}:"
+        " use WordNet ids."
+      )
+    known = {_plain(name): name for name in self._names}
+    near = difflib.get_close_matches(_plain(spelling), known, 1)
+    hint = f"; {known[near[0]]!r} is one" if near else ""
+    raise ValueError(
+      f"{where} must name a class of {self._title}, got {spelling!r:.80}{hint}."
+    )
+
+
+def benchmark_finder(spec: DatasetSpec) -> ClassFinder:
+  """Makes the finder of a benchmark's classes.
+
+  Args:
+    spec: of a data set with a packaged table.
+
+  Returns:
+    The finder, which knows the names of the data set as published as well.
+  """
+  return ClassFinder(
+    spec.title,
+    official_names(spec),
+    ids=wnids(spec),
+    renamed=_RENAMED.get(spec.name),
+    dropped=_DROPPED.get(spec.name, ()),
+    numbered=spec.name == "imagenet_v2",
+  )
+
+
+def twins(names: Sequence[str]) -> tuple[str, str] | None:
+  """Returns the first two names that differ in case and blanks alone."""
+  seen: dict[str, str] = {}
+  for name in names:
+    other = seen.setdefault(_plain(name), name)
+    if other is not name:
+      return other, name
+  return None
+
+
+def _is_number(text: str) -> bool:
+  return text.isascii() and text.isdecimal()
+
+
+def _plain(name: str) -> str:
+  return comparison_key(name.replace("_", " "))
+
+
+def _compact(name: str) -> str:
+  return re.sub(r"\W", "", _plain(name))
+
+
+def _variants(spelling: str) -> list[str]:
+  variants = [spelling]
+  plain = _plain(spelling)
+  if match := re.fullmatch(r"/?[a-z]/(.+)", plain):
+    variants.append(" ".join(match[1].split("/")[::-1]))
+  if match := re.fullmatch(r"(.+?)\s*\(([^()]+)\)", plain):
+    variants.append(f"{match[2]} {match[1]}")
+  if match := re.fullmatch(r"(.+?)\s+((?:19|20)\d\d)", plain):
+    variants.append(f"{match[2]} {match[1]}")
+  return variants
