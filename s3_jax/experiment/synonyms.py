@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s3_jax.experiment.answer_files import answer_writer, read_answers
+from s3_jax.experiment.class_list import is_text, read_name_list
 from s3_jax.experiment.generation_report import write_generation_report
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 from s3_jax.lexicon import synonyms
-from s3_jax.lexicon.answers import Entry, clean_text
+from s3_jax.lexicon.answers import Entry
 from s3_jax.lexicon.endpoint import endpoint_host, open_endpoint
 from s3_jax.lexicon.generate import Generated, Limits, generate
 from s3_jax.lexicon.prompting import (
@@ -27,7 +28,6 @@ from s3_jax.lexicon.prompting import (
   estimate_request,
   write_request,
 )
-from s3_jax.lexicon.reading import read_class_names
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _OWN_FILES = ("report",)
@@ -55,7 +55,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     The run, as a function of the workdir; it returns the table's path, or
     None after a dry run.
   """
-  names, source = _read_classes(settings.take("classes", (str, list, tuple)))
+  names, source = read_name_list(settings.take("classes", (str, list, tuple)))
   generation = Generation(
     job=Job(
       names=names,
@@ -78,7 +78,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   )
   for field in ("domain", "model"):
     value = getattr(generation.job, field)
-    if not _is_text(value):
+    if not is_text(value):
       raise ValueError(f"`config.{field}` must be text, got {value!r}.")
   endpoint_host(generation.base_url)
   if generation.dry_run:
@@ -151,45 +151,6 @@ def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
     f" answer, {missing} with their plain name; see report.md beside it\n"
   )
   return path
-
-
-def _read_classes(source: Any) -> tuple[tuple[str, ...], str]:
-  """Returns the class names and what to call the table."""
-  known = sorted(path.stem for path in synonyms.TABLES.glob("*.json"))
-  title = "classes"
-  if not isinstance(source, str):
-    names = tuple(source)
-  elif pathlib.Path(source).is_file():
-    names, title = read_class_names(source), pathlib.Path(source).stem
-  elif source in known:
-    lexicon = synonyms.load_lexicon(source)
-    names, title = tuple(entry.name for entry in lexicon.classes), source
-  elif "," in source:
-    parts = [name.strip() for name in source.split(",")]
-    names = tuple(parts[:-1] if not parts[-1] else parts)  # "dog," is one class
-  else:
-    raise ValueError(
-      "`config.classes` must be names between commas, a file of names, or a"
-      f" packaged table ({', '.join(known)}), got {source!r}."
-    )
-  if not names:
-    raise ValueError("`config.classes` must name at least one class, got none.")
-  for label, name in enumerate(names):
-    if not isinstance(name, str) or not _is_text(name) or not _shown(name):
-      raise ValueError(
-        "`config.classes` must hold names that can be read, got"
-        f" {name!r} as class {label}."
-      )
-  return names, title
-
-
-def _shown(name: str) -> str:
-  return clean_text(name.replace("_", " "))
-
-
-def _is_text(text: str) -> bool:
-  """Tells whether a text is Unicode; arguments may be broken bytes."""
-  return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _table_name(name: str, source: str) -> str:
