@@ -62,6 +62,7 @@ def fill_shards(
   embed: Callable[[Int[np.ndarray, " images"]], Iterable[Rows]],
   reasons: Mapping[int, str],
   *,
+  name: str,
   total: int,
   dim: int,
   batch_size: int,
@@ -79,6 +80,7 @@ def fill_shards(
       pieces of any size; called only if a shard is missing, and not at all
       where none is.
     reasons: why images are bad, filled by `embed` before their rows come.
+    name: of the data set, for a person who opens a shard.
     total: images of the data set, >= 1.
     dim: of an embedding.
     batch_size: rows of a batch.
@@ -122,7 +124,7 @@ def fill_shards(
     for number, count in _counts(index):
       waiting[number] -= count
       if not waiting[number]:
-        _store(folder, key, number, whole)
+        _store(folder, key, name, number, whole)
   short = [number for number, count in waiting.items() if count]
   if short:
     raise ValueError(
@@ -175,7 +177,9 @@ def _shard_key(key: str, number: int) -> str:
   return cache.content_key({"of": key, "shard": number, "rows": SHARD_ROWS})
 
 
-def _store(folder: Path, key: str, number: int, whole: Shards) -> None:
+def _store(
+  folder: Path, key: str, name: str, number: int, whole: Shards
+) -> None:
   span = _span(number, whole.labels.size)
   bad = [
     [place, whole.reasons[place]]
@@ -190,7 +194,7 @@ def _store(folder: Path, key: str, number: int, whole: Shards) -> None:
       "labels": whole.labels[span],
       "good": whole.good[span],
     },
-    {"shard": number, "of": key, "bad": json.dumps(bad)},
+    {"dataset": name, "shard": number, "of": key, "bad": json.dumps(bad)},
   )
 
 

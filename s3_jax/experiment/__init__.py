@@ -6,12 +6,13 @@ are read whole, and unread fields refused, before anything is computed.
 
 import datetime
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
 
 from s3_jax.experiment import (
+  benchmark,
   convert,
   evaluate,
   gallery,
@@ -27,6 +28,7 @@ from s3_jax.experiment.settings import Settings
 # What a config's `task` may be: a reader of its settings, which returns the
 # work itself as a function of the workdir.
 TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
+  "benchmark": benchmark.read_settings,
   "convert": convert.read_settings,
   "evaluate": evaluate.read_settings,
   "gallery": gallery.read_settings,
@@ -39,12 +41,21 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
 }
 
 
-def run(config: ml_collections.ConfigDict, workdir: str | None = None) -> Any:
+def run(
+  config: ml_collections.ConfigDict,
+  workdir: str | None = None,
+  *,
+  methods: Mapping[str, Any] | None = None,
+) -> Any:
   """Runs the experiment that a config describes.
 
   Args:
     config: its `task` chooses one of TASKS, whose fields the rest must be.
     workdir: folder of the results; by default a new one under `runs/`.
+    methods: of a benchmark run, beside those that the config names: key of the
+      results -> a function (embeddings f32[..., dim], space) -> f32[...,
+      classes], as in `POINT_TO_SPACE`, that scores the core of the concepts, or
+      a `benchmark_methods.Method` that also says which texts it wants.
 
   Returns:
     What the task returns.
@@ -53,7 +64,7 @@ def run(config: ml_collections.ConfigDict, workdir: str | None = None) -> Any:
     ValueError: for a setting, file or data set that breaks a rule.
     OSError: if the workdir cannot be written.
   """
-  task = _read(config)
+  task = _read(config, methods)
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
@@ -84,9 +95,9 @@ def dry_run(config: ml_collections.ConfigDict) -> None:
 
 
 def _read(
-  config: ml_collections.ConfigDict,
+  config: ml_collections.ConfigDict, methods: Mapping[str, Any] | None = None
 ) -> Callable[[pathlib.Path], Any]:
-  settings = Settings(config.to_dict())
+  settings = Settings(config.to_dict(), methods=methods)
   name = settings.take("task", str, choices=tuple(TASKS))
   task = TASKS[name](settings)
   settings.finish()

@@ -3,28 +3,22 @@
 import hashlib
 import json
 import pathlib
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from s3_jax.data.datasets import DATASETS
-from s3_jax.evaluation.classification import (
-  ClassificationResult,
-  evaluate_scores,
-)
+from s3_jax.evaluation.classification import evaluate_scores
 from s3_jax.evaluation.plots import plot_accuracy
-from s3_jax.evaluation.report import ClassRow, format_table, write_report
+from s3_jax.evaluation.report import format_table, write_report
 from s3_jax.evaluation.schema import SCHEMA
-from s3_jax.evaluation.statistics import paired_comparison, wilson_interval
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.embedding import (
   Embedder,
   embed_prompts,
   embed_test_set,
+  find_test_set,
 )
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.figures import draw_spaces
@@ -37,13 +31,17 @@ from s3_jax.experiment.methods import (
   build_spaces,
   gather_texts,
 )
+from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.rows import class_rows, comparison_rows, method_rows
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.files import atomic_write
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.sharding import data_mesh
 
+_EMBEDDED = tuple(
+  name for name, spec in DATASETS.items() if spec.family == "embedded"
+)
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (("local_center", "center"), ("polluted_core", "polluted_all"))
 
@@ -81,7 +79,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     config=settings.everything,
     model=checkpoint.read_checkpoint(settings, "model"),
     lexicon=settings.take("lexicon", str, default="pictographs"),
-    test_sets=settings.words("test_sets", tuple(DATASETS)),
+    test_sets=settings.words("test_sets", _EMBEDDED),
     methods=settings.words("methods", tuple(METHODS)),
     baseline=settings.take(
       "baseline", str, default="class_name", choices=tuple(METHODS)
@@ -171,9 +169,9 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     The results, as in results.json (schema 1).
   """
   clock, timings = CompileClock(), {}
-  say = _Narrator(folder / "log.txt")
+  say = Narrator(folder / "log.txt")
 
-  with _timed(timings, "load"):
+  with timed(timings, "load"):
     lexicon = load_lexicon(evaluation.lexicon)
     clip = checkpoint.load_checkpoint(evaluation.model)
   _check_classes(evaluation, lexicon)
@@ -195,7 +193,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     text_batches += embedded.tower_batches
     return embedded.embeddings
 
-  with _timed(timings, "embed_text"):
+  with timed(timings, "embed_text"):
     texts, prompts = gather_texts(
       lexicon,
       embed,
@@ -203,15 +201,16 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       templates=evaluation.templates,
     )
   say(f"{clip.spec.name}: {len(prompts)} distinct prompts.")
-  with _timed(timings, "build_space"):
+  with timed(timings, "build_space"):
     spaces = build_spaces(texts, evaluation.options)
     core = np.asarray(spaces.names_core.mask)
-  with _timed(timings, "embed_images"):
+  with timed(timings, "embed_images"):
     test_sets = [
-      embed_test_set(embedder, DATASETS[name]) for name in evaluation.test_sets
+      embed_test_set(embedder, spec, find_test_set(embedder, spec))
+      for spec in map(DATASETS.__getitem__, evaluation.test_sets)
     ]
   inputs = MethodInputs(texts, spaces, evaluation.options, evaluation.seed)
-  with _timed(timings, "score"):
+  with timed(timings, "score"):
     measured = {
       (test_set.spec.name, method): evaluate_scores(
         METHODS[method](inputs),
@@ -255,11 +254,13 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       }
       for test_set in test_sets
     ],
-    "methods": [
-      _method_row(dataset, method, result)
-      for (dataset, method), result in measured.items()
-    ],
-    "comparisons": _compare(evaluation, measured),
+    "methods": method_rows(measured, seed=evaluation.seed),
+    "comparisons": comparison_rows(
+      measured,
+      baseline=evaluation.baseline,
+      pairs=_PAIRS,
+      seed=evaluation.seed,
+    ),
     "pruning": count_pruned(texts, spaces),
     "counters": {
       "images_decoded": decoded,
@@ -278,32 +279,16 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     results,
     folder,
     baseline=evaluation.baseline,
-    per_class=_class_rows(lexicon, measured),
+    per_class=class_rows(
+      measured,
+      dict.fromkeys(
+        evaluation.test_sets, [entry.name for entry in lexicon.classes]
+      ),
+    ),
   )
   say(format_table(results, baseline=evaluation.baseline))
   say(f"Results, per-class table and figures: {folder}")
   return results
-
-
-class _Narrator:
-  """Writes every line to the terminal and into log.txt."""
-
-  def __init__(self, path: pathlib.Path):
-    self._path = path
-    self._lines: list[str] = []
-
-  def __call__(self, text: str) -> None:
-    sys.stdout.write(text.rstrip("\n") + "\n")
-    sys.stdout.flush()
-    self._lines.append(text.rstrip("\n"))
-    atomic_write(self._path, "\n".join(self._lines) + "\n")
-
-
-@contextmanager
-def _timed(timings: dict[str, float], name: str) -> Iterator[None]:
-  start = time.perf_counter()
-  yield
-  timings[name] = time.perf_counter() - start
 
 
 def _check_classes(evaluation: Evaluation, lexicon: Lexicon) -> None:
@@ -322,48 +307,6 @@ def _check_classes(evaluation: Evaluation, lexicon: Lexicon) -> None:
       )
 
 
-def _method_row(
-  dataset: str, method: str, result: ClassificationResult
-) -> dict[str, Any]:
-  correct = int(result.correct.sum())
-  return {
-    "dataset": dataset,
-    "name": method,
-    "n": result.n,
-    "top1": result.top1,
-    "top5": result.top5,
-    "mean_per_class": result.mean_per_class,
-    "ece": result.ece,
-    "ci95": list(wilson_interval(correct, result.n)),
-  }
-
-
-def _compare(
-  evaluation: Evaluation,
-  measured: dict[tuple[str, str], ClassificationResult],
-) -> list[dict[str, Any]]:
-  pairs = [
-    (method, evaluation.baseline)
-    for method in evaluation.methods
-    if method != evaluation.baseline
-  ]
-  pairs += [
-    pair
-    for pair in _PAIRS
-    if set(pair) <= set(evaluation.methods) and pair not in pairs
-  ]
-  rows = []
-  for dataset in evaluation.test_sets:
-    for a, b in pairs:
-      comparison = paired_comparison(
-        measured[dataset, a].correct,
-        measured[dataset, b].correct,
-        seed=evaluation.seed,
-      )
-      rows.append({"dataset": dataset, "a": a, "b": b, **comparison._asdict()})
-  return rows
-
-
 def count_pruned(texts: Texts, spaces: Spaces) -> dict[str, int]:
   """Counts what the core of the polluted space removed, right and wrong."""
   mask = texts.polluted.mask
@@ -377,20 +320,3 @@ def count_pruned(texts: Texts, spaces: Spaces) -> dict[str, int]:
     "right_total": int(right.sum()),
     "right_removed": int((right & removed).sum()),
   }
-
-
-def _class_rows(
-  lexicon: Lexicon, measured: dict[tuple[str, str], ClassificationResult]
-) -> list[ClassRow]:
-  return [
-    ClassRow(
-      dataset,
-      method,
-      entry.label,
-      entry.name,
-      int(result.per_class_n[entry.label]),
-      float(result.per_class[entry.label]),
-    )
-    for (dataset, method), result in measured.items()
-    for entry in lexicon.classes
-  ]

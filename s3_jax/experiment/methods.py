@@ -181,7 +181,15 @@ def space_scorer(
   return Partial(_metric(metric, neighbors if local else None), space)
 
 
-def _classifier(classifier: Float[Array, "classes dim"]) -> Partial:
+def classifier_scorer(classifier: Float[Array, "classes dim"]) -> Partial:
+  """Binds a zero-shot classifier.
+
+  Args:
+    classifier: one unit row a class.
+
+  Returns:
+    A function f32[batch, dim] -> f32[batch, classes].
+  """
   return Partial(_score_classifier, classifier)
 
 
@@ -207,16 +215,16 @@ def _space_method(space: str, metric: str | None = None):
 
 # Keys of the results and of `config.methods`, in the order of the table.
 METHODS: dict[str, Callable[[MethodInputs], Partial]] = {
-  "class_name": lambda inputs: _classifier(
+  "class_name": lambda inputs: classifier_scorer(
     name_classifier(inputs.texts.class_name)
   ),
-  "best_name": lambda inputs: _classifier(
+  "best_name": lambda inputs: classifier_scorer(
     name_classifier(inputs.texts.best_name)
   ),
-  "templates": lambda inputs: _classifier(
+  "templates": lambda inputs: classifier_scorer(
     template_classifier(inputs.texts.templates)
   ),
-  "random_synonym": lambda inputs: _classifier(
+  "random_synonym": lambda inputs: classifier_scorer(
     random_synonym_classifier(
       jax.random.key(inputs.seed),
       inputs.texts.names.embeddings,

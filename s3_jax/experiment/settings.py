@@ -18,10 +18,16 @@ class Settings:
     where: prefix of the field names in messages, such as `config.spec`.
   """
 
-  def __init__(self, fields: Mapping[str, Any], where: str = "config"):
+  def __init__(
+    self,
+    fields: Mapping[str, Any],
+    where: str = "config",
+    methods: Mapping[str, Any] | None = None,
+  ):
     self.everything = dict(fields)
     self.where = where
     self._fields = dict(fields)
+    self._methods = dict(methods or {})
 
   def take(
     self,
@@ -103,12 +109,22 @@ class Settings:
     section = self.take(name, dict)
     return Settings(section, f"{self.where}.{name}")
 
+  def own_methods(self) -> dict[str, Any]:
+    """Returns the methods that the caller of `run` gave, and marks them."""
+    methods, self._methods = self._methods, {}
+    return methods
+
   def finish(self) -> None:
-    """Refuses fields that nobody read.
+    """Refuses fields and methods that nobody read.
 
     Raises:
       ValueError: naming them.
     """
+    if self._methods:
+      raise ValueError(
+        f"`methods` must be given to a task that has methods of one's own, got"
+        f" {', '.join(self._methods)} for another."
+      )
     if self._fields:
       stray = ", ".join(f"`{self.where}.{name}`" for name in self._fields)
       raise ValueError(f"{stray}: unknown field, nothing reads it.")

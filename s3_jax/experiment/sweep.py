@@ -12,6 +12,15 @@ from tqdm import tqdm
 
 from s3_jax.data.datasets import DATASETS
 from s3_jax.evaluation.classification import evaluate_scores
+from s3_jax.experiment.benchmark_methods import (
+  Method,
+  MethodTexts,
+  concepts,
+  concepts_with_descriptors,
+  embed_vertices,
+  prepare_methods,
+)
+from s3_jax.experiment.benchmark_sets import find_sets
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
@@ -22,38 +31,32 @@ from s3_jax.experiment.embedding import (
   embed_prompts,
   embed_test_set,
 )
-from s3_jax.experiment.evaluate import count_pruned
-from s3_jax.experiment.methods import (
-  SpaceOptions,
-  build_spaces,
-  gather_texts,
-  space_scorer,
-)
+from s3_jax.experiment.methods import TextTable, space_scorer
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.files import atomic_write
 from s3_jax.lexicon.prompts import fill_template
-from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.lexicon.vertices import Vertices, concept_vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
+from s3_jax.space import SynonymousSpace, build_space
 
-_HEAD = (
-  "metric",
-  "neighbors",
-  "scale",
-  "min_gap",
-  "clean",
-  "polluted",
-  "wrong removed",
-  "right removed",
-)
+# What the spaces may be made of.
+TEXTS = {
+  "concepts": concepts,
+  "concepts_x_descriptors": concepts_with_descriptors,
+}
 
 
 class Sweep(NamedTuple):
   """The settings of a sweep, read and checked."""
 
   model: CheckpointSource
-  lexicon: str
-  split: str
-  template: str
+  dataset: str
+  data_dir: pathlib.Path | None
+  layout: str
+  lexicon: str  # "" for the data set's own
+  partial: bool
+  templates: tuple[str, ...]  # () for the data set's own
+  texts: tuple[str, ...]
   metrics: tuple[str, ...]
   neighbors: tuple[int, ...]
   scales: tuple[tuple[str | float | None, float], ...]  # scale, min_gap
@@ -63,18 +66,23 @@ class Sweep(NamedTuple):
 
 
 class Row(NamedTuple):
-  """One choice of hyper-parameters and what it gave."""
+  """One choice of hyper-parameters and what it gave.
 
+  The last five are None for a lexicon without entries known to be wrong.
+  """
+
+  texts: str
   metric: str
   neighbors: int | None
   scale: str | float | None
   min_gap: float | None
-  clean: float  # top-1 on the clean table
-  polluted: float  # top-1 on the polluted table
-  wrong_removed: int
-  wrong_total: int
-  right_removed: int
-  right_total: int
+  classes_cut: float  # share of the classes of which the core leaves a text out
+  clean: float  # top-1 on the table
+  polluted: float | None  # top-1 on the table with wrong entries
+  wrong_removed: int | None
+  wrong_total: int | None
+  right_removed: int | None
+  right_total: int | None
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -111,11 +119,16 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       " neighbors whole numbers >= 1, got"
       f" {neighbors} and {tuple(scales)}."
     )
+  data_dir = settings.take("data_dir", str, default="")
   sweep = Sweep(
     model=read_checkpoint(settings, "model"),
-    lexicon=settings.take("lexicon", str),
-    split=settings.take("split", str, choices=("validation",)),
-    template=settings.take("template", str),
+    dataset=settings.take("dataset", str, choices=tuple(DATASETS)),
+    data_dir=pathlib.Path(data_dir) if data_dir else None,
+    layout=settings.take("layout", str, default="auto"),
+    lexicon=settings.take("lexicon", str, default=""),
+    partial=settings.take("partial", bool, default=False),
+    templates=tuple(settings.take("templates", (list, tuple), default=())),
+    texts=settings.words("texts", tuple(TEXTS)),
     metrics=settings.words("metrics", tuple(POINT_TO_SPACE)),
     neighbors=neighbors,
     scales=tuple(pairs),
@@ -123,7 +136,8 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     batch_size=settings.take("batch_size", int, minimum=1),
     cache_dir=read_cache_dir(settings),
   )
-  fill_template(sweep.template, "")
+  for template in sweep.templates:
+    fill_template(template, "")
   return lambda folder: run_sweep(sweep, folder)
 
 
@@ -133,7 +147,7 @@ def _is_number(value: Any) -> bool:
 
 
 def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
-  """Scores every choice on the validation split; writes sweep.md, sweep.csv.
+  """Scores every choice on one data set; writes sweep.md and sweep.csv.
 
   Args:
     sweep: the settings.
@@ -143,22 +157,41 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     The rows, best on the clean table first (ties: better on the polluted one,
     then the order of the config).
   """
-  lexicon, clip = load_lexicon(sweep.lexicon), load_checkpoint(sweep.model)
+  clip = load_checkpoint(sweep.model)
   embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
-  texts, _ = gather_texts(
-    lexicon,
-    lambda prompts: embed_prompts(embedder, prompts).embeddings,
-    template=sweep.template,
-    templates=(sweep.template,),
+  (data,), _ = find_sets(
+    embedder,
+    (sweep.dataset,),
+    data_dir=sweep.data_dir,
+    layout=sweep.layout,
+    lexicon=sweep.lexicon,
+    partial=sweep.partial,
+    skip_absent=False,
   )
-  images = embed_test_set(embedder, DATASETS[sweep.split])
+  if data.spec.split != "validation" or data.spec.family != "embedded":
+    sys.stdout.write(
+      f"{data.spec.title} is a test set: these numbers describe the choices,"
+      " and must not make them.\n"
+    )
+  texts = MethodTexts(
+    data.classes,
+    data.spec.template,
+    sweep.templates or (data.spec.template,),
+    files={},
+    seed=0,
+  )
+  clean = {name: _embed(embedder, TEXTS[name], texts) for name in sweep.texts}
+  polluted = None
+  if any(entry.polluted for entry in data.classes):
+    polluted = _embed(embedder, _with_wrong_entries, texts)
+  images = embed_test_set(embedder, data.spec, data.opened)
 
   def accuracy(space, metric, neighbors):
     return evaluate_scores(
       space_scorer(space, metric, neighbors=neighbors),
       images.embeddings,
       images.labels,
-      classes=len(lexicon.classes),
+      classes=len(data.classes),
       batch_size=900,
       logit_scale=float(clip.params["logit_scale"]),
     ).top1
@@ -169,51 +202,106 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     for k in (sweep.neighbors if metric == "local_center" else (None,))
   ]
   rows = []
-  pairs = list(itertools.product(sweep.scales, choices))
-  for (scale, min_gap), (metric, neighbors) in tqdm(
-    pairs, unit="choice", disable=None
-  ):
-    options = SpaceOptions(
-      metric, neighbors or 1, scale, "largest", 0.5, min_gap
-    )
-    spaces = build_spaces(texts, options)
-    rows.append(
-      Row(
-        metric,
-        neighbors,
-        scale,
-        min_gap if scale == "gap" else None,
-        accuracy(spaces.names_core, metric, neighbors or 1),
-        accuracy(spaces.polluted_core, metric, neighbors or 1),
-        **count_pruned(texts, spaces),
-      )
-    )
-  rows.sort(key=lambda row: (-row.clean, -row.polluted))
-  _write(rows, folder, int(np.asarray(images.labels).size))
+  with tqdm(
+    total=len(clean) * len(sweep.scales) * len(choices),
+    unit="choice",
+    disable=None,
+  ) as bar:
+    for name, (scale, min_gap) in itertools.product(clean, sweep.scales):
+      space = _space(clean[name], scale, min_gap)
+      cut = np.asarray(space.mask).sum(1) < clean[name].mask.sum(1)
+      counts: tuple[int | None, ...] = (None,) * 4
+      dirty = None
+      if polluted is not None:
+        dirty = _space(polluted, scale, min_gap)
+        counts = _count_removed(data.classes, polluted, dirty)
+      for metric, k in choices:
+        rows.append(
+          Row(
+            name,
+            metric,
+            k,
+            scale,
+            min_gap if scale == "gap" else None,
+            float(np.mean(cut)),
+            accuracy(space, metric, k or 1),
+            None if dirty is None else accuracy(dirty, metric, k or 1),
+            *counts,
+          )
+        )
+        bar.update()
+  rows.sort(key=lambda row: (-row.clean, -(row.polluted or 0.0)))
+  _write(rows, folder, f"{images.labels.size} {data.spec.split} images")
   return rows
 
 
-def _cells(row: Row) -> list[str]:
-  return [
-    row.metric,
-    "-" if row.neighbors is None else str(row.neighbors),
-    "all" if row.scale is None else str(row.scale),
-    "-" if row.min_gap is None else f"{row.min_gap:.2f}",
-    f"{100 * row.clean:.1f}",
-    f"{100 * row.polluted:.1f}",
-    f"{row.wrong_removed} of {row.wrong_total}",
-    f"{row.right_removed} of {row.right_total}",
-  ]
+def _embed(
+  embedder: Embedder,
+  vertices: Callable[[MethodTexts], Vertices],
+  texts: MethodTexts,
+) -> TextTable:
+  (prepared,) = prepare_methods({"sweep": Method(vertices)}, texts)
+  embedded = embed_prompts(embedder, prepared.prompts, progress="embed texts")
+  return embed_vertices(
+    prepared.vertices, prepared.prompts, embedded.embeddings
+  )
 
 
-def _write(rows: list[Row], folder: pathlib.Path, images: int) -> None:
-  cells = [_cells(row) for row in rows]
+def _with_wrong_entries(texts: MethodTexts) -> Vertices:
+  names = [(*entry.names, *entry.polluted) for entry in texts.classes]
+  return concept_vertices(names, texts.templates)
+
+
+def _space(
+  table: TextTable, scale: str | float | None, min_gap: float
+) -> SynonymousSpace:
+  return build_space(
+    table.embeddings, table.mask, scale=scale, min_gap=min_gap
+  )
+
+
+def _count_removed(
+  classes: tuple[Any, ...], table: TextTable, space: SynonymousSpace
+) -> tuple[int, int, int, int]:
+  """Counts wrong entries that the core left out, all, and the right ones."""
+  names = np.array([len(entry.names) for entry in classes])
+  right = table.mask & (np.arange(table.mask.shape[1]) < names[:, None])
+  wrong = table.mask & ~right
+  removed = table.mask & ~np.asarray(space.mask)
+  return (
+    int((wrong & removed).sum()),
+    int(wrong.sum()),
+    int((right & removed).sum()),
+    int(right.sum()),
+  )
+
+
+def _cells(row: Row) -> dict[str, str]:
+  cells = {
+    "texts": row.texts,
+    "metric": row.metric,
+    "neighbors": "-" if row.neighbors is None else str(row.neighbors),
+    "scale": "all" if row.scale is None else str(row.scale),
+    "min_gap": "-" if row.min_gap is None else f"{row.min_gap:.2f}",
+    "classes cut": f"{100 * row.classes_cut:.0f}",
+    "clean": f"{100 * row.clean:.1f}",
+  }
+  if row.polluted is not None:
+    cells["polluted"] = f"{100 * row.polluted:.1f}"
+    cells["wrong removed"] = f"{row.wrong_removed} of {row.wrong_total}"
+    cells["right removed"] = f"{row.right_removed} of {row.right_total}"
+  return cells
+
+
+def _write(rows: list[Row], folder: pathlib.Path, images: str) -> None:
+  table = [_cells(row) for row in rows]
   markdown = [
-    f"Top-1 (%) on the {images} validation images.",
+    f"Top-1 (%) on the {images}; classes cut (%): those whose core leaves a"
+    " text out.",
     "",
-    "| " + " | ".join(_HEAD) + " |",
-    "|" + "---|" * len(_HEAD),
-    *("| " + " | ".join(line) + " |" for line in cells),
+    "| " + " | ".join(table[0]) + " |",
+    "|" + "---|" * len(table[0]),
+    *("| " + " | ".join(cells.values()) + " |" for cells in table),
   ]
   atomic_write(folder / "sweep.md", "\n".join(markdown) + "\n")
   csv = [",".join(Row._fields)] + [

@@ -46,6 +46,7 @@ def fill(folder, tower, total):
     KEY,
     tower,
     tower.reasons,
+    name="numbers",
     total=total,
     dim=DIM,
     batch_size=tower.batch_size,
@@ -142,4 +143,6 @@ def test_a_tower_that_leaves_images_out_is_an_error(tmp_path):
     yield from list(Tower(4)(places))[:-1]
 
   with pytest.raises(ValueError, match="got 1 too few of shard 1"):
-    fill_shards(tmp_path, KEY, embed, {}, total=5, dim=DIM, batch_size=4)
+    fill_shards(
+      tmp_path, KEY, embed, {}, name="x", total=5, dim=DIM, batch_size=4
+    )

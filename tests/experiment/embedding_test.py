@@ -1,20 +1,30 @@
 """Embeddings of texts and images: order, padding, devices, the cache."""
 
+import io
+
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from s3_jax.clip import embed_images, embed_texts, load_clip
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.pictograph_sets import all_images
+from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment import embedding
 from s3_jax.experiment.embedding import (
   Embedder,
   embed_prompts,
   embed_test_set,
+  estimate,
+  find_test_set,
 )
 
 PROMPTS = tuple(f"a photo of a {word}." for word in ("sun", "eel", "anchor"))
+
+
+def embed_set(embedder, spec):
+  return embed_test_set(embedder, spec, find_test_set(embedder, spec))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +99,7 @@ def test_images_are_those_of_the_set_in_its_order(
   embedder, clip, opened, records
 ):
   spec = DATASETS["outline"]
-  test_set = embed_test_set(embedder, spec)
+  test_set = embed_set(embedder, spec)
   images, labels = all_images(records(spec), clip.preprocess)
   expected = embed_images(clip.spec, clip.params, images)
   np.testing.assert_allclose(test_set.embeddings, expected, atol=1e-5)
@@ -99,17 +109,18 @@ def test_images_are_those_of_the_set_in_its_order(
 
 
 def test_images_are_embedded_once(embedder, opened, no_tower):
-  first = embed_test_set(embedder, DATASETS["plain"])
+  first = embed_set(embedder, DATASETS["plain"])
   no_tower()
-  again = embed_test_set(embedder, DATASETS["plain"])
+  again = embed_set(embedder, DATASETS["plain"])
   assert (again.images_decoded, again.tower_batches) == (0, 0)
   assert opened == ["plain"], "the second time nothing is opened"
   np.testing.assert_array_equal(first.embeddings, again.embeddings)
   np.testing.assert_array_equal(first.labels, again.labels)
   with pytest.raises(AssertionError, match="a tower ran"):
-    embed_test_set(embedder, DATASETS["outline"])
+    embed_set(embedder, DATASETS["outline"])
+  tfds = DATASETS["plain"].tfds._replace(version="2.0.0")
   with pytest.raises(AssertionError, match="a tower ran"):
-    embed_test_set(embedder, DATASETS["plain"]._replace(version="2.0.0"))
+    embed_set(embedder, DATASETS["plain"]._replace(tfds=tfds))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +133,7 @@ def test_devices_change_nothing(
   shared = embedder._replace(
     mesh=mesh, batch_size=batch_size, cache_dir=embedder.cache_dir / str(mesh)
   )
-  test_set = embed_test_set(shared, spec)
+  test_set = embed_set(shared, spec)
   assert test_set.tower_batches == batches
   np.testing.assert_allclose(test_set.embeddings, all_devices, atol=1e-5)
 
@@ -133,10 +144,96 @@ def all_devices(clip, make_small, tmp_path_factory):
     make_small(patch, embedding)
     folder = tmp_path_factory.mktemp("all")
     embedder = Embedder(clip, "float32", 64, 0, folder)
-    return embed_test_set(embedder, DATASETS["plain"]).embeddings
+    return embed_set(embedder, DATASETS["plain"]).embeddings
 
 
 def test_more_devices_than_there_are_is_an_error(embedder, opened):
   with pytest.raises(ValueError, match="`mesh` must be at most the 8 devices"):
-    embed_test_set(embedder._replace(mesh=9), DATASETS["plain"])
+    embed_set(embedder._replace(mesh=9), DATASETS["plain"])
   assert len(jax.devices()) == 8
+
+
+def encoded(color, kind="PNG"):
+  buffer = io.BytesIO()
+  Image.new("RGB", (20, 17), color).save(buffer, kind)
+  return buffer.getvalue()
+
+
+def open_these(files, fingerprint="one"):
+  """A data set of (name, bytes) pairs, labels counting up."""
+  records = [
+    {"image": data, "label": label} for label, (_, data) in enumerate(files)
+  ]
+  names = [name for name, _ in files]
+  return OpenedDataset(records, names, "in memory", "memory", fingerprint)
+
+
+def test_bad_images_are_listed_and_leave_the_others_alone(embedder, clip):
+  spec = DATASETS["plain"]._replace(examples=6)
+  good = [encoded((40 * i, 90, 200 - 30 * i)) for i in range(4)]
+  mixed = [
+    ("a.png", good[0]),
+    ("empty.png", b""),
+    ("b.png", good[1]),
+    ("text.jpg", b"no picture at all"),
+    ("\udcff<i>.png", good[2][:60]),
+    ("c.png", good[3]),
+  ]
+  test_set = embed_test_set(embedder, spec, open_these(mixed))
+  assert test_set.labels.tolist() == [0, 2, 5]
+  files, reasons = zip(*test_set.bad, strict=True)
+  assert files == ("empty.png", "text.jpg", "\\udcff<i>.png")
+  assert all(reasons)
+  alone = [(f"{i}.png", good[i]) for i in (0, 1, 3)]
+  clean = embed_test_set(embedder, spec, open_these(alone, "two"))
+  np.testing.assert_allclose(test_set.embeddings, clean.embeddings, atol=1e-6)
+  again = embed_test_set(embedder, spec, open_these(mixed))
+  assert again.images_decoded == 0 and again.bad == test_set.bad
+
+
+def test_a_data_set_of_bad_images_is_an_error(embedder):
+  opened = open_these([("a.png", b""), ("b.png", b"x")])
+  with pytest.raises(ValueError, match=r"got 2 bad ones; the first is a.png"):
+    embed_test_set(embedder, DATASETS["plain"], opened)
+
+
+def test_pixels_and_content_are_part_of_the_key(embedder):
+  opened = open_these([("a.png", encoded((9, 9, 9)))])
+  spec = DATASETS["plain"]
+  assert embed_test_set(embedder, spec, opened).images_decoded == 1
+  assert embed_test_set(embedder, spec, opened).images_decoded == 0
+  changed = opened._replace(fingerprint="two")
+  assert embed_test_set(embedder, spec, changed).images_decoded == 1
+  small = embedder._replace(max_pixels=300)
+  with pytest.raises(ValueError, match="got 1 bad ones"):
+    embed_test_set(small, spec, opened)
+
+
+def test_texts_are_stored_chunk_by_chunk(embedder, monkeypatch):
+  monkeypatch.setattr(embedding, "TEXT_CHUNK", 2)
+  texts = tuple("abcde")
+  whole = embed_prompts(embedder, texts)
+  assert whole.tower_batches == 3
+  more = embed_prompts(embedder, (*"abcd", "x"))
+  assert more.tower_batches == 1, "only the chunk that changed"
+  np.testing.assert_array_equal(more.embeddings[:4], whole.embeddings[:4])
+  assert embed_prompts(embedder, ()).embeddings.shape == (0, 16)
+
+
+def test_the_estimate_counts_what_the_cache_lacks(embedder, opened):
+  spec = DATASETS["plain"]
+  found = find_test_set(embedder, spec)
+  before = estimate(embedder, [PROMPTS, ("sun",)], [(spec, found)])
+  assert (before.texts, before.images) == (4, 180)
+  assert before.seconds > 0
+  embed_prompts(embedder, PROMPTS)
+  embed_set(embedder, spec)
+  after = estimate(embedder, [PROMPTS, ("sun",)], [(spec, found)])
+  assert (after.texts, after.images) == (1, 0)
+  embed_prompts(embedder, ("sun",))
+  assert estimate(embedder, [PROMPTS], [(spec, found)]) == (0, 0, 0.0)
+
+
+def test_a_real_data_set_needs_its_folder(embedder):
+  with pytest.raises(ValueError, match="`config.data_dir` must be the folder"):
+    find_test_set(embedder, DATASETS["dtd"])

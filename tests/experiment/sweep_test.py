@@ -98,6 +98,35 @@ def test_limits_of_the_scale(sweep):
   )
 
 
+def test_the_share_of_classes_cut(sweep):
+  _, rows = sweep
+  whole, alone = (find(rows, "center", None, scale) for scale in (None, 0.0))
+  assert whole.classes_cut == 0
+  assert 0.9 < alone.classes_cut <= 1
+  assert (alone.classes_cut * 90) % 1 == pytest.approx(0, abs=1e-6)
+
+
+def test_a_test_set_and_other_texts(
+  checkpoint, read_config, make_small, tmp_path, capsys
+):
+  config = read_config(
+    "sweep",
+    model=str(checkpoint),
+    dataset="outline",
+    texts=("concepts", "concepts_x_descriptors"),
+    metrics=("center",),
+    scales=(None,),
+    cache_dir=str(tmp_path / "cache"),
+  )
+  with pytest.MonkeyPatch.context() as patch:
+    assert make_small(patch, embedding) == []
+    rows = experiment.run(config, str(tmp_path / "run"))
+  assert {row.texts for row in rows} == {"concepts", "concepts_x_descriptors"}
+  assert "outline is a test set: these numbers describe" in (
+    capsys.readouterr().out
+  )
+
+
 def test_what_is_written(sweep):
   folder, rows = sweep
   assert {path.name for path in folder.iterdir()} == {"sweep.md", "sweep.csv"}
@@ -112,7 +141,7 @@ def test_what_is_written(sweep):
   assert f"{IMAGES} validation images" in lines[0]
   table = [line for line in lines if line.startswith("|")]
   assert len(table) == 2 + len(rows)
-  assert {line.count("|") for line in table} == {9}
+  assert {line.count("|") for line in table} == {11}
   best = [cell.strip() for cell in table[2].split("|")]
-  assert best[1] == rows[0].metric
-  np.testing.assert_allclose(float(best[5]), 100 * rows[0].clean, atol=0.051)
+  assert best[2] == rows[0].metric
+  np.testing.assert_allclose(float(best[7]), 100 * rows[0].clean, atol=0.051)

@@ -1,0 +1,24 @@
+r"""Caltech101: 2,465 test images of 100 classes, CoOp's split.
+
+Command:
+  python main.py --config=configs/caltech101.py --config.data_dir=DATA \
+    --workdir=runs/caltech101
+
+docs/DATASETS.md says where to get the images and which folders are read.
+
+Hardware: any; the image tower is nearly all of the time. The run says
+beforehand how long it will take, and goes on where it was stopped.
+
+Expected (published, not measured here): 93.35 % top-1 of `class_name` with
+OpenAI's ViT-B/16 (D2TPT, table 3, cited at second hand). The run says whether
+it came within 0.3 points.
+"""
+
+import ml_collections
+
+from s3_jax.experiment.benchmark_config import benchmark_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the settings of the run."""
+  return benchmark_config("caltech101").lock()

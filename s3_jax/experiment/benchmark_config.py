@@ -1,0 +1,69 @@
+"""The fields that the configs of all benchmarks share."""
+
+import ml_collections
+
+
+def benchmark_config(dataset: str) -> ml_collections.ConfigDict:
+  """Returns a benchmark run on one data set, not yet locked.
+
+  Args:
+    dataset: a row of DATASETS, or "own" for a folder or a CSV.
+
+  Returns:
+    The fields with their defaults, for a config file to change.
+  """
+  config = ml_collections.ConfigDict()
+  config.task = "benchmark"
+  config.model = "openai/clip-vit-base-patch16"
+  config.model_spec = ""  # a name of the zoo, for a bare file
+  config.tokenizer = ""  # default: the file beside the weights
+  config.dataset = dataset
+  config.data_dir = "data"  # docs/DATASETS.md shows what may lie there
+  config.layout = "auto"  # or the one reader to try
+  config.lexicon = ""  # a table in place of the data set's own
+  config.partial = False  # True: another number of images is accepted
+  config.strict = False  # True: a bad image makes the run fail at its end
+  config.methods = (
+    "class_name",
+    "dataset_template",
+    "templates_7",
+    "templates_80",
+    "descriptors",
+    "synonyms_mean",
+    "synonyms_nearest",
+    "s3",
+    "s3_descriptors",
+  )
+  config.baseline = "class_name"
+  config.templates = ()  # of the vertices; default: the data set's template
+  config.cupl_file = ""  # your files, for the methods cupl, dclip and waffle
+  config.dclip_file = ""
+  config.waffle_file = ""  # default: nonsense drawn by seed
+  config.metric = "local_center"  # of s3 and s3_descriptors
+  config.neighbors = 4
+  config.scale = "gap"  # or a chordal distance, or None
+  config.keep = "largest"
+  config.min_fraction = 0.5
+  config.min_gap = 0.15
+  config.dtype = "float32"  # of the towers' matrix products
+  config.batch_size = 64
+  config.max_pixels = 89_478_485  # of an image file, all frames together
+  config.mesh = 0  # devices that share the images; 0 for all
+  config.cache_dir = ""  # default: the user's cache folder
+  config.seed = 0
+  return config
+
+
+def suite_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
+  """Returns a benchmark run on many data sets, not yet locked.
+
+  Args:
+    datasets: rows of DATASETS.
+
+  Returns:
+    The fields of `benchmark_config`, with `datasets` in the place of `dataset`.
+  """
+  config = benchmark_config(datasets[0])
+  del config["dataset"]
+  config.datasets = datasets
+  return config

@@ -1,0 +1,59 @@
+"""What a run says while it works, and how long its parts take."""
+
+import pathlib
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from s3_jax.files import atomic_write
+
+
+class Narrator:
+  """Writes every line to the terminal and into a file."""
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+    self._lines: list[str] = []
+
+  def __call__(self, text: str) -> None:
+    """Says a text of one or more lines.
+
+    Args:
+      text: what to say.
+    """
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.flush()
+    self._lines.append(text.rstrip("\n"))
+    atomic_write(self._path, "\n".join(self._lines) + "\n")
+
+
+@contextmanager
+def timed(timings: dict[str, float], name: str) -> Iterator[None]:
+  """Adds the seconds of a block to a part of the run.
+
+  Args:
+    timings: part -> seconds so far.
+    name: of the part.
+
+  Yields:
+    Nothing.
+  """
+  start = time.perf_counter()
+  yield
+  timings[name] = timings.get(name, 0.0) + time.perf_counter() - start
+
+
+def spoken(seconds: float) -> str:
+  """Says a duration in one unit.
+
+  Args:
+    seconds: >= 0.
+
+  Returns:
+    Such as "40 s", "12 min" or "3.5 h".
+  """
+  if seconds < 100:
+    return f"{seconds:.0f} s"
+  minutes = seconds / 60
+  return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
