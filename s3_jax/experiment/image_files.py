@@ -1,0 +1,347 @@
+"""Image files of one's own: found, read and prepared, one after the other."""
+
+import glob
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from s3_jax.data.decoding import BadImage, decode_image
+from s3_jax.data.thumbnails import make_thumbnail, turn_upright
+
+MAX_BYTES = 1 << 30
+"""Larger files are not read: no picture within the limit of pixels needs it."""
+
+# Files with these endings are taken for images unopened, so that one that is
+# damaged is listed as such. HEIC is among them although nothing here reads it.
+_ENDINGS = (
+  *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".gif", ".bmp"),
+  *(".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"),
+  *(".jp2", ".j2k", ".avif", ".heic", ".heif"),
+)
+_BEGINNINGS = (
+  b"\xff\xd8\xff",  # JPEG
+  b"\x89PNG\r\n\x1a\n",
+  b"GIF87a",
+  b"GIF89a",
+  b"II*\0",  # TIFF
+  b"MM\0*",
+  b"II+\0",
+  b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000
+  b"\xff\x4f\xff\x51",
+)
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1")
+
+
+class FoundImages(NamedTuple):
+  """What was found where a config said to look.
+
+  Attributes:
+    files: images by their paths, in a fixed order, each once.
+    hidden: files and folders whose names begin with a dot; not looked into.
+    other: files that are no images.
+    links: links to folders, which are not followed.
+    closed: folders that cannot be read, and why.
+  """
+
+  files: tuple[str, ...]
+  hidden: tuple[str, ...]
+  other: tuple[str, ...]
+  links: tuple[str, ...]
+  closed: tuple[tuple[str, str], ...]
+
+
+class LoadedImage(NamedTuple):
+  """One file, read and prepared, or the reason why not.
+
+  Attributes:
+    pixels: what the image tower takes; None for a file that cannot be used.
+    problem: the reason, empty for a good file.
+    size: bytes of the file; -1 where it could not be read.
+    width: of the picture in pixels as stored; 0 where unknown.
+    height: likewise.
+    thumbnail: a small JPEG; empty where none was wanted or could be made.
+  """
+
+  pixels: UInt8[np.ndarray, "rows cols 3"] | None
+  problem: str
+  size: int = -1
+  width: int = 0
+  height: int = 0
+  thumbnail: bytes = b""
+
+
+def find_images(images: str | Sequence[str]) -> FoundImages:
+  """Finds image files.
+
+  Folders are walked to their depths in the order of their paths, letter by
+  letter. A file in them is an image if its name or its first bytes say so; a
+  file that is named itself is taken as it is.
+
+  Args:
+    images: a folder, a pattern with *, ? or **, a file, or several of these,
+      in a sequence or between commas. What exists under the whole text is not
+      split, nor read as a pattern.
+
+  Returns:
+    The files, and what was passed over.
+
+  Raises:
+    ValueError: one of the places does not exist or holds no image.
+  """
+  places = []
+  for place in _places(images):
+    here = _look(place)
+    if not here.files:
+      passed = ", ".join(
+        f"{len(paths)} {what}"
+        for paths, what in (
+          (here.other, "other files"),
+          (here.hidden, "hidden"),
+          (here.links, "linked folders"),
+          (here.closed, "folders that cannot be read"),
+        )
+        if paths
+      )
+      raise ValueError(
+        f"`config.images` must hold an image, got {place!r} with none"
+        f" ({passed or 'nothing is there'})."
+      )
+    places.append(here)
+  found = _join(places)
+  unique: dict[str, str] = {}
+  for file in found.files:
+    unique.setdefault(os.path.abspath(file), file)
+  return found._replace(files=tuple(unique.values()))
+
+
+def _places(images: str | Sequence[str]) -> list[str]:
+  if isinstance(images, str):
+    whole = os.path.exists(os.path.expanduser(images))
+    parts = [images] if whole else [part.strip() for part in images.split(",")]
+    images = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
+  for image in images:
+    if not isinstance(image, str) or not image or "\0" in image:
+      raise ValueError(
+        "`config.images` must be a folder, a pattern, a file, or several of"
+        f" these, got {image!r}."
+      )
+  if not images:
+    raise ValueError("`config.images` must name at least one place, got none.")
+  return [os.path.expanduser(image) for image in images]
+
+
+def _look(place: str) -> FoundImages:
+  if os.path.isdir(place):
+    return _walk(place)
+  if os.path.lexists(place):
+    if not _is_file(place):
+      raise ValueError(
+        f"`config.images` must be files or folders, got {place!r}, which is"
+        " neither or leads nowhere."
+      )
+    return FoundImages((place,), (), (), (), ())
+  if not glob.has_magic(place):
+    raise ValueError(
+      "`config.images` must be a folder, a pattern, a file, or several of these"
+      f" between commas, got {place!r}, which does not exist."
+    )
+  matches = sorted(glob.glob(place, recursive=True), key=_parts)
+  files = [path for path in matches if not os.path.isdir(path)]
+  images = tuple(path for path in files if _is_image(path))
+  other = tuple(sorted({*files} - {*images}, key=_parts))
+  found = [FoundImages(images, (), other, (), ())]
+  if "**" not in place:  # that has been everywhere already
+    found += [_walk(path) for path in matches if os.path.isdir(path)]
+  return _join(found)
+
+
+def _join(found: Sequence[FoundImages]) -> FoundImages:
+  def joined(kind: str) -> tuple:
+    return tuple(path for each in found for path in getattr(each, kind))
+
+  return FoundImages(*map(joined, FoundImages._fields))
+
+
+def _walk(folder: str) -> FoundImages:
+  files, hidden, other, links = [], [], [], []
+  closed: list[tuple[str, str]] = []
+
+  def note(error: OSError) -> None:
+    closed.append((str(error.filename), error.strerror or "unknown error"))
+
+  for root, folders, names in os.walk(folder, onerror=note):
+    for name in (*folders, *names):
+      if name.startswith("."):
+        hidden.append(os.path.join(root, name))
+    folders[:] = [name for name in folders if not name.startswith(".")]
+    links += [
+      path
+      for path in (os.path.join(root, name) for name in folders)
+      if os.path.islink(path)
+    ]
+    for name in names:
+      if not name.startswith("."):
+        path = os.path.join(root, name)
+        (files if _is_image(path) else other).append(path)
+  return FoundImages(
+    files=tuple(sorted(files, key=_parts)),
+    hidden=tuple(sorted(hidden, key=_parts)),
+    other=tuple(sorted(other, key=_parts)),
+    links=tuple(sorted(links, key=_parts)),
+    closed=tuple(sorted(closed)),
+  )
+
+
+def _parts(path: str) -> list[str]:
+  return path.split(os.sep)
+
+
+def _is_file(path: str) -> bool:
+  """Tells a file from pipes and devices, which would never end."""
+  try:
+    return stat.S_ISREG(os.stat(path).st_mode)
+  except OSError:
+    return False
+
+
+def _is_image(path: str) -> bool:
+  named = path.lower().endswith(_ENDINGS)
+  if not _is_file(path):
+    return named and os.path.islink(path)  # leads nowhere: listed as bad
+  if named:
+    return True
+  try:
+    with open(path, "rb") as file:
+      start = file.read(16)
+  except OSError:
+    return False
+  return (
+    start.startswith(_BEGINNINGS)
+    or (start[:2] == b"BM" and start[6:10] == b"\0\0\0\0")
+    or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+    or (start[4:8] == b"ftyp" and start[8:12] in _BRANDS)
+  )
+
+
+def load_image(
+  path: str,
+  preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
+  *,
+  max_pixels: int,
+  thumbnail: bool,
+  exif_orientation: bool,
+) -> LoadedImage:
+  """Reads, decodes and prepares one file, once for the tower and the page.
+
+  Args:
+    path: of the file.
+    preprocess: PIL image -> pixels.
+    max_pixels: greatest number of pixels of an image, see `decode_image`.
+    thumbnail: whether to make a thumbnail.
+    exif_orientation: whether to turn it first as its tag says.
+
+  Returns:
+    The image; a file that cannot be used gives the reason.
+  """
+  try:
+    size = os.stat(path).st_size
+    if size > MAX_BYTES:
+      return LoadedImage(None, f"file of {size} bytes, too large", size)
+    with open(path, "rb") as file:
+      data = file.read()
+  except OSError as error:
+    return LoadedImage(None, f"cannot be read: {error.strerror or error}")
+  try:
+    image = decode_image(data, max_pixels=max_pixels)
+  except BadImage as error:
+    return LoadedImage(None, error.reason, len(data))
+  width, height = image.size
+  if exif_orientation:
+    image = turn_upright(image)
+  try:
+    pixels = preprocess(image)
+  except ValueError as error:
+    return LoadedImage(None, str(error), len(data), width, height)
+  small = b""
+  if thumbnail:
+    small = make_thumbnail(image)
+  return LoadedImage(pixels, "", len(data), width, height, small)
+
+
+def load_images(
+  files: Iterable[str],
+  load: Callable[[str], LoadedImage],
+  *,
+  ahead: int,
+  threads: int,
+) -> Iterator[LoadedImage]:
+  """Loads files in threads, in order.
+
+  Args:
+    files: paths.
+    load: path -> LoadedImage.
+    ahead: how many images may wait to be taken.
+    threads: how many load at once.
+
+  Yields:
+    One image a file.
+  """
+  waiting: deque[Future[LoadedImage]] = deque()
+  with ThreadPoolExecutor(threads) as pool:
+    try:
+      for file in files:
+        waiting.append(pool.submit(load, file))
+        if len(waiting) > ahead:
+          yield waiting.popleft().result()
+      while waiting:
+        yield waiting.popleft().result()
+    finally:
+      for future in waiting:
+        future.cancel()
+
+
+def batch_images(
+  images: Iterable[LoadedImage], *, batch_size: int, size: int
+) -> Iterator[tuple[dict[str, np.ndarray], list[LoadedImage]]]:
+  """Stacks images into batches of one shape.
+
+  Args:
+    images: in order.
+    batch_size: rows of a batch; the last is padded.
+    size: height and width of the pixels.
+
+  Yields:
+    `image` u8[batch, size, size, 3], black where there is none, `label`, which
+    nobody knows and is -1, `mask` bool[batch] (True = real and usable) and
+    `index` i32[batch], -1 where padded; and the images of the batch.
+  """
+  start = 0
+  row: list[LoadedImage] = []
+  for image in images:
+    row.append(image)
+    if len(row) == batch_size:
+      yield _batch(row, start, batch_size, size), row
+      start, row = start + batch_size, []
+  if row:
+    yield _batch(row, start, batch_size, size), row
+
+
+def _batch(
+  row: Sequence[LoadedImage], start: int, batch_size: int, size: int
+) -> dict[str, np.ndarray]:
+  pixels = np.zeros((batch_size, size, size, 3), np.uint8)
+  mask = np.zeros(batch_size, bool)
+  index = np.full(batch_size, -1, np.int32)
+  for place, image in enumerate(row):
+    index[place] = start + place
+    if image.pixels is not None:
+      pixels[place] = image.pixels
+      mask[place] = True
+  label = np.full(batch_size, -1, np.int32)
+  return {"image": pixels, "label": label, "mask": mask, "index": index}
