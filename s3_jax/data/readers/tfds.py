@@ -1,0 +1,275 @@
+"""Reads data sets that TFDS has prepared, without TensorFlow.
+
+TFDS keeps a data set in `<builder>/<config>/<version>`. Only array_record can
+be read at random places, and without TensorFlow. Labels are joined by the names
+of the classes: TFDS orders and spells them in its own way.
+"""
+
+import contextlib
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from s3_jax.data.readers.naming import benchmark_finder
+from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.specs import DatasetSpec, TfdsSource, official_names, wnids
+
+__all__ = ["class_keys", "expects", "own_source", "read"]
+
+OWN_BUILDER = "benchmarks"  # of `s3_jax.data.benchmark_builders`
+OWN_VERSION = "1.0.0"
+_UNKNOWN = -1  # a class that the benchmark does not have
+
+
+def own_source(spec: DatasetSpec) -> TfdsSource:
+  """Names the prepared data set that `benchmark_builders` makes of a spec."""
+  return TfdsSource(OWN_BUILDER, spec.name, "test", OWN_VERSION)
+
+
+def expects(spec: DatasetSpec) -> str:
+  """Says where `read` looks, for messages."""
+  places = [
+    "/".join(filter(None, (source.builder, source.config, source.version)))
+    for source in _sources(spec)
+  ]
+  return f"{' or '.join(places)}, prepared as array_record"
+
+
+def _sources(spec: DatasetSpec) -> list[TfdsSource]:
+  own = own_source(spec)
+  return [own] if spec.tfds in (None, own) else [spec.tfds, own]
+
+
+def class_keys(spec: DatasetSpec) -> tuple[str, ...]:
+  """Lists the name of each class that no other has, in label order.
+
+  Args:
+    spec: of a data set with a packaged table.
+
+  Returns:
+    WordNet's ids where the classes have them (two of ImageNet's names occur
+    twice), the official names otherwise.
+
+  Raises:
+    ValueError: if the data set brings its own names.
+  """
+  ids = [wnid for wnid in wnids(spec) if wnid is not None]
+  names = official_names(spec)
+  return tuple(ids) if len(ids) == len(names) else names
+
+
+def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
+  """Opens a prepared data set: the spec's own source, or what we prepared.
+
+  Args:
+    spec: of any data set with a packaged table.
+    data_dir: the folder under which TFDS keeps its data sets.
+
+  Returns:
+    The data set, or None where neither is there. A name in `files` is read
+    from the record itself, each when it is asked for.
+
+  Raises:
+    ValueError: a version other than the spec's, a format that cannot be read
+      here, missing files, classes or splits that are not the benchmark's.
+  """
+  for source in _sources(spec):
+    root = data_dir.joinpath(*filter(None, (source.builder, source.config)))
+    folder = root / source.version
+    if folder.is_dir():
+      return _open(spec, source, folder)
+    versions = [
+      path.parent.name
+      for path in sorted(root.glob("*/dataset_info.json"))
+      if re.fullmatch(r"\d+\.\d+\.\d+", path.parent.name)
+    ]
+    if versions:
+      raise ValueError(
+        f"data set {spec.name!r} must be prepared in version {source.version},"
+        f" got {', '.join(versions)} in {root}: prepare it again."
+      )
+  return None
+
+
+def _open(
+  spec: DatasetSpec, source: TfdsSource, folder: pathlib.Path
+) -> OpenedDataset:
+  import tensorflow_datasets as tfds
+
+  where = f"data set {spec.name!r} in {folder}"
+  try:
+    builder: Any = tfds.builder_from_directory(folder)
+    names = builder.info.features["label"].names
+    images = [
+      key
+      for key, feature in builder.info.features.items()
+      if isinstance(feature, tfds.features.Image)
+    ]
+  except Exception as error:  # TFDS lets through whatever its parsers raise
+    raise ValueError(
+      f"{where} must hold dataset_info.json and features.json with an image and"
+      f" a label, got {type(error).__name__}: prepare it again."
+    ) from error
+  _check_format(source, where, builder.info.file_format)
+  if source.split not in builder.info.splits:
+    raise ValueError(
+      f"{where} must have a split {source.split!r}, got"
+      f" {', '.join(builder.info.splits) or 'none'}: prepare it again."
+    )
+  split = builder.info.splits[source.split]
+  labels = _map_labels(spec, where, names)
+  shards = _stat_shards(where, split.filepaths)
+  skip = tfds.decode.SkipDecoding()
+  records = builder.as_data_source(
+    source.split, decoders=dict.fromkeys(images, skip)
+  )
+  if len(records) != split.num_examples:
+    raise ValueError(
+      f"{where} must hold {split.num_examples} examples, as its"
+      f" dataset_info.json says, got {len(records)}: prepare it again."
+    )
+  _check_shards(where, records, split.shard_lengths)
+  name = f"{builder.info.full_name}/{source.split}"
+  parts = [
+    (name, -1, split.num_examples, -1),
+    *((text, label, -1, -1) for text, label in zip(names, labels, strict=True)),
+    *((path, -1, size, modified) for path, size, modified in shards),
+  ]
+  named = [key for key in ("file_name", "id") if key in builder.info.features]
+  return OpenedDataset(
+    records=_Records(spec.name, records, names, labels),
+    files=_Files(records, source.split, named[0] if named else ""),
+    found=f"TFDS data set {name} in {folder}",
+    layout="tfds",
+    fingerprint=fingerprint("tfds", parts),
+  )
+
+
+def _check_format(source: TfdsSource, where: str, file_format: Any) -> None:
+  got = file_format.value if file_format is not None else "no format"
+  if got == "array_record":
+    return
+  if got == "parquet":
+    raise ValueError(
+      f"{where} must be array_record, got parquet, of which TFDS writes half"
+      " the examples: prepare it again."
+    )
+  name = f"{source.builder}/{source.config}".rstrip("/")
+  raise ValueError(
+    f"{where} must be array_record, got {got}: prepare it again in another"
+    f" folder, `tfds build {name} --file_format=array_record --data_dir=...`,"
+    " which needs TensorFlow, as reading does not."
+  )
+
+
+def _map_labels(
+  spec: DatasetSpec, where: str, names: Sequence[str]
+) -> list[int]:
+  """Maps TFDS's label indices to the benchmark's, by name.
+
+  Only a benchmark that is a subset of its table's classes, as ImageNet-A is,
+  may lie in a data set that has more.
+  """
+  finder = benchmark_finder(spec)
+  labels = []
+  for name in names:
+    found = finder.find(name)
+    labels.append(found[0] if len(found) == 1 else _UNKNOWN)
+  missing = sorted(set(range(finder.classes)) - set(labels))
+  if missing:
+    raise ValueError(
+      f"{where} must have the class {class_keys(spec)[missing[0]]!r}, and"
+      f" {len(missing)} of {finder.classes} classes are missing: prepare it"
+      " again."
+    )
+  others = labels.count(_UNKNOWN) if spec.subset else 0
+  if len(names) != finder.classes + others:
+    strange = dict(zip(labels, names, strict=True)).get(_UNKNOWN, "twins")
+    raise ValueError(
+      f"{where} must have the benchmark's {finder.classes} classes only, got"
+      f" {len(names)} with {strange!r}: prepare it again."
+    )
+  return labels
+
+
+def _stat_shards(
+  where: str, paths: Sequence[Any]
+) -> list[tuple[str, int, int]]:
+  try:
+    stats = [pathlib.Path(path).stat() for path in paths]
+  except OSError as error:
+    raise ValueError(
+      f"{where} must have all its files, and {error.filename} cannot be read:"
+      " prepare it again."
+    ) from error
+  return [
+    (pathlib.Path(path).name, stat.st_size, stat.st_mtime_ns)
+    for path, stat in zip(paths, stats, strict=True)
+  ]
+
+
+def _check_shards(where: str, records: Any, lengths: Sequence[int]) -> None:
+  """Reads the last record of every file: `len` only says what is promised."""
+  total = 0
+  for length in lengths:
+    total += length
+    try:
+      if length:
+        records[total - 1]
+    except RuntimeError as error:  # array_record's one exception
+      raise ValueError(
+        f"{where} must hold {sum(lengths)} examples, and example {total - 1}"
+        " cannot be read: prepare it again."
+      ) from error
+
+
+class _Records:
+  """Records with encoded images and the benchmark's labels."""
+
+  def __init__(
+    self, name: str, records: Any, names: Sequence[str], labels: list[int]
+  ):
+    self._name = name
+    self._records = records
+    self._names = names
+    self._labels = labels
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    try:
+      record = self._records[index]
+    except RuntimeError as error:  # array_record's one exception
+      raise OSError("damaged record") from error
+    label = self._labels[int(record["label"])]
+    if label == _UNKNOWN:
+      raise ValueError(
+        f"data set {self._name!r} must have images of its own"
+        f" {len(set(self._labels)) - 1} classes, and image {index} is of"
+        f" {self._names[int(record['label'])]!r}: prepare it again."
+      )
+    return {"image": record["image"], "label": label}
+
+
+class _Files(Sequence[str]):
+  """The images' names: a feature of the records, each read on request."""
+
+  def __init__(self, records: Any, split: str, feature: str):
+    self._records = records
+    self._split = split
+    self._feature = feature
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: Any) -> Any:
+    place = range(len(self))[index]
+    if isinstance(place, range):
+      return [self[one] for one in place]
+    if self._feature:
+      with contextlib.suppress(RuntimeError):  # a damaged record's is lost
+        name = self._records[place][self._feature]
+        return name.decode("utf-8", "surrogateescape")
+    return f"{self._split}[{place}]"
