@@ -28,6 +28,7 @@ __all__ = [
   "DatasetSpec",
   "TfdsSource",
   "check_counts",
+  "find_dataset",
   "official_names",
   "open_dataset",
   "open_own",
@@ -46,7 +47,7 @@ _BENCHMARKS = (
     family="imagenet",
     template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet", "ImageNet", "ILSVRC2012"),
-    layouts=("coop", "tar", "flat", "csv", "folders", "tfds"),
+    layouts=("coop", "tar", "flat", "csv", "tfds", "folders"),
     tfds=TfdsSource("imagenet2012", "", "validation", "5.1.0"),
     source="https://image-net.org, after signing in: ILSVRC2012_img_val.tar",
     licence="research and education only, not commercial; sign in to agree",
@@ -66,7 +67,7 @@ _BENCHMARKS = (
       "imagenetv2",
       "imagenetv2-matched-frequency-format-val",
     ),
-    layouts=("coop", "csv", "folders", "tfds"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=TfdsSource("imagenet_v2", "matched-frequency", "test", "3.0.0"),
     source=(
       "https://huggingface.co/datasets/vaishaal/ImageNetV2:"
@@ -85,7 +86,7 @@ _BENCHMARKS = (
     family="imagenet",
     template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_a", "imagenet-adversarial", "imagenet-a"),
-    layouts=("coop", "csv", "folders", "tfds"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=TfdsSource("imagenet_a", "", "test", "0.1.0"),
     source="https://github.com/hendrycks/natural-adv-examples: imagenet-a.tar",
     licence="MIT, says its page; the photographs are their owners'",
@@ -101,7 +102,7 @@ _BENCHMARKS = (
     family="imagenet",
     template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_r", "imagenet-rendition", "imagenet-r"),
-    layouts=("coop", "csv", "folders", "tfds"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=TfdsSource("imagenet_r", "", "test", "0.2.0"),
     source="https://github.com/hendrycks/imagenet-r: imagenet-r.tar",
     licence="MIT, says its page; the pictures are their owners'",
@@ -117,9 +118,13 @@ _BENCHMARKS = (
     family="imagenet",
     template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_sketch", "imagenet-sketch", "ImageNet-Sketch"),
-    layouts=("coop", "csv", "folders", "tfds"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=TfdsSource("imagenet_sketch", "", "test", "1.0.0"),
-    source="https://github.com/HaohanWang/ImageNet-Sketch",
+    source=(
+      "https://github.com/HaohanWang/ImageNet-Sketch, or"
+      " https://huggingface.co/datasets/songweig/imagenet_sketch:"
+      " ImageNet-Sketch.zip"
+    ),
     licence="MIT, says its page; the pictures are their owners'",
   ),
   DatasetSpec(
@@ -133,7 +138,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["caltech101"],
     folders=("caltech101", "caltech-101", "Caltech101"),
-    layouts=("coop", "csv", "folders"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=None,
     source="https://data.caltech.edu/records/mzrjq-6wc02: caltech-101.zip",
     licence="CC BY 4.0",
@@ -149,7 +154,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["oxford_pets"],
     folders=("oxford_pets", "OxfordPets", "oxford-iiit-pet"),
-    layouts=("coop", "csv", "folders", "tfds"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=TfdsSource("oxford_iiit_pet", "", "test", "4.0.0"),
     source="https://www.robots.ox.ac.uk/~vgg/data/pets: images.tar.gz",
     licence="CC BY-SA 4.0",
@@ -165,10 +170,11 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["stanford_cars"],
     folders=("stanford_cars", "StanfordCars"),
-    layouts=("coop", "csv", "folders", "tfds"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=TfdsSource("cars196", "", "test", "2.1.0"),
     source=(
-      "its own host is gone since 2023; copies on Kaggle have other file names"
+      "its own host is gone since 2023; copies are on Kaggle, some under other"
+      " file names"
     ),
     licence="research only, not commercial",
   ),
@@ -183,7 +189,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["oxford_flowers102"],
     folders=("oxford_flowers102", "oxford_flowers", "Flower102"),
-    layouts=("coop", "csv", "folders"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=None,
     source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102: 102flowers.tgz",
     licence="not stated",
@@ -199,7 +205,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["food101"],
     folders=("food101", "food-101", "Food101"),
-    layouts=("coop", "csv", "folders"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=None,
     source=(
       "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101:"
@@ -218,7 +224,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["fgvc_aircraft"],
     folders=("fgvc_aircraft", "fgvc-aircraft-2013b"),
-    layouts=("coop", "csv", "folders"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=None,
     source=(
       "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft:"
@@ -237,7 +243,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["sun397"],
     folders=("sun397", "SUN397"),
-    layouts=("coop", "csv", "folders", "tfds"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=TfdsSource("sun397", "standard-part1-120k", "test", "4.0.0"),
     source="its own host answers 404 since 2025; no lasting mirror is known",
     licence="not stated; research use",
@@ -253,7 +259,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["dtd"],
     folders=("dtd", "DTD"),
-    layouts=("coop", "csv", "folders"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=None,
     source="https://www.robots.ox.ac.uk/~vgg/data/dtd: dtd-r1.0.1.tar.gz",
     licence="research only",
@@ -269,7 +275,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["eurosat"],
     folders=("eurosat", "EuroSAT"),
-    layouts=("coop", "csv", "folders"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=None,
     source="https://github.com/phelber/EuroSAT: EuroSAT.zip (RGB)",
     licence="MIT",
@@ -285,7 +291,7 @@ _BENCHMARKS = (
     family="fine_grained",
     template=DATASET_TEMPLATES["ucf101"],
     folders=("ucf101", "UCF101"),
-    layouts=("coop", "csv", "folders"),
+    layouts=("coop", "csv", "tfds", "folders"),
     tfds=None,
     source=(
       "videos: https://www.crcv.ucf.edu/data/UCF101.php; CoOp's DATASETS.md"
@@ -325,9 +331,9 @@ DATASETS: dict[str, DatasetSpec] = {
 }
 
 
-def open_dataset(
+def find_dataset(
   spec: DatasetSpec, data_dir: pathlib.Path, *, layout: str = "auto"
-) -> OpenedDataset:
+) -> OpenedDataset | None:
   """Finds a data set on disk and opens it; no image is read yet.
 
   Args:
@@ -338,10 +344,12 @@ def open_dataset(
       the spec's order.
 
   Returns:
-    The data set: labels are in the order of `official_names(spec)`.
+    The data set, its labels in the order of `official_names(spec)`; None if no
+    layout is found.
 
   Raises:
-    ValueError: if no layout is found, or one is found and breaks a rule.
+    ValueError: if there is no such layout or folder, or one is found and breaks
+      a rule.
   """
   if layout not in ("auto", *spec.layouts):
     raise ValueError(
@@ -353,11 +361,34 @@ def open_dataset(
       f"`data_dir` must be the folder that holds the data sets, got {data_dir},"
       " which is no folder."
     )
-  keys = spec.layouts if layout == "auto" else (layout,)
-  for key in keys:
+  for key in spec.layouts if layout == "auto" else (layout,):
     opened = READERS[key].read(spec, data_dir)
     if opened is not None:
       return opened
+  return None
+
+
+def open_dataset(
+  spec: DatasetSpec, data_dir: pathlib.Path, *, layout: str = "auto"
+) -> OpenedDataset:
+  """Opens a data set that must be there.
+
+  Args:
+    spec: a row of DATASETS.
+    data_dir: as for `find_dataset`.
+    layout: as for `find_dataset`.
+
+  Returns:
+    The data set, its labels in the order of `official_names(spec)`.
+
+  Raises:
+    ValueError: as for `find_dataset`; and if no layout is found, saying what
+      was looked for and where to get the data set.
+  """
+  opened = find_dataset(spec, data_dir, layout=layout)
+  if opened is not None:
+    return opened
+  keys = spec.layouts if layout == "auto" else (layout,)
   wanted = "; ".join(f"{key}: {READERS[key].expects(spec)}" for key in keys)
   raise ValueError(
     f"data set {spec.name!r} must lie under {data_dir} in a folder"
@@ -377,7 +408,11 @@ def check_counts(spec: DatasetSpec, opened: OpenedDataset) -> None:
     ValueError: naming both numbers.
   """
   if spec.examples and len(opened.records) != spec.examples:
+    # Class folders often hold all of a data set, of which the list takes some.
+    listed = opened.layout == "folders" and spec.family == "fine_grained"
+    hint = f"add {READERS['coop'].expects(spec)}, " if listed else ""
     raise ValueError(
       f"data set {spec.name!r} ({spec.split}) must hold {spec.examples} images,"
-      f" got {len(opened.records)} from {opened.found}."
+      f" got {len(opened.records)} from {opened.found}: {hint}make it whole, or"
+      " set `config.partial=True` to take what is there."
     )

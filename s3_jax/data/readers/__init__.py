@@ -38,10 +38,9 @@ def _read_tfds(
 
 
 def _expects_tfds(spec: DatasetSpec) -> str:
-  if spec.tfds is None:
-    return "nothing"
-  place = [spec.tfds.builder, spec.tfds.config, spec.tfds.version]
-  return f"{'/'.join(filter(None, place))}, prepared as array_record"
+  from s3_jax.data.readers import tfds
+
+  return tfds.expects(spec)
 
 
 READERS: dict[str, Reader] = {

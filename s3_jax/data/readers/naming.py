@@ -7,7 +7,7 @@ joined by name, never by the order of a listing.
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from s3_jax.data.specs import DatasetSpec, official_names, wnids
 from s3_jax.lexicon.synonyms import comparison_key
@@ -76,17 +76,11 @@ class ClassFinder:
     self._title = title
     self._names = tuple(names)
     self._numbered = numbered
-    self._index: dict[str, tuple[int, ...]] = {}
-    for key in (_plain, _compact):
-      found: dict[str, tuple[int, ...]] = {}
-      for label, name in enumerate(names):
-        found[key(name)] = (*found.get(key(name), ()), label)
-      for spelling, labels in found.items():
-        if spelling:
-          self._index.setdefault(spelling, labels)
+    self._plain = _indexed(names, _plain)
+    self._compact = _indexed(names, _compact)
     for spelling, name in (renamed or {}).items():
-      self._index[_plain(spelling)] = self._index[_plain(name)]
-    self._index |= {key: (n,) for n, key in enumerate(ids) if key}
+      self._plain[_plain(spelling)] = self._plain[_plain(name)]
+    self._plain |= {key: (label,) for label, key in enumerate(ids) if key}
 
   def find(self, spelling: str) -> tuple[int, ...]:
     """Lists the labels that a spelling may mean, ascending; often one."""
@@ -94,9 +88,10 @@ class ClassFinder:
       label = int(spelling)
       return (label,) if label < self.classes else ()
     variants = _variants(spelling)
-    for key in (*map(_plain, variants), *map(_compact, variants)):
-      if key in self._index:
-        return self._index[key]
+    for index, key in ((self._plain, _plain), (self._compact, _compact)):
+      for variant in variants:
+        if key(variant) in index:
+          return index[key(variant)]
     return ()
 
   def label(self, spelling: str, where: str) -> int:
@@ -168,6 +163,16 @@ def _plain(name: str) -> str:
 
 def _compact(name: str) -> str:
   return re.sub(r"\W", "", _plain(name))
+
+
+def _indexed(
+  names: Sequence[str], key: Callable[[str], str]
+) -> dict[str, tuple[int, ...]]:
+  found: dict[str, tuple[int, ...]] = {}
+  for label, name in enumerate(names):
+    if key(name):
+      found[key(name)] = (*found.get(key(name), ()), label)
+  return found
 
 
 def _variants(spelling: str) -> list[str]:
