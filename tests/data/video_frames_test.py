@@ -1,9 +1,7 @@
 """The middle frame of a video, and UCF101's list of test videos."""
 
 import io
-import pathlib
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,19 +10,9 @@ from s3_jax.data.benchmark_builders import prepare
 from s3_jax.data.datasets import DATASETS, official_names
 from s3_jax.data.readers.tfds import read
 from s3_jax.data.video_frames import middle_frame, read_videos
+from tests.video_replicas import write_ucf101, write_video
 
 UCF = DATASETS["ucf101"]
-
-
-def write_video(path: pathlib.Path, frames: int) -> None:
-  """Frame i is of the colour (10 + 20 i, 100, 200 - 20 i)."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  code = cv2.VideoWriter.fourcc(*"MJPG")
-  writer = cv2.VideoWriter(str(path), code, 25, (64, 48))
-  for i in range(frames):
-    color = (200 - 20 * i, 100, 10 + 20 * i)  # OpenCV's order: blue first
-    writer.write(np.full((48, 64, 3), color, np.uint8))
-  writer.release()
 
 
 def frame_of(data: bytes) -> tuple[int, Image.Image]:
@@ -67,24 +55,9 @@ def test_no_frame_can_be_decoded(content, tmp_path, capfd):
   capfd.readouterr()  # FFmpeg's own complaints
 
 
-def ucf(data_dir: pathlib.Path, *, lists: str = "ucfTrainTestlist") -> None:
-  """Three test videos of two classes; their order is not that of the labels."""
-  root = data_dir / "ucf101"
-  lines = [
-    "YoYo/v_YoYo_g01_c01.avi",
-    "HandstandPushups/v_HandStandPushups_g01_c01.avi",
-    "YoYo/v_YoYo_g02_c01.avi",
-  ]
-  for frames, line in enumerate(lines, 3):
-    write_video(root / "UCF-101" / line, frames)
-  file = root / lists / "testlist01.txt"
-  file.parent.mkdir(parents=True, exist_ok=True)
-  file.write_bytes("\r\n".join(lines).encode() + b"\r\n")
-
-
 @pytest.mark.parametrize("lists", ["ucfTrainTestlist", "", "UCF-101"])
 def test_videos_are_opened_in_the_order_of_their_list(lists, tmp_path):
-  ucf(tmp_path, lists=lists)
+  write_ucf101(tmp_path, lists=lists)
   opened = read_videos(UCF, tmp_path)
   assert opened is not None and opened.layout == "videos"
   assert "middle frames of 3 videos, made here" in opened.found
@@ -101,7 +74,7 @@ def test_videos_are_opened_in_the_order_of_their_list(lists, tmp_path):
 
 
 def test_every_class_s_folder_is_found(tmp_path):
-  ucf(tmp_path)
+  write_ucf101(tmp_path)
   folders = [name.replace("_", "") for name in official_names(UCF)]
   lines = [f"{folder}/v_{folder}_g01_c01.avi" for folder in folders]
   file = tmp_path / "ucf101" / "ucfTrainTestlist" / "testlist01.txt"
@@ -112,7 +85,7 @@ def test_every_class_s_folder_is_found(tmp_path):
 
 
 def test_the_frames_are_prepared(tmp_path, capfd):
-  ucf(tmp_path)
+  write_ucf101(tmp_path)
   broken = tmp_path / "ucf101/UCF-101/YoYo/v_YoYo_g02_c01.avi"
   broken.write_bytes(b"not a video")
   opened = read_videos(UCF, tmp_path)
@@ -134,7 +107,7 @@ def test_the_frames_are_prepared(tmp_path, capfd):
 
 
 def test_an_absent_video_cannot_be_read(tmp_path):
-  ucf(tmp_path)
+  write_ucf101(tmp_path)
   (tmp_path / "ucf101/UCF-101/YoYo/v_YoYo_g02_c01.avi").unlink()
   opened = read_videos(UCF, tmp_path)
   assert opened is not None and "1 file listed, but absent" in opened.found
@@ -165,7 +138,7 @@ def test_no_list(tmp_path):
   ],
 )
 def test_lines_have_rules(line, rule, tmp_path):
-  ucf(tmp_path)
+  write_ucf101(tmp_path)
   file = tmp_path / "ucf101" / "ucfTrainTestlist" / "testlist01.txt"
   file.write_text(line)
   with pytest.raises(ValueError, match=rule):

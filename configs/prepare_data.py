@@ -1,0 +1,36 @@
+"""Stores downloaded benchmarks as TFDS data sets, without TensorFlow.
+
+Command:
+  python main.py --config=configs/prepare_data.py --config.dataset=dtd
+    --config.data_dir=data
+
+Several are named with commas: `--config.dataset=dtd,eurosat`. The downloads are
+found as an evaluation finds them, in any of the layouts of docs/DATASETS.md;
+the images are stored as they are, in the order of the split. The result lies in
+`benchmarks/<data set>/1.0.0` under `config.to`, a few large files in place of
+thousands of small ones, and `config.data_dir` may name that folder from then
+on. A data set that is prepared already is kept.
+
+UCF101 is made of its videos where CoOp's middle frames are not there: of each
+test video the frame at index frames // 2, as JPEG of quality 95. That choice is
+ours. Videos that cannot be decoded are listed and end the preparation, unless
+`config.allow_empty=True` stores them as empty images, which evaluations count
+as bad.
+
+Hardware: any; about as fast as the disk. The videos: some minutes.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the settings of a preparation."""
+  config = ml_collections.ConfigDict()
+  config.task = "prepare_data"
+  config.dataset = "dtd"  # or several, with commas
+  config.data_dir = "data"  # holds the downloads, each in its own folder
+  config.to = ""  # gets the prepared data sets; default: data_dir
+  config.layout = "auto"  # or a reader's key; "videos" of UCF101
+  config.partial = False  # True: another number of images is accepted
+  config.allow_empty = False  # True: files without a picture are accepted
+  return config.lock()

@@ -1,0 +1,154 @@
+"""The task "prepare_data": downloads as TFDS data sets, read by Grain."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from s3_jax.data.datasets import (
+  DATASETS,
+  DatasetSpec,
+  check_counts,
+  open_dataset,
+)
+from s3_jax.data.readers import tfds
+from s3_jax.data.records import OpenedDataset
+from s3_jax.data.video_frames import FRAMES, read_videos
+from s3_jax.experiment.settings import Settings
+from s3_jax.files import atomic_write
+
+
+class Preparation(NamedTuple):
+  """The settings of a preparation, read and checked.
+
+  Attributes:
+    specs: rows of DATASETS.
+    data_dir: holds the downloads.
+    to: gets the prepared data sets.
+    layout: of the downloads; "auto", a reader's key, or "videos".
+    partial: accept another number of images than was published.
+    allow_empty: accept files that hold nothing, and dead videos.
+  """
+
+  specs: tuple[DatasetSpec, ...]
+  data_dir: pathlib.Path
+  to: pathlib.Path
+  layout: str
+  partial: bool
+  allow_empty: bool
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a preparation.
+
+  Args:
+    settings: of a config whose task is "prepare_data".
+
+  Returns:
+    The preparation, as a function of the workdir; it returns the folders.
+  """
+  data_dir = pathlib.Path(settings.take("data_dir", str)).expanduser()
+  to = settings.take("to", str, default="")
+  preparation = Preparation(
+    specs=_read_specs(settings.take("dataset", str)),
+    data_dir=data_dir,
+    to=pathlib.Path(to).expanduser() if to else data_dir,
+    layout=settings.take("layout", str, default="auto"),
+    partial=settings.take("partial", bool, default=False),
+    allow_empty=settings.take("allow_empty", bool, default=False),
+  )
+  return lambda folder: prepare_data(preparation, folder)
+
+
+def _read_specs(names: str) -> tuple[DatasetSpec, ...]:
+  known = [n for n, spec in DATASETS.items() if spec.family != "embedded"]
+  chosen = [name.strip() for name in names.split(",")]
+  for name in chosen:
+    if name not in known or chosen.count(name) > 1:
+      raise ValueError(
+        "`config.dataset` must be different names between commas, of"
+        f" {', '.join(known)}; got {name!r} in {names!r}."
+      )
+  return tuple(DATASETS[name] for name in chosen)
+
+
+def prepare_data(
+  preparation: Preparation, folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """Prepares the data sets one after another.
+
+  One that is prepared already is opened and kept, so that a preparation that
+  was stopped goes on where it was.
+
+  Args:
+    preparation: the settings.
+    folder: an existing folder; gets preparation.json.
+
+  Returns:
+    The folders of the prepared data sets.
+
+  Raises:
+    ValueError: if the downloads are not found, are not whole, or an image
+      cannot be read.
+    OSError: if `to` cannot be written.
+  """
+  from s3_jax.data import benchmark_builders
+
+  written = []
+  for spec in preparation.specs:
+    source = tfds.own_source(spec)
+    place = preparation.to / source.builder / source.config / source.version
+    found, empty, state = "", (), "kept"
+    if not place.exists():
+      opened = _open(spec, preparation)
+      if not preparation.partial:
+        check_counts(spec, opened)
+      prepared = benchmark_builders.prepare(
+        spec, opened, preparation.to, allow_empty=preparation.allow_empty
+      )
+      found, empty, state = opened.found, prepared.empty, "written"
+    again = tfds.read(spec._replace(tfds=source), preparation.to)
+    assert again is not None
+    written.append(
+      {
+        "dataset": spec.name,
+        "split": spec.split,
+        "folder": str(place),
+        "state": state,
+        "examples": len(again.records),
+        "fingerprint": again.fingerprint,
+        "found": found,
+        "empty": list(empty),
+      }
+    )
+    _write(folder, written)
+    sys.stdout.write(f"{place}: {state}, {len(again.records)} images\n")
+    for file in empty:
+      sys.stdout.write(f"  {file}: nothing in it, stored empty\n")
+  return [pathlib.Path(each["folder"]) for each in written]
+
+
+def _write(folder: pathlib.Path, written: list[dict[str, Any]]) -> None:
+  document = {"schema": 1, "datasets": written}
+  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+  atomic_write(folder / "preparation.json", text)
+
+
+def _open(spec: DatasetSpec, preparation: Preparation) -> OpenedDataset:
+  """Finds the downloads; what TFDS has prepared is none."""
+  layout, data_dir = preparation.layout, preparation.data_dir
+  frames = [data_dir / name / FRAMES for name in spec.folders]
+  if layout == "videos" or (
+    layout == "auto" and not any(map(pathlib.Path.is_dir, frames))
+  ):
+    opened = read_videos(spec, data_dir)
+    if opened is not None:
+      return opened
+  layouts = tuple(key for key in spec.layouts if key != "tfds")
+  if spec.name == "ucf101" and layout == "videos":
+    raise ValueError(
+      f"data set 'ucf101' must have its videos under {data_dir}, in a folder"
+      f" {' or '.join(spec.folders)}/UCF-101: get them from {spec.source}."
+    )
+  return open_dataset(spec._replace(layouts=layouts), data_dir, layout=layout)
