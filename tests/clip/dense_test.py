@@ -7,86 +7,9 @@ import pytest
 
 import s3_jax.clip
 from s3_jax.clip.dense import ATTENTIONS, _bicubic, embed_patches
+from tests.clip.torch_patches import torch_patches
 
 TOLERANCE = 1e-5
-
-
-def torch_patches(model, pixels, attention, *, affinity=None, offset=0.1):
-  """The vision model of `transformers` with another last block, in float64.
-
-  Args:
-    model: CLIPModel of type float64.
-    pixels: f64[batch, 3, height, width], normalised.
-    attention: name of the last block's attention.
-    affinity: f64[batch, patches, patches] instead of it, or None.
-    offset: added to rows and columns in the scale of the positions.
-
-  Returns:
-    f64[batch, rows, cols, dim], unit.
-  """
-  import torch
-  from torch.nn import functional
-
-  vision = model.vision_model
-  with torch.no_grad():
-    x = vision.embeddings.patch_embedding(pixels)
-    batch, width, rows, cols = x.shape
-    x = x.flatten(2).transpose(1, 2)
-    first = vision.embeddings.class_embedding.expand(batch, 1, width)
-    x = torch.cat([first, x], dim=1)
-    positions = vision.embeddings.position_embedding.weight
-    side = round((len(positions) - 1) ** 0.5)
-    if rows * cols != side * side:
-      grid = positions[1:].T.reshape(1, width, side, side)
-      grid = functional.interpolate(
-        grid,
-        scale_factor=((rows + offset) / side, (cols + offset) / side),
-        mode="bicubic",
-      )
-      assert grid.shape[2:] == (rows, cols)
-      grid = grid.flatten(2)[0].T
-      positions = torch.cat([positions[:1], grid])
-    x = vision.pre_layrnorm(x + positions)
-    for layer in vision.encoder.layers[:-1]:
-      x = layer(x, attention_mask=None)
-      x = x if isinstance(x, torch.Tensor) else x[0]
-    last = vision.encoder.layers[-1]
-    h, heads = last.layer_norm1(x), last.self_attn
-    count = model.config.vision_config.num_attention_heads
-
-    def split(projection):
-      parts = projection(h).reshape(batch, -1, count, width // count)
-      return parts.transpose(1, 2)
-
-    q, k, v = map(split, (heads.q_proj, heads.k_proj, heads.v_proj))
-    scale = (width // count) ** -0.5
-
-    def softmax(left, right):
-      return (scale * left @ right.transpose(-1, -2)).softmax(dim=-1)
-
-    if affinity is not None:
-      v = v[:, :, 1:]
-      weights = affinity[:, None]
-    elif attention == "vanilla":
-      weights = softmax(q, k)
-    elif attention == "maskclip":
-      weights = torch.eye(v.shape[2], dtype=v.dtype)
-    elif attention == "sclip":
-      weights = softmax(q, q) + softmax(k, k)
-    else:
-      assert attention == "clearclip"
-      weights = softmax(q, q)
-    mixed = heads.out_proj((weights @ v).transpose(1, 2).flatten(2))
-    if affinity is not None:
-      x = mixed
-    elif attention == "clearclip":
-      x = mixed[:, 1:]
-    else:
-      x = x + mixed
-      x = (x + last.mlp(last.layer_norm2(x)))[:, 1:]
-    x = model.visual_projection(vision.post_layernorm(x))
-    x = x / x.norm(dim=-1, keepdim=True)
-  return x.reshape(batch, rows, cols, -1).numpy()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,37 @@
+"""Open-vocabulary segmentation: protocols, sliding windows, mean IoU."""
+
+from s3_jax.evaluation.segmentation.inference import (
+  NameClassifier,
+  segment_image,
+)
+from s3_jax.evaluation.segmentation.measures import (
+  IGNORED,
+  PixelCounts,
+  SegmentationResult,
+  compare_segmentations,
+  confusion_matrix,
+  count_pixels,
+  merge_counts,
+  stack_counts,
+  summarise_segmentation,
+)
+from s3_jax.evaluation.segmentation.protocols import (
+  SEGMENTATION_PROTOCOLS,
+  SegmentationProtocol,
+)
+
+__all__ = [
+  "IGNORED",
+  "SEGMENTATION_PROTOCOLS",
+  "NameClassifier",
+  "PixelCounts",
+  "SegmentationProtocol",
+  "SegmentationResult",
+  "compare_segmentations",
+  "confusion_matrix",
+  "count_pixels",
+  "merge_counts",
+  "segment_image",
+  "stack_counts",
+  "summarise_segmentation",
+]
