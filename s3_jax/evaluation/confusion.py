@@ -24,7 +24,7 @@ class ConfusedPair(NamedTuple):
     name: what it is called.
     predicted: index of the class that they were taken for.
     predicted_name: what that one is called.
-    count: how many images.
+    images: how many.
     share: of the images of their class, in (0, 1].
   """
 
@@ -32,7 +32,7 @@ class ConfusedPair(NamedTuple):
   name: str
   predicted: int
   predicted_name: str
-  count: int
+  images: int
   share: float
 
 
@@ -117,19 +117,14 @@ def most_confused(
   _check_names(counts, names)
   if most < 0:
     raise ValueError(f"`most` must be a whole number >= 0, got {most}.")
-  images = counts.sum(axis=1)
+  totals = counts.sum(axis=1)
+  pairs = []
   rows, columns = _confusions(counts)
-  return tuple(
-    ConfusedPair(
-      int(i),
-      names[i],
-      int(j),
-      names[j],
-      int(counts[i, j]),
-      float(counts[i, j] / images[i]),
-    )
-    for i, j in zip(rows[:most], columns[:most], strict=True)
-  )
+  for row, column in zip(rows[:most], columns[:most], strict=True):
+    i, j, images = int(row), int(column), int(counts[row, column])
+    share = images / int(totals[i])
+    pairs.append(ConfusedPair(i, names[i], j, names[j], images, share))
+  return tuple(pairs)
 
 
 def confused_classes(
@@ -181,7 +176,14 @@ def confusion_rows(
       "dataset": confusion.dataset,
       "method": confusion.method,
       "pairs": [
-        pair._asdict()
+        {
+          "label": pair.label,
+          "name": pair.name,
+          "predicted": pair.predicted,
+          "predicted_name": pair.predicted_name,
+          "count": pair.images,
+          "share": pair.share,
+        }
         for pair in most_confused(confusion.counts, confusion.names, most=most)
       ],
     }

@@ -1,22 +1,33 @@
-"""Result files of a run: JSON for programs, Markdown for papers, CSV for both.
+"""Result files of a run: JSON for programs, tables for papers, a page to read.
 
 Fractions in [0, 1] in JSON and CSV, percent in tables. Every file appears
-complete or not at all.
+complete or not at all. docs/RESULT_FILES.md describes each of them.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
+
+from s3_jax.evaluation.cells import differences_to
+from s3_jax.evaluation.class_tables import ClassRow
+from s3_jax.evaluation.confusion import Confusion
+from s3_jax.evaluation.diagnosis_plots import plot_confusion, plot_reliability
+from s3_jax.evaluation.latex import format_latex
+from s3_jax.evaluation.page import Picture, render_report
+from s3_jax.evaluation.plots import plot_accuracy
 from s3_jax.evaluation.schema import plain, validate_results
 from s3_jax.evaluation.spreadsheet import format_csv
+from s3_jax.evaluation.suite_table import suite_markdown
 from s3_jax.evaluation.tables import format_markdown, format_table
-from s3_jax.files import atomic_write
+from s3_jax.files import atomic_write, safe_name
 
 __all__ = [
   "ClassRow",
+  "Picture",
   "format_markdown",
   "format_table",
   "validate_results",
@@ -39,27 +50,10 @@ _CSV_HEAD = (
   "delta_ci95_low",
   "delta_ci95_high",
   "p_value",
+  "bootstrap_ci95_low",
+  "bootstrap_ci95_high",
 )
-
-
-class ClassRow(NamedTuple):
-  """One class under one method on one test set: a row of per_class.csv.
-
-  Attributes:
-    dataset: name of the test set.
-    method: key of the method.
-    label: class index.
-    class_name: what the class is called.
-    n: images of the class.
-    accuracy: share of them that is right; NaN without images (an empty cell).
-  """
-
-  dataset: str
-  method: str
-  label: int
-  class_name: str
-  n: int
-  accuracy: float
+_CONFUSION_HEAD = ("dataset", "method", "label", "predicted", "count")
 
 
 def write_report(
@@ -68,51 +62,113 @@ def write_report(
   *,
   baseline: str,
   per_class: Sequence[ClassRow],
+  confusion: Sequence[Confusion] | None = None,
+  pictures: Sequence[Picture] = (),
 ) -> list[Path]:
-  """Writes results.json, results.md, results.csv and per_class.csv.
+  """Writes all result files of a run.
 
-  Everything is checked and formatted before the first file is written;
-  results.json comes last, so that its presence means that all four are there.
+  These are figures/accuracy.png, and a figure for each data set that has
+  `reliability` and for each of `confusion`; results.md, results.tex,
+  results.csv, per_class.csv, confusion.csv where `confusion` is given,
+  report.html, and results.json. Everything is checked and formatted before the
+  first file is written; results.json comes last, so that its presence means
+  that all of them are there.
 
   Args:
     results: the mapping of schema 1; numpy numbers and tuples are converted.
     workdir: the folder; made when missing.
     baseline: the method that tables compare the others with.
     per_class: rows of per_class.csv, in the order wanted.
+    confusion: of the methods and test sets that are of interest; those of
+      1,000 classes hold 8 MB each.
+    pictures: further figures, already drawn, for the page.
 
   Returns:
     The paths, results.json last.
 
   Raises:
     ValueError: when the results break the schema, hold NaN, or lack the
-      baseline.
+      baseline, or a confusion belongs to no measured method.
     OSError: when the folder cannot be written.
   """
   validate_results(results)
   tree = plain(results)
+  confusion = list(confusion or ())
+  _check_confusion(tree, confusion)
+  suite = suite_markdown(tree)
   contents = {
-    "results.md": format_markdown(tree, baseline=baseline),
+    "results.md": format_markdown(tree, baseline=baseline)
+    + (f"\n{suite}" if suite else ""),
+    "results.tex": format_latex(tree, baseline=baseline),
     "results.csv": _results_csv(tree, baseline),
     "per_class.csv": _per_class_csv(per_class),
-    "results.json": json.dumps(
-      tree, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False
-    )
-    + "\n",
   }
-  paths = []
+  if confusion:
+    contents["confusion.csv"] = _confusion_csv(confusion)
+  text = json.dumps(
+    tree, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False
+  )
+  drawn = _draw(tree, workdir / "figures", baseline, confusion)
+  contents["report.html"] = render_report(
+    tree,
+    baseline=baseline,
+    per_class=per_class,
+    pictures=[*drawn, *pictures],
+  )
+  contents["results.json"] = text + "\n"
+  paths = [picture.path for picture in drawn]
   for name, content in contents.items():
     atomic_write(workdir / name, content)
     paths.append(workdir / name)
   return paths
 
 
+def _check_confusion(
+  results: Mapping[str, Any], confusion: Sequence[Confusion]
+) -> None:
+  measured = {(e["dataset"], e["name"]) for e in results["methods"]}
+  for entry in confusion:
+    if (entry.dataset, entry.method) not in measured:
+      raise ValueError(
+        "`confusion` must belong to measured data sets and methods, got "
+        f"{entry.method!r} on {entry.dataset!r}."
+      )
+
+
+def _draw(
+  results: Mapping[str, Any],
+  folder: Path,
+  baseline: str,
+  confusion: Sequence[Confusion],
+) -> list[Picture]:
+  """Draws what the results and the confusions show."""
+  drawn = [
+    Picture("accuracy", "Top-1 accuracy by method", folder / "accuracy.png")
+  ]
+  plot_accuracy(results, drawn[0].path, baseline=baseline)
+  places = {e["name"]: i for i, e in enumerate(results["datasets"])}
+  methods = list(dict.fromkeys(e["name"] for e in results["methods"]))
+  by_dataset: dict[str, list[Mapping[str, Any]]] = {}
+  for row in results.get("reliability", ()):
+    by_dataset.setdefault(row["dataset"], []).append(row)
+  for name, rows in by_dataset.items():
+    path = folder / f"reliability-{safe_name(places[name], name)}.png"
+    plot_reliability(rows, path, title=name)
+    caption = f"Reliability of confidences on {name}"
+    drawn.append(Picture("reliability", caption, path))
+  for entry in confusion:
+    dataset = safe_name(places[entry.dataset], entry.dataset)
+    method = safe_name(methods.index(entry.method), entry.method)
+    path = folder / f"confusion-{dataset}-{method}.png"
+    plot_confusion(entry, path)
+    caption = f"Confusions of {entry.method} on {entry.dataset}"
+    drawn.append(Picture("confusion", caption, path))
+  return drawn
+
+
 def _results_csv(results: Mapping[str, Any], baseline: str) -> str:
   splits = {entry["name"]: entry["split"] for entry in results["datasets"]}
-  differences = {
-    (entry["dataset"], entry["a"]): entry
-    for entry in results["comparisons"]
-    if entry["b"] == baseline
-  }
+  differences = differences_to(results, baseline)
   rows: list[Sequence[Any]] = []
   for entry in results["methods"]:
     dataset, name = entry["dataset"], entry["name"]
@@ -124,6 +180,7 @@ def _results_csv(results: Mapping[str, Any], baseline: str) -> str:
       row += [""] * 5
     else:
       row += [baseline, pair["delta"], *pair["ci95"], pair["p_value"]]
+    row += entry.get("bootstrap_ci95", ["", ""])
     rows.append(row)
   return format_csv(_CSV_HEAD, rows)
 
@@ -134,3 +191,15 @@ def _per_class_csv(per_class: Sequence[ClassRow]) -> str:
     for row in per_class
   ]
   return format_csv(ClassRow._fields, rows)
+
+
+def _confusion_csv(confusion: Sequence[Confusion]) -> str:
+  rows = []
+  for entry in confusion:
+    labels, predicted = np.nonzero(entry.counts)
+    counts = entry.counts[labels, predicted]
+    rows += [
+      [entry.dataset, entry.method, int(i), int(j), int(count)]
+      for i, j, count in zip(labels, predicted, counts, strict=True)
+    ]
+  return format_csv(_CONFUSION_HEAD, rows)

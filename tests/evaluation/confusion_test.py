@@ -47,7 +47,7 @@ def brute_force(counts, names):
     for j in range(len(row))
     if i != j and row[j]
   ]
-  return sorted(pairs, key=lambda pair: (-pair.count, pair.label, pair[2]))
+  return sorted(pairs, key=lambda pair: (-pair.images, pair.label, pair[2]))
 
 
 @pytest.mark.parametrize("classes", [1, 2, 9])

@@ -232,12 +232,31 @@ def write(results, tmp_path, per_class=(), baseline="class_name"):
   )
 
 
-def test_four_files_are_written_and_nothing_else(tmp_path):
-  paths = write(make_results(), tmp_path / "new")
-  names = ["results.md", "results.csv", "per_class.csv", "results.json"]
-  assert [path.name for path in paths] == names
-  assert sorted(os.listdir(tmp_path / "new")) == sorted(names)
-  for path in paths:
+FILES = [
+  "figures/accuracy.png",
+  "results.md",
+  "results.tex",
+  "results.csv",
+  "per_class.csv",
+  "report.html",
+  "results.json",
+]
+
+
+def list_files(folder):
+  return sorted(
+    path.relative_to(folder).as_posix()
+    for path in folder.rglob("*")
+    if path.is_file()
+  )
+
+
+def test_these_files_are_written_and_nothing_else(tmp_path):
+  folder = tmp_path / "new"
+  paths = write(make_results(), folder)
+  assert [path.relative_to(folder).as_posix() for path in paths] == FILES
+  assert list_files(folder) == sorted(FILES)
+  for path in paths[1:]:
     assert path.read_bytes().endswith(b"\n")
 
 
