@@ -161,4 +161,6 @@ def _reason(error: Exception) -> str:
     return "more pixels than Pillow allows"
   if isinstance(error, EOFError) or "truncated" in str(error).lower():
     return "cut off"
-  return f"damaged ({type(error).__name__})"
+  kind = type(error)
+  module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+  return f"damaged ({module}{kind.__qualname__})"
