@@ -65,7 +65,7 @@ def test_subsets_take_their_classes_in_order():
     assert official_names(spec) == tuple(entry.name for entry in entries)
     ids = wnids(spec)
     assert ids == tuple(entry.wnid for entry in entries)
-    assert list(ids) == sorted(ids)  # as CoOp's labels are
+    assert list(ids) == sorted(map(str, ids))  # as CoOp's labels are
 
 
 def test_a_data_set_of_ones_own_has_no_official_names():

@@ -88,8 +88,10 @@ def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
     folder = data_dir / name
     if spec.name in CLASS_FOLDERS:
       root = folder / CLASS_FOLDERS[spec.name]
+      if not root.is_dir():
+        continue
       finder = benchmark_finder(spec)
-      if root.is_dir() and any(map(finder.find, subfolders(root).folders)):
+      if any(map(finder.find, subfolders(root).folders)):
         return read_class_folders(root, finder, layout="coop")
     elif spec.name in SPLITS and folder.is_dir():
       opened = _read_listed(spec, folder, data_dir)

@@ -6,6 +6,7 @@ same, a number a line: without meta.mat it is refused.
 """
 
 import csv
+import functools
 import importlib.util
 import io
 import pathlib
@@ -123,7 +124,8 @@ def _class_of(
   )
 
 
-def _wnids() -> dict[str, int]:
+@functools.cache
+def _wnids() -> Mapping[str, int]:
   classes = load_lexicon("imagenet").classes
   return {entry.wnid: entry.label for entry in classes if entry.wnid}
 

@@ -1,0 +1,84 @@
+"""The task "check_data": one table, printed and written down."""
+
+import json
+
+import pytest
+
+from s3_jax.experiment.check_data import read_settings
+from s3_jax.experiment.settings import Settings
+from tests.benchmark_replicas import BENCHMARKS, make_replica
+
+
+@pytest.fixture
+def check(tmp_path):
+  """Runs the task on `tmp_path/data`, into `tmp_path/out`."""
+  (tmp_path / "out").mkdir()
+
+  def run(**fields):
+    settings = Settings({"data_dir": str(tmp_path / "data"), **fields})
+    task = read_settings(settings)
+    settings.finish()
+    return task(tmp_path / "out")
+
+  return run
+
+
+def test_the_table_says_what_is_there(check, tmp_path, capsys):
+  make_replica("dtd", tmp_path / "data", images_per_class=36)
+  make_replica("eurosat", tmp_path / "data", classes=(0,))
+  findings = check(datasets=())
+  assert [finding.name for finding in findings] == list(BENCHMARKS)
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0].split()[:3] == ["data", "set", "status"]
+  start = lines[0].index("layout")
+  assert all(line[start - 1] == " " for line in lines[: len(BENCHMARKS) + 1])
+  rows = dict(line.split(maxsplit=1) for line in lines[1:16])
+  assert rows["dtd"].startswith("complete") and "1,692 of 1,692" in rows["dtd"]
+  assert "1 of 8,100" in rows["eurosat"] and "coop" in rows["eurosat"]
+  assert rows["sun397"].startswith("missing") and "get it:" in rows["sun397"]
+  assert lines[-1].startswith("1 of 15 complete under")
+
+
+def test_the_files_hold_the_same(check, tmp_path):
+  make_replica("dtd", tmp_path / "data", classes=(0,))
+  (finding,) = check(datasets=("dtd",))
+  document = json.loads((tmp_path / "out/data.json").read_text())
+  assert document["schema"] == 1
+  assert document["datasets"] == [finding._asdict()]
+  page = (tmp_path / "out/data.md").read_text()
+  assert "| dtd | incomplete | 1 of 1,692 | 1 of 47 | coop |" in page
+  assert finding.source in page and finding.licence in page
+
+
+def test_a_bar_in_a_path_does_not_break_the_table(check, tmp_path):
+  data = tmp_path / "data"
+  make_replica("dtd", data, layout="folders", classes=(0,))
+  (data / "dtd" / "notes|.txt").touch()
+  check(datasets=("dtd",))
+  page = (tmp_path / "out/data.md").read_text()
+  assert "(notes&#124;.txt)" in page
+
+
+def test_the_fields_may_be_left_out(check, tmp_path):
+  (tmp_path / "data").mkdir()
+  assert len(check()) == 15
+
+
+@pytest.mark.parametrize(
+  ("fields", "rule"),
+  [
+    (
+      {"datasets": ("cifar10",)},
+      "`config.datasets` must hold one of imagenet,",
+    ),
+    ({"datasets": ("plain",)}, "`config.datasets` must hold one of imagenet,"),
+    ({"datasets": ("dtd", "dtd")}, "`config.datasets` must not repeat 'dtd'"),
+    ({"datasets": "dtd"}, "`config.datasets` must be of type list or tuple"),
+    ({"data_dir": 3}, "`config.data_dir` must be of type str"),
+    ({"data": "x"}, "`config.data`: unknown field"),
+    ({}, "`data_dir` must be the folder that holds the data sets"),
+  ],
+)
+def test_settings_that_are_refused(check, fields, rule):
+  with pytest.raises(ValueError, match=rule):
+    check(**fields)
