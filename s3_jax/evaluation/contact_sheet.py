@@ -35,6 +35,7 @@ article > img { object-fit: contain; }
 article > div { background: #eee; color: #777; line-height: 160px;
   text-align: center; }
 small { color: #666; }
+.file + small { white-space: nowrap; }
 .file { overflow-wrap: anywhere; }
 .near { color: #555; margin: .2em 0 .5em; overflow-wrap: anywhere; }
 ol { list-style: none; margin: 0; padding: 0; }

@@ -76,7 +76,7 @@ class LoadedImage(NamedTuple):
   thumbnail: bytes = b""
 
 
-def find_images(images: str | Sequence[str]) -> FoundImages:
+def find_images(images: str | Sequence[Any]) -> FoundImages:
   """Finds image files.
 
   Folders are walked to their depths in the order of their paths, letter by
@@ -120,7 +120,7 @@ def find_images(images: str | Sequence[str]) -> FoundImages:
   return found._replace(files=tuple(unique.values()))
 
 
-def _places(images: str | Sequence[str]) -> list[str]:
+def _places(images: str | Sequence[Any]) -> list[str]:
   if isinstance(images, str):
     whole = os.path.exists(os.path.expanduser(images))
     parts = [images] if whole else [part.strip() for part in images.split(",")]

@@ -12,13 +12,7 @@ from typing import Any, NamedTuple
 from jax.tree_util import Partial
 
 from s3_jax.clip import MODELS, Clip
-from s3_jax.evaluation.contact_sheet import (
-  Card,
-  Sheet,
-  page_name,
-  remove_pages,
-  render_page,
-)
+from s3_jax.evaluation import contact_sheet
 from s3_jax.evaluation.predictions import show_name, write_csv, write_json
 from s3_jax.experiment.benchmark_methods import embed_vertices
 from s3_jax.experiment.checkpoint import load_checkpoint
@@ -100,7 +94,8 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   say(f"{about}\nFiles: {len(found.files):,}.")
   for note in words.notes:
     say(f"Note: {show_name(note)}")
-  sheet = Sheet(about, words.notes, len(found.files))
+  sheet = contact_sheet.Sheet(about, words.notes, len(found.files))
+  cards: list[contact_sheet.Card] = []  # of the page that is being filled
   pages: list[str] = []
   with contextlib.ExitStack() as stack:
     # They appear when the stack is unwound, the last one first: once
@@ -110,12 +105,15 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
       for name in ("predictions.json", "predictions.csv")
     )
 
-    def write_page(cards: list[Card]) -> None:
-      pages.append(page_name(len(pages) + 1))
-      path = stack.enter_context(replacing(folder / pages[-1]))
-      path.write_text(
-        render_page(sheet, cards, page=len(pages)), encoding="utf-8"
-      )
+    def add_card(card: contact_sheet.Card) -> None:
+      cards.append(card)
+      seen = len(pages) * contact_sheet.CARDS + len(cards)
+      if len(cards) == contact_sheet.CARDS or seen == len(found.files):
+        pages.append(contact_sheet.page_name(len(pages) + 1))
+        page = contact_sheet.render_page(sheet, cards, page=len(pages))
+        path = stack.enter_context(replacing(folder / pages[-1]))
+        path.write_text(page, encoding="utf-8")
+        cards.clear()
 
     with timed(timings, "predict"):
       looked = look_at(
@@ -124,7 +122,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
         clip,
         words.space,
         words.score,
-        use_cards=write_page if prediction.contact_sheet else None,
+        use_card=add_card if prediction.contact_sheet else None,
       )
     timings["images_per_second"] = len(found.files) / timings["predict"]
     timings["compile"] = clock.seconds()
@@ -141,7 +139,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
       class_records(prediction.classes, words.space),
       (row for row in looked.rows() if not row.problem),
     )
-  remove_pages(folder, after=len(pages))
+  contact_sheet.remove_pages(folder, after=len(pages))
   say(format_table(looked))
   say(format_counts(found, looked, pages, folder))
   check_good(looked, folder, strict=prediction.strict)

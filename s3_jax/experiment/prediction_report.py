@@ -172,7 +172,7 @@ def format_counts(
     for paths, what in (
       (bad, "bad"),
       (found.hidden, "hidden, not looked at"),
-      (found.other, "no images"),
+      (found.other, "other files, no images"),
       (found.links, "linked folders, not followed"),
       (found.closed, "folders that cannot be read"),
     )

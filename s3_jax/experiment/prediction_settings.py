@@ -15,7 +15,7 @@ from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 class Prediction(NamedTuple):
   """The settings of a prediction, read and checked."""
 
-  images: str | tuple[str, ...]
+  images: str | tuple[Any, ...]
   classes: ClassList
   model: CheckpointSource
   template: str

@@ -1,8 +1,7 @@
 """Files through the image tower, one batch after the other.
 
 A file is read, decoded and made small once, a few batches ahead of the tower.
-Only numbers stay of it, but for the thumbnails of the page that is being
-filled.
+Only numbers stay of it.
 """
 
 import functools
@@ -17,7 +16,7 @@ from jaxtyping import Int64
 from tqdm import tqdm
 
 from s3_jax.clip import Clip, ModelSpec, embed_images
-from s3_jax.evaluation.contact_sheet import CARDS, Card
+from s3_jax.evaluation.contact_sheet import Card
 from s3_jax.evaluation.embedding import embed_batches
 from s3_jax.evaluation.predictions import (
   ImageRow,
@@ -92,7 +91,7 @@ def look_at(
   space: SynonymousSpace,
   score: Partial,
   *,
-  use_cards: Callable[[list[Card]], None] | None,
+  use_card: Callable[[Card], None] | None,
 ) -> Looked:
   """Sends every file through the image tower and ranks its classes.
 
@@ -102,8 +101,8 @@ def look_at(
     clip: the checkpoint.
     space: of the classes.
     score: its metric, f32[images, dim] -> f32[images, classes].
-    use_cards: takes the cards of one page as soon as they are complete; None
-      where no thumbnails are wanted.
+    use_card: takes the card of every file, in order; None where no thumbnails
+      are wanted.
 
   Returns:
     What is known of the files.
@@ -114,7 +113,7 @@ def look_at(
     load_image,
     preprocess=clip.preprocess,
     max_pixels=prediction.max_pixels,
-    thumbnail=use_cards is not None,
+    thumbnail=use_card is not None,
     exif_orientation=prediction.exif_orientation,
   )
   waiting: dict[int, LoadedImage] = {}  # at most two batches
@@ -133,7 +132,6 @@ def look_at(
   tower = Partial(_image_tower(clip.spec, prediction.dtype), params)
   top = min(prediction.top, len(prediction.classes.names))
   looked = _nothing_yet(files, prediction, top)
-  cards: list[Card] = []
   with tqdm(
     total=len(files),
     desc="predict",
@@ -158,11 +156,8 @@ def look_at(
         looked.facts[index] = (image.size, image.width, image.height)
         if not good:
           looked.problems[index] = image.problem or "no finite embedding"
-        if use_cards is not None:
-          cards.append(Card(looked.row(index), image.thumbnail))
-          if len(cards) == CARDS or index + 1 == len(files):
-            use_cards(cards)
-            cards = []
+        if use_card is not None:
+          use_card(Card(looked.row(index), image.thumbnail))
       bar.update(len(rows.index))
   return looked
 

@@ -1,0 +1,103 @@
+"""A config's classes: from anywhere, with their texts, or refused."""
+
+import hashlib
+import json
+
+import pytest
+
+from s3_jax.experiment.class_list import (
+  read_classes,
+  read_name_list,
+  shared_texts,
+)
+from s3_jax.lexicon.synonyms import load_lexicon
+
+
+@pytest.fixture
+def write(tmp_path):
+  def write(name, content):
+    path = tmp_path / name
+    if not isinstance(content, str):
+      content = json.dumps(content)
+    path.write_text(content, encoding="utf-8")
+    return str(path)
+
+  return write
+
+
+def test_names_between_commas_are_their_own_texts():
+  classes = read_classes("sun, killer_whale ,apple__pie")
+  assert classes.names == ("sun", "killer_whale", "apple__pie")
+  assert classes.texts == (("sun",), ("killer whale",), ("apple pie",))
+  assert classes.title == "classes"
+  assert read_classes("sun,").names == ("sun",)
+  assert read_classes(["a, b", "c"]).names == ("a, b", "c")
+  assert read_classes(",".join(f"name {n}" for n in range(500))).names[499]
+
+
+def test_a_packaged_table_brings_its_synonyms():
+  classes = read_classes("oxford_pets")
+  lexicon = load_lexicon("oxford_pets")
+  assert classes.title == "oxford_pets"
+  assert classes.names == tuple(entry.name for entry in lexicon.classes)
+  assert classes.texts == tuple(entry.names for entry in lexicon.classes)
+
+
+def test_files_of_every_kind(write):
+  bins = read_classes(write("bins.csv", "tabby,cat\nPug,dog\nsiamese,cat\n"))
+  assert (bins.title, bins.names) == ("bins", ("cat", "dog"))
+  assert bins.texts == (("tabby", "siamese"), ("Pug",))
+  own = read_classes(write("a.json", {"x": ["a", "A", " "], "y": []}))
+  assert own.texts == (("a",), ("y",))
+  assert (own.unnamed, own.repeated, own.empty) == ((1,), 1, 1)
+  lines = read_classes(write("lines.txt", "n01440764 tench\ngreat_white\n"))
+  assert lines.names == ("tench", "great_white")
+  assert lines.texts == (("tench",), ("great white",))
+
+
+def test_a_file_wins_over_a_table_of_its_name(write, tmp_path, monkeypatch):
+  write("voc", "sun\n")
+  monkeypatch.chdir(tmp_path)
+  assert read_classes("voc").names == read_name_list("voc")[0] == ("sun",)
+
+
+def test_the_digest_is_of_names_and_texts():
+  classes = read_classes("a,b")
+  content = json.dumps([["a", "b"], [["a"], ["b"]]])
+  assert classes.sha256 == hashlib.sha256(content.encode()).hexdigest()
+  assert classes.sha256 != read_classes("b,a").sha256
+
+
+def test_shared_texts_are_found_however_they_are_spelled():
+  texts = [("Crane", "bird"), ("crane", "machine"), ("eel",), ("BIRD",)]
+  assert shared_texts(texts) == (("Crane", (0, 1)), ("bird", (0, 3)))
+  assert shared_texts([("a", "A")]) == ()
+
+
+@pytest.mark.parametrize(
+  ("source", "message"),
+  [
+    ("imagnet", "names between commas, a file of names, or a packaged table"),
+    ("no/such.csv", "got 'no/such.csv'"),
+    ("", "got ''"),
+    ("a,,b", "'' as class 1"),
+    ("a,\u200b", "as class 1"),
+    ("a,___", "'___' as class 1"),
+    ("a,\udce9", "as class 1"),
+    (("a", 1), "1 as class 1"),
+    ((), "at least one class"),
+  ],
+)
+def test_what_names_no_class_is_refused(source, message):
+  for read in (read_classes, read_name_list):
+    with pytest.raises(ValueError, match=message) as error:
+      read(source)
+    assert "`config.classes`" in str(error.value)
+
+
+def test_texts_that_cannot_be_read_are_refused(write):
+  path = write("a.json", '{"a": ["x", "\\u200b"]}')
+  with pytest.raises(
+    ValueError, match="texts that can be read, got .* class 0"
+  ):
+    read_classes(path)
