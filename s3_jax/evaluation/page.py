@@ -55,7 +55,7 @@ class Picture(NamedTuple):
 class _Shown(NamedTuple):
   section: str
   caption: str
-  data: Any  # base64, marked as safe
+  data: str  # base64
 
 
 class _Pairs(NamedTuple):
@@ -98,7 +98,6 @@ def render_report(
     OSError: when a picture cannot be read.
   """
   import jinja2
-  import markupsafe
 
   for picture in pictures:
     if picture.section not in SECTIONS:
@@ -111,7 +110,7 @@ def render_report(
     _Shown(
       picture.section,
       picture.caption,
-      markupsafe.Markup(base64.b64encode(picture.path.read_bytes()).decode()),
+      base64.b64encode(picture.path.read_bytes()).decode(),
     )
     for picture in pictures
   ]
@@ -165,15 +164,16 @@ def render_report(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    # Besides what escaping does: no control or direction-changing characters.
-    finalize=lambda value: (
-      clean(value)
-      if isinstance(value, str) and not isinstance(value, markupsafe.Markup)
-      else value
-    ),
+    finalize=_finalize,
   )
   template = environment.from_string(_TEMPLATE.read_text("utf-8"))
   return template.render(context) + "\n"
+
+
+def _finalize(value: Any) -> Any:
+  """Drops control and direction-changing characters before the escaping."""
+  plain = isinstance(value, str) and not hasattr(value, "__html__")
+  return clean(value) if plain else value
 
 
 def _named(

@@ -162,8 +162,10 @@ def test_every_file_is_there(cold):
   assert files - projections == {
     "results.json",
     "results.md",
+    "results.tex",
     "results.csv",
     "per_class.csv",
+    "report.html",
     "log.txt",
     "figures/accuracy.png",
     "figures/barcodes.png",
