@@ -410,9 +410,8 @@ def check_counts(spec: DatasetSpec, opened: OpenedDataset) -> None:
   if spec.examples and len(opened.records) != spec.examples:
     # Class folders often hold all of a data set, of which the list takes some.
     listed = opened.layout == "folders" and spec.family == "fine_grained"
-    hint = f"add {READERS['coop'].expects(spec)}, " if listed else ""
+    hint = f"add {READERS['coop'].expects(spec)}, or " if listed else ""
     raise ValueError(
       f"data set {spec.name!r} ({spec.split}) must hold {spec.examples} images,"
-      f" got {len(opened.records)} from {opened.found}: {hint}make it whole, or"
-      " set `config.partial=True` to take what is there."
+      f" got {len(opened.records)} from {opened.found}: {hint}make it whole."
     )

@@ -177,9 +177,7 @@ def test_counts_are_checked(tmp_path):
   assert "add split_zhou_DescribableTextures.json beside images" in str(
     error.value
   )
-  assert str(error.value).endswith(
-    "`config.partial=True` to take what is there."
-  )
+  assert str(error.value).endswith("or make it whole.")
   check_counts(DATASETS["dtd"]._replace(examples=47), opened)
   check_counts(DATASETS["dtd"]._replace(examples=0), opened)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from s3_jax.data.pictograph_sets import read_pictographs
-from s3_jax.data.readers import coop, folders, imagenet, tables
+from s3_jax.data.readers import coop, folders, imagenet, tables, tfds
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
@@ -29,26 +29,12 @@ class Reader(NamedTuple):
   expects: Callable[[DatasetSpec], str]
 
 
-def _read_tfds(
-  spec: DatasetSpec, data_dir: pathlib.Path
-) -> OpenedDataset | None:
-  from s3_jax.data.readers import tfds
-
-  return tfds.read(spec, data_dir)
-
-
-def _expects_tfds(spec: DatasetSpec) -> str:
-  from s3_jax.data.readers import tfds
-
-  return tfds.expects(spec)
-
-
 READERS: dict[str, Reader] = {
   "coop": Reader(coop.read, coop.expects),
   "tar": Reader(imagenet.read_tar, imagenet.expects_tar),
   "flat": Reader(imagenet.read_flat, imagenet.expects_flat),
   "folders": Reader(folders.read, folders.expects),
   "csv": Reader(tables.read, tables.expects),
-  "tfds": Reader(_read_tfds, _expects_tfds),
+  "tfds": Reader(tfds.read, tfds.expects),
   "pictographs": Reader(read_pictographs, lambda spec: "nothing"),
 }
