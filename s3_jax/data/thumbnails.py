@@ -1,21 +1,18 @@
 """Pictures as people look at them: turned upright, and small."""
 
 import io
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-  from PIL import Image
 
 SIDE = 160
 
 
-def turn_upright(image: "Image.Image") -> "Image.Image":
+def turn_upright(image: Any) -> Any:
   """Turns a picture as its orientation tag says.
 
   Args:
-    image: a loaded picture.
+    image: a loaded PIL image.
 
   Returns:
     The picture, upright; as it was where there is no tag, or where the tags are
@@ -29,14 +26,14 @@ def turn_upright(image: "Image.Image") -> "Image.Image":
     return image
 
 
-def make_thumbnail(image: "Image.Image", *, side: int = SIDE) -> bytes:
+def make_thumbnail(image: Any, *, side: int = SIDE) -> bytes:
   """Shrinks a whole picture and encodes it.
 
   What is transparent lies on white, and 16 bits a pixel are scaled to 8, as
   `s3_jax.clip.preprocess` does; nothing is cropped or enlarged.
 
   Args:
-    image: a loaded picture; it may be shrunk in place.
+    image: a loaded PIL image; it may be shrunk in place.
     side: greatest width and height in pixels.
 
   Returns:
@@ -62,7 +59,7 @@ def make_thumbnail(image: "Image.Image", *, side: int = SIDE) -> bytes:
   return encoded.getvalue()
 
 
-def _from_16_bits(image: "Image.Image") -> "Image.Image":
+def _from_16_bits(image: Any) -> Any:
   from PIL import Image
 
   values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
