@@ -71,7 +71,7 @@ class Benchmarks(tfds.core.ShardBasedBuilder):
     }
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(features),
-      description=f"{spec.title}, {spec.split}; {self._config.opened.found}.",
+      description=f"{spec.title}, {spec.split}; {self._config.opened.found}",
       license=spec.licence,
       disable_shuffling=True,
     )

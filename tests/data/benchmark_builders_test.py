@@ -61,6 +61,7 @@ def test_what_a_reader_found_is_what_is_read(name, tmp_path):
   assert prepared.examples == 3 and prepared.empty == ()
   again = read(spec, tmp_path / "out")
   assert again is not None and len(again.records) == 3
+  assert opened.found in again.found
   assert list(again.files) == replica.files
   assert [again.records[i]["label"] for i in range(3)] == replica.labels
   assert [again.records[i]["image"] for i in range(3)] == replica.images
@@ -76,7 +77,7 @@ def test_it_is_a_tfds_data_set_like_any_other(tmp_path):
   assert builder.info.full_name == "benchmarks/dtd/1.0.0"
   assert builder.info.splits["test"].num_examples == 3
   assert builder.info.file_format.value == "array_record"
-  assert builder.info.description == ("DTD, test, CoOp's split; dtd's list.")
+  assert builder.info.description == ("DTD, test, CoOp's split; dtd's list")
   skip = {"image": tfds.decode.SkipDecoding()}
   record = builder.as_data_source("test", decoders=skip)[2]
   assert record["file_name"].decode() == "a/2é.jpg"

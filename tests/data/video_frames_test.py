@@ -96,7 +96,7 @@ def test_the_frames_are_prepared(tmp_path, capfd):
   prepared = prepare(UCF, opened, tmp_path, allow_empty=True)
   assert prepared.empty == ("YoYo/v_YoYo_g02_c01.avi",)
   again = read(UCF, tmp_path)
-  assert again is not None
+  assert again is not None and "3 videos, made here" in again.found
   assert [len(again.records[i]["image"]) > 0 for i in range(3)] == [
     True,
     True,

@@ -137,10 +137,13 @@ def _open(
     *((path, -1, size, modified) for path, size, modified in shards),
   ]
   named = [key for key in ("file_name", "id") if key in builder.info.features]
+  found = f"TFDS data set {name} in {folder}"
+  if source.builder == OWN_BUILDER:  # which then says what it was made of
+    found += f": {builder.info.description}"
   return OpenedDataset(
     records=_Records(spec.name, records, names, labels),
     files=_Files(records, source.split, named[0] if named else ""),
-    found=f"TFDS data set {name} in {folder}",
+    found=found,
     layout="tfds",
     fingerprint=fingerprint("tfds", parts),
   )
