@@ -248,7 +248,18 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     },
     "timings": {name: round(value, 3) for name, value in timings.items()},
   }
-  write_benchmark(results, outcomes, folder, benchmark.baseline, say)
+  results = write_benchmark(
+    results,
+    measured,
+    {
+      each.data.spec.name: [entry.names[0] for entry in each.data.classes]
+      for each in outcomes
+    },
+    {each.data.spec.name: each.test_set for each in outcomes},
+    folder,
+    baseline=benchmark.baseline,
+    say=say,
+  )
   bad = sum(len(outcome.test_set.bad) for outcome in outcomes)
   if bad and benchmark.strict:
     raise ValueError(
@@ -399,13 +410,13 @@ def _core_counts(
   plan: tuple[Prepared, ...], scorers: Scorers
 ) -> dict[str, list[int]]:
   """Counts each class's concepts before and after the core."""
-  space = scorers.spaces.get((concepts, True))
   for prepared in plan:
-    if space is not None and prepared.method.vertices is concepts:
-      return {
-        "per_class": [len(of_class) for of_class in prepared.vertices],
-        "core_per_class": np.asarray(space.mask).sum(1).tolist(),
-      }
+    if prepared.method.vertices is concepts and prepared.method.core:
+      counts = [len(of_class) for of_class in prepared.vertices]
+      space = scorers.spaces.get((concepts, True))
+      # Classes of one text each need no space.
+      core = counts if space is None else np.asarray(space.mask).sum(1).tolist()
+      return {"per_class": counts, "core_per_class": core}
   return {}
 
 

@@ -49,6 +49,7 @@ class TestSet(NamedTuple):
   spec: DatasetSpec
   embeddings: Float32[np.ndarray, "images dim"]  # of the images that have one
   labels: Int32[np.ndarray, " images"]
+  files: tuple[str, ...]  # of these images
   bad: tuple[tuple[str, str], ...]  # the other images: file and reason
   images_decoded: int  # 0 when the cache had them
   tower_batches: int
@@ -250,6 +251,10 @@ def embed_test_set(
     spec,
     shards.embeddings[shards.good],
     shards.labels[shards.good],
+    tuple(
+      _printable(opened.files[place])
+      for place in np.flatnonzero(shards.good).tolist()
+    ),
     bad,
     shards.computed,
     batches,

@@ -10,7 +10,6 @@ import numpy as np
 
 from s3_jax.data.datasets import DATASETS
 from s3_jax.evaluation.classification import evaluate_scores
-from s3_jax.evaluation.plots import plot_accuracy
 from s3_jax.evaluation.report import format_table, write_report
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.experiment import checkpoint
@@ -272,7 +271,6 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   }
   figures = folder / "figures"
   figures.mkdir(exist_ok=True)
-  plot_accuracy(results, figures / "accuracy.png", baseline=evaluation.baseline)
   if evaluation.figure_classes:
     draw_spaces(evaluation.figure_classes, texts, spaces, figures)
   write_report(

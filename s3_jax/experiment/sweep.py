@@ -255,9 +255,7 @@ def _with_wrong_entries(texts: MethodTexts) -> Vertices:
 def _space(
   table: TextTable, scale: str | float | None, min_gap: float
 ) -> SynonymousSpace:
-  return build_space(
-    table.embeddings, table.mask, scale=scale, min_gap=min_gap
-  )
+  return build_space(table.embeddings, table.mask, scale=scale, min_gap=min_gap)
 
 
 def _count_removed(

@@ -1,0 +1,379 @@
+"""Benchmark runs, end to end: replicas in, results out."""
+
+import csv
+import io
+import json
+import math
+import shutil
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from s3_jax import experiment
+from s3_jax.data.datasets import DATASETS
+from s3_jax.experiment.benchmark_methods import Method, names_in
+from s3_jax.lexicon.synonyms import load_lexicon
+from tests.benchmark_replicas import BENCHMARKS, make_replica
+
+METHODS = ("class_name", "center", "local_center", "s3")
+# Few classes have images where a data set has many.
+LABELS = (0, 1, 2, 3, 5, 8, 36)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+  return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def read(read_config, checkpoint, cache):
+  """Reads a benchmark's config for the tiny checkpoint."""
+
+  def read(name, data_dir, **changes):
+    return read_config(
+      name,
+      **{
+        "model": str(checkpoint),
+        "data_dir": str(data_dir),
+        "methods": METHODS,
+        "partial": True,
+        "batch_size": 8,
+        "cache_dir": str(cache),
+        **changes,
+      },
+    )
+
+  return read
+
+
+def labels_of(name):
+  return [label for label in LABELS if label < DATASETS[name].classes]
+
+
+class Run(NamedTuple):
+  folder: object
+  results: dict
+
+  def rows(self, key):
+    return {(row["dataset"], row["name"]): row for row in self.results[key]}
+
+
+def run(config, folder, **options):
+  returned = experiment.run(config, str(folder), **options)
+  stored = json.loads((folder / "results.json").read_text())
+  assert stored == json.loads(json.dumps(returned))
+  return Run(folder, stored)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_config_runs_on_its_real_folders(name, read, tmp_path):
+  replica = make_replica(
+    name, tmp_path / "data", images_per_class=2, classes=labels_of(name)
+  )
+  done = run(read(name, replica.data_dir), tmp_path / "run")
+  (data,) = done.results["datasets"]
+  assert (data["name"], data["layout"]) == (name, "coop")
+  assert data["examples"] == len(replica.files)
+  assert data["classes"] == DATASETS[name].classes
+  assert data["bad_examples"] == []
+  rows = done.rows("methods")
+  assert list(rows) == [(name, method) for method in METHODS]
+  assert all(row["n"] == len(replica.files) for row in rows.values())
+  assert rows[name, "s3"]["top1"] == rows[name, "local_center"]["top1"]
+  with open(done.folder / "predictions.csv", newline="") as file:
+    lines = list(csv.DictReader(file))
+  assert [line["file"] for line in lines] == replica.files
+  assert [int(line["label"]) for line in lines] == replica.labels
+  for method in METHODS:
+    right = sum(line[method] == line["label"] for line in lines)
+    assert right / len(lines) == pytest.approx(rows[name, method]["top1"])
+
+
+@pytest.fixture(scope="module")
+def dtd(read, tmp_path_factory):
+  """A whole run on all 47 classes with most methods."""
+  folder = tmp_path_factory.mktemp("dtd")
+  replica = make_replica("dtd", folder / "data", images_per_class=3)
+  sentences = {
+    name: [f"Fabric that is {name}.", f"A {name} wall."]
+    for name in ("banded", "blotchy")
+  }
+  (folder / "cupl.json").write_text(json.dumps({**sentences, "nosuch": ["x"]}))
+  config = read(
+    "dtd",
+    replica.data_dir,
+    methods=(
+      "class_name",
+      "dataset_template",
+      "templates_7",
+      "cupl",
+      "waffle",
+      "descriptors",
+      "synonyms_mean",
+      "synonyms_nearest",
+      "local_center",
+      "complex",
+      "s3",
+      "s3_descriptors",
+    ),
+    cupl_file=str(folder / "cupl.json"),
+    cache_dir=str(folder / "cache"),
+  )
+  return config, run(config, folder / "run")
+
+
+def test_all_files_are_there(dtd):
+  _, done = dtd
+  names = {path.name for path in done.folder.iterdir()}
+  assert names == {
+    "results.json",
+    "results.md",
+    "results.csv",
+    "results.tex",
+    "report.html",
+    "per_class.csv",
+    "confusion.csv",
+    "predictions.csv",
+    "figures",
+    "log.txt",
+  }
+  figures = [path.name for path in (done.folder / "figures").iterdir()]
+  assert sum(name.startswith("confusion-") for name in figures) == 2
+  assert sum(name.startswith("reliability-") for name in figures) == 1
+
+
+def test_the_run_says_what_it_is_about_to_do(dtd):
+  _, done = dtd
+  said = (done.folder / "log.txt").read_text().splitlines()
+  assert "Describable Textures" in said[0] or "DTD" in said[0]
+  facts = next(line for line in said if "12 methods" in line)
+  assert "141 images" in facts and "47 classes" in facts and "texts" in facts
+  assert any("texts for 2 of 47 classes" in line for line in said)
+  assert any("1 of its names match none (nosuch" in line for line in said)
+  assert any(line.startswith("To embed: 141 images and ") for line in said)
+
+
+def test_results_say_which_texts(dtd):
+  _, done = dtd
+  texts = done.results["texts"]["datasets"]["dtd"]
+  assert len(texts["lexicon_sha256"]) == 64
+  assert texts["methods"]["templates_7"]["distinct"] == 7 * 47
+  assert texts["methods"]["waffle"]["distinct"] == 30 * 47
+  assert len(texts["per_class"]) == len(texts["core_per_class"]) == 47
+  assert all(
+    0 < core <= all_
+    for core, all_ in zip(
+      texts["core_per_class"], texts["per_class"], strict=True
+    )
+  )
+  hashes = {row["sha256"] for row in texts["methods"].values()}
+  # synonyms_mean, synonyms_nearest and the metrics share their texts.
+  assert len(hashes) == len(texts["methods"]) - 4
+
+
+def without_times(results):
+  kept = {**results}
+  for key in ("timings", "counters"):
+    del kept[key]
+  return kept
+
+
+def test_a_second_run_decodes_nothing_and_says_the_same(dtd, tmp_path):
+  config, first = dtd
+  again = run(config, tmp_path / "run")
+  assert again.results["counters"] == {
+    "images_decoded": 0,
+    "tower_batches": 0,
+    "text_tower_batches": 0,
+    "cache": "warm",
+  }
+  assert without_times(again.results) == without_times(first.results)
+  for name in ("results.csv", "per_class.csv", "predictions.csv"):
+    assert (again.folder / name).read_bytes() == (
+      first.folder / name
+    ).read_bytes()
+  assert (
+    "The cache has every embedding." in (again.folder / "log.txt").read_text()
+  )
+
+
+def test_other_templates_embed_only_texts(dtd, tmp_path):
+  config, _ = dtd
+  changed = config.copy_and_resolve_references()
+  changed.templates = ("{} pattern.", "{} surface.")
+  changed.methods = ("class_name", "s3")
+  again = run(changed, tmp_path / "run")
+  counters = again.results["counters"]
+  assert counters["images_decoded"] == 0 < counters["text_tower_batches"]
+
+
+def test_comparisons_are_with_the_baseline_and_among_ours(dtd):
+  _, done = dtd
+  pairs = {(row["a"], row["b"]) for row in done.results["comparisons"]}
+  assert ("s3", "class_name") in pairs and ("s3", "synonyms_mean") in pairs
+  assert ("s3_descriptors", "s3") in pairs
+  rows = done.rows("methods")
+  for row in done.results["comparisons"]:
+    delta = rows["dtd", row["a"]]["top1"] - rows["dtd", row["b"]]["top1"]
+    assert row["delta"] == pytest.approx(delta)
+
+
+def test_nothing_published_is_claimed_for_other_weights(dtd):
+  _, done = dtd
+  assert done.results["expectations"] == []
+
+
+def test_a_method_of_ones_own(read, tmp_path):
+  replica = make_replica("eurosat", tmp_path / "data")
+
+  def farthest(embeddings, space):
+    scores = jnp.einsum("...d,cmd->...cm", embeddings, space.points)
+    return jnp.min(jnp.where(space.mask, scores, 2.0), axis=-1)
+
+  config = read("eurosat", replica.data_dir, methods=("class_name",))
+  done = run(
+    config,
+    tmp_path / "run",
+    methods={"farthest": farthest, "bare": Method(names_in("{}"))},
+  )
+  assert [row["name"] for row in done.results["methods"]] == [
+    "class_name",
+    "farthest",
+    "bare",
+  ]
+  with pytest.raises(ValueError, match="`methods` must be given to a task"):
+    experiment.run(config_of_models(read), None, methods={"mine": farthest})
+
+
+def config_of_models(read):
+  config = read("eurosat", "").copy_and_resolve_references().unlock()
+  for field in list(config.keys()):
+    del config[field]
+  config.task, config.contains = "models", ""
+  return config
+
+
+BAD = {
+  "empty.jpg": b"",
+  "text.png": b"this is no picture",
+  "cut.jpg": None,
+}
+
+
+def spoil(folder):
+  """Puts three bad images into the first class's folder."""
+  first = sorted(path for path in folder.rglob("*.jpg"))[0]
+  for name, data in BAD.items():
+    path = first.parent / name
+    path.write_bytes(first.read_bytes()[:300] if data is None else data)
+  return first.parent
+
+
+def test_bad_images_are_listed_and_not_counted(read, tmp_path):
+  replica = make_replica(
+    "eurosat", tmp_path / "data", layout="folders", images_per_class=6
+  )
+  spoil(replica.data_dir)
+  config = read("eurosat", replica.data_dir, layout="folders")
+  done = run(config, tmp_path / "run")
+  (data,) = done.results["datasets"]
+  assert data["examples"] == 63
+  bad = {
+    row["file"].split("/")[-1]: row["reason"] for row in data["bad_examples"]
+  }
+  assert set(bad) == set(BAD) and all(bad.values())
+  assert all(row["n"] == 60 for row in done.results["methods"])
+  assert "3 of 63 images are bad" in (done.folder / "log.txt").read_text()
+  strict = config.copy_and_resolve_references()
+  strict.strict = True
+  with pytest.raises(ValueError, match="`config.strict` allows no bad image"):
+    experiment.run(strict, str(tmp_path / "strict"))
+  assert (tmp_path / "strict" / "results.json").exists(), "nothing is lost"
+
+
+def test_a_suite_leaves_out_what_is_absent(read, tmp_path):
+  data = tmp_path / "data"
+  for name in ("dtd", "eurosat"):
+    make_replica(name, data, images_per_class=2)
+  config = read("suite", data, methods=("class_name", "s3"))
+  done = run(config, tmp_path / "run")
+  assert [row["name"] for row in done.results["datasets"]] == ["dtd", "eurosat"]
+  skipped = {row["dataset"]: row["reason"] for row in done.results["skipped"]}
+  assert set(skipped) == set(BENCHMARKS) - {"dtd", "eurosat"}
+  assert all(skipped.values())
+  log = (done.folder / "log.txt").read_text()
+  assert "Skipped ucf101: " in log
+  assert "Fine-grained" in log
+  shutil.rmtree(data)
+  data.mkdir()
+  with pytest.raises(ValueError, match="must name a data set that is there"):
+    experiment.run(config, str(tmp_path / "nothing"))
+
+
+def test_counts_must_fit_unless_one_says_so(read, tmp_path):
+  replica = make_replica("eurosat", tmp_path / "data")
+  config = read("eurosat", replica.data_dir, partial=False)
+  with pytest.raises(ValueError, match="8,?100.*10.*config.partial=True"):
+    experiment.run(config, str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("with_table", [False, True])
+def test_images_of_ones_own(read, tmp_path, with_table):
+  folder = tmp_path / "my images"
+  make_replica("eurosat", tmp_path / "data", layout="folders")
+  shutil.move(tmp_path / "data" / "eurosat", folder)
+  official = [entry.name for entry in load_lexicon("eurosat").classes]
+  for path, name in zip(sorted(folder.iterdir()), official, strict=True):
+    path.rename(folder / name.lower().replace(" ", "_"))
+  config = read("own_images", folder, lexicon="eurosat" if with_table else "")
+  done = run(config, tmp_path / "run")
+  (data,) = done.results["datasets"]
+  assert (data["name"], data["classes"], data["examples"]) == (
+    "my images",
+    10,
+    10,
+  )
+  counts = done.results["texts"]["datasets"]["my images"]["per_class"]
+  assert counts == [1] * 10 if not with_table else min(counts) > 4
+
+
+@pytest.mark.parametrize(
+  ("changes", "rule"),
+  [
+    ({"dataset": "imagenet_c"}, "`config.dataset` must be one of"),
+    ({"methods": ("s3",)}, "must hold the baseline 'class_name'"),
+    ({"methods": ("class_name", "cupl")}, "`config.cupl_file` must name"),
+    ({"templates": ("no place",)}, "`template` must hold exactly one"),
+    ({"layout": "zip"}, "`config.layout` must be one of auto"),
+    ({"max_pixels": 0}, "`config.max_pixels` must be >= 1"),
+    ({"data_dir": ""}, "`config.data_dir` must be the folder"),
+    ({"lexicon": "eurosat"}, "must have the 47 classes"),
+    ({"mesh": 99}, "`mesh` must be at most the 8 devices"),
+  ],
+)
+def test_wrong_settings_are_named(read, tmp_path, changes, rule):
+  make_replica("dtd", tmp_path / "data", classes=[0])
+  config = read("dtd", tmp_path / "data")
+  for field, value in changes.items():
+    config[field] = value
+  with pytest.raises(ValueError, match=rule):
+    experiment.run(config, str(tmp_path / "run"))
+
+
+def test_ece_and_top5_are_those_of_the_predictions(dtd):
+  _, done = dtd
+  for row in done.results["methods"]:
+    assert 0 <= row["top1"] <= row["top5"] <= 1
+    assert math.isfinite(row["ece"])
+    low, high = row["bootstrap_ci95"]
+    assert low <= row["top1"] <= high
+  per_class = list(
+    csv.DictReader(io.StringIO((done.folder / "per_class.csv").read_text()))
+  )
+  accuracies = [
+    float(line["accuracy"]) for line in per_class if line["method"] == "s3"
+  ]
+  (s3,) = (row for row in done.results["methods"] if row["name"] == "s3")
+  np.testing.assert_allclose(np.mean(accuracies), s3["mean_per_class"])
