@@ -130,7 +130,7 @@ def read_class_folders(
   with_images = len({image.label for image in images})
   found = (
     f"class folders in {root}: {count_words(len(images), 'image')},"
-    f" {with_images} of {count_words(finder.classes, 'class', 'classes')}"
+    f" {with_images:,} of {count_words(finder.classes, 'class', 'classes')}"
   )
   if dropped:
     found += f"; left out {' and '.join(dropped)}, as the benchmark does"

@@ -91,7 +91,7 @@ def read_table(
     images.append(ListedImage(row.path, label))
   seen = len({image.label for image in images})
   found = (
-    f"table {file}: {count_words(len(images), 'image')}, {seen} of"
+    f"table {file}: {count_words(len(images), 'image')}, {seen:,} of"
     f" {count_words(finder.classes, 'class', 'classes')}"
   )
   return open_files(file.parent, images, layout="csv", found=found)
