@@ -55,9 +55,11 @@ RULES = {
   "data": Rule(
     ("files", "lexicon"),
     COMMON,
-    ("tensorflow_datasets", "grain", "PIL", "matplotlib"),
+    ("tensorflow_datasets", "grain", "PIL", "matplotlib", "cv2", "scipy"),
   ),
-  "evaluation": Rule((*CORE, "files"), COMMON, ("matplotlib",)),
+  "evaluation": Rule(
+    (*CORE, "files", "clip"), COMMON, ("matplotlib", "jinja2", "cv2")
+  ),
   "training": Rule(
     (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")
   ),
@@ -68,12 +70,15 @@ RULES = {
   "__init__": Rule(LIBRARY),
   "__main__": Rule(("experiment",), ("jax", "ml_collections", "absl")),
   "main": Rule(("experiment", "__main__"), ("jax", "ml_collections", "absl")),
-  "configs": Rule((), ("ml_collections",)),
+  "configs": Rule(("experiment",), ("ml_collections",)),
 }
 
 # Modules that need a heavy library to define a class. They may import it at
 # the top, and in turn are themselves imported inside functions only.
-DEFERRED = {"s3_jax.data.pictograph_builder"}
+DEFERRED = {
+  "s3_jax.data.benchmark_builders",
+  "s3_jax.data.pictograph_builder",
+}
 
 
 class Import(NamedTuple):

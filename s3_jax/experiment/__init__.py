@@ -13,11 +13,14 @@ import ml_collections
 
 from s3_jax.experiment import (
   benchmark,
+  check_data,
   convert,
   evaluate,
   gallery,
   lexicon_report,
   models,
+  predict,
+  prepare,
   sweep,
   synonyms,
   train,
@@ -29,11 +32,14 @@ from s3_jax.experiment.settings import Settings
 # work itself as a function of the workdir.
 TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "benchmark": benchmark.read_settings,
+  "check_data": check_data.read_settings,
   "convert": convert.read_settings,
   "evaluate": evaluate.read_settings,
   "gallery": gallery.read_settings,
   "lexicon_report": lexicon_report.read_settings,
   "models": models.read_settings,
+  "predict": predict.read_settings,
+  "prepare_data": prepare.read_settings,
   "sweep": sweep.read_settings,
   "synonyms": synonyms.read_settings,
   "train": train.read_settings,

@@ -55,7 +55,7 @@ _PAIRS = (
   ("s3", "templates_80"),
   ("s3_descriptors", "s3"),
 )
-_SCORE_ROWS = 900
+SCORE_ROWS = 900
 """Images scored at once. The hulls' and complexes' temporaries grow with it."""
 
 
@@ -389,7 +389,7 @@ def _measure(
         test_set.embeddings,
         test_set.labels,
         classes=len(data.classes),
-        batch_size=_SCORE_ROWS,
+        batch_size=SCORE_ROWS,
         logit_scale=float(embedder.clip.params["logit_scale"]),
       )
     described[prepared.name] = {
