@@ -14,7 +14,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.data.readers.folders import read_class_folders, subfolders
+from s3_jax.data.readers.folders import list_folder, read_class_folders
 from s3_jax.data.readers.listing import (
   ListedImage,
   count_words,
@@ -84,55 +84,53 @@ def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
     ValueError: if the list breaks a rule, its labels are not those of the
       benchmark's names, or none of its images is there.
   """
-  for name in spec.folders:
-    folder = data_dir / name
-    if spec.name in CLASS_FOLDERS:
-      root = folder / CLASS_FOLDERS[spec.name]
-      if not root.is_dir():
-        continue
+  folders = [data_dir / name for name in spec.folders]
+  folders = [folder for folder in folders if folder.is_dir()]
+  if spec.name in CLASS_FOLDERS:
+    roots = [folder / CLASS_FOLDERS[spec.name] for folder in folders]
+    for root in filter(pathlib.Path.is_dir, roots):
       finder = benchmark_finder(spec)
-      if any(map(finder.find, subfolders(root).folders)):
+      if any(map(finder.find, list_folder(root).folders)):
         return read_class_folders(root, finder, layout="coop")
-    elif spec.name in SPLITS and folder.is_dir():
-      opened = _read_listed(spec, folder, data_dir)
-      if opened is not None:
-        return opened
-  return None
+    return None
+  if spec.name not in SPLITS or not folders:
+    return None
+  return _read_listed(spec, folders, data_dir)
 
 
 def _read_listed(
-  spec: DatasetSpec, folder: pathlib.Path, data_dir: pathlib.Path
+  spec: DatasetSpec, folders: Sequence[pathlib.Path], data_dir: pathlib.Path
 ) -> OpenedDataset | None:
   split = SPLITS[spec.name]
-  if (
-    spec.name == "fgvc_aircraft"
-  ):  # as its archive has it, and as CoOp moves it
-    places = [folder, folder / "data"]
+  aircraft = spec.name == "fgvc_aircraft"
+  if aircraft:  # its archive has everything in `data`, which CoOp moves up
+    places = [place for each in folders for place in (each, each / "data")]
   else:  # TPT and DMN keep the lists together, apart from the images
-    places = [folder, data_dir, data_dir / "data_splits"]
-  files = [place / split.file for place in places]
-  file = next((each for each in files if each.is_file()), None)
-  if file is None:
+    places = [*folders, data_dir, data_dir / "data_splits"]
+  place = next((each for each in places if (each / split.file).is_file()), None)
+  if place is None:
     return None
+  file = place / split.file
   finder = benchmark_finder(spec)
-  if spec.name == "fgvc_aircraft":
+  if aircraft:
     images = _read_aircraft(file, finder)
-    folder = file.parent
+    folders = [place]
   else:
     images = _read_json(file, finder, spec)
-  root = _root(folder, split.roots, images, file)
+    folders = sorted(folders, key=lambda folder: folder != place)
+  root = _root(
+    [each / root for each in folders for root in split.roots], images, file
+  )
   found = f"{file} and {root}: {count_words(len(images), 'image')} listed"
   return open_files(root, images, layout="coop", found=found)
 
 
 def _root(
-  folder: pathlib.Path,
-  roots: Sequence[str],
+  candidates: Sequence[pathlib.Path],
   images: Sequence[ListedImage],
   file: pathlib.Path,
 ) -> pathlib.Path:
   """Returns the first folder that has any of the images."""
-  candidates = [folder / root for root in roots]
   for root in candidates:
     if root.is_dir() and any((root / image.file).is_file() for image in images):
       return root

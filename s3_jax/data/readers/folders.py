@@ -21,7 +21,7 @@ from s3_jax.data.readers.naming import ClassFinder, benchmark_finder
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = ["expects", "read", "read_class_folders", "sort_names", "subfolders"]
+__all__ = ["expects", "list_folder", "read", "read_class_folders", "sort_names"]
 
 # Where class folders may start; the last is that of Kaggle's ImageNet.
 _PARTS = ("", "test", "val", "images", "images/val", "images/test", "sketch")
@@ -53,7 +53,7 @@ def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
   for folder in spec.folders:
     for part in _PARTS:
       root = data_dir / folder / part
-      names = subfolders(root).folders if root.is_dir() else []
+      names = list_folder(root).folders if root.is_dir() else []
       if any(finder.find(name) for name in names):
         return read_class_folders(root, finder, layout="folders")
   return None
@@ -67,7 +67,7 @@ class _Listing(NamedTuple):
   skipped: list[str]
 
 
-def subfolders(root: pathlib.Path) -> _Listing:
+def list_folder(root: pathlib.Path) -> _Listing:
   """Lists a folder without looking into its folders; links count as both."""
   listing = _Listing([], [], [])
   with os.scandir(root) as entries:
@@ -101,7 +101,7 @@ def read_class_folders(
   Raises:
     ValueError: if a folder is no class, two are one, or one holds folders.
   """
-  top = subfolders(root)
+  top = list_folder(root)
   skipped = top.skipped
   dropped = [name for name in top.folders if name in finder.dropped]
   owners: dict[int, str] = {}
@@ -117,7 +117,7 @@ def read_class_folders(
     owners[label] = name
   images = []
   for label in sorted(owners):
-    inner = subfolders(root / owners[label])
+    inner = list_folder(root / owners[label])
     if inner.folders:
       raise ValueError(
         f"{root / owners[label]} must hold images and no folders, got"

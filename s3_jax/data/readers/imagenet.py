@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from s3_jax.data.readers.folders import subfolders
+from s3_jax.data.readers.folders import list_folder
 from s3_jax.data.readers.ground_truth import Truth, find_truth
 from s3_jax.data.readers.listing import (
   ListedImage,
@@ -177,7 +177,7 @@ def read_flat(
   """
   folders = [data_dir / name for name in spec.folders]
   for root in (folder / part for folder in folders for part in _FLAT):
-    listing = subfolders(root) if root.is_dir() else None
+    listing = list_folder(root) if root.is_dir() else None
     if listing is None or not any(map(_NUMBER.fullmatch, listing.images)):
       continue
     truth = find_truth((root, root.parent, *folders))

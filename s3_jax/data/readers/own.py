@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Sequence
 
 from s3_jax.data.readers.folders import (
+  list_folder,
   read_class_folders,
   sort_names,
-  subfolders,
 )
 from s3_jax.data.readers.naming import ClassFinder, twins
 from s3_jax.data.readers.tables import read_rows, read_table
@@ -50,7 +50,9 @@ def open_own(
     )
   rows = read_rows(path) if table else []
   if class_names is None:
-    spelled = {row.label for row in rows} if table else subfolders(path).folders
+    spelled = (
+      {row.label for row in rows} if table else list_folder(path).folders
+    )
     names = tuple(sort_names(list(spelled)))
     pair = twins(names)
     if pair:

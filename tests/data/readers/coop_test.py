@@ -100,6 +100,14 @@ def test_the_list_may_lie_apart_as_in_tpt(tmp_path):
   assert len(open_dataset(spec, tmp_path).records) == 2
 
 
+def test_the_images_may_lie_in_another_folder_of_that_name(tmp_path):
+  """TFDS calls its own folder caltech101, whatever else it holds."""
+  make_replica("caltech101", tmp_path, layout="tpt", classes=(0, 4))
+  (tmp_path / "caltech101" / "3.0.2").mkdir(parents=True)
+  opened = open_dataset(DATASETS["caltech101"], tmp_path)
+  assert str(tmp_path / "Caltech101") in opened.found
+
+
 def test_links_are_followed(tmp_path):
   make_replica("dtd", tmp_path / "elsewhere", classes=(0, 1))
   (tmp_path / "data").mkdir()
