@@ -19,6 +19,7 @@ __all__ = [
   "mark_best",
   "points",
   "read_cells",
+  "show_p_value",
   "title",
 ]
 
@@ -215,11 +216,9 @@ def _difference(cells: Cells, dataset: str, method: str) -> tuple[str, str]:
 
 def _delta(entry: Mapping[str, Any]) -> tuple[str, str]:
   low, high = entry["ci95"]
-  p_value = entry["p_value"]
-  text = "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
   return (
     f"{points(entry['delta'])} [{points(low)}, {points(high)}]",
-    text,
+    show_p_value(entry["p_value"]),
   )
 
 
@@ -233,6 +232,11 @@ def points(fraction: float) -> str:
   """Shows a difference of two fractions in points, with its sign."""
   text = f"{100 * fraction:+.1f}"
   return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def show_p_value(p_value: float) -> str:
+  """Shows a p-value in three digits."""
+  return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def equals(p_value: str) -> str:

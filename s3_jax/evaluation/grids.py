@@ -12,7 +12,7 @@ from s3_jax.evaluation.escaping import (
   escape_markdown,
 )
 
-__all__ = ["LATEX_RULES", "align", "pipes", "tabular"]
+__all__ = ["LATEX_RULES", "align", "pipes", "stack", "tabular"]
 
 LATEX_RULES = """\
 % Rules are those of booktabs where a document loads it, else plain lines.
@@ -44,20 +44,57 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
   return lines
 
 
-def pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def stack(
+  head: Sequence[str],
+  rows: Sequence[Sequence[str]],
+  *,
+  columns: int,
+  tail: int = 0,
+) -> list[str]:
+  """Aligns rows between rules, wide ones as several tables below each other.
+
+  Args:
+    head: titles of the columns; names of rows stand in the first.
+    rows: as long as the head.
+    columns: measures beside each other.
+    tail: columns at the end that stay with those before them.
+
+  Returns:
+    Lines.
+  """
+  starts = list(range(1, max(len(head) - tail, 2), columns))
+  ends = [*starts[1:], len(head)]
+  parts = []
+  for start, end in zip(starts, ends, strict=True):
+    table = [[row[0], *row[start:end]] for row in (head, *rows)]
+    lines = align(table)
+    rule = "─" * max(map(len, lines))
+    parts += [rule, lines[0], rule, *lines[1:], rule]
+  return parts
+
+
+def pipes(
+  head: Sequence[str],
+  rows: Sequence[Sequence[str]],
+  *,
+  texts: bool = False,
+) -> str:
   """Writes a table in Markdown.
 
   Args:
     head: titles of the columns.
     rows: as long as the head.
+    texts: whether all cells are texts of any kind, to be escaped; else those
+      behind the first are measures.
 
   Returns:
     Lines without a final newline.
   """
+  show, side = (escape_markdown, "---") if texts else (_bold, "---:")
   lines = [
     [escape_markdown(text) for text in head],
-    ["---", *["---:"] * (len(head) - 1)],
-    *([escape_markdown(row[0]), *map(_bold, row[1:])] for row in rows),
+    ["---", *[side] * (len(head) - 1)],
+    *([escape_markdown(row[0]), *map(show, row[1:])] for row in rows),
   ]
   return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -7,7 +7,7 @@ from s3_jax.evaluation import cells as cell_texts
 from s3_jax.evaluation.cells import read_cells
 from s3_jax.evaluation.drawing import shorten
 from s3_jax.evaluation.escaping import clean, escape_markdown
-from s3_jax.evaluation.grids import align, pipes
+from s3_jax.evaluation.grids import pipes, stack
 
 __all__ = ["format_markdown", "format_table"]
 
@@ -54,19 +54,15 @@ def format_table(results: Mapping[str, Any], *, baseline: str) -> str:
     ):
       row += more
   names = [shorten(method, _NAME) for method in cells.methods]
-  count = len(cells.datasets)
-  starts = list(range(0, count, _SETS)) or [0]
-  ends = [*starts[1:], len(heads)]
-  parts = cell_texts.title(results, cells, "* the best", clean)
-  for start, end in zip(starts, ends, strict=True):
-    table = [["method", *heads[start:end]]]
-    table += [
-      [name, *row[start:end]] for name, row in zip(names, rows, strict=True)
-    ]
-    lines = align(table)
-    rule = "─" * max(len(line) for line in lines)
-    parts += [rule, lines[0], rule, *lines[1:], rule]
-  return "\n".join([*parts, *cell_texts.facts(results, cells, clean)])
+  lines = stack(
+    ["method", *heads],
+    [[name, *row] for name, row in zip(names, rows, strict=True)],
+    columns=_SETS,
+    tail=len(heads) - len(cells.datasets),
+  )
+  about = cell_texts.title(results, cells, "* the best", clean)
+  facts = cell_texts.facts(results, cells, clean)
+  return "\n".join([*about, *lines, *facts])
 
 
 def format_markdown(results: Mapping[str, Any], *, baseline: str) -> str:

@@ -1,0 +1,25 @@
+"""Puts the results of several runs side by side.
+
+Command:
+  python main.py --config=configs/compare.py \
+    --config.results=runs/first,runs/second --workdir=runs/comparison
+
+Prints one table of all data sets and methods, with the differences of
+same-named methods to the first run, and what else differs: checkpoint, texts,
+images, settings, versions. Where both runs have a predictions.csv for the same
+images, the differences are paired. Writes compare.md, compare.tex, compare.csv.
+
+Hardware: any; seconds.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the settings of a comparison."""
+  config = ml_collections.ConfigDict()
+  config.task = "compare"
+  # Folders of runs, or results.json files; the first is compared with.
+  config.results = ("runs/first", "runs/second")
+  config.seed = 0  # of the bootstrap
+  return config.lock()
