@@ -11,7 +11,6 @@ Memory, beside the tower's: the patch scores, and two arrays of at most 2^22
 numbers (16 MiB) for a block, unless one row of the image needs more.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,8 +35,8 @@ _MAX_WINDOWS = 8
 _MAX_NUMBERS = 1 << 22
 """Numbers in the largest array of a block of rows."""
 
-_COLUMNS = 64
-"""Columns are padded to a multiple of it: images of other sizes share code."""
+_MULTIPLE = 64
+"""Sizes are padded to a multiple of it: images of other sizes share code."""
 
 
 class NameClassifier(NamedTuple):
@@ -255,10 +254,8 @@ def _label_pixels(
 ) -> Int32[np.ndarray, "rows cols"]:
   """Brings scores to the pixels and decides, block by block of rows."""
   (rows, _), cols = to_rows.shape, len(to_cols)
-  to_cols = np.pad(to_cols, ((0, -cols % _COLUMNS), (0, 0)))
-  widest = max(to_cols.shape)
-  fitting = _MAX_NUMBERS // (len(class_index) * widest)
-  block = max(1, min(fitting, _COLUMNS * math.ceil(rows / _COLUMNS)))
+  to_cols = np.pad(to_cols, ((0, -cols % _MULTIPLE), (0, 0)))
+  block = block_rows(rows, len(to_cols), len(class_index), to_cols.shape[1])
   to_rows = np.pad(to_rows, ((0, -rows % block), (0, 0)))
 
   def label(kept, threshold):
@@ -283,6 +280,23 @@ def _label_pixels(
     kept = areas > protocol.area_threshold * np.sum(areas[1:])
     kept[0] = True
   return label(kept, protocol.prob_threshold)
+
+
+def block_rows(rows: int, cols: int, names: int, patch_cols: int) -> int:
+  """Says how many rows of an image are decided at once.
+
+  Args:
+    rows: of the image.
+    cols: of the image, padded.
+    names: scores of a pixel.
+    patch_cols: columns of patches of all windows.
+
+  Returns:
+    As many as the bound on memory allows, at least 1, and no more than there
+    are but for the padding.
+  """
+  fitting = _MAX_NUMBERS // (names * max(cols, patch_cols))
+  return max(1, min(fitting, rows + -rows % _MULTIPLE))
 
 
 @jax.jit

@@ -127,6 +127,25 @@ def test_blocks_of_rows_change_nothing(tower, names, monkeypatch):
   )
 
 
+@pytest.mark.parametrize(("names", "rows"), [(10, 512), (171, 38), (2000, 3)])
+def test_memory_of_a_block_is_bounded(names, rows):
+  """Of an image of 640 columns whose windows have 42 columns of patches."""
+  block = inference.block_rows(480, 640, names, 42)
+  compiled = inference._label_block.lower(
+    np.zeros((28, names, 42), np.float32),
+    np.zeros((block, 28), np.float32),
+    np.zeros((640, 42), np.float32),
+    np.arange(names, dtype=np.int32),
+    np.ones(names, bool),
+    np.float32(1),
+    np.float32(0),
+  ).compile()
+  memory = compiled.memory_analysis()
+  assert memory is not None
+  assert memory.temp_size_in_bytes <= 33 * 2**20
+  assert block == rows
+
+
 def test_pixel_statistics_of_the_checkpoint(tower, names):
   image = draw_image(112, 112)
   protocol = SEGMENTATION_PROTOCOLS["sclip"]._replace(short_side=112)
