@@ -68,18 +68,32 @@ class _Listing(NamedTuple):
 
 
 def list_folder(root: pathlib.Path) -> _Listing:
-  """Lists a folder without looking into its folders; links count as both."""
+  """Lists a folder, but not its folders; links are what they lead to.
+
+  Args:
+    root: the folder.
+
+  Returns:
+    Its folders, images and the rest, each sorted by name.
+
+  Raises:
+    ValueError: if it cannot be read.
+  """
   listing = _Listing([], [], [])
-  with os.scandir(root) as entries:
-    for entry in entries:
-      if is_hidden(entry.name):
-        listing.skipped.append(entry.name)
-      elif entry.is_dir():
-        listing.folders.append(entry.name)
-      elif is_image(entry.name):
-        listing.images.append(entry.name)
-      else:
-        listing.skipped.append(entry.name)
+  try:
+    with os.scandir(root) as scanned:
+      entries = list(scanned)
+  except OSError as error:
+    raise ValueError(f"{root} must be readable: {error.strerror}.") from error
+  for entry in entries:
+    if is_hidden(entry.name):
+      listing.skipped.append(entry.name)
+    elif entry.is_dir():
+      listing.folders.append(entry.name)
+    elif is_image(entry.name):
+      listing.images.append(entry.name)
+    else:
+      listing.skipped.append(entry.name)
   for names in listing:
     names.sort()
   return listing
@@ -146,5 +160,5 @@ def read_class_folders(
 def sort_names(names: list[str]) -> list[str]:
   """Sorts names; where all are numbers, as numbers: 2 before 10."""
   if all(name.isascii() and name.isdecimal() for name in names):
-    return sorted(names, key=int)
+    return sorted(names, key=lambda name: (int(name), name))
   return sorted(names)

@@ -114,10 +114,10 @@ def _index(archive: pathlib.Path, truth: Truth) -> OpenedDataset:
       tarfile.open(archive, "r:") as tar,
       tqdm(
         desc=f"index {archive.name}", unit="file", delay=2, leave=False
-      ) as b,
+      ) as bar,
     ):
       for member in tar:
-        b.update()
+        bar.update()
         name = inside(member.name, str(archive))
         if member.isdir():
           continue

@@ -3,7 +3,7 @@
 import pytest
 
 from s3_jax.data.datasets import DATASETS, open_dataset
-from s3_jax.data.readers.folders import read, sort_names
+from s3_jax.data.readers.folders import list_folder, read, sort_names
 from tests.benchmark_replicas import encoded
 
 JPEG = encoded(0, 0, 8)
@@ -168,7 +168,13 @@ class _first:
     return self._records[index]
 
 
+def test_a_folder_that_cannot_be_read_is_named(tmp_path):
+  with pytest.raises(ValueError, match="gone must be readable: No such file"):
+    list_folder(tmp_path / "gone")
+
+
 def test_numbers_are_sorted_as_numbers():
   assert sort_names(["10", "9", "1"]) == ["1", "9", "10"]
+  assert sort_names(["1", "02", "01"]) == ["01", "1", "02"]
   assert sort_names(["10", "9", "a"]) == ["10", "9", "a"]
   assert sort_names([]) == []
