@@ -99,11 +99,11 @@ def find_images(images: str | Sequence[Any]) -> FoundImages:
     here = _look(place)
     if not here.files:
       passed = ", ".join(
-        f"{len(paths)} {what}"
+        f"{what}: {len(paths)}"
         for paths, what in (
           (here.other, "other files"),
           (here.hidden, "hidden"),
-          (here.links, "linked folders"),
+          (here.links, "links to folders"),
           (here.closed, "folders that cannot be read"),
         )
         if paths

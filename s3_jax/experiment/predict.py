@@ -206,18 +206,18 @@ def _notes(
   if shared:
     text, labels = shared[0]
     yield (
-      f"{len(shared):,} texts belong to several classes, such as {text!r} to"
+      f"Texts that several classes share: {len(shared):,}, such as {text!r} of"
       f" {', '.join(map(str, labels))}; equal scores go to the class that comes"
       " first."
     )
   truncated = clip.tokenize.count_truncated(prompts)
   if truncated:
-    yield f"{truncated:,} texts are longer than the model reads and were cut."
+    yield f"Texts longer than the model reads, which were cut: {truncated:,}."
   if classes.unnamed:
     first = classes.names[classes.unnamed[0]]
     yield (
-      f"{len(classes.unnamed):,} classes had no text and got their name; the"
-      f" first is {first!r}."
+      f"Classes without a text, which got their name: {len(classes.unnamed):,};"
+      f" the first is {first!r}."
     )
 
 

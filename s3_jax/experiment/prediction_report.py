@@ -168,12 +168,12 @@ def format_counts(
   """
   bad = sorted(looked.problems)
   counts = [
-    f"{len(paths):,} {what}"
+    f"{what}: {len(paths):,}"
     for paths, what in (
       (bad, "bad"),
       (found.hidden, "hidden, not looked at"),
-      (found.other, "other files, no images"),
-      (found.links, "linked folders, not followed"),
+      (found.other, "no images"),
+      (found.links, "links to folders, not followed"),
       (found.closed, "folders that cannot be read"),
     )
     if paths

@@ -144,7 +144,7 @@ def test_patterns_files_and_several_places(tree, monkeypatch):
     ("", "got ''"),
     ("a.png,,a.png", "got ''"),
     ("empty", r"'empty' with none \(nothing is there\)"),
-    ("texts", r"'texts' with none \(1 other files, 1 hidden\)"),
+    ("texts", r"'texts' with none \(other files: 1, hidden: 1\)"),
     ("*.jpg", r"'\*.jpg' with none \(nothing is there\)"),
     ("lost", "neither or leads nowhere"),
     ("pipe", "neither or leads nowhere"),

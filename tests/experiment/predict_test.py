@@ -217,7 +217,7 @@ def test_equal_scores_go_to_the_first_class(run):
     assert labels.index(1) < labels.index(3)
   (shared,) = document["texts"]["shared"]
   assert shared == {"text": "sun", "classes": [1, 2, 3]}
-  assert "belong to several classes, such as 'sun' to 1, 2, 3" in out
+  assert "several classes share: 1, such as 'sun' of 1, 2, 3" in out
 
 
 def test_devices_and_batches_change_nothing(run):
@@ -288,7 +288,7 @@ def test_bad_files_are_listed_and_nothing_stops(run, mixed, tmp_path):
   assert document["files"]["hidden"] == [str(mixed / ".hidden.png")]
   assert document["files"]["other"] == [str(mixed / "notes.txt")]
   assert len(document["images"]) == 3
-  assert "3 of 6 files good; 3 bad; 1 hidden" in out
+  assert "3 of 6 files good; bad: 3; hidden, not looked at: 1; no im" in out
   rows = read_rows(tmp_path / "run" / "predictions.csv")
   assert [row["problem"] for row in rows if not row["rank"]] == reasons
   page = read_page(tmp_path / "run" / "contact_sheet.html")
@@ -519,3 +519,17 @@ def test_the_page_has_no_outside_parts(run, tmp_path):
   page = (tmp_path / "run" / "contact_sheet.html").read_text("utf-8")
   assert "default-src 'none'" in page
   assert not re.search(r"https?:|url\(|@import|<script|\son\w+=", page)
+
+
+def test_notes_say_what_happened_to_the_texts(run, tmp_path):
+  path = tmp_path / "own.json"
+  path.write_text(json.dumps({"sun": ["word " * 40], "eel": []}))
+  document, out = run(classes=str(path))
+  cut, unnamed = document["notes"]
+  assert cut == "Texts longer than the model reads, which were cut: 1."
+  assert unnamed.startswith("Classes without a text, which got their name: 1")
+  assert f"Note: {cut}" in out and f"Note: {unnamed}" in out
+  assert document["texts"]["truncated"] == 1
+  assert document["texts"]["classes_without"] == [1]
+  page = read_page(tmp_path / "run" / "contact_sheet.html")
+  assert cut in page.text
