@@ -8,7 +8,8 @@ import contextlib
 import io
 import logging
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,32 +57,52 @@ def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
   return source
 
 
+class _Drawn:
+  """The records of a test set, prepared when the first one is asked for."""
+
+  def __init__(self, spec: DatasetSpec, folder: pathlib.Path):
+    self._spec = spec
+    self._folder = folder
+    self._lock = threading.Lock()
+    self._records: Sequence[Any] | None = None
+
+  def __len__(self) -> int:
+    return self._spec.examples
+
+  def __getitem__(self, index: int) -> Mapping[str, Any]:
+    with self._lock:
+      if self._records is None:
+        self._records = open_pictographs(self._spec, self._folder)
+    return self._records[index]
+
+
 def read_pictographs(
   spec: DatasetSpec, folder: pathlib.Path
 ) -> OpenedDataset | None:
   """Opens a test set as every reader does.
+
+  It is drawn when an image is asked for; a run whose embeddings are all in the
+  cache never draws it.
 
   Args:
     spec: of any data set.
     folder: under which TFDS keeps its data sets.
 
   Returns:
-    The data set, or None if it is none of the embedded world's.
-
-  Raises:
-    ValueError: if the prepared folder holds another number of examples.
+    The data set, or None if it is none of the embedded world's. Its first
+    record raises ValueError if the prepared folder holds another number of
+    examples.
   """
   if spec.family != "embedded" or spec.tfds is None:
     return None
-  source: Any = open_pictographs(spec, folder)
   # The images are a function of the builder's version.
   name = "/".join(spec.tfds)
   return OpenedDataset(
-    records=source,
-    files=[f"{spec.name}/{index}" for index in range(len(source))],
+    records=_Drawn(spec, folder),
+    files=[f"{spec.name}/{index}" for index in range(spec.examples)],
     found=f"pictographs, drawn here, in {folder}",
     layout="pictographs",
-    fingerprint=fingerprint("pictographs", [(name, -1, len(source), -1)]),
+    fingerprint=fingerprint("pictographs", [(name, -1, spec.examples, -1)]),
   )
 
 

@@ -26,13 +26,13 @@ class Rows(NamedTuple):
   """Some images of a data set, embedded.
 
   Attributes:
-    index: their places in the data set.
+    places: in the data set.
     labels: their class indices.
     embeddings: one unit row an image; anything where `good` is False.
     good: False for an image without a usable embedding.
   """
 
-  index: Int[np.ndarray, " rows"]
+  places: Int[np.ndarray, " rows"]
   labels: Int[np.ndarray, " rows"]
   embeddings: Float32[np.ndarray, "rows dim"]
   good: Bool[np.ndarray, " rows"]
@@ -110,9 +110,9 @@ def fill_shards(
   waiting = {number: span.size for number, span in left.items()}
   computed = 0
   for rows in embed(wanted):
-    computed += rows.index.size
-    fresh = np.isin(rows.index // SHARD_ROWS, missing)
-    index = rows.index[fresh]
+    computed += rows.places.size
+    fresh = np.isin(rows.places // SHARD_ROWS, missing)
+    index = rows.places[fresh]
     good = rows.good[fresh]
     whole.embeddings[index] = np.where(
       good[:, None], rows.embeddings[fresh], np.float32(0)

@@ -355,7 +355,7 @@ def _measure(
 ) -> Outcome:
   """Runs every method on one data set."""
   title, now = data.spec.title, 0
-  tables, described = {}, {}
+  tables, described, truncated = {}, {}, {}
   with timed(timings, "embed_text"):
     for prepared in plan:
       if prepared.method.vertices in tables:
@@ -367,6 +367,9 @@ def _measure(
       now += len(prepared.prompts) if embedded.tower_batches else 0
       tables[prepared.method.vertices] = embed_vertices(
         prepared.vertices, prepared.prompts, embedded.embeddings
+      )
+      truncated[prepared.method.vertices] = (
+        embedder.clip.tokenize.count_truncated(prepared.prompts)
       )
   with timed(timings, "embed_images"):
     test_set = embed_test_set(embedder, data.spec, data.opened)
@@ -395,7 +398,7 @@ def _measure(
     described[prepared.name] = {
       "sha256": _sha256(prepared.prompts),
       "distinct": len(prepared.prompts),
-      "truncated": embedder.clip.tokenize.count_truncated(prepared.prompts),
+      "truncated": truncated[prepared.method.vertices],
     }
   texts = {
     "embedded_now": now,

@@ -4,8 +4,12 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from s3_jax.data.datasets import DATASETS, DatasetSpec, check_counts
-from s3_jax.data.readers.own import open_own
+from s3_jax.data.datasets import (
+  DATASETS,
+  DatasetSpec,
+  check_counts,
+  open_own,
+)
 from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment.embedding import Embedder, find_test_set
 from s3_jax.lexicon.prompts import NAME_TEMPLATE

@@ -1,10 +1,11 @@
 """Embeddings of texts and images, from the cache where it has them."""
 
 import functools
+import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,8 +19,7 @@ from s3_jax.clip.text_batches import embed_in_buckets
 from s3_jax.data.datasets import DatasetSpec, open_dataset
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
-from s3_jax.data.pictograph_sets import open_pictographs
-from s3_jax.data.records import OpenedDataset, Records, fingerprint
+from s3_jax.data.records import OpenedDataset, Records
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.embedding import embed_batches
 from s3_jax.evaluation.shards import Rows, count_missing, fill_shards
@@ -80,51 +80,6 @@ def _identity(embedder: Embedder) -> dict[str, Any]:
   }
 
 
-def open_pictograph_set(spec: DatasetSpec, folder: pathlib.Path):
-  """Describes a set of the embedded world without drawing it yet.
-
-  Args:
-    spec: a row of DATASETS whose family is "embedded".
-    folder: under which TFDS keeps its data sets.
-
-  Returns:
-    The data set, which is opened (and drawn, the first time) when a record is
-    asked for.
-  """
-  assert spec.tfds is not None
-  identity = "/".join(
-    (spec.tfds.config, spec.tfds.split, str(spec.tfds.version))
-  )
-  return OpenedDataset(
-    records=_Drawn(spec, folder),
-    files=[f"{spec.tfds.split}[{place}]" for place in range(spec.examples)],
-    found="the embedded world, drawn by this package",
-    layout="pictographs",
-    fingerprint=fingerprint("pictographs", [(identity, 0, spec.examples, -1)]),
-  )
-
-
-class _Drawn:
-  """The records of a set of the embedded world, opened when they are needed."""
-
-  def __init__(self, spec: DatasetSpec, folder: pathlib.Path):
-    self._spec = spec
-    self._folder = folder
-    self._records: Records | None = None
-
-  def __len__(self) -> int:
-    return self._spec.examples
-
-  def __getitem__(self, index: int):
-    return self.open()[index]
-
-  def open(self) -> Records:
-    """Opens the set, drawing it the first time."""
-    if self._records is None:
-      self._records = open_pictographs(self._spec, self._folder)
-    return self._records
-
-
 class _Chosen:
   """Some records of a data set, under their own numbers."""
 
@@ -161,7 +116,7 @@ def find_test_set(
     ValueError: if it is not there.
   """
   if spec.family == "embedded":
-    return open_pictograph_set(spec, embedder.cache_dir / "tfds")
+    return open_dataset(spec, embedder.cache_dir / "tfds")
   if data_dir is None:
     raise ValueError(
       f"`config.data_dir` must be the folder that holds {spec.title}, and is"
@@ -199,7 +154,7 @@ def embed_test_set(
     params = jax.device_put(embedder.clip.params, replicated(mesh))
     found: dict[int, str] = {}
     stream = padded_batches(
-      _Chosen(_opened(opened.records), places),
+      _Chosen(opened.records, places),
       embedder.clip.preprocess,
       batch_size=rows,
       max_pixels=embedder.max_pixels,
@@ -219,14 +174,14 @@ def embed_test_set(
       disable=None,
     ) as bar:
       for piece in embed_batches(tower, on_devices):
-        index = places[piece.index]
-        for inner in piece.index[~piece.good].tolist():
+        index = places[piece.places]  # in the whole data set
+        for inner in piece.places[~piece.good].tolist():
           reasons[int(places[inner])] = found.get(
             inner, "its embedding is zero or not finite"
           )
         batches += 1
         bar.update(index.size)
-        yield piece._replace(index=index)
+        yield piece._replace(places=index)
 
   shards = fill_shards(
     embedder.cache_dir / "embeddings",
@@ -259,10 +214,6 @@ def embed_test_set(
     shards.computed,
     batches,
   )
-
-
-def _opened(records: Records) -> Records:
-  return records.open() if isinstance(records, _Drawn) else records
 
 
 def _printable(name: str) -> str:
@@ -345,7 +296,7 @@ def _embed_chunk(
   embedder: Embedder, prompts: Sequence[str], rows: int
 ) -> tuple[Float32[np.ndarray, "texts dim"], int]:
   clip = embedder.clip
-  token_ids = clip.tokenize(prompts)
+  token_ids = _tokenized(clip.tokenize, tuple(prompts))
   key = _texts_key(embedder, prompts, token_ids)
   folder = embedder.cache_dir / "embeddings"
   shape = (len(prompts), clip.spec.embed_dim)
@@ -364,6 +315,15 @@ def _embed_chunk(
   return embeddings, -(-len(prompts) // rows)
 
 
+@functools.lru_cache(maxsize=128)
+def _tokenized(
+  tokenize: Callable[[Sequence[str]], Int[np.ndarray, "texts context"]],
+  prompts: tuple[str, ...],
+) -> Int[np.ndarray, "texts context"]:
+  """Tokenizes a chunk once for the estimate and the embedding."""
+  return tokenize(prompts)
+
+
 def _texts_key(
   embedder: Embedder,
   prompts: Sequence[str],
@@ -373,7 +333,8 @@ def _texts_key(
     {
       **_identity(embedder),
       "prompts": list(prompts),
-      "token_ids": token_ids.tolist(),  # the tokenizer's part in it
+      # The tokenizer's part in it.
+      "token_ids": hashlib.sha256(token_ids.tobytes()).hexdigest(),
     }
   )
 
@@ -398,7 +359,7 @@ def estimate(
   for of_method in prompts:
     for start in range(0, len(of_method), TEXT_CHUNK):
       chunk = of_method[start : start + TEXT_CHUNK]
-      token_ids = clip.tokenize(chunk)
+      token_ids = _tokenized(clip.tokenize, tuple(chunk))
       key = _texts_key(embedder, chunk, token_ids)
       if not cache.is_stored(folder, key):
         texts += len(chunk)
@@ -413,12 +374,12 @@ def estimate(
   )
   seconds = 0.0
   if sample is not None:
-    batch = np.resize(sample, (TEXT_ROWS, sample.shape[1]))
+    sampled = np.resize(sample, (TEXT_ROWS, sample.shape[1]))
     tower = functools.partial(
       embed_texts, clip.spec, clip.params, dtype=embedder.dtype
     )
     once = _second_run(
-      lambda: embed_in_buckets(tower, clip.spec, batch, rows=TEXT_ROWS)
+      lambda: embed_in_buckets(tower, clip.spec, sampled, rows=TEXT_ROWS)
     )
     seconds += once * texts / TEXT_ROWS
   if images:

@@ -186,13 +186,19 @@ def test_pictographs_are_opened_like_the_rest(monkeypatch, tmp_path):
   from s3_jax.data import pictograph_sets
 
   drawn = [{"image": b"", "label": 3}] * 2
+  opened = []
   monkeypatch.setattr(
-    pictograph_sets, "open_pictographs", lambda spec, folder: drawn
+    pictograph_sets,
+    "open_pictographs",
+    lambda spec, folder: opened.append(spec.name) or drawn,
   )
   new = tmp_path / "not there yet"
-  plain = open_dataset(DATASETS["plain"], new)
-  assert plain.records is drawn and plain.layout == "pictographs"
+  plain = open_dataset(DATASETS["plain"]._replace(examples=2), new)
+  assert len(plain.records) == 2 and plain.layout == "pictographs"
   assert list(plain.files) == ["plain/0", "plain/1"]
+  assert not opened, "nothing is drawn before an image is asked for"
+  assert plain.records[1] == plain.records[0] == drawn[0]
+  assert opened == ["plain"]
   outline = open_dataset(DATASETS["outline"], new)
   assert plain.fingerprint != outline.fingerprint
   assert pictograph_sets.read_pictographs(DATASETS["dtd"], new) is None

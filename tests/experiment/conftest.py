@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from s3_jax.clip import ModelSpec, init_params, save_clip, train_tokenizer
-from s3_jax.data import datasets
+from s3_jax.data import datasets, pictograph_sets
 from s3_jax.data.glyphs import glyph_fields
 from s3_jax.lexicon.synonyms import load_lexicon
 
@@ -108,9 +108,9 @@ def make_small(records):
       if spec.family == "embedded":
         examples = spec.classes * PER_CLASS
         patch.setitem(datasets.DATASETS, name, spec._replace(examples=examples))
-    for opener in ("open_dataset", "open_pictographs"):
-      if hasattr(module, opener):
-        patch.setattr(module, opener, open_small)
+    for place in (module, pictograph_sets):
+      if hasattr(place, "open_pictographs"):
+        patch.setattr(place, "open_pictographs", open_small)
     return opened
 
   return make
