@@ -150,15 +150,15 @@ def look_at(
         top=top,
       )
       for kept, new in zip(looked.ranking, ranking, strict=True):
-        kept[rows.index] = np.asarray(new)[: len(rows.index)]
-      for index, good in zip(rows.index.tolist(), rows.good, strict=True):
+        kept[rows.places] = np.asarray(new)[: len(rows.places)]
+      for index, good in zip(rows.places.tolist(), rows.good, strict=True):
         image = waiting.pop(index)
         looked.facts[index] = (image.size, image.width, image.height)
         if not good:
           looked.problems[index] = image.problem or "no finite embedding"
         if use_card is not None:
           use_card(Card(looked.row(index), image.thumbnail))
-      bar.update(len(rows.index))
+      bar.update(len(rows.places))
   return looked
 
 
