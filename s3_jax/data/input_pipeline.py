@@ -25,14 +25,16 @@ class PaddedSource:
   def __init__(
     self,
     records: Records,
-    preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
+    preprocess: Callable[..., UInt8[np.ndarray, "*views rows cols 3"]],
     batch_size: int,
     *,
+    with_position: bool = False,
     max_pixels: int = MAX_PIXELS,
     start: int = 0,
   ):
     self._records = records
     self._preprocess = preprocess
+    self._with_position = with_position
     self._max_pixels = max_pixels
     self._start = start
     steps = -(-max(len(records) - start, 0) // batch_size)
@@ -56,9 +58,17 @@ class PaddedSource:
     label = int(record["label"])
     try:
       image = decode_image(record["image"], max_pixels=self._max_pixels)
-      return _row(self._preprocess(image), label, position, "")
+      return _row(self.pixels(image, position), label, position, "")
     except ValueError as error:  # BadImage, or what `preprocess` cannot take
       return _row(None, label, position, str(error))
+
+  def pixels(
+    self, image: Any, position: int
+  ) -> UInt8[np.ndarray, "*views rows cols 3"]:
+    """Preprocesses a picture."""
+    if self._with_position:
+      return self._preprocess(image, position)
+    return self._preprocess(image)
 
 
 def _row(
@@ -75,9 +85,10 @@ def _row(
 
 def padded_batches(
   records: Records,
-  preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
+  preprocess: Callable[..., UInt8[np.ndarray, "*views rows cols 3"]],
   *,
   batch_size: int,
+  with_position: bool = False,
   threads: int = 4,
   max_pixels: int = MAX_PIXELS,
   start: int = 0,
@@ -93,8 +104,11 @@ def padded_batches(
     records: random-access `{"image": encoded bytes, "label": int}`, as
       `s3_jax.data.records.Records` is.
     preprocess: PIL image -> uint8[rows, cols, 3], of one size whatever the
-      image. A ValueError says that it takes no such image.
+      image, or -> uint8[views, rows, cols, 3], always as many views. A
+      ValueError says that it takes no such image.
     batch_size: rows of a batch, >= 1; the last is padded.
+    with_position: whether `preprocess` takes the record's position as well,
+      after the image.
     threads: that decode ahead, an image each; they stop when the generator is
       closed. 0 decodes in the caller's own.
     max_pixels: greatest number of pixels of an image, see `decode_image`.
@@ -104,9 +118,9 @@ def padded_batches(
       Without it the first such record is an error: nothing is lost unseen.
 
   Yields:
-    `image` u8[batch, rows, cols, 3], `label` i32[batch] (-1 where unknown),
-    `mask` bool[batch] (True = real and usable) and `index` i32[batch], the
-    record's position (-1 where padded).
+    `image` u8[batch, (views,) rows, cols, 3], `label` i32[batch] (-1 where
+    unknown), `mask` bool[batch] (True = real and usable) and `index`
+    i32[batch], the record's position (-1 where padded).
 
   Raises:
     ValueError: for an option that breaks its rule, and where `bad` is None for
@@ -123,7 +137,12 @@ def padded_batches(
       f"`start` must be a multiple of the batch size {batch_size}, got {start}."
     )
   source: Any = PaddedSource(
-    records, preprocess, batch_size, max_pixels=max_pixels, start=start
+    records,
+    preprocess,
+    batch_size,
+    with_position=with_position,
+    max_pixels=max_pixels,
+    start=start,
   )
   # Threads work on single images, not on batches: closing waits for one image,
   # and a data set of one batch keeps every thread busy.
@@ -137,7 +156,7 @@ def padded_batches(
       batch = [next(rows) for _ in range(batch_size)]
       _list_bad(batch, bad)
       if black is None:
-        black = np.zeros_like(_any_image(batch, preprocess))
+        black = np.zeros_like(_any_image(batch, source))
       for row in batch:
         row["image"] = black if row["image"] is None else row["image"]
       keys = ("image", "label", "mask", "index")
@@ -156,13 +175,11 @@ def _list_bad(batch: list[dict[str, Any]], bad: dict[int, str] | None) -> None:
       bad[int(row["index"])] = row["reason"]
 
 
-def _any_image(
-  batch: list[dict[str, Any]], preprocess: Callable[[Any], np.ndarray]
-) -> np.ndarray:
+def _any_image(batch: list[dict[str, Any]], source: PaddedSource) -> np.ndarray:
   """Returns an image of the size that all have."""
   from PIL import Image
 
   for row in batch:
     if row["image"] is not None:
       return row["image"]
-  return preprocess(Image.new("RGB", (32, 32)))
+  return source.pixels(Image.new("RGB", (32, 32)), 0)

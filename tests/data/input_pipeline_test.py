@@ -275,3 +275,17 @@ def test_preprocess_sees_the_decoded_picture(png):
 
   list(padded_batches(Records(2, png), preprocess, batch_size=2))
   assert seen == [("RGB", (3, 2))] * 2
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_preprocess_may_take_the_position(png, start):
+  def preprocess(image, position):
+    return np.full((4, 2, 3, 3), position, np.uint8)
+
+  batches = padded_batches(
+    Records(5, png), preprocess, batch_size=2, start=start, with_position=True
+  )
+  for batch in batches:
+    assert batch["image"].shape == (2, 4, 2, 3, 3)
+    places = np.where(batch["mask"], batch["index"], 0)
+    assert (batch["image"] == places[:, None, None, None, None]).all()

@@ -1,0 +1,237 @@
+"""Views of an image for test-time adaptation: itself, and random crops of it.
+
+View 0 is what the checkpoint's own preprocessing makes of the image; the others
+are random resized crops, flipped half of the time and mixed by AugMix if asked.
+A view is a pure function of `(seed, index, view)`: batches, threads, hosts, a
+run that goes on after a kill and the number of views change nothing in it.
+
+The distributions are those of torchvision and TPT's code. The random numbers
+are numpy's (Philox), so no pixel equals those of a run of theirs.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from s3_jax.data.augmix import mix_augmented
+from s3_jax.data.decoding import MAX_PIXELS
+from s3_jax.data.input_pipeline import padded_batches
+from s3_jax.data.records import Records
+
+__all__ = ["crop_box", "make_views", "view_batches"]
+
+_SCALE = (0.08, 1.0)  # share of the image's area
+_RATIO = (3 / 4, 4 / 3)  # width over height
+_TRIES = 10
+
+
+def make_views(
+  image: Any,
+  preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
+  *,
+  count: int = 64,
+  augmix: bool = False,
+  seed: int,
+  index: int,
+) -> UInt8[np.ndarray, "views rows cols 3"]:
+  """Makes the views of one image, the original first.
+
+  The crops have the size of view 0. They come from the image in RGB, without
+  its transparency; 16 bits a channel are scaled to 8.
+
+  Args:
+    image: a loaded PIL image.
+    preprocess: PIL image -> uint8[rows, cols, 3], what inference does.
+    count: of views, >= 1.
+    augmix: whether the crops are mixed with altered copies of themselves; it
+      changes neither what is cropped nor what is flipped.
+    seed: of the run, >= 0.
+    index: number of the image in its data set, >= 0.
+
+  Returns:
+    The views.
+
+  Raises:
+    ValueError: an option breaks its rule, or `preprocess` takes no such image.
+
+  References:
+    TPT (arXiv 2209.07511) and TPS (arXiv 2403.12952): 64 views, AugMix on the
+    ten fine-grained sets and not on ImageNet's. The random numbers are ours.
+  """
+  _check(count, seed)
+  if index < 0:
+    raise ValueError(f"`index` must be >= 0, got {index}.")
+  own = preprocess(image)
+  views = np.empty((count, *own.shape), np.uint8)
+  views[0] = own
+  if count > 1:
+    image = _to_rgb(image)
+  for view in range(1, count):
+    rng = _generator(seed, index, view)
+    crop = _random_crop(image, own.shape[:2], rng)
+    views[view] = mix_augmented(crop, rng) if augmix else np.asarray(crop)
+  return views
+
+
+def view_batches(
+  records: Records,
+  preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
+  *,
+  count: int = 64,
+  augmix: bool = False,
+  seed: int,
+  batch_size: int,
+  numbers: Int[np.ndarray, " records"] | None = None,
+  threads: int = 4,
+  max_pixels: int = MAX_PIXELS,
+  start: int = 0,
+  bad: dict[int, str] | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Decodes records into batches of images with all their views, in order.
+
+  As `padded_batches` in all but `image`: an image that cannot be used has black
+  views, its own `index` and a false `mask`, and is listed in `bad`. A thread
+  makes all views of an image; about `3 * batch_size + threads` images are held
+  with their views, 9.6 MB each for 64 views of 224 x 224.
+
+  Args:
+    records: as for `padded_batches`.
+    preprocess: PIL image -> uint8[rows, cols, 3], of one size whatever the
+      image.
+    count: of views, as for `make_views`.
+    augmix: as for `make_views`.
+    seed: as for `make_views`.
+    batch_size: images of a batch, >= 1, each with all its views.
+    numbers: every record's number in its data set, which its views depend on.
+      To be given where `records` are only some of a data set, as on one of many
+      hosts; None says that they are all of it.
+    threads: as for `padded_batches`, as for all that follow.
+    max_pixels: greatest number of pixels of an image file.
+    start: position of the first record, a multiple of `batch_size`.
+    bad: gets the reason of every record without a usable image, by position.
+
+  Returns:
+    A generator of `image` u8[batch, views, rows, cols, 3], and of `label`,
+    `mask` and `index` as `padded_batches` has them: `index` is the position in
+    `records`, whatever `numbers` says.
+
+  Raises:
+    ValueError: an option breaks its rule; and, from the generator, what
+      `padded_batches` raises.
+  """
+  # Now, and not image by image, where it would make every image a bad one.
+  _check(count, seed)
+  if numbers is not None:
+    if len(numbers) != len(records):
+      raise ValueError(
+        "`numbers` and `records` must agree on their length, got"
+        f" {len(numbers)} and {len(records)}."
+      )
+    if numbers.size and numbers.min() < 0:
+      raise ValueError(f"`numbers` must be >= 0, got {numbers.min()}.")
+  make = functools.partial(
+    make_views, preprocess=preprocess, count=count, augmix=augmix, seed=seed
+  )
+
+  def views(image: Any, position: int) -> UInt8[np.ndarray, "v rows cols 3"]:
+    number = position if numbers is None else int(numbers[position])
+    return make(image, index=number)
+
+  return padded_batches(
+    records,
+    views,
+    with_position=True,
+    batch_size=batch_size,
+    threads=threads,
+    max_pixels=max_pixels,
+    start=start,
+    bad=bad,
+  )
+
+
+def _check(count: int, seed: int) -> None:
+  if count < 1:
+    raise ValueError(
+      f"`count` must be >= 1, got {count}; the image itself is a view."
+    )
+  if seed < 0:
+    raise ValueError(f"`seed` must be >= 0, got {seed}.")
+
+
+def _generator(seed: int, index: int, view: int) -> np.random.Generator:
+  """Returns the random stream of one view, apart from every other one."""
+  sequence = np.random.SeedSequence(seed, spawn_key=(index, view))
+  return np.random.Generator(np.random.Philox(sequence))
+
+
+def crop_box(
+  width: int, height: int, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+  """Draws which part of an image a random resized crop takes.
+
+  Area and logarithm of the aspect are uniform, 8 to 100 % of the image and from
+  3:4 to 4:3. After ten draws that do not fit it is the middle of the image, as
+  large as these aspects allow.
+
+  Args:
+    width: of the image, >= 1.
+    height: of the image, >= 1.
+    rng: where to draw from; of its methods `random` alone is used.
+
+  Returns:
+    left, top, right and bottom, with Pillow's meaning.
+
+  References:
+    torchvision's RandomResizedCrop with its defaults.
+  """
+  narrow, wide = _RATIO
+  for _ in range(_TRIES):
+    area = width * height * _between(_SCALE, rng)
+    ratio = math.exp(_between((math.log(narrow), math.log(wide)), rng))
+    cols = round(math.sqrt(area * ratio))
+    rows = round(math.sqrt(area / ratio))
+    if 0 < cols <= width and 0 < rows <= height:
+      top = int((height - rows + 1) * rng.random())
+      left = int((width - cols + 1) * rng.random())
+      return left, top, left + cols, top + rows
+  cols = min(width, round(height * wide))
+  rows = min(height, round(width / narrow))
+  left, top = (width - cols) // 2, (height - rows) // 2
+  return left, top, left + cols, top + rows
+
+
+def _between(ends: tuple[float, float], rng: np.random.Generator) -> float:
+  low, high = ends
+  return low + (high - low) * rng.random()
+
+
+def _random_crop(
+  image: Any, shape: tuple[int, ...], rng: np.random.Generator
+) -> Any:
+  """Crops at random, resizes to rows and columns, and flips or does not."""
+  from PIL import Image
+
+  rows, cols = shape
+  # Cut out first: a resize with `box` would draw on pixels around the box.
+  width, height = image.size
+  crop = image.crop(crop_box(width, height, rng))
+  crop = crop.resize((cols, rows), Image.Resampling.BILINEAR)
+  if rng.random() < 0.5:
+    crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+  return crop
+
+
+def _to_rgb(image: Any) -> Any:
+  from PIL import Image
+
+  if image.mode == "I" or image.mode.startswith("I;16"):
+    values = np.asarray(image).astype(np.int64)
+    image = Image.fromarray(((values + 128) // 257).astype("u1"))
+  if "transparency" in image.info:  # or Pillow warns of what is lost
+    image = image.copy()
+    del image.info["transparency"]
+  return image.convert("RGB")
