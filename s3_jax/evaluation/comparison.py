@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from s3_jax.evaluation.cells import NONE
 from s3_jax.evaluation.predictions_table import Answers
-from s3_jax.evaluation.properties import list_properties
+from s3_jax.evaluation.properties import NOTHING, list_properties
 from s3_jax.evaluation.statistics import newcombe_interval, paired_comparison
 
 __all__ = [
@@ -208,7 +208,9 @@ def _facts(results: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
   }
   tree["config"] = results["config"]
   tree["environment"] = results["environment"]
+  # A setting of nothing and an absent one are the same.
   return {
     entry.key: (entry.text, entry.items or entry.text)
     for entry in list_properties(tree)
+    if entry.text != NOTHING
   }

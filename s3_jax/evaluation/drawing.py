@@ -6,6 +6,7 @@ Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 import contextlib
 import io
 import unicodedata
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def open_figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
   """Yields a matplotlib Figure and writes it as PNG when the block ends.
 
   Equal drawings make equal bytes: no time, no version, no user style sheet, no
-  formulas in texts. `pyplot` and its state are not used.
+  formulas in texts. `pyplot` and its state are not used. A letter that the font
+  lacks is shown as a box.
 
   Args:
     path: the PNG to write, at 150 dots an inch.
@@ -70,7 +72,9 @@ def open_figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
   settings: dict[Any, Any] = dict(matplotlib.rcParamsDefault)
   del settings["backend"]
   settings.update(_STYLE)
-  with matplotlib.rc_context(settings):
+  with matplotlib.rc_context(settings), warnings.catch_warnings():
+    # One line for each letter of each class name helps nobody.
+    warnings.filterwarnings("ignore", message="Glyph .* missing from font")
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
     figure = Figure(figsize=size, dpi=150, layout=layout)
     FigureCanvasAgg(figure)

@@ -4,7 +4,10 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Property", "list_properties"]
+__all__ = ["NOTHING", "Property", "list_properties"]
+
+NOTHING = "none"
+"""What an empty value shows."""
 
 _SHORT = 8
 """So many entries of a list stand on one line."""
@@ -67,12 +70,12 @@ def _describe(values: Sequence[Any]) -> str:
 
 def _show(value: Any) -> str:
   if isinstance(value, list):
-    return ", ".join(map(_show, value)) or "none"
+    return ", ".join(map(_show, value)) or NOTHING
   if isinstance(value, Mapping):
     pairs = (f"{key}: {_show(inner)}" for key, inner in value.items())
-    return "; ".join(pairs) or "none"
+    return "; ".join(pairs) or NOTHING
   if value is None or value == "":
-    return "none"
+    return NOTHING
   if isinstance(value, bool):
     return "yes" if value else "no"
   return str(value)

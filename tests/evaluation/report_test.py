@@ -6,71 +6,21 @@ import io
 import json
 import math
 import os
+import re
 
+import numpy as np
 import pytest
 
 from s3_jax.evaluation import report
 from s3_jax.evaluation.report import ClassRow
-
-SETS = ("plain", "outline")
-TOP1 = {
-  "class_name": (0.50, 0.25),
-  "center": (0.625, 0.75),
-  "local_center": (0.75, 0.125),
-}
-
-
-def make_results(sets=SETS, methods=tuple(TOP1)):
-  results = {
-    "schema": 1,
-    "config": {},
-    "environment": {},
-    "model": {"name": "tiny", "spec": {}, "sha256": "ab"},
-    "texts": {},
-    "datasets": [
-      {
-        "name": name,
-        "split": "test",
-        "classes": 2,
-        "examples": 1000,
-        "bad_examples": [],
-      }
-      for name in sets
-    ],
-    "methods": [],
-    "comparisons": [],
-    "timings": {"embed_images": 12.34, "images_per_second": 81.0},
-    "counters": {"images_decoded": 2000, "tower_batches": 8, "cache": "cold"},
-    "seed": 3,
-  }
-  for i, dataset in enumerate(sets):
-    for method in methods:
-      top1 = TOP1.get(method, (0.5, 0.5))[i % 2]
-      results["methods"].append(
-        {
-          "dataset": dataset,
-          "name": method,
-          "top1": top1,
-          "top5": 1.0,
-          "mean_per_class": top1,
-          "ece": 0.125,
-          "ci95": [top1 - 0.02, top1 + 0.04],
-          "n": 1000,
-        }
-      )
-      if method != methods[0]:
-        delta = top1 - TOP1.get(methods[0], (0.5, 0.5))[i % 2]
-        results["comparisons"].append(
-          {
-            "dataset": dataset,
-            "a": method,
-            "b": methods[0],
-            "delta": delta,
-            "ci95": [delta - 0.01, delta + 0.015],
-            "p_value": 0.0004 if delta > 0.2 else 0.0123,
-          }
-        )
-  return results
+from s3_jax.evaluation.schema import plain, read_results
+from tests.evaluation.sample_results import (
+  HOSTILE_NAMES,
+  TOP1,
+  make_classes,
+  make_everything,
+  make_results,
+)
 
 
 def test_the_table_says_what_the_results_say():
@@ -347,6 +297,135 @@ def test_harmless_names_and_numbers_stay(tmp_path):
   assert (third["class_name"], third["label"]) == ("F-16A/B", "2")
   numbers = (tmp_path / "results.csv").read_text("utf-8")
   assert ",-0.25,-0.5,0.0," in numbers
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+  """A run of many methods with all parts and names that mean harm."""
+  methods = ("class_name", "local_center", *HOSTILE_NAMES)
+  results, confusions = make_everything(("dtd", HOSTILE_NAMES[2]), methods)
+  folder = tmp_path_factory.mktemp("everything") / "run"
+  paths = report.write_report(
+    results,
+    folder,
+    baseline="class_name",
+    per_class=make_classes(results, HOSTILE_NAMES),
+    confusion=confusions,
+  )
+  return results, confusions, folder, paths
+
+
+def test_every_file_stays_in_the_folder(everything):
+  _, confusions, folder, paths = everything
+  found = list_files(folder.parent)
+  assert found == sorted(str(p.relative_to(folder.parent)) for p in paths)
+  figures = [name for name in found if name.startswith("run/figures/")]
+  assert len(figures) == 1 + 2 + len(confusions)
+  for name in figures:
+    assert re.fullmatch(r"run/figures/[a-z0-9-]+\.png", name)
+  assert paths[-1] == folder / "results.json"
+  names = {path.name for path in paths}
+  assert names >= {"confusion.csv", "results.tex", "report.html"}
+
+
+def test_confusions_come_back_from_the_csv(everything):
+  _, confusions, folder, _ = everything
+  text = (folder / "confusion.csv").read_text("utf-8")
+  rows = list(csv.DictReader(io.StringIO(text)))
+  assert list(rows[0]) == ["dataset", "method", "label", "predicted", "count"]
+  assert all(int(row["count"]) > 0 for row in rows)
+  for confusion in confusions:
+    counts = np.zeros_like(confusion.counts)
+    for row in rows:
+      key = (row["dataset"], row["method"])
+      if key == (confusion.dataset, confusion.method):
+        counts[int(row["label"]), int(row["predicted"])] = int(row["count"])
+    np.testing.assert_array_equal(counts, confusion.counts)
+
+
+def test_results_come_back_from_the_json(everything):
+  results, _, folder, _ = everything
+  again = read_results(folder)
+  assert again == read_results(folder / "results.json") == plain(results)
+  assert again["datasets"][0]["bad_examples"][-2]["file"].endswith("\\udcff")
+
+
+def test_no_cell_of_a_csv_is_a_formula(everything):
+  _, _, folder, _ = everything
+  for name in ("results.csv", "per_class.csv", "confusion.csv"):
+    text = (folder / name).read_text("utf-8")
+    for row in csv.reader(io.StringIO(text)):
+      for cell in row:
+        number = re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", cell)
+        assert number or not cell.lstrip().startswith(("=", "+", "-", "@"))
+
+
+def test_both_intervals_are_in_the_csv(everything):
+  _, _, folder, _ = everything
+  text = (folder / "results.csv").read_text("utf-8")
+  first, second, *_ = csv.DictReader(io.StringIO(text))
+  assert first["bootstrap_ci95_low"] == "0.471"
+  assert first["bootstrap_ci95_high"] == "0.543"
+  assert second["bootstrap_ci95_low"] == second["bootstrap_ci95_high"] == ""
+
+
+def test_tables_say_what_was_left_out_and_met(everything):
+  results, _, folder, _ = everything
+  table = report.format_table(results, baseline="class_name")
+  markdown = (folder / "results.md").read_text("utf-8")
+  latex = (folder / "results.tex").read_text("utf-8")
+  for text in (table, markdown, latex):
+    assert "published for class_name on dtd: 50.00 ±0.3" in text
+    assert "NOT MET" in text
+    assert "not comparable" in text
+    assert "absent skipped: " in text
+    assert "dtd: 15 unreadable images left out" in text
+  assert "## Fine-grained" in markdown
+  assert "Published elsewhere, not measured here" in markdown
+
+
+def test_a_confusion_of_nobody_is_refused(tmp_path):
+  _, (confusion, *_) = make_everything()
+  with pytest.raises(ValueError, match="got 'other' on 'plain'"):
+    report.write_report(
+      make_results(),
+      tmp_path / "new",
+      baseline="class_name",
+      per_class=[],
+      confusion=[confusion._replace(method="other")],
+    )
+  assert not (tmp_path / "new").exists()
+
+
+def test_the_files_are_the_same_twice(tmp_path):
+  results, confusions = make_everything(("plain",), ("class_name",))
+  for name in "ab":
+    report.write_report(
+      results,
+      tmp_path / name,
+      baseline="class_name",
+      per_class=make_classes(results, HOSTILE_NAMES),
+      confusion=confusions,
+    )
+  names = list_files(tmp_path / "a")
+  assert names == list_files(tmp_path / "b")
+  for name in names:
+    first = (tmp_path / "a" / name).read_bytes()
+    assert first == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_many_test_sets_stand_in_several_tables():
+  names = tuple(f"set{i}" for i in range(12))
+  table = report.format_table(make_results(names), baseline="class_name")
+  lines = table.splitlines()
+  heads = [line.split() for line in lines if line.startswith("method")]
+  assert [head[1:] for head in heads[:2]] == [
+    [f"set{i}" for i in range(5)],
+    [f"set{i}" for i in range(5, 10)],
+  ]
+  assert heads[2][1:4] == ["set10", "set11", "mean"]
+  assert len([line for line in lines if line.startswith("center ")]) == 3
+  assert max(map(len, lines)) <= 130
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permission bits")

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from s3_jax.evaluation.schema import plain, validate_results
+from s3_jax.evaluation.schema import plain, read_results, validate_results
+from tests.evaluation.sample_results import make_everything
 
 METHOD = {
   "dataset": "plain",
@@ -163,3 +164,144 @@ def test_numpy_and_named_tuples_become_json():
 def test_an_array_with_nan_names_its_place():
   with pytest.raises(ValueError, match=r"`results.a\[1\]` must be finite"):
     plain({"a": np.array([0.0, np.nan])})
+
+
+EVERYTHING = make_everything()[0]
+
+
+def test_all_parts_pass():
+  validate_results(EVERYTHING)
+
+
+@pytest.mark.parametrize(
+  "part",
+  ["confusions", "expectations", "published", "reliability", "skipped"],
+)
+def test_each_part_is_optional_and_a_list(part):
+  validate_results({k: v for k, v in EVERYTHING.items() if k != part})
+  with pytest.raises(ValueError, match=f"`results.{part}` must be a list"):
+    validate_results(EVERYTHING | {part: {}})
+  validate_results(EVERYTHING | {part: []})
+  for key in EVERYTHING[part][0]:
+    if key == "note":
+      continue
+    entry = {k: v for k, v in EVERYTHING[part][0].items() if k != key}
+    with pytest.raises(ValueError, match=f"must have the key '{key}'"):
+      validate_results(EVERYTHING | {part: [entry]})
+
+
+@pytest.mark.parametrize(
+  ("part", "change", "message"),
+  [
+    ("published", {"kind": "measured"}, r"published\[0\].kind` must be one of"),
+    ("published", {"top1": 44.27}, r"top1` must be in \[0, 1\], got 44.27"),
+    ("published", {"source": ""}, "source` must be a non-empty text"),
+    ("expectations", {"met": 1}, "met` must be true, false or null, got 1"),
+    ("expectations", {"note": None}, "note` must be a text, got None"),
+    ("expectations", {"method": "x"}, r"method, got \('plain', 'x'\)"),
+    ("expectations", {"dataset": []}, "dataset` must be a non-empty text"),
+    ("expectations", {"measured": -0.1}, r"must be in \[0, 1\], got -0.1"),
+    ("skipped", {"dataset": "plain"}, "must not be a data set that was"),
+    ("skipped", {"reason": ""}, "reason` must be a non-empty text"),
+    ("confusions", {"dataset": "x"}, "must name a measured data set"),
+    ("confusions", {"pairs": 3}, r"confusions\[0\].pairs` must be a list"),
+    ("confusions", {"pairs": [{}]}, r"pairs\[0\]` must have the key 'label'"),
+    ("reliability", {"bins": [{}]}, r"bins\[0\]` must have the key 'low'"),
+  ],
+)
+def test_every_broken_part_is_named(part, change, message):
+  entry = EVERYTHING[part][0] | change
+  with pytest.raises(ValueError, match=message):
+    validate_results(EVERYTHING | {part: [entry]})
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"count": 0}, "whole number >= 1, got 0"),
+    ({"share": 1.5}, "got 1.5"),
+    ({"label": -1}, "whole number >= 0, got -1"),
+    ({"name": 3}, "non-empty text, got 3"),
+  ],
+)
+def test_every_broken_pair_is_named(change, message):
+  entry = EVERYTHING["confusions"][0]
+  pair = entry["pairs"][0] | change
+  with pytest.raises(ValueError, match=message):
+    validate_results(EVERYTHING | {"confusions": [entry | {"pairs": [pair]}]})
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"n": 0, "accuracy": None, "confidence": None}, None),
+    ({"accuracy": None}, "accuracy` must be in"),
+    ({"high": 1.1}, "high` must be in"),
+    ({"n": 1.0}, "whole number >= 0"),
+  ],
+)
+def test_every_broken_bin_is_named(change, message):
+  row = EVERYTHING["reliability"][0]
+  bin_ = {"low": 0.0, "high": 0.1, "n": 3, "accuracy": 0.5, "confidence": 0.1}
+  results = EVERYTHING | {"reliability": [row | {"bins": [bin_ | change]}]}
+  if message is None:
+    validate_results(results)
+  else:
+    with pytest.raises(ValueError, match=message):
+      validate_results(results)
+
+
+def test_the_bootstrap_interval_is_optional_and_checked():
+  path = ("methods", 0, "bootstrap_ci95")
+  validate_results(with_change(path, [0.3, 0.7]))
+  with pytest.raises(ValueError, match="bootstrap_ci95` must have low <= high"):
+    validate_results(with_change(path, [0.7, 0.3]))
+
+
+def test_lone_surrogates_are_written_out():
+  assert plain({"a\udcff": ["\ud800"]}) == {"a\\udcff": ["\\ud800"]}
+
+
+def test_results_are_read_from_a_file_and_from_its_folder(tmp_path):
+  path = tmp_path / "results.json"
+  path.write_text(json.dumps(RESULTS), "utf-8")
+  assert read_results(path) == read_results(tmp_path) == RESULTS
+
+
+def test_older_and_newer_files_are_read(tmp_path):
+  path = tmp_path / "results.json"
+  older = {k: v for k, v in RESULTS.items() if k != "pruning"}
+  for results in (older, RESULTS | {"of_the_future": [1]}):
+    path.write_text(json.dumps(results), "utf-8")
+    assert read_results(path) == results
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (b"", "got a file that is not JSON"),
+    (b"{", "got a file that is not JSON"),
+    (b"\xff", "not UTF-8"),
+    (b"[]", "must hold the results of a run: `results` must be a mapping"),
+    (b"{}", "must have the key 'schema'"),
+    (b"[" * 100_000, "got a file that is not JSON"),
+    (json.dumps(RESULTS | {"schema": 2}).encode(), "must be 1, got 2"),
+    (json.dumps(RESULTS | {"seed": math.nan}).encode(), "seed` must be finite"),
+    (
+      json.dumps(with_change(("comparisons", 0, "a"), [])).encode(),
+      "a` must be a non-empty text",
+    ),
+  ],
+)
+def test_files_that_hold_no_results_are_refused(tmp_path, content, message):
+  path = tmp_path / "results.json"
+  path.write_bytes(content)
+  with pytest.raises(ValueError, match=message) as caught:
+    read_results(path)
+  assert str(path) in str(caught.value)
+
+
+def test_absent_files_are_refused(tmp_path):
+  for path in (tmp_path, tmp_path / "none" / "results.json"):
+    with pytest.raises(ValueError, match="a folder that holds one: No such"):
+      read_results(path)
