@@ -1,0 +1,242 @@
+"""Segmentation masks: encoded bytes to class indices, nothing taken on trust.
+
+A mask is a PNG of indices, grey or with a palette. What is stored in it differs
+between data sets and between their conversions; a `LabelMap` says what each
+stored value means. A mask of another kind is not interpreted but refused: read
+as anything else, it would give a mean IoU that looks like one.
+"""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+
+__all__ = [
+  "IGNORED",
+  "LabelMap",
+  "check_size",
+  "decode_labels",
+  "encode_mask",
+  "label_map",
+  "map_labels",
+  "plain_labels",
+  "read_mask",
+  "shifted_labels",
+]
+
+IGNORED = 255
+"""The label of pixels that belong to no class."""
+
+LabelMap = tuple[int, ...]
+"""What each stored value 0..255 means: a class, `IGNORED`, or -1: an error."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_GREY = 0  # PNG's colour type
+# Pillow spreads grey values of few bits over 0..255.
+_SPREAD = {2: 85, 4: 17}
+
+
+def label_map(meanings: Mapping[int, int]) -> LabelMap:
+  """Makes a map of the values that may occur.
+
+  Args:
+    meanings: stored value -> class index or `IGNORED`; all other values are
+      errors.
+
+  Returns:
+    The map.
+  """
+  return tuple(meanings.get(value, -1) for value in range(256))
+
+
+def plain_labels(classes: int) -> LabelMap:
+  """Maps values that are class indices already.
+
+  Args:
+    classes: how many, 1 to 255.
+
+  Returns:
+    The map; 255 is ignored.
+  """
+  return label_map({IGNORED: IGNORED, **{k: k for k in range(classes)}})
+
+
+def shifted_labels(classes: int) -> LabelMap:
+  """Maps values of which 0 counts as no class, and k is class k - 1.
+
+  Args:
+    classes: how many, 1 to 254.
+
+  Returns:
+    The map; 0 and 255 are ignored.
+
+  References:
+    mmseg's `reduce_zero_label`.
+  """
+  meanings = {k + 1: k for k in range(classes)}
+  return label_map({0: IGNORED, IGNORED: IGNORED, **meanings})
+
+
+def read_mask(
+  data: bytes, *, max_pixels: int = MAX_PIXELS
+) -> UInt8[np.ndarray, "rows cols"]:
+  """Decodes a mask to the values that are stored in it.
+
+  Of a palette the indices count and not the colours. Grey values of 1, 2 or 4
+  bits are what the file says (Pillow would spread them over 0..255), and those
+  of 16 bits are taken if none is above 255.
+
+  Args:
+    data: a whole PNG file.
+    max_pixels: greatest number of pixels, see `decode_image`.
+
+  Returns:
+    The stored values.
+
+  Raises:
+    BadImage: the file is empty, cut off or damaged.
+    ValueError: it is whole, and no mask of indices of at most 255.
+  """
+  if data and not data.startswith(_PNG):
+    raise ValueError(
+      "a mask must be a PNG, whose values are exact, got another kind of file."
+    )
+  image = decode_image(data, max_pixels=max_pixels)
+  if image.mode == "1":
+    return np.asarray(image).astype(np.uint8)
+  if image.mode in ("L", "P"):
+    values = np.asarray(image)
+    # The first chunk of every PNG: width, height, bit depth, colour type.
+    depth, colour = data[24], data[25]
+    spread = _SPREAD.get(depth, 1) if colour == _GREY else 1
+    return values // np.uint8(spread)
+  if image.mode in ("I", "I;16"):
+    return _from_16_bits(image)
+  raise ValueError(
+    "a mask must hold class indices, grey or with a palette, got colours (mode"
+    f" {image.mode}): convert it to indices first."
+  )
+
+
+def _from_16_bits(image: Any) -> UInt8[np.ndarray, "rows cols"]:
+  values = np.asarray(image)
+  largest = int(values.max())
+  if largest > IGNORED:
+    raise ValueError(
+      f"a mask must hold values of at most {IGNORED}, got 16 bits with"
+      f" {largest}: is it one of instances?"
+    )
+  return values.astype(np.uint8)
+
+
+def map_labels(
+  values: UInt8[np.ndarray, "rows cols"], labels: LabelMap
+) -> UInt8[np.ndarray, "rows cols"]:
+  """Turns stored values into class indices.
+
+  Args:
+    values: from `read_mask`.
+    labels: what they mean.
+
+  Returns:
+    Class indices, `IGNORED` where a pixel belongs to none.
+
+  Raises:
+    ValueError: a value is none of the map's.
+  """
+  mapped = np.asarray(labels, np.int16)[values]
+  if mapped.min(initial=0) < 0:
+    strange = np.unique(values[mapped < 0])
+    more = f" and {strange.size - 1} more" if strange.size > 1 else ""
+    known = [value for value, label in enumerate(labels) if label >= 0]
+    raise ValueError(
+      f"a mask must hold {_ranges(known)} alone, got {strange[0]}{more}: is it"
+      " of another data set, or converted in another way?"
+    )
+  return mapped.astype(np.uint8)
+
+
+def _ranges(values: list[int]) -> str:
+  """Writes ascending numbers as "0..18, 255"."""
+  runs: list[list[int]] = []
+  for value in values:
+    if runs and value == runs[-1][-1] + 1:
+      runs[-1].append(value)
+    else:
+      runs.append([value])
+  return ", ".join(
+    str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs
+  )
+
+
+def check_size(
+  labels: UInt8[np.ndarray, "rows cols"], size: tuple[int, int]
+) -> None:
+  """Refuses a mask that has another size than its image.
+
+  Args:
+    labels: of the mask.
+    size: rows and columns of the image as stored, before any tag turns it.
+
+  Raises:
+    ValueError: naming both sizes.
+  """
+  if labels.shape != size:
+    raise ValueError(
+      f"a mask must have its image's size, {size[0]} x {size[1]} (rows x"
+      f" columns), got {labels.shape[0]} x {labels.shape[1]}."
+    )
+
+
+def encode_mask(labels: Integer[np.ndarray, "rows cols"]) -> bytes:
+  """Encodes labels as a grey PNG of 8 bits.
+
+  Args:
+    labels: 0 to 255.
+
+  Returns:
+    The file.
+  """
+  from PIL import Image
+
+  buffer = io.BytesIO()
+  Image.fromarray(labels.astype(np.uint8)).save(buffer, "PNG")
+  return buffer.getvalue()
+
+
+def decode_labels(
+  data: bytes,
+  labels: LabelMap,
+  size: tuple[int, int],
+  *,
+  where: str,
+  max_pixels: int = MAX_PIXELS,
+) -> UInt8[np.ndarray, "rows cols"]:
+  """Decodes a mask to the class indices of a benchmark.
+
+  Args:
+    data: a whole PNG file.
+    labels: what its values mean.
+    size: rows and columns of the image.
+    where: the mask's file, for messages.
+    max_pixels: greatest number of pixels.
+
+  Returns:
+    Class indices, `IGNORED` where a pixel belongs to none.
+
+  Raises:
+    BadImage: the file is empty, cut off or damaged.
+    ValueError: it is whole and breaks a rule; one line that names the file.
+  """
+  try:
+    values = read_mask(data, max_pixels=max_pixels)
+    check_size(values, size)
+    return map_labels(values, labels)
+  except BadImage as error:
+    raise BadImage(f"mask {where}: {error.reason}") from error
+  except ValueError as error:
+    raise ValueError(f"{where}: {error}") from error

@@ -1,0 +1,135 @@
+"""Reads segmentation benchmarks that `prepare_data` stored, without TensorFlow.
+
+Their masks hold class indices already, in a PNG of 8 bits.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from s3_jax.data.masks import plain_labels
+from s3_jax.data.readers.masks import OpenedMasks
+from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.segmentation_specs import SegmentationSpec
+from s3_jax.data.specs import TfdsSource
+
+__all__ = ["expects", "own_mask_source", "read"]
+
+_BUILDER = "segmentation"  # of `s3_jax.data.segmentation_builders`
+OWN_VERSION = "1.0.0"
+
+
+def own_mask_source(spec: SegmentationSpec) -> TfdsSource:
+  """Names the prepared data set that `segmentation_builders` makes of a spec.
+
+  Args:
+    spec: a row of SEGMENTATION_SETS.
+
+  Returns:
+    Its builder, config, split and version.
+  """
+  return TfdsSource(_BUILDER, spec.name, "validation", OWN_VERSION)
+
+
+def expects(spec: SegmentationSpec) -> str:
+  """Says where `read` looks, for messages."""
+  source = own_mask_source(spec)
+  return (
+    f"{source.builder}/{source.config}/{source.version}, prepared as"
+    " array_record"
+  )
+
+
+def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
+  """Opens what `prepare_data` stored of a benchmark.
+
+  Args:
+    spec: a row of SEGMENTATION_SETS.
+    data_dir: the folder under which TFDS keeps its data sets.
+
+  Returns:
+    The data set, or None where it is not there.
+
+  Raises:
+    ValueError: it is there and not whole, or was prepared with other classes.
+  """
+  source = own_mask_source(spec)
+  folder = data_dir / source.builder / source.config / source.version
+  if not folder.is_dir():
+    return None
+  where = f"data set {spec.name!r} in {folder}"
+  import tensorflow_datasets as tfds
+
+  try:
+    builder: Any = tfds.builder_from_directory(folder)
+    split = builder.info.splits[source.split]
+    paths = [pathlib.Path(path) for path in split.filepaths]
+    stats = [path.stat() for path in paths]
+    skip = tfds.decode.SkipDecoding()
+    records = builder.as_data_source(
+      source.split, decoders={"image": skip, "segmentation_mask": skip}
+    )
+    # `len` only says what is promised.
+    total, files = 0, []
+    for length in split.shard_lengths:
+      total += length
+      _ = records[total - 1]
+    files = _Files(records)
+  except Exception as error:  # TFDS lets through whatever its parsers raise
+    raise ValueError(
+      f"{where} must be whole, got {type(error).__name__}: remove the folder"
+      " and prepare it again."
+    ) from error
+  name = f"{builder.info.full_name}/{source.split}"
+  parts = [
+    (name, -1, total, -1),
+    *(
+      (path.name, -1, stat.st_size, stat.st_mtime_ns)
+      for path, stat in zip(paths, stats, strict=True)
+    ),
+  ]
+  opened = OpenedDataset(
+    records=_Records(records),
+    files=files,
+    found=f"prepared data set {name} in {folder}: {builder.info.description}",
+    layout="tfds",
+    fingerprint=fingerprint("tfds masks", parts),
+  )
+  return OpenedMasks(opened, files, plain_labels(spec.classes), 0)
+
+
+class _Records:
+  """Records with encoded images and masks."""
+
+  def __init__(self, records: Any):
+    self._records = records
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> dict[str, bytes]:
+    try:
+      record = self._records[index]
+    except RuntimeError as error:  # array_record's one exception
+      raise OSError("damaged record") from error
+    return {"image": record["image"], "mask": record["segmentation_mask"]}
+
+
+class _Files(Sequence[str]):
+  """The images' names, each read from its record on request."""
+
+  def __init__(self, records: Any):
+    self._records = records
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: Any) -> Any:
+    place = range(len(self))[index]
+    if isinstance(place, range):
+      return [self[one] for one in place]
+    try:
+      name = self._records[place]["file_name"]
+    except RuntimeError:  # a damaged record's is lost
+      return f"record {place}"
+    return name.decode("utf-8", "surrogateescape")

@@ -1,0 +1,155 @@
+"""What is known of a segmentation data set before it is opened.
+
+Readers import this module; `segmentation_sets` holds the table and imports the
+readers.
+"""
+
+import functools
+from typing import NamedTuple
+
+from s3_jax.data.masks import LabelMap
+from s3_jax.data.specs import TfdsSource
+from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
+
+__all__ = [
+  "MaskKind",
+  "SegmentationSpec",
+  "benchmark_names",
+  "class_entries",
+]
+
+
+class MaskKind(NamedTuple):
+  """One way in which masks may be stored.
+
+  Attributes:
+    folder: that holds them, under the data set's own.
+    suffix: what follows the image's name without its own suffix.
+    labels: what their values mean.
+    about: in words, for the line that says what was found.
+  """
+
+  folder: str
+  suffix: str
+  labels: LabelMap
+  about: str
+
+
+class SegmentationSpec(NamedTuple):
+  """One test set of images with masks, and where it may be.
+
+  Attributes:
+    name: in configs and results; also the key of its protocols.
+    title: in tables, as papers write it.
+    lexicon: the packaged table that has its class names.
+    background: whether class 0 is the background.
+    drop_first: whether the table's class 0 is no class here.
+    classes: how many, the background included.
+    examples: images of the split as published.
+    also: another number that sources give, or 0.
+    split: in words, for results.
+    family: "segmentation" or "embedded".
+    folders: names that its folder may have, in order of preference.
+    images: folder of the images, under its own.
+    image_suffix: how an image's name ends; what is before it names the mask.
+    listing: file with one name a line; "" where the folder's files are the set.
+    masks: how they may be stored, in order of preference.
+    tfds: the embedded world's prepared data set, or None.
+    source: where to get it.
+    licence: of the images, as far as their publishers say.
+  """
+
+  name: str
+  title: str
+  lexicon: str
+  background: bool
+  drop_first: bool
+  classes: int
+  examples: int
+  also: int
+  split: str
+  family: str
+  folders: tuple[str, ...]
+  images: str
+  image_suffix: str
+  listing: str
+  masks: tuple[MaskKind, ...]
+  tfds: TfdsSource | None
+  source: str
+  licence: str
+
+
+@functools.cache
+def class_entries(spec: SegmentationSpec) -> tuple[ClassEntry, ...]:
+  """Lists the classes with the lexicon's texts, in label order.
+
+  Args:
+    spec: of a data set.
+
+  Returns:
+    One entry a class; the embedded world's background, which its own table does
+    not have, is that of Pascal Context.
+  """
+  classes = load_lexicon(spec.lexicon).classes[int(spec.drop_first) :]
+  if len(classes) == spec.classes - 1 and spec.background:
+    background = load_lexicon("pascal_context").classes[0]
+    classes = (background, *classes)
+  if len(classes) != spec.classes:
+    raise ValueError(
+      f"data set {spec.name!r} must have {spec.classes} classes, got"
+      f" {len(classes)} in the table {spec.lexicon!r}."
+    )
+  return classes
+
+
+# The names that SCLIP's configurations give a class beyond its first.
+_BACKGROUND = (
+  *("sky", "wall", "tree", "wood", "grass", "road", "sea", "river"),
+  *("mountain", "sands", "desk", "bed", "building", "cloud", "lamp", "door"),
+  *("window", "wardrobe", "ceiling", "shelf", "curtain", "stair", "floor"),
+  *("hill", "rail", "fence"),
+)
+_PERSON = (
+  "person",
+  *(
+    f"person in {garment}"
+    for garment in ("shirt", "jeans", "dress", "sweater", "skirt", "jacket")
+  ),
+)
+_NAMES = {
+  "voc": {
+    "background": _BACKGROUND,
+    "person": _PERSON,
+    "television monitor": (
+      "television monitor",
+      "tv monitor",
+      "monitor",
+      "television",
+      "screen",
+    ),
+  },
+  "coco_object": {
+    "background": _BACKGROUND,
+    "person": (*_PERSON, "body"),
+  },
+}
+
+
+def benchmark_names(spec: SegmentationSpec) -> tuple[tuple[str, ...], ...]:
+  """Lists the names with which the benchmark is evaluated.
+
+  Args:
+    spec: of a data set.
+
+  Returns:
+    The names of each class: one, but where SCLIP writes several. Its
+    background, on VOC21 and COCO-Object, is 26 names without "background".
+
+  References:
+    SCLIP: github.com/wangf3014/SCLIP, configs/cls_*.txt. One blank at the end
+    of a line of its Context60 list is not kept.
+  """
+  several = _NAMES.get(spec.lexicon, {})
+  return tuple(
+    several.get(entry.name, (entry.names[0],)) for entry in class_entries(spec)
+  )
