@@ -17,5 +17,5 @@ def get_config() -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict()
   config.task = "check_data"
   config.data_dir = "data"  # holds the data sets, each in its own folder
-  config.datasets = ()  # keys of data sets; all fifteen if there are none
+  config.datasets = ()  # keys of data sets; all of them if there are none
   return config.lock()

@@ -11,6 +11,10 @@ the images are stored as they are, in the order of the split. The result lies in
 thousands of small ones, and `config.data_dir` may name that folder from then
 on. A data set that is prepared already is kept.
 
+The eight sets of images with masks (voc21, voc20, context60, context59,
+coco_object, coco_stuff, cityscapes, ade20k) lie in `segmentation/<data set>`;
+their masks are stored as class indices, 255 where a pixel belongs to none.
+
 UCF101 is made of its videos where CoOp's middle frames are not there: of each
 test video the frame at index frames // 2, as JPEG of quality 95. That choice is
 ours. Videos that cannot be decoded are listed and end the preparation, unless

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from s3_jax.data.datasets import DatasetSpec, find_dataset
 from s3_jax.data.readers.imagenet import TarRecords
 from s3_jax.data.readers.listing import FileRecords
+from s3_jax.data.segmentation_sets import SegmentationSpec, find_masks
 
 __all__ = ["Finding", "take_inventory"]
 
@@ -27,9 +28,10 @@ class Finding(NamedTuple):
       or empty; "broken", if a layout was found that breaks a rule; "missing".
     layout: the reader that found it; "" if none did.
     found: what was found and where, or what is wrong with it; "" if missing.
-    images: that can be read, as far as their names say; None if not known.
+    images: that can be read, as far as their names say, and their masks where
+      they have some; None if not known.
     expected: images of the split as published.
-    classes: that have images; None if labels lie inside the records.
+    classes: that have images; None if labels lie inside records or masks.
     expected_classes: of the benchmark.
     split: in words.
     source: where to get it.
@@ -51,12 +53,12 @@ class Finding(NamedTuple):
 
 
 def take_inventory(
-  specs: Sequence[DatasetSpec], data_dir: pathlib.Path
+  specs: Sequence[DatasetSpec | SegmentationSpec], data_dir: pathlib.Path
 ) -> list[Finding]:
   """Looks for data sets.
 
   Args:
-    specs: rows of DATASETS.
+    specs: rows of DATASETS and of SEGMENTATION_SETS.
     data_dir: the folder that holds them.
 
   Returns:
@@ -74,7 +76,9 @@ def take_inventory(
   return [_look(spec, data_dir) for spec in bar]
 
 
-def _look(spec: DatasetSpec, data_dir: pathlib.Path) -> Finding:
+def _look(
+  spec: DatasetSpec | SegmentationSpec, data_dir: pathlib.Path
+) -> Finding:
   finding = Finding(
     name=spec.name,
     title=spec.title,
@@ -89,6 +93,8 @@ def _look(spec: DatasetSpec, data_dir: pathlib.Path) -> Finding:
     source=spec.source,
     licence=spec.licence,
   )
+  if isinstance(spec, SegmentationSpec):
+    return _look_for_masks(spec, data_dir, finding)
   try:
     opened = find_dataset(spec, data_dir)
   except ValueError as error:
@@ -107,4 +113,23 @@ def _look(spec: DatasetSpec, data_dir: pathlib.Path) -> Finding:
     found=opened.found,
     images=images,
     classes=classes,
+  )
+
+
+def _look_for_masks(
+  spec: SegmentationSpec, data_dir: pathlib.Path, finding: Finding
+) -> Finding:
+  try:
+    found = find_masks(spec, data_dir)
+  except ValueError as error:
+    return finding._replace(status="broken", found=str(error))
+  if found is None:
+    return finding
+  images = len(found.opened.records) - found.unreadable
+  whole = images in (spec.examples, spec.also)
+  return finding._replace(
+    status="complete" if whole else "incomplete",
+    layout=found.opened.layout,
+    found=found.opened.found,
+    images=images,
   )

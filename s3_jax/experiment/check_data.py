@@ -8,6 +8,7 @@ from typing import Any
 
 from s3_jax.data.datasets import DATASETS, DatasetSpec
 from s3_jax.data.inventory import Finding, take_inventory
+from s3_jax.data.segmentation_sets import SEGMENTATION_SETS, SegmentationSpec
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 
@@ -25,27 +26,32 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     The check, as a function of the workdir; it returns the findings.
   """
   data_dir = pathlib.Path(settings.take("data_dir", str)).expanduser()
-  benchmarks = tuple(
-    name for name, spec in DATASETS.items() if spec.family != "embedded"
-  )
+  known: dict[str, DatasetSpec | SegmentationSpec] = {
+    name: spec
+    for name, spec in (*DATASETS.items(), *SEGMENTATION_SETS.items())
+    if spec.family != "embedded"
+  }
+  benchmarks = tuple(known)
   names = benchmarks
   if settings.everything.get("datasets"):
     names = settings.words("datasets", benchmarks)
   else:
     settings.take("datasets", (list, tuple), default=())
-  specs = [DATASETS[name] for name in names]
+  specs = [known[name] for name in names]
   return lambda folder: check_data(specs, data_dir, folder)
 
 
 def check_data(
-  specs: Sequence[DatasetSpec], data_dir: pathlib.Path, folder: pathlib.Path
+  specs: Sequence[DatasetSpec | SegmentationSpec],
+  data_dir: pathlib.Path,
+  folder: pathlib.Path,
 ) -> list[Finding]:
   """Prints what is there of each data set, and writes it down.
 
   The report is the result: that data sets are missing is no error.
 
   Args:
-    specs: rows of DATASETS.
+    specs: rows of DATASETS and of SEGMENTATION_SETS.
     data_dir: the folder that holds the data sets.
     folder: an existing folder; gets data.json and data.md.
 
@@ -120,7 +126,7 @@ Written by
 
 {_grid(state)}
 Images are counted by their names, and none is decoded here. "-" stands where
-nothing was found, or where labels lie inside the records.
+nothing was found, or where labels lie inside the records or the masks.
 
 {_grid(origin)}"""
 

@@ -12,8 +12,14 @@ from s3_jax.data.datasets import (
   check_counts,
   open_dataset,
 )
-from s3_jax.data.readers import tfds
+from s3_jax.data.readers import masks, prepared_masks, tfds
 from s3_jax.data.records import OpenedDataset
+from s3_jax.data.segmentation_sets import (
+  SEGMENTATION_SETS,
+  SegmentationSpec,
+  check_mask_counts,
+  open_masks,
+)
 from s3_jax.data.video_frames import FRAMES, read_videos
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
@@ -23,7 +29,7 @@ class Preparation(NamedTuple):
   """The settings of a preparation, read and checked.
 
   Attributes:
-    specs: rows of DATASETS.
+    specs: rows of DATASETS and of SEGMENTATION_SETS.
     data_dir: holds the downloads.
     to: gets the prepared data sets.
     layout: of the downloads; "auto", a reader's key, or "videos".
@@ -31,7 +37,7 @@ class Preparation(NamedTuple):
     allow_empty: accept files that hold nothing, and dead videos.
   """
 
-  specs: tuple[DatasetSpec, ...]
+  specs: tuple[DatasetSpec | SegmentationSpec, ...]
   data_dir: pathlib.Path
   to: pathlib.Path
   layout: str
@@ -61,8 +67,12 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   return lambda folder: prepare_data(preparation, folder)
 
 
-def _read_specs(names: str) -> tuple[DatasetSpec, ...]:
-  known = [n for n, spec in DATASETS.items() if spec.family != "embedded"]
+def _read_specs(names: str) -> tuple[DatasetSpec | SegmentationSpec, ...]:
+  known = {
+    name: spec
+    for name, spec in (*DATASETS.items(), *SEGMENTATION_SETS.items())
+    if spec.family != "embedded"
+  }
   chosen = [name.strip() for name in names.split(",")]
   for name in chosen:
     if name not in known or chosen.count(name) > 1:
@@ -70,7 +80,7 @@ def _read_specs(names: str) -> tuple[DatasetSpec, ...]:
         "`config.dataset` must be different names between commas, of"
         f" {', '.join(known)}; got {name!r} in {names!r}."
       )
-  return tuple(DATASETS[name] for name in chosen)
+  return tuple(known[name] for name in chosen)
 
 
 def prepare_data(
@@ -93,40 +103,88 @@ def prepare_data(
       cannot be read.
     OSError: if `to` cannot be written.
   """
-  from s3_jax.data import benchmark_builders
-
-  written = []
+  written: list[dict[str, Any]] = []
   for spec in preparation.specs:
-    source = tfds.own_source(spec)
-    place = preparation.to / source.builder / source.config / source.version
-    found, empty, state = "", (), "kept"
-    if not place.exists():
-      opened = _open(spec, preparation)
-      if not preparation.partial:
-        check_counts(spec, opened)
-      prepared = benchmark_builders.prepare(
-        spec, opened, preparation.to, allow_empty=preparation.allow_empty
-      )
-      found, empty, state = opened.found, prepared.empty, "written"
-    again = tfds.read(spec._replace(tfds=source), preparation.to)
-    assert again is not None
-    written.append(
-      {
-        "dataset": spec.name,
-        "split": spec.split,
-        "folder": str(place),
-        "state": state,
-        "examples": len(again.records),
-        "fingerprint": again.fingerprint,
-        "found": found,
-        "empty": list(empty),
-      }
-    )
+    if isinstance(spec, SegmentationSpec):
+      written.append(_prepare_masks(spec, preparation))
+    else:
+      written.append(_prepare_images(spec, preparation))
     _write(folder, written)
-    sys.stdout.write(f"{place}: {state}, {len(again.records)} images\n")
-    for file in empty:
+    last = written[-1]
+    sys.stdout.write(
+      f"{last['folder']}: {last['state']}, {last['examples']} images\n"
+    )
+    for file in last["empty"]:
       sys.stdout.write(f"  {file}: nothing in it, stored empty\n")
   return [pathlib.Path(each["folder"]) for each in written]
+
+
+def _prepare_images(
+  spec: DatasetSpec, preparation: Preparation
+) -> dict[str, Any]:
+  from s3_jax.data import benchmark_builders
+
+  source = tfds.own_source(spec)
+  place = preparation.to / source.builder / source.config / source.version
+  found, empty, state = "", (), "kept"
+  if not place.exists():
+    opened = _open(spec, preparation)
+    if not preparation.partial:
+      check_counts(spec, opened)
+    prepared = benchmark_builders.prepare(
+      spec, opened, preparation.to, allow_empty=preparation.allow_empty
+    )
+    found, empty, state = opened.found, prepared.empty, "written"
+  again = tfds.read(spec._replace(tfds=source), preparation.to)
+  assert again is not None
+  return _described(spec, place, again, found, state, empty)
+
+
+def _prepare_masks(
+  spec: SegmentationSpec, preparation: Preparation
+) -> dict[str, Any]:
+  from s3_jax.data import segmentation_builders
+
+  if preparation.layout not in ("auto", "mmseg"):
+    raise ValueError(
+      f"`config.layout` of {spec.name!r} must be auto or mmseg, got"
+      f" {preparation.layout!r}."
+    )
+  source = prepared_masks.own_mask_source(spec)
+  place = preparation.to / source.builder / source.config / source.version
+  found, state = "", "kept"
+  if not place.exists():
+    # Without downloads the other reader's message says what is missing.
+    opened = masks.read(spec, preparation.data_dir) or open_masks(
+      spec, preparation.data_dir
+    )
+    if not preparation.partial:
+      check_mask_counts(spec, opened)
+    segmentation_builders.prepare_masks(spec, opened, preparation.to)
+    found, state = opened.opened.found, "written"
+  again = prepared_masks.read(spec, preparation.to)
+  assert again is not None
+  return _described(spec, place, again.opened, found, state, ())
+
+
+def _described(
+  spec: DatasetSpec | SegmentationSpec,
+  place: pathlib.Path,
+  again: OpenedDataset,
+  found: str,
+  state: str,
+  empty: tuple[str, ...],
+) -> dict[str, Any]:
+  return {
+    "dataset": spec.name,
+    "split": spec.split,
+    "folder": str(place),
+    "state": state,
+    "examples": len(again.records),
+    "fingerprint": again.fingerprint,
+    "found": found,
+    "empty": list(empty),
+  }
 
 
 def _write(folder: pathlib.Path, written: list[dict[str, Any]]) -> None:

@@ -4,7 +4,9 @@ import pytest
 
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.inventory import take_inventory
+from s3_jax.data.segmentation_sets import SEGMENTATION_SETS
 from tests.benchmark_replicas import BENCHMARKS, make_replica
+from tests.segmentation_replicas import make_segmentation
 
 
 def look(name, data_dir, **changes):
@@ -66,3 +68,20 @@ def test_all_are_missing_in_an_empty_folder(tmp_path):
 def test_the_folder_must_exist(tmp_path):
   with pytest.raises(ValueError, match="`data_dir` must be the folder .*gone"):
     take_inventory([DATASETS["dtd"]], tmp_path / "gone")
+
+
+def test_images_with_masks_are_counted(tmp_path):
+  spec = SEGMENTATION_SETS["ade20k"]
+  (finding,) = take_inventory([spec], tmp_path)
+  assert finding.status == "missing" and finding.expected == 2000
+  replica = make_segmentation("ade20k", tmp_path)
+  (finding,) = take_inventory([spec._replace(examples=3)], tmp_path)
+  assert finding.status == "complete" and finding.classes is None
+  assert (finding.layout, finding.images) == ("mmseg", 3)
+  (replica.root / replica.masks[0]).write_bytes(b"")
+  (finding,) = take_inventory([spec._replace(examples=3)], tmp_path)
+  assert finding.status == "incomplete" and finding.images == 2
+  for mask in replica.masks:
+    (replica.root / mask).unlink()
+  (finding,) = take_inventory([spec], tmp_path)
+  assert finding.status == "broken" and "must have masks" in finding.found

@@ -7,6 +7,7 @@ import pytest
 from s3_jax.experiment.check_data import read_settings
 from s3_jax.experiment.settings import Settings
 from tests.benchmark_replicas import BENCHMARKS, make_replica
+from tests.segmentation_replicas import MASKED, make_segmentation
 
 
 @pytest.fixture
@@ -27,16 +28,17 @@ def test_the_table_says_what_is_there(check, tmp_path, capsys):
   make_replica("dtd", tmp_path / "data", images_per_class=36)
   make_replica("eurosat", tmp_path / "data", classes=(0,))
   findings = check(datasets=())
-  assert [finding.name for finding in findings] == list(BENCHMARKS)
+  assert [finding.name for finding in findings] == [*BENCHMARKS, *MASKED]
   lines = capsys.readouterr().out.splitlines()
   assert lines[0].split()[:3] == ["data", "set", "status"]
   start = lines[0].index("layout")
-  assert all(line[start - 1] == " " for line in lines[: len(BENCHMARKS) + 1])
-  rows = dict(line.split(maxsplit=1) for line in lines[1:16])
+  assert all(line[start - 1] == " " for line in lines[:24])
+  rows = dict(line.split(maxsplit=1) for line in lines[1:24])
   assert rows["dtd"].startswith("complete") and "1,692 of 1,692" in rows["dtd"]
   assert "1 of 8,100" in rows["eurosat"] and "coop" in rows["eurosat"]
   assert rows["sun397"].startswith("missing") and "get it:" in rows["sun397"]
-  assert lines[-1].startswith("1 of 15 complete under")
+  assert rows["voc21"].startswith("missing") and "0 of" not in rows["voc21"]
+  assert lines[-1].startswith("1 of 23 complete under")
 
 
 def test_the_files_hold_the_same(check, tmp_path):
@@ -59,9 +61,17 @@ def test_a_bar_in_a_path_does_not_break_the_table(check, tmp_path):
   assert "(notes&#124;.txt)" in page
 
 
+def test_masks_are_looked_for_as_well(check, tmp_path):
+  make_segmentation("cityscapes", tmp_path / "data")
+  (finding,) = check(datasets=("cityscapes",))
+  assert (finding.status, finding.images) == ("incomplete", 3)
+  page = (tmp_path / "out/data.md").read_text()
+  assert "| cityscapes | incomplete | 3 of 500 | - of 19 | mmseg |" in page
+
+
 def test_the_fields_may_be_left_out(check, tmp_path):
   (tmp_path / "data").mkdir()
-  assert len(check()) == 15
+  assert len(check()) == 23
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from s3_jax.data.readers import tfds
 from s3_jax.experiment import prepare
 from s3_jax.experiment.settings import Settings
 from tests.benchmark_replicas import make_replica
+from tests.segmentation_replicas import make_segmentation
 from tests.video_replicas import write_ucf101
 
 
@@ -147,3 +148,19 @@ def test_settings_have_rules(prepare_with, tmp_path, changes, rule):
   (tmp_path / "data").mkdir()
   with pytest.raises(ValueError, match=rule):
     prepare_with(**changes)
+
+
+def test_masks_are_prepared_too(prepare_with, tmp_path, capsys):
+  make_segmentation("voc20", tmp_path / "data")
+  (place,) = prepare_with(dataset="voc20", to=str(tmp_path / "to"))
+  assert place == tmp_path / "to/segmentation/voc20/1.0.0"
+  assert capsys.readouterr().out == f"{place}: written, 3 images\n"
+  assert report(tmp_path)["datasets"][0]["state"] == "written"
+  prepare_with(dataset="voc20", to=str(tmp_path / "to"))
+  assert report(tmp_path)["datasets"][0]["state"] == "kept"
+  with pytest.raises(ValueError, match="must hold 1449 images, got 3"):
+    prepare_with(dataset="voc20", to=str(tmp_path / "x"), partial=False)
+  with pytest.raises(ValueError, match="must be auto or mmseg, got 'coop'"):
+    prepare_with(dataset="voc20", to=str(tmp_path / "x"), layout="coop")
+  with pytest.raises(ValueError, match="must lie under"):
+    prepare_with(dataset="ade20k")
