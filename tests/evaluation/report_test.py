@@ -7,6 +7,8 @@ import json
 import math
 import os
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -384,6 +386,29 @@ def test_tables_say_what_was_left_out_and_met(everything):
   assert "Published elsewhere, not measured here" in markdown
 
 
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
+@pytest.mark.parametrize("package", ["", r"\usepackage{booktabs}"])
+def test_latex_takes_the_tables(everything, tmp_path, package):
+  _, _, folder, _ = everything
+  latex = (folder / "results.tex").read_text("utf-8")
+  # pdfLaTeX's fonts have no Arabic, which the last of the names is.
+  latex = re.sub("[\u0600-\u06ff]", "", latex)
+  (tmp_path / "paper.tex").write_text(
+    rf"\documentclass{{article}}{package}\begin{{document}}\tiny{latex}"
+    r"\end{document}",
+    "utf-8",
+  )
+  command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error"]
+  done = subprocess.run(
+    [*command, "-draftmode", "paper.tex"],
+    cwd=tmp_path,
+    capture_output=True,
+    timeout=120,
+    check=False,
+  )
+  assert not done.returncode, done.stdout[-2000:]
+
+
 def test_a_confusion_of_nobody_is_refused(tmp_path):
   _, (confusion, *_) = make_everything()
   with pytest.raises(ValueError, match="got 'other' on 'plain'"):
@@ -433,3 +458,17 @@ def test_an_unwritable_workdir_is_an_os_error(tmp_path):
   (tmp_path / "file").write_text("x")
   with pytest.raises(OSError):
     write(make_results(), tmp_path / "file")
+
+
+def test_the_page_of_the_files_names_every_column_and_key(repository):
+  page = (repository / "docs" / "RESULT_FILES.md").read_text("utf-8")
+  named = set(re.findall(r"`([^`]*)`", page))
+  results, _ = make_everything()
+  heads = (report._CSV_HEAD, report._CONFUSION_HEAD, ClassRow._fields)
+  assert {column for head in heads for column in head} <= named
+  assert set(results) <= named
+  for part in ("datasets", "methods", "comparisons"):
+    assert set(results[part][0]) <= named
+  for part in ("published", "expectations", "skipped"):
+    assert set(results[part][0]) <= named
+  assert set(FILES) - {"figures/accuracy.png"} <= named
