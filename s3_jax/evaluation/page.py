@@ -26,6 +26,7 @@ _TEMPLATE = Path(__file__).with_name("report_page.html")
 _DETAILS = (
   ("Model", "model"),
   ("Texts", "texts"),
+  ("Intervals", "intervals"),
   ("Environment", "environment"),
   ("Timings, in seconds", "timings"),
   ("Counters", "counters"),
@@ -152,7 +153,9 @@ def render_report(
       for entry in results.get("skipped", ())
     ],
     "details": [
-      (title, list_properties(results[key])) for title, key in _DETAILS
+      (title, list_properties(results[key]))
+      for title, key in _DETAILS
+      if key in results
     ],
   }
   sections = {picture.section for picture in pictures}

@@ -90,6 +90,13 @@ def _confusions(confusions: Any, where: str, measured: _Measured) -> None:
       check.between(pair["share"], 0, f"{inner}.share")
 
 
+def _intervals(intervals: Any, where: str, measured: _Measured) -> None:
+  del measured
+  check.keys(intervals, (), where)
+  for key, value in intervals.items():
+    check.text(value, f"{where}.{key}")
+
+
 def _reliability(reliability: Any, where: str, measured: _Measured) -> None:
   for place, entry in check.rows(reliability, where):
     _measured_pair(entry, place, measured)
@@ -132,6 +139,7 @@ def _measured_pair(entry: Any, where: str, measured: _Measured) -> None:
 PARTS: dict[str, Callable[[Any, str, _Measured], None]] = {
   "confusions": _confusions,
   "expectations": _expectations,
+  "intervals": _intervals,
   "pruning": _pruning,
   "published": _published,
   "reliability": _reliability,

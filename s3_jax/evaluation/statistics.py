@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 __all__ = [
+  "INTERVALS",
   "Comparison",
   "bootstrap_interval",
   "confidence_bins",
@@ -28,6 +29,20 @@ __all__ = [
   "paired_comparison",
   "wilson_interval",
 ]
+
+_RESAMPLES = 2000
+INTERVALS = {
+  "ci95": "accuracy: Wilson's score interval, 95 %",
+  "bootstrap_ci95": (
+    "accuracy: percentile bootstrap over images, 95 %, "
+    f"{_RESAMPLES} resamples, by seed"
+  ),
+  "comparisons": (
+    "difference: paired percentile bootstrap over images, 95 %, "
+    f"{_RESAMPLES} resamples, by seed; p_value: McNemar's exact two-sided test"
+  ),
+}
+"""What the intervals of a run are, for its results."""
 
 # The 97.5 % point of the standard normal distribution.
 _Z = 1.959963984540054
@@ -87,7 +102,7 @@ def bootstrap_interval(
   | Bool[np.ndarray, " images"],
   *,
   seed: int,
-  resamples: int = 2000,
+  resamples: int = _RESAMPLES,
 ) -> tuple[float, float]:
   """Returns the 95 % percentile bootstrap interval of a mean over images.
 

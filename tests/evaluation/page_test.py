@@ -166,6 +166,7 @@ def test_all_sections_are_there(page):
     "absent",
     "They count neither as right nor as wrong.",
     "texts: sha256 cd",
+    "Wilson's score interval",
     "commit <script>alert(1)</script>",
     "15 unreadable, 1 test set skipped",
   ):

@@ -9,6 +9,7 @@ from s3_jax.evaluation.confusion import (
   count_confusions,
 )
 from s3_jax.evaluation.reliability import reliability_bins, reliability_row
+from s3_jax.evaluation.statistics import INTERVALS
 
 SETS = ("plain", "outline")
 TOP1 = {
@@ -151,5 +152,6 @@ def make_everything(sets=SETS, methods=tuple(TOP1), names=HOSTILE_NAMES):
       "kind": "published",
     }
   ]
+  results["intervals"] = INTERVALS
   results["methods"][0]["bootstrap_ci95"] = [0.471, 0.543]
   return results, confusions

@@ -251,6 +251,12 @@ def test_every_broken_bin_is_named(change, message):
       validate_results(results)
 
 
+def test_words_on_intervals_are_a_mapping_of_texts():
+  for value, message in (([], "must be a mapping"), ({"a": 1}, "got 1")):
+    with pytest.raises(ValueError, match=message):
+      validate_results(EVERYTHING | {"intervals": value})
+
+
 def test_the_bootstrap_interval_is_optional_and_checked():
   path = ("methods", 0, "bootstrap_ci95")
   validate_results(with_change(path, [0.3, 0.7]))
