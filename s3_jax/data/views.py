@@ -6,7 +6,7 @@ A view is a pure function of `(seed, index, view)`: batches, threads, hosts, a
 run that goes on after a kill and the number of views change nothing in it.
 
 The distributions are those of torchvision and TPT's code. The random numbers
-are numpy's (Philox), so no pixel equals those of a run of theirs.
+are numpy's (Philox), so the crops are others than in a run of theirs.
 """
 
 import functools
