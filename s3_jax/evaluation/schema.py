@@ -23,8 +23,11 @@ _MAPPINGS = ("config", "environment", "model", "texts", "timings", "counters")
 _LISTS = ("datasets", "methods", "comparisons")
 _REQUIRED = ("schema", "seed", *_MAPPINGS, *_LISTS)
 _DATASET_KEYS = ("name", "split", "classes", "examples", "bad_examples")
+_METHOD_KEYS = ("dataset", "name", "n", "ci95")
 _MEASURES = ("top1", "top5", "mean_per_class", "ece")
-_METHOD_KEYS = ("dataset", "name", "n", "ci95", *_MEASURES)
+# An entry has these where pixels were labelled, and the others where images.
+_PIXEL_MEASURES = ("miou", "pixel_accuracy")
+_PIXEL_KEYS = (*_PIXEL_MEASURES, "per_class_iou")
 _COMPARISON_KEYS = ("dataset", "a", "b", "delta", "ci95", "p_value")
 _MODEL_KEYS = ("name", "spec", "sha256")
 _COUNTERS = ("images_decoded", "tower_batches")
@@ -200,9 +203,17 @@ def _check_methods(
     check.text(entry["name"], f"{where}.name")
     check.listed(entry["dataset"], datasets, f"{where}.dataset")
     check.whole(entry["n"], f"{where}.n", low=1)
-    for key in _MEASURES:
+    of_pixels = "miou" in entry
+    check.keys(entry, _PIXEL_KEYS if of_pixels else _MEASURES, where)
+    for key in _PIXEL_MEASURES if of_pixels else _MEASURES:
       check.between(entry[key], 0, f"{where}.{key}")
-    for key in ("ci95", "bootstrap_ci95"):
+    if of_pixels:
+      for place, iou in check.rows(
+        entry["per_class_iou"], f"{where}.per_class_iou"
+      ):
+        if iou is not None:  # a class that is nowhere has none
+          check.between(iou, 0, place)
+    for key in ("ci95", "bootstrap_ci95", "pixel_accuracy_ci95"):
       if key in entry:
         check.interval(entry[key], 0, f"{where}.{key}")
     pair = (entry["dataset"], entry["name"])
