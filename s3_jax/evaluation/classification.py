@@ -1,14 +1,13 @@
-"""Images through the image tower once, and scores over the stored embeddings.
+"""Scores over stored embeddings, and what they amount to.
 
-Both functions take a function of arrays. It is compiled once per function and
-shape, so pass the same object for every test set. A
-`jax.tree_util.Partial(function, *arrays)` is a function whose arrays are
-arguments of the compiled program, not constants in it: two spaces of one shape
-then share one compilation, and `Partial(embed, params)` keeps the weights out
-of the program. The bound function must itself be the same object each time.
+A scoring function is compiled once per function and shape, so pass the same
+object for every test set. A `jax.tree_util.Partial(function, *arrays)` is a
+function whose arrays are arguments of the compiled program, not constants in
+it: two spaces of one shape then share one compilation. The bound function must
+itself be the same object each time.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,33 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
-from tqdm import tqdm
 
 from s3_jax.embeddings import scale_logits
 from s3_jax.evaluation import accumulators, statistics
 
 __all__ = [
   "ClassificationResult",
-  "EmbeddedImages",
-  "embed_dataset",
+  "Scoring",
   "evaluate_scores",
 ]
-
-
-class EmbeddedImages(NamedTuple):
-  """Embeddings of a whole test set, in the order of its indices.
-
-  Attributes:
-    embeddings: f32[images, dim].
-    labels: i32[images].
-    images_decoded: real images that went through the tower.
-    tower_batches: calls of the tower.
-  """
-
-  embeddings: Float[np.ndarray, "images dim"]
-  labels: Int[np.ndarray, " images"]
-  images_decoded: int
-  tower_batches: int
 
 
 class ClassificationResult(NamedTuple):
@@ -81,11 +62,6 @@ class _Scored(NamedTuple):
   predictions: Int[Array, " batch"]
   confidence: Float[Array, " batch"]
   finite: Bool[Array, " batch"]
-
-
-@jax.jit
-def _embed_batch(embed, images):
-  return embed(images).astype(jnp.float32)
 
 
 @jax.jit
@@ -146,50 +122,101 @@ def evaluate_scores(
       range, a batch size below 1, scores of another shape, or a score that is
       not finite (the first such image is named).
   """
-  images, dim = embeddings.shape
-  if images == 0:
+  if embeddings.shape[0] == 0:
     raise ValueError("`embeddings` must hold at least one image, got 0.")
-  if labels.shape[0] != images:
-    raise ValueError(
-      "`embeddings` and `labels` must agree on [images], got "
-      f"{images} and {labels.shape[0]}."
-    )
-  if batch_size < 1:
-    raise ValueError(
-      f"`batch_size` must be a whole number >= 1, got {batch_size}."
-    )
-  counts = accumulators.init_counts(classes)
-  outside = np.flatnonzero((labels < 0) | (labels >= classes))
-  if outside.size:
-    raise ValueError(
-      f"`labels` must be in 0..{classes - 1}, got {labels[outside[0]]} at "
-      f"index {outside[0]}; check the class list of the data set."
-    )
-
-  score = _as_partial(score_fn)
-  scale = np.float32(logit_scale)
-  pieces = []
-  for start in range(0, images, batch_size):
-    rows = min(batch_size, images - start)
-    batch = np.zeros((batch_size, dim), np.float32)
-    batch[:rows] = embeddings[start : start + rows]
-    batch_labels = np.zeros((batch_size,), np.int32)
-    batch_labels[:rows] = labels[start : start + rows]
-    mask = np.arange(batch_size) < rows
-    counts, scored = _score_batch(
-      score, counts, batch, batch_labels, mask, scale
-    )
-    pieces.append(scored)
-  predictions, confidence, finite = (
-    np.concatenate([np.asarray(part) for part in parts])[:images]
-    for parts in zip(*pieces, strict=True)
+  scoring = Scoring(
+    score_fn, classes=classes, batch_size=batch_size, logit_scale=logit_scale
   )
-  if not np.all(finite):
-    bad = int(np.flatnonzero(~finite)[0])
-    raise ValueError(
-      f"`score_fn` must return finite scores, got NaN or inf for image {bad}."
+  scoring.add(embeddings, labels)
+  return scoring.result()
+
+
+class Scoring:
+  """Scores images piece by piece and counts what is right.
+
+  What `evaluate_scores` does for a test set that does not come whole, and for
+  images that have several embeddings: the scoring function then takes
+  f32[batch, views, dim].
+  """
+
+  def __init__(
+    self,
+    score_fn: Callable[[Array], Float[Array, "batch classes"]],
+    *,
+    classes: int,
+    batch_size: int,
+    logit_scale: float | int,
+  ):
+    if batch_size < 1:
+      raise ValueError(
+        f"`batch_size` must be a whole number >= 1, got {batch_size}."
+      )
+    self._score = _as_partial(score_fn)
+    self._counts = accumulators.init_counts(classes)
+    self._classes = classes
+    self._batch_size = batch_size
+    self._scale = np.float32(logit_scale)
+    self._scored: list[_Scored] = []
+    self._labels: list[np.ndarray] = []
+
+  def add(
+    self,
+    embeddings: Float[np.ndarray, "images ..."],
+    labels: Int[np.ndarray, " _"],
+  ) -> None:
+    """Scores further images.
+
+    Args:
+      embeddings: one entry an image.
+      labels: class indices in [0, classes).
+
+    Raises:
+      ValueError: as `evaluate_scores` does.
+    """
+    images, seen = embeddings.shape[0], sum(map(len, self._labels))
+    if labels.shape[0] != images:
+      raise ValueError(
+        "`embeddings` and `labels` must agree on [images], got "
+        f"{images} and {labels.shape[0]}."
+      )
+    outside = np.flatnonzero((labels < 0) | (labels >= self._classes))
+    if outside.size:
+      raise ValueError(
+        f"`labels` must be in 0..{self._classes - 1}, got {labels[outside[0]]}"
+        f" at index {seen + outside[0]}; check the class list of the data set."
+      )
+    shape = (self._batch_size, *embeddings.shape[1:])
+    for start in range(0, images, self._batch_size):
+      rows = min(self._batch_size, images - start)
+      batch = np.zeros(shape, np.float32)
+      batch[:rows] = embeddings[start : start + rows]
+      batch_labels = np.zeros((self._batch_size,), np.int32)
+      batch_labels[:rows] = labels[start : start + rows]
+      mask = np.arange(self._batch_size) < rows
+      self._counts, scored = _score_batch(
+        self._score, self._counts, batch, batch_labels, mask, self._scale
+      )
+      self._scored.append(_Scored(*(part[:rows] for part in scored)))
+    self._labels.append(labels)
+
+  def result(self) -> ClassificationResult:
+    """Sums up; at least one image must have been added.
+
+    Raises:
+      ValueError: for a score that was not finite (the first image is named).
+    """
+    predictions, confidence, finite = (
+      np.concatenate([np.asarray(part) for part in parts])
+      for parts in zip(*self._scored, strict=True)
     )
-  return _summarise(counts, predictions, confidence, labels)
+    if not np.all(finite):
+      bad = int(np.flatnonzero(~finite)[0])
+      raise ValueError(
+        "`score_fn` must return finite scores, got NaN or inf for image"
+        f" {bad}."
+      )
+    labels = np.concatenate(self._labels)
+    return _summarise(self._counts, predictions, confidence, labels)
 
 
 def _summarise(counts, predictions, confidence, labels) -> ClassificationResult:
@@ -218,108 +245,3 @@ def _summarise(counts, predictions, confidence, labels) -> ClassificationResult:
     confidence=confidence,
     ece=statistics.expected_calibration_error(confidence, correct),
   )
-
-
-def embed_dataset(
-  embed_fn: Callable[[Array], Float[Array, "batch dim"]],
-  batches: Iterable[Mapping[str, Any]],
-  *,
-  total: int,
-  progress: str | None = None,
-) -> EmbeddedImages:
-  """Embeds a whole test set, each image exactly once.
-
-  While the device works on one batch the next is read. All batches should have
-  one shape (padded and masked), or the tower is compiled again.
-
-  Args:
-    embed_fn: u8[batch, height, width, 3] -> f32[batch, dim], unit rows; a
-      function or a `jax.tree_util.Partial`.
-    batches: mappings with `image` u8[batch, height, width, 3], `label`
-      [batch], `mask` bool[batch] (True = real) and `index` [batch], the place
-      of each image in the test set, 0..total-1.
-    total: number of images of the test set, >= 1.
-    progress: the text before a progress bar; None for no bar. There is never
-      one where the output is not a terminal.
-
-  Returns:
-    EmbeddedImages in the order of `index`.
-
-  Raises:
-    ValueError: when an image is missing, comes twice or has an index out of
-      range, or when an embedding is zero or not finite (its index is named).
-  """
-  if total < 1:
-    raise ValueError(f"`total` must be >= 1, got {total}.")
-  embed = _as_partial(embed_fn)
-  labels = np.zeros((total,), np.int32)
-  seen = np.zeros((total,), bool)
-  embeddings: np.ndarray | None = None
-  tower_batches = 0
-  waiting: tuple[np.ndarray, np.ndarray, Array] | None = None
-
-  def keep(mask, index, embedded):
-    nonlocal embeddings
-    rows = np.asarray(embedded)[mask]
-    _check_embeddings(rows, index)
-    if embeddings is None:
-      embeddings = np.zeros((total, rows.shape[-1]), np.float32)
-    embeddings[index] = rows
-
-  with tqdm(
-    total=total,
-    desc=progress,
-    unit="image",
-    leave=False,
-    disable=True if progress is None else None,
-  ) as bar:
-    for batch in batches:
-      mask = np.asarray(batch["mask"])
-      index = np.asarray(batch["index"])[mask]
-      _check_indices(index, seen)
-      seen[index] = True
-      labels[index] = np.asarray(batch["label"])[mask]
-      embedded = _embed_batch(embed, batch["image"])
-      tower_batches += 1
-      if waiting is not None:
-        keep(*waiting)
-      waiting = (mask, index, embedded)
-      bar.update(index.size)
-    if waiting is not None:
-      keep(*waiting)
-  if not np.all(seen):
-    raise ValueError(
-      f"`batches` must hold each of the {total} images once, got "
-      f"{int(np.sum(seen))}; the first missing index is "
-      f"{int(np.flatnonzero(~seen)[0])}."
-    )
-  assert embeddings is not None
-  return EmbeddedImages(embeddings, labels, total, tower_batches)
-
-
-def _check_indices(index: np.ndarray, seen: np.ndarray) -> None:
-  """Refuses indices out of range or already used, within a batch or before."""
-  total = seen.shape[0]
-  outside = index[(index < 0) | (index >= total)]
-  if outside.size:
-    raise ValueError(
-      f"`index` must be in 0..{total - 1}, got {int(outside[0])}."
-    )
-  values, times = np.unique(index, return_counts=True)
-  twice = values[(times > 1) | seen[values]]
-  if twice.size:
-    raise ValueError(
-      "`batches` must hold each image once, got index "
-      f"{int(twice[0])} more than once."
-    )
-
-
-def _check_embeddings(rows: np.ndarray, index: np.ndarray) -> None:
-  """Refuses embeddings that no later step could use."""
-  norms = np.linalg.norm(rows.astype(np.float64), axis=-1)
-  bad = index[~(np.isfinite(norms) & (norms > 0))]
-  if bad.size:
-    raise ValueError(
-      "`embed_fn` must return finite, non-zero embeddings, got "
-      f"{bad.size} others; the first is image {int(bad[0])}."
-    )

@@ -1,9 +1,9 @@
-"""A test set's embeddings in the cache, in shards written as they are made.
+"""Embeddings of a data set in the cache, in shards written as they are made.
 
-A shard holds the images at 1,024 successive places of the data set, whatever
-the batch size. A run that is killed leaves its finished shards; the next one
-reads them and embeds the rest. Images that gave no embedding keep their place:
-they are marked, with the reason, and are not tried again.
+A shard holds the images at successive places of the data set, whatever the
+batch size. A run that is killed leaves its finished shards; the next one reads
+them and embeds the rest. Images that gave no embedding keep their place: they
+are marked, with the reason, and are not tried again.
 """
 
 import json
@@ -16,74 +16,210 @@ from jaxtyping import Bool, Float32, Int, Int32
 
 from s3_jax.evaluation import cache
 
-__all__ = ["Rows", "Shards", "count_missing", "fill_shards"]
+__all__ = [
+  "SHARD_ROWS",
+  "Layout",
+  "Rows",
+  "Shard",
+  "count_missing",
+  "fill_shards",
+  "read_shards",
+]
 
 SHARD_ROWS = 1024
-"""Images of a shard; the last one has fewer."""
+"""Images of a shard where each has one embedding; the last one has fewer."""
+
+
+class Layout(NamedTuple):
+  """What the shards of a data set look like.
+
+  Attributes:
+    key: from `cache.content_key`, of everything the embeddings depend on.
+    name: of the data set, for a person who opens a shard.
+    total: images of the data set, >= 1.
+    shape: of what is stored of an image, such as (dim,) or (views, dim).
+    rows: images of a shard.
+  """
+
+  key: str
+  name: str
+  total: int
+  shape: tuple[int, ...]
+  rows: int
+
+  @property
+  def shards(self) -> int:
+    """How many there are."""
+    return -(-self.total // self.rows)
+
+  def span(self, number: int) -> Int[np.ndarray, " images"]:
+    """Lists the places of a shard's images."""
+    start = number * self.rows
+    return np.arange(start, min(start + self.rows, self.total))
+
+  def shard_key(self, number: int) -> str:
+    """Names a shard in the cache."""
+    return cache.content_key(
+      {"of": self.key, "shard": number, "rows": self.rows}
+    )
 
 
 class Rows(NamedTuple):
   """Some images of a data set, embedded.
 
   Attributes:
-    places: in the data set.
+    places: in the data set, ascending.
     labels: their class indices.
-    embeddings: one unit row an image; anything where `good` is False.
+    embeddings: one entry an image; anything where `good` is False.
     good: False for an image without a usable embedding.
   """
 
   places: Int[np.ndarray, " rows"]
   labels: Int[np.ndarray, " rows"]
-  embeddings: Float32[np.ndarray, "rows dim"]
+  embeddings: Float32[np.ndarray, "rows ..."]
   good: Bool[np.ndarray, " rows"]
 
 
-class Shards(NamedTuple):
-  """A whole data set, embedded, in its order.
+class Shard(NamedTuple):
+  """Successive images of a data set, embedded.
 
   Attributes:
-    embeddings: zero where `good` is False.
+    places: in the data set.
     labels: class indices.
+    embeddings: zero where `good` is False.
     good: False for images without an embedding.
     reasons: place -> why there is none.
-    computed: images that this call embedded or tried to.
   """
 
-  embeddings: Float32[np.ndarray, "images dim"]
+  places: Int[np.ndarray, " images"]
   labels: Int32[np.ndarray, " images"]
+  embeddings: Float32[np.ndarray, "images ..."]
   good: Bool[np.ndarray, " images"]
   reasons: dict[int, str]
-  computed: int
+
+
+def read_shards(
+  folder: Path,
+  layout: Layout,
+  embed: Callable[[Int[np.ndarray, " images"]], Iterable[Rows]],
+  reasons: Mapping[int, str],
+  *,
+  batch_size: int,
+) -> Iterator[Shard]:
+  """Reads the shards that are there; makes and stores the others; in order.
+
+  Images are embedded in the batches of the whole data set, numbered from its
+  start, also when only some shards are missing: a run that goes on computes
+  what an undisturbed one does, to the last bit. One shard is in memory at a
+  time, and the rest of a batch that reaches into the next.
+
+  Args:
+    folder: of the cache.
+    layout: of the shards.
+    embed: places of images, ascending -> those images embedded, each once and
+      in order, in pieces of any size; called only if a shard is missing.
+    reasons: why images are bad, filled by `embed` before their rows come.
+    batch_size: images of a batch.
+
+  Yields:
+    Every shard.
+
+  Raises:
+    ValueError: if `embed` leaves images out.
+  """
+  stored = {
+    number: cache.is_stored(folder, layout.shard_key(number))
+    for number in range(layout.shards)
+  }
+  source: _Source | None = None
+  for number in range(layout.shards):
+    shard = _load(folder, layout, number) if stored[number] else None
+    if shard is None:
+      # One pass over all that is missing; a shard that turns out to be damaged
+      # after that needs a pass of its own.
+      if source is None or number not in source.shards:
+        if source is not None:
+          source.close()
+        wanted = [number]
+        wanted += [n for n in range(number + 1, layout.shards) if not stored[n]]
+        source = _Source(layout, wanted, embed, batch_size)
+      shard = source.take(number, reasons)
+      _store(folder, layout, number, shard)
+    yield shard
+  if source is not None:
+    source.close()
+
+
+class _Source:
+  """Cuts the rows that `embed` gives into shards."""
+
+  def __init__(self, layout, wanted, embed, batch_size):
+    self.shards = set(wanted)
+    self._layout = layout
+    batches = np.arange(layout.total) // batch_size
+    touched = np.zeros((batches[-1] + 1,), bool)
+    for number in wanted:
+      touched[batches[layout.span(number)]] = True
+    self._rows = iter(embed(np.flatnonzero(touched[batches])))
+    self._left: list[Rows] = []
+
+  def take(self, number: int, reasons: Mapping[int, str]) -> Shard:
+    """Collects one of the wanted shards; they are asked for in order."""
+    layout = self._layout
+    span = layout.span(number)
+    shape = (span.size, *layout.shape)
+    shard = Shard(
+      places=span,
+      labels=np.zeros((span.size,), np.int32),
+      embeddings=np.zeros(shape, np.float32),
+      good=np.zeros((span.size,), bool),
+      reasons={},
+    )
+    seen = 0
+    while seen < span.size:
+      rows = self._left.pop() if self._left else next(self._rows, None)
+      if rows is None:
+        raise ValueError(
+          f"`embed` must give every image once, got {span.size - seen} too few"
+          f" of shard {number}."
+        )
+      inside = (rows.places >= span[0]) & (rows.places <= span[-1])
+      place = rows.places[inside] - span[0]
+      good = rows.good[inside]
+      shard.embeddings[place[good]] = rows.embeddings[inside][good]
+      shard.labels[place] = rows.labels[inside]
+      shard.good[place] = good
+      for bad in rows.places[inside][~good].tolist():
+        shard.reasons[bad] = reasons[bad]
+      seen += place.size
+      later = rows.places > span[-1]
+      if later.any():
+        self._left.append(Rows(*(part[later] for part in rows)))
+    return shard
+
+  def close(self) -> None:
+    """Stops what reads ahead."""
+    close = getattr(self._rows, "close", None)
+    if close is not None:
+      close()
 
 
 def fill_shards(
   folder: Path,
-  key: str,
+  layout: Layout,
   embed: Callable[[Int[np.ndarray, " images"]], Iterable[Rows]],
   reasons: Mapping[int, str],
   *,
-  name: str,
-  total: int,
-  dim: int,
   batch_size: int,
-) -> Shards:
-  """Reads the shards that are there, makes the others and stores them.
-
-  Images are embedded in the batches of the whole data set, numbered from its
-  start, also when only some shards are missing: a run that goes on computes
-  what an undisturbed one does, to the last bit.
+) -> Shard:
+  """Reads or makes all shards, as `read_shards` does, into one.
 
   Args:
     folder: of the cache.
-    key: from `cache.content_key`, of everything the embeddings depend on.
-    embed: places of images, ascending -> those images embedded, each once, in
-      pieces of any size; called only if a shard is missing, and not at all
-      where none is.
-    reasons: why images are bad, filled by `embed` before their rows come.
-    name: of the data set, for a person who opens a shard.
-    total: images of the data set, >= 1.
-    dim: of an embedding.
-    batch_size: rows of a batch.
+    layout: of the shards.
+    embed: as for `read_shards`.
+    reasons: as for `read_shards`.
+    batch_size: images of a batch.
 
   Returns:
     The whole data set.
@@ -91,130 +227,77 @@ def fill_shards(
   Raises:
     ValueError: if `embed` leaves images out.
   """
-  whole = Shards(
-    embeddings=np.zeros((total, dim), np.float32),
-    labels=np.zeros((total,), np.int32),
-    good=np.zeros((total,), bool),
+  whole = Shard(
+    places=np.arange(layout.total),
+    labels=np.zeros((layout.total,), np.int32),
+    embeddings=np.zeros((layout.total, *layout.shape), np.float32),
+    good=np.zeros((layout.total,), bool),
     reasons={},
-    computed=0,
   )
-  missing = [
-    number
-    for number in range(-(-total // SHARD_ROWS))
-    if not _load(folder, key, number, whole)
-  ]
-  if not missing:
-    return whole
-  wanted = _batches_of(missing, total, batch_size)
-  left = {number: _span(number, total) for number in missing}
-  waiting = {number: span.size for number, span in left.items()}
-  computed = 0
-  for rows in embed(wanted):
-    computed += rows.places.size
-    fresh = np.isin(rows.places // SHARD_ROWS, missing)
-    index = rows.places[fresh]
-    good = rows.good[fresh]
-    whole.embeddings[index] = np.where(
-      good[:, None], rows.embeddings[fresh], np.float32(0)
-    )
-    whole.labels[index] = rows.labels[fresh]
-    whole.good[index] = good
-    for place in index[~good].tolist():
-      whole.reasons[place] = reasons[place]
-    for number, count in _counts(index):
-      waiting[number] -= count
-      if not waiting[number]:
-        _store(folder, key, name, number, whole)
-  short = [number for number, count in waiting.items() if count]
-  if short:
-    raise ValueError(
-      f"`embed` must give every image once, got {waiting[short[0]]} too few of"
-      f" shard {short[0]}."
-    )
-  return whole._replace(computed=computed)
+  for shard in read_shards(
+    folder, layout, embed, reasons, batch_size=batch_size
+  ):
+    whole.labels[shard.places] = shard.labels
+    whole.embeddings[shard.places] = shard.embeddings
+    whole.good[shard.places] = shard.good
+    whole.reasons.update(shard.reasons)
+  return whole
 
 
-def count_missing(folder: Path, key: str, *, total: int) -> int:
+def count_missing(folder: Path, layout: Layout) -> int:
   """Counts the images whose shard is not in the cache.
 
   Args:
     folder: of the cache.
-    key: of the data set.
-    total: images of the data set.
+    layout: of the shards.
 
   Returns:
-    How many `fill_shards` will embed, unless a shard turns out to be damaged.
+    How many will be embedded, unless a shard turns out to be damaged.
   """
   return sum(
-    _span(number, total).size
-    for number in range(-(-total // SHARD_ROWS))
-    if not cache.is_stored(folder, _shard_key(key, number))
+    layout.span(number).size
+    for number in range(layout.shards)
+    if not cache.is_stored(folder, layout.shard_key(number))
   )
 
 
-def _span(number: int, total: int) -> Int[np.ndarray, " images"]:
-  start = number * SHARD_ROWS
-  return np.arange(start, min(start + SHARD_ROWS, total))
-
-
-def _batches_of(
-  missing: list[int], total: int, batch_size: int
-) -> Int[np.ndarray, " images"]:
-  """Lists the places of all batches that touch a missing shard."""
-  batches = np.arange(total) // batch_size
-  touched = np.zeros((batches[-1] + 1,), bool)
-  for number in missing:
-    touched[batches[_span(number, total)]] = True
-  return np.flatnonzero(touched[batches])
-
-
-def _counts(index: Int[np.ndarray, " rows"]) -> Iterator[tuple[int, int]]:
-  numbers, counts = np.unique(index // SHARD_ROWS, return_counts=True)
-  yield from zip(numbers.tolist(), counts.tolist(), strict=True)
-
-
-def _shard_key(key: str, number: int) -> str:
-  return cache.content_key({"of": key, "shard": number, "rows": SHARD_ROWS})
-
-
-def _store(
-  folder: Path, key: str, name: str, number: int, whole: Shards
-) -> None:
-  span = _span(number, whole.labels.size)
-  bad = [
-    [place, whole.reasons[place]]
-    for place in span.tolist()
-    if not whole.good[place]
-  ]
+def _store(folder: Path, layout: Layout, number: int, shard: Shard) -> None:
+  bad = sorted(shard.reasons.items())
   cache.store(
     folder,
-    _shard_key(key, number),
+    layout.shard_key(number),
     {
-      "embeddings": whole.embeddings[span],
-      "labels": whole.labels[span],
-      "good": whole.good[span],
+      "embeddings": shard.embeddings,
+      "labels": shard.labels,
+      "good": shard.good,
     },
-    {"dataset": name, "shard": number, "of": key, "bad": json.dumps(bad)},
+    {
+      "dataset": layout.name,
+      "shard": number,
+      "of": layout.key,
+      "bad": json.dumps(bad),
+    },
   )
 
 
-def _load(folder: Path, key: str, number: int, whole: Shards) -> bool:
-  """Reads a shard into its place; False if there is none to be trusted."""
-  span = _span(number, whole.labels.size)
-  dim = whole.embeddings.shape[1]
+def _load(folder: Path, layout: Layout, number: int) -> Shard | None:
+  """Reads a shard; None if there is none to be trusted."""
+  span = layout.span(number)
   entry = cache.load_entry(
     folder,
-    _shard_key(key, number),
+    layout.shard_key(number),
     expected={
-      "embeddings": ((span.size, dim), "float32"),
+      "embeddings": ((span.size, *layout.shape), "float32"),
       "labels": ((span.size,), "int32"),
       "good": ((span.size,), "bool"),
     },
   )
   if entry is None:
-    return False
-  whole.embeddings[span] = entry.arrays["embeddings"]
-  whole.labels[span] = entry.arrays["labels"]
-  whole.good[span] = entry.arrays["good"]
-  whole.reasons.update(json.loads(entry.metadata["bad"]))
-  return True
+    return None
+  return Shard(
+    places=span,
+    labels=entry.arrays["labels"],
+    embeddings=entry.arrays["embeddings"],
+    good=entry.arrays["good"],
+    reasons=dict(json.loads(entry.metadata["bad"])),
+  )

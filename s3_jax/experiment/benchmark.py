@@ -34,16 +34,17 @@ from s3_jax.experiment.benchmark_sets import OWN, BenchmarkSet, find_sets
 from s3_jax.experiment.embedding import (
   Embedder,
   TestSet,
-  embed_prompts,
   embed_test_set,
-  estimate,
+  images_layout,
 )
 from s3_jax.experiment.environment import CompileClock, describe_environment
+from s3_jax.experiment.estimate import estimate
 from s3_jax.experiment.evaluate import read_space_options
 from s3_jax.experiment.methods import SpaceOptions
 from s3_jax.experiment.narration import Narrator, spoken, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.reading import ALIASES, read_class_texts
 from s3_jax.sharding import data_mesh
@@ -332,9 +333,8 @@ def _announce(
   lists = {
     prepared.prompts: None for plan in plans for prepared in plan
   }  # methods and data sets that share prompts count once
-  left = estimate(
-    embedder, list(lists), [(data.spec, data.opened) for data in found]
-  )
+  layouts = [images_layout(embedder, data.spec, data.opened) for data in found]
+  left = estimate(embedder, list(lists), layouts)
   if left.texts or left.images:
     say(
       f"To embed: {left.images:,} images and {left.texts:,} texts, about"

@@ -15,7 +15,6 @@ from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.embedding import (
   Embedder,
-  embed_prompts,
   embed_test_set,
   find_test_set,
 )
@@ -33,6 +32,7 @@ from s3_jax.experiment.methods import (
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import class_rows, comparison_rows, method_rows
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.point_to_space import POINT_TO_SPACE

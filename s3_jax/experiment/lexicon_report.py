@@ -21,8 +21,9 @@ from s3_jax.experiment.checkpoint import (
   load_checkpoint,
   read_checkpoint,
 )
-from s3_jax.experiment.embedding import Embedder, embed_prompts
+from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
 from s3_jax.lexicon import registry
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template

@@ -22,7 +22,10 @@ class Narrator:
     Args:
       text: what to say.
     """
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    # A terminal need not know every letter of a class name.
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    sys.stdout.write(shown.rstrip("\n") + "\n")
     sys.stdout.flush()
     self._lines.append(text.rstrip("\n"))
     atomic_write(self._path, "\n".join(self._lines) + "\n")

@@ -17,7 +17,7 @@ from s3_jax.evaluation.predictions import show_name, write_csv, write_json
 from s3_jax.experiment.benchmark_methods import embed_vertices
 from s3_jax.experiment.checkpoint import load_checkpoint
 from s3_jax.experiment.class_list import ClassList, shared_texts
-from s3_jax.experiment.embedding import Embedder, embed_prompts
+from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.environment import CompileClock
 from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.methods import space_scorer
@@ -32,6 +32,7 @@ from s3_jax.experiment.prediction_report import (
 from s3_jax.experiment.prediction_settings import Prediction, read_prediction
 from s3_jax.experiment.prediction_stream import look_at
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import replacing
 from s3_jax.lexicon.vertices import concept_vertices
 from s3_jax.sharding import data_mesh

@@ -28,11 +28,11 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.embedding import (
   Embedder,
-  embed_prompts,
   embed_test_set,
 )
 from s3_jax.experiment.methods import TextTable, space_scorer
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.vertices import Vertices, concept_vertices

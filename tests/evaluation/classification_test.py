@@ -1,13 +1,12 @@
 """Scoring and embedding: padding, order, compilations, and what they refuse."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
 from jax.tree_util import Partial
 
-from s3_jax.evaluation.classification import embed_dataset, evaluate_scores
+from s3_jax.evaluation.classification import Scoring, evaluate_scores
 
 
 def make_problem(images, classes, dim=4, seed=0):
@@ -149,104 +148,29 @@ def test_evaluate_refuses(change, rule):
     evaluate_scores(lambda x: x[:, :2], **arguments)
 
 
-def make_batches(order, batch_size):
-  """Images whose pixels are their index + 1; padding has index -1."""
-  for start in range(0, len(order), batch_size):
-    part = order[start : start + batch_size]
-    index = np.full(batch_size, -1, np.int64)
-    index[: len(part)] = part
-    yield {
-      "image": np.tile(
-        (index + 1).astype(np.uint8)[:, None, None, None], (1, 2, 2, 3)
-      ),
-      "label": np.where(index >= 0, index % 3, -7).astype(np.int32),
-      "mask": index >= 0,
-      "index": index,
-    }
+def test_pieces_and_views_are_scored_as_a_whole():
+  rng = np.random.default_rng(0)
+  views = rng.normal(size=(11, 3, 4)).astype(np.float32)
+  labels = rng.integers(0, 2, 11).astype(np.int32)
 
+  def score(x):
+    return jnp.mean(x, axis=1)[:, :2]
 
-def embed(images):
-  x = images.astype(jnp.float32)[:, 0, 0, 0]
-  return jnp.stack([x, x + 1], axis=-1)
-
-
-@pytest.mark.parametrize("order", [range(7), [6, 2, 0, 5, 1, 3, 4], [0]])
-@pytest.mark.parametrize("batch_size", [1, 3, 10])
-def test_embeddings_come_in_index_order(order, batch_size):
-  order = list(order)
-  got = embed_dataset(embed, make_batches(order, batch_size), total=len(order))
-  index = np.arange(len(order))
-  np.testing.assert_array_equal(
-    got.embeddings, np.stack([index + 1, index + 2], axis=-1)
+  scoring = Scoring(score, classes=2, batch_size=4, logit_scale=1.0)
+  for start, stop in ((0, 3), (3, 4), (4, 11)):
+    scoring.add(views[start:stop], labels[start:stop])
+  got = scoring.result()
+  expected = views.mean(1)[:, :2].argmax(1)
+  np.testing.assert_array_equal(got.predictions, expected)
+  assert got.n == 11 and got.top1 == np.mean(expected == labels)
+  whole = evaluate_scores(
+    lambda x: x[:, :2],
+    views.mean(1),
+    labels,
+    classes=2,
+    batch_size=4,
+    logit_scale=1.0,
   )
-  np.testing.assert_array_equal(got.labels, index % 3)
-  assert got.embeddings.dtype == np.float32
-  assert got.images_decoded == len(order)
-  assert got.tower_batches == -(-len(order) // batch_size)
-
-
-def test_a_batch_of_padding_alone_is_harmless():
-  batches = [*make_batches([0, 1], 2)]
-  empty = {**batches[0], "mask": np.zeros(2, bool)}
-  got = embed_dataset(embed, [empty, *batches, empty], total=2)
-  assert got.embeddings[:, 0].tolist() == [1, 2]
-  assert got.tower_batches == 3
-
-
-def test_one_compilation_and_weights_as_arguments():
-  traces = []
-
-  def tower(weights, images):
-    traces.append(images.shape)
-    return embed(images) * weights
-
-  for factor in (1.0, 2.0):
-    got = embed_dataset(
-      Partial(tower, jnp.float32(factor)), make_batches(range(5), 2), total=5
-    )
-    assert got.embeddings[4, 0] == 5 * factor
-  assert traces == [(2, 2, 2, 3)]
-
-
-def test_half_precision_towers_give_float32():
-  got = embed_dataset(
-    lambda x: embed(x).astype(jnp.bfloat16), make_batches([0], 1), total=1
-  )
-  assert got.embeddings.dtype == np.float32
-
-
-@pytest.mark.parametrize(
-  ("order", "total", "rule"),
-  [
-    ([0, 1, 2], 4, "each of the 4 images once, got 3; .* index is 3"),
-    ([0, 2, 3], 4, "first missing index is 1"),
-    ([0, 1, 1], 3, "got index 1 more than once"),
-    ([0, 1, 2, 0], 3, "got index 0 more than once"),
-    ([0, 1, 2, 3], 3, r"`index` must be in 0\.\.2, got 3"),
-    ([], 1, "got 0; the first missing index is 0"),
-    ([0], 0, "`total` must be >= 1"),
-  ],
-)
-def test_every_image_occurs_once_or_it_is_an_error(order, total, rule):
-  with pytest.raises(ValueError, match=rule):
-    embed_dataset(embed, make_batches(order, 2), total=total)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
-def test_useless_embeddings_name_the_image(value):
-  def tower(images):
-    x = embed(images)
-    return jnp.where(x[:, :1] == 5, value * jnp.ones_like(x), x)
-
-  with pytest.raises(ValueError, match="got 1 others; the first is image 4"):
-    embed_dataset(tower, make_batches([5, 4, 3, 2, 1, 0], 4), total=6)
-
-
-def test_no_progress_bar_where_nobody_looks(capsys):
-  embed_dataset(embed, make_batches(range(4), 2), total=4, progress="plain")
-  assert capsys.readouterr() == ("", "")
-
-
-def test_jitted_functions_are_welcome():
-  got = embed_dataset(jax.jit(embed), make_batches([1, 0], 2), total=2)
-  assert got.embeddings[:, 0].tolist() == [1, 2]
+  np.testing.assert_allclose(got.confidence, whole.confidence, atol=1e-6)
+  with pytest.raises(ValueError, match="got 2 at index 12"):
+    scoring.add(views[:2], np.array([0, 2], np.int32))

@@ -3,16 +3,21 @@
 import numpy as np
 import pytest
 
-from s3_jax.evaluation import cache, shards
-from s3_jax.evaluation.shards import Rows, count_missing, fill_shards
+from s3_jax.evaluation import cache
+from s3_jax.evaluation.shards import (
+  Layout,
+  Rows,
+  count_missing,
+  fill_shards,
+  read_shards,
+)
 
 KEY = "ab" * 32
 DIM = 3
 
 
-@pytest.fixture(autouse=True)
-def _small_shards(monkeypatch):
-  monkeypatch.setattr(shards, "SHARD_ROWS", 4)
+def layout(total, key=KEY):
+  return Layout(key, "numbers", total, (DIM,), rows=4)
 
 
 class Tower:
@@ -43,12 +48,9 @@ class Tower:
 def fill(folder, tower, total):
   return fill_shards(
     folder,
-    KEY,
+    layout(total),
     tower,
     tower.reasons,
-    name="numbers",
-    total=total,
-    dim=DIM,
     batch_size=tower.batch_size,
   )
 
@@ -70,15 +72,15 @@ def test_everything_is_embedded_once_and_then_never(
 ):
   bad = [place for place in (2, 4) if place < total - 1]
   tower = Tower(batch_size, bad=bad)
-  assert count_missing(tmp_path, KEY, total=total) == total
+  assert count_missing(tmp_path, layout(total)) == total
   whole = fill(tmp_path, tower, total)
   check(whole, total, bad)
-  assert whole.computed == total and tower.seen == list(range(total))
-  assert count_missing(tmp_path, KEY, total=total) == 0
+  assert tower.seen == list(range(total))
+  assert count_missing(tmp_path, layout(total)) == 0
   again = Tower(batch_size)
   stored = fill(tmp_path, again, total)
   check(stored, total, bad)
-  assert stored.computed == 0 and not again.seen
+  assert not again.seen
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 4, 5])
@@ -93,7 +95,7 @@ def test_a_killed_run_goes_on_in_the_same_batches(
   with pytest.raises(KeyboardInterrupt):
     fill(tmp_path, first, total)
   finished = sum(place < 12 for place in first.seen) // 4 * 4
-  assert count_missing(tmp_path, KEY, total=total) == total - finished
+  assert count_missing(tmp_path, layout(total)) == total - finished
   second = Tower(batch_size, bad=bad)
   check(fill(tmp_path, second, total), total, bad)
   assert set(second.batches) <= set(undisturbed.batches)
@@ -102,19 +104,18 @@ def test_a_killed_run_goes_on_in_the_same_batches(
 
 def test_a_missing_shard_costs_only_its_batches(tmp_path):
   fill(tmp_path, Tower(3), 12)
-  path = tmp_path / f"{shards._shard_key(KEY, 1)}.npz"  # images 4 to 7
+  path = tmp_path / f"{layout(12).shard_key(1)}.npz"  # images 4 to 7
   path.unlink()
   tower = Tower(3)
   whole = fill(tmp_path, tower, 12)
   check(whole, 12)
   assert tower.batches == [(3, 4, 5), (6, 7, 8)]
-  assert whole.computed == 6
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "foreign"])
 def test_a_damaged_shard_is_made_again(tmp_path, damage):
   fill(tmp_path, Tower(4), 12)
-  path = tmp_path / f"{shards._shard_key(KEY, 2)}.npz"
+  path = tmp_path / f"{layout(12).shard_key(2)}.npz"
   content = bytearray(path.read_bytes())
   if damage == "cut":
     path.write_bytes(content[: len(content) // 2])
@@ -122,7 +123,7 @@ def test_a_damaged_shard_is_made_again(tmp_path, damage):
     content[content.index(b"embeddings.npy") + 200] ^= 4
     path.write_bytes(content)
   else:
-    other = tmp_path / f"{shards._shard_key(KEY, 0)}.npz"
+    other = tmp_path / f"{layout(12).shard_key(0)}.npz"
     path.write_bytes(other.read_bytes())
   tower = Tower(4)
   with pytest.warns(UserWarning, match="is not used") as warned:
@@ -134,8 +135,8 @@ def test_a_damaged_shard_is_made_again(tmp_path, damage):
 def test_keys_share_nothing(tmp_path):
   fill(tmp_path, Tower(4), 5)
   other = cache.content_key({"another": "model"})
-  assert count_missing(tmp_path, other, total=5) == 5
-  assert count_missing(tmp_path, KEY, total=5) == 0
+  assert count_missing(tmp_path, layout(5, other)) == 5
+  assert count_missing(tmp_path, layout(5)) == 0
 
 
 def test_a_tower_that_leaves_images_out_is_an_error(tmp_path):
@@ -143,6 +144,39 @@ def test_a_tower_that_leaves_images_out_is_an_error(tmp_path):
     yield from list(Tower(4)(places))[:-1]
 
   with pytest.raises(ValueError, match="got 1 too few of shard 1"):
-    fill_shards(
-      tmp_path, KEY, embed, {}, name="x", total=5, dim=DIM, batch_size=4
-    )
+    fill_shards(tmp_path, layout(5), embed, {}, batch_size=4)
+
+
+def test_shards_come_one_by_one_and_hold_any_shape(tmp_path):
+  views = Layout(KEY, "views", 7, (2, DIM), rows=3)
+  asked = []
+
+  def embed(places):
+    asked.append(places.tolist())
+    for start in range(0, places.size, 2):
+      index = places[start : start + 2]
+      rows = np.broadcast_to(index[:, None, None], (index.size, 2, DIM))
+      yield Rows(index, index, rows.astype(np.float32), index >= 0)
+
+  stream = read_shards(tmp_path, views, embed, {}, batch_size=2)
+  first = next(stream)
+  assert first.places.tolist() == [0, 1, 2]
+  assert first.embeddings.shape == (3, 2, DIM)
+  assert count_missing(tmp_path, views) == 4, "stored before it is handed out"
+  rest = list(stream)
+  assert [shard.places.tolist() for shard in rest] == [[3, 4, 5], [6]]
+  assert asked == [list(range(7))]
+  again = list(read_shards(tmp_path, views, embed, {}, batch_size=2))
+  assert len(asked) == 1
+  for old, new in zip([first, *rest], again, strict=True):
+    np.testing.assert_array_equal(old.embeddings, new.embeddings)
+
+
+def test_a_shard_found_damaged_on_the_way_is_made_alone(tmp_path):
+  fill(tmp_path, Tower(4), 12)
+  for number in (0, 2):
+    (tmp_path / f"{layout(12).shard_key(number)}.npz").write_bytes(b"cut off")
+  tower = Tower(4)
+  with pytest.warns(UserWarning, match="is not used"):
+    check(fill(tmp_path, tower, 12), 12)
+  assert tower.seen == [0, 1, 2, 3, 8, 9, 10, 11]

@@ -11,14 +11,15 @@ from s3_jax.clip import embed_images, embed_texts, load_clip
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.pictograph_sets import all_images
 from s3_jax.data.records import OpenedDataset
-from s3_jax.experiment import embedding
+from s3_jax.experiment import embedding, text_embedding
 from s3_jax.experiment.embedding import (
   Embedder,
-  embed_prompts,
   embed_test_set,
-  estimate,
   find_test_set,
+  images_layout,
 )
+from s3_jax.experiment.estimate import estimate
+from s3_jax.experiment.text_embedding import embed_prompts
 
 PROMPTS = tuple(f"a photo of a {word}." for word in ("sun", "eel", "anchor"))
 
@@ -45,7 +46,7 @@ def no_tower(monkeypatch):
     def tower(*_, **__):
       raise AssertionError("a tower ran")
 
-    monkeypatch.setattr(embedding, "embed_texts", tower)
+    monkeypatch.setattr(text_embedding, "embed_texts", tower)
     monkeypatch.setattr(embedding, "embed_images", tower)
     monkeypatch.setattr(embedding, "padded_batches", tower)
 
@@ -210,7 +211,7 @@ def test_pixels_and_content_are_part_of_the_key(embedder):
 
 
 def test_texts_are_stored_chunk_by_chunk(embedder, monkeypatch):
-  monkeypatch.setattr(embedding, "TEXT_CHUNK", 2)
+  monkeypatch.setattr(text_embedding, "TEXT_CHUNK", 2)
   texts = tuple("abcde")
   whole = embed_prompts(embedder, texts)
   assert whole.tower_batches == 3
@@ -223,15 +224,21 @@ def test_texts_are_stored_chunk_by_chunk(embedder, monkeypatch):
 def test_the_estimate_counts_what_the_cache_lacks(embedder, opened):
   spec = DATASETS["plain"]
   found = find_test_set(embedder, spec)
-  before = estimate(embedder, [PROMPTS, ("sun",)], [(spec, found)])
+  before = estimate(
+    embedder, [PROMPTS, ("sun",)], [images_layout(embedder, spec, found)]
+  )
   assert (before.texts, before.images) == (4, 180)
   assert before.seconds > 0
   embed_prompts(embedder, PROMPTS)
   embed_set(embedder, spec)
-  after = estimate(embedder, [PROMPTS, ("sun",)], [(spec, found)])
+  after = estimate(
+    embedder, [PROMPTS, ("sun",)], [images_layout(embedder, spec, found)]
+  )
   assert (after.texts, after.images) == (1, 0)
   embed_prompts(embedder, ("sun",))
-  assert estimate(embedder, [PROMPTS], [(spec, found)]) == (0, 0, 0.0)
+  assert estimate(
+    embedder, [PROMPTS], [images_layout(embedder, spec, found)]
+  ) == (0, 0, 0.0)
 
 
 def test_a_real_data_set_needs_its_folder(embedder):

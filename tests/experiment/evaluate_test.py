@@ -12,7 +12,7 @@ from PIL import Image
 
 from s3_jax import experiment
 from s3_jax.evaluation.schema import validate_results
-from s3_jax.experiment import embedding
+from s3_jax.experiment import embedding, text_embedding
 from s3_jax.experiment.methods import METHODS
 from s3_jax.lexicon.synonyms import load_lexicon
 
@@ -77,8 +77,12 @@ def warm(cold, run_demo, new_folder, cache):
     raise AssertionError("a tower ran or an image was decoded")
 
   with pytest.MonkeyPatch.context() as patch:
-    for name in ("embed_images", "embed_texts", "padded_batches"):
-      patch.setattr(embedding, name, refused)
+    for module, name in (
+      (embedding, "embed_images"),
+      (embedding, "padded_batches"),
+      (text_embedding, "embed_texts"),
+    ):
+      patch.setattr(module, name, refused)
     return run_demo(new_folder(), cache, mesh=8, figure_classes=(17, 3))
 
 
@@ -261,7 +265,8 @@ def test_no_figure_of_a_class_is_drawn_unasked(one_device):
 def test_counts_are_those_of_single_cosines(warm, cache, checkpoint):
   """`class_name`, from the stored embeddings alone."""
   from s3_jax.clip import load_clip
-  from s3_jax.experiment.embedding import Embedder, embed_prompts
+  from s3_jax.experiment.embedding import Embedder
+  from s3_jax.experiment.text_embedding import embed_prompts
 
   clip = load_clip(checkpoint)
   embedder = Embedder(clip, "float32", 64, 0, cache)

@@ -1,0 +1,138 @@
+"""Embeddings of texts, from the cache where it has them."""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int
+from tqdm import tqdm
+
+from s3_jax.clip import embed_texts
+from s3_jax.clip.text_batches import embed_in_buckets
+from s3_jax.evaluation import cache
+from s3_jax.experiment.embedding import Embedder, identity
+
+TEXT_CHUNK = 1024
+"""Texts that share one file of the cache."""
+
+TEXT_ROWS = 256
+"""Texts that the text tower takes at once."""
+
+
+class EmbeddedTexts(NamedTuple):
+  """Unit embeddings of a list of texts."""
+
+  embeddings: Float32[np.ndarray, "texts dim"]
+  tower_batches: int  # 0 when the cache had them
+
+
+def embed_prompts(
+  embedder: Embedder,
+  prompts: Sequence[str],
+  *,
+  rows: int = TEXT_ROWS,
+  progress: str | None = None,
+) -> EmbeddedTexts:
+  """Embeds texts, or reads their embeddings from the cache.
+
+  Texts are stored in chunks as they are made, so a run that is killed goes on
+  from the last chunk, and other texts cost only themselves.
+
+  Args:
+    embedder: the checkpoint.
+    prompts: any texts.
+    rows: how many the text tower takes at once.
+    progress: what a progress bar says; None for no bar.
+
+  Returns:
+    One unit row a text.
+  """
+  pieces = []
+  batches = 0
+  with tqdm(
+    total=len(prompts),
+    desc=progress,
+    unit="text",
+    leave=False,
+    disable=True if progress is None else None,
+  ) as bar:
+    for start in range(0, len(prompts), TEXT_CHUNK):
+      piece, ran = _embed_chunk(
+        embedder, prompts[start : start + TEXT_CHUNK], rows
+      )
+      pieces.append(piece)
+      batches += ran
+      bar.update(len(piece))
+  if not pieces:
+    pieces = [np.zeros((0, embedder.clip.spec.embed_dim), np.float32)]
+  return EmbeddedTexts(np.concatenate(pieces), batches)
+
+
+def _embed_chunk(
+  embedder: Embedder, prompts: Sequence[str], rows: int
+) -> tuple[Float32[np.ndarray, "texts dim"], int]:
+  clip = embedder.clip
+  token_ids = _tokenized(clip.tokenize, tuple(prompts))
+  key = _texts_key(embedder, prompts, token_ids)
+  folder = embedder.folder
+  shape = (len(prompts), clip.spec.embed_dim)
+  stored = cache.load(folder, key, expected={"embeddings": (shape, "float32")})
+  if stored is not None:
+    return stored["embeddings"], 0
+  embeddings = embed_in_buckets(
+    functools.partial(
+      embed_texts, clip.spec, clip.params, dtype=embedder.dtype
+    ),
+    clip.spec,
+    token_ids,
+    rows=rows,
+  )
+  cache.store(folder, key, {"embeddings": embeddings}, {"kind": "texts"})
+  return embeddings, -(-len(prompts) // rows)
+
+
+@functools.lru_cache(maxsize=128)
+def _tokenized(
+  tokenize: Callable[[Sequence[str]], Int[np.ndarray, "texts context"]],
+  prompts: tuple[str, ...],
+) -> Int[np.ndarray, "texts context"]:
+  """Tokenizes a chunk once for the estimate and the embedding."""
+  return tokenize(prompts)
+
+
+def _texts_key(
+  embedder: Embedder,
+  prompts: Sequence[str],
+  token_ids: Int[np.ndarray, "texts context"],
+) -> str:
+  return cache.content_key(
+    {
+      **identity(embedder),
+      "prompts": list(prompts),
+      # The tokenizer's part in it.
+      "token_ids": hashlib.sha256(token_ids.tobytes()).hexdigest(),
+    }
+  )
+
+
+def missing_chunks(
+  embedder: Embedder, prompts: Sequence[str]
+) -> Iterator[Int[np.ndarray, "texts context"]]:
+  """Tokenizes the chunks of a list that the cache lacks.
+
+  Args:
+    embedder: the checkpoint.
+    prompts: as `embed_prompts` will be given them.
+
+  Yields:
+    Token ids of a chunk.
+  """
+  for start in range(0, len(prompts), TEXT_CHUNK):
+    chunk = prompts[start : start + TEXT_CHUNK]
+    token_ids = _tokenized(embedder.clip.tokenize, tuple(chunk))
+    if not cache.is_stored(
+      embedder.folder, _texts_key(embedder, chunk, token_ids)
+    ):
+      yield token_ids
