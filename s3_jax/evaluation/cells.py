@@ -16,6 +16,7 @@ __all__ = [
   "equals",
   "facts",
   "first_differences",
+  "headline",
   "mark_best",
   "points",
   "read_cells",
@@ -88,6 +89,14 @@ def differences_to(
   }
 
 
+def headline(entry: Mapping[str, Any]) -> float:
+  """Returns the measure of a method that tables show, a fraction.
+
+  That is the mean IoU where pixels were labelled, else the top-1 accuracy.
+  """
+  return entry["miou"] if "miou" in entry else entry["top1"]
+
+
 def title(
   results: Mapping[str, Any],
   cells: Cells,
@@ -107,10 +116,10 @@ def title(
   """
   sizes = {entry["examples"] for entry in results["datasets"]}
   images = " to ".join(f"{n:,}" for n in sorted({min(sizes), max(sizes)}))
-  lines = [
-    "Top-1 accuracy in %, ± half of the 95 % Wilson interval; "
-    f"{images} images a test set; {best}."
-  ]
+  measure = "Top-1 accuracy in %, ± half of the 95 % Wilson interval"
+  if any("miou" in entry for entry in results["methods"]):
+    measure = "Mean IoU in %, ± half of the 95 % bootstrap interval"
+  lines = [f"{measure}; {images} images a test set; {best}."]
   if cells.differences:
     lines.append(
       f"Δ: difference to {show(cells.baseline)} on the same images, in points "
@@ -140,16 +149,17 @@ def _accuracy(cells: Cells, dataset: str, method: str) -> str:
     return NONE
   low, high = entry["ci95"]
   column = [cells.cells.get((dataset, other)) for other in cells.methods]
-  best = max(cell["top1"] for cell in column if cell is not None)
-  mark = "*" if entry["top1"] == best and len(cells.methods) > 1 else " "
-  return f"{100 * entry['top1']:.1f} ±{50 * (high - low):.1f}{mark}"
+  value = headline(entry)
+  best = max(headline(cell) for cell in column if cell is not None)
+  mark = "*" if value == best and len(cells.methods) > 1 else " "
+  return f"{100 * value:.1f} ±{50 * (high - low):.1f}{mark}"
 
 
 def _means(cells: Cells) -> list[str]:
   means: list[float | None] = []
   for method in cells.methods:
     row = [cells.cells.get((name, method)) for name in cells.datasets]
-    values = [cell["top1"] for cell in row if cell is not None]
+    values = [headline(cell) for cell in row if cell is not None]
     whole = len(values) == len(row)
     means.append(sum(values) / len(values) if whole else None)
   return mark_best(means, digits=1)

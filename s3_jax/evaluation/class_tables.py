@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from s3_jax.evaluation.cells import NONE, Cells, points
+from s3_jax.evaluation.cells import NONE, Cells, headline, points
 
 __all__ = ["ClassRow", "ClassTable", "class_tables"]
 
@@ -21,7 +21,8 @@ class ClassRow(NamedTuple):
     label: class index.
     class_name: what the class is called.
     n: images of the class.
-    accuracy: share of them that is right; NaN without images (an empty cell).
+    accuracy: share of them that is right, or the IoU of the class; NaN where
+      there is none (an empty cell).
   """
 
   dataset: str
@@ -96,7 +97,7 @@ def _table(dataset: str, classes: Sequence[_Class], cells: Cells) -> ClassTable:
   ]
   baseline = cells.baseline if cells.baseline in methods else methods[0]
   others = [name for name in methods if name != baseline] or [baseline]
-  best = max(others, key=lambda name: _top1(cells, dataset, name))
+  best = max(others, key=lambda name: _measure(cells, dataset, name))
   head = ["class", "images", best]
   about = f"Under {best}; in %."
   if best != baseline:
@@ -140,9 +141,9 @@ def _table(dataset: str, classes: Sequence[_Class], cells: Cells) -> ClassTable:
   )
 
 
-def _top1(cells: Cells, dataset: str, method: str) -> float:
+def _measure(cells: Cells, dataset: str, method: str) -> float:
   entry = cells.cells.get((dataset, method))
-  return -1.0 if entry is None else entry["top1"]
+  return -1.0 if entry is None else headline(entry)
 
 
 def _change(entry: _Class, best: str, baseline: str) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.evaluation.cells import NONE
+from s3_jax.evaluation.cells import NONE, headline
 from s3_jax.evaluation.predictions_table import Answers
 from s3_jax.evaluation.properties import NOTHING, list_properties
 from s3_jax.evaluation.statistics import newcombe_interval, paired_comparison
@@ -40,8 +40,8 @@ class Change(NamedTuple):
     dataset: name of the test set.
     method: key of the method, which both runs have.
     run: label of the later run.
-    delta: its accuracy minus that of the first run, in [-1, 1].
-    ci95: 95 % interval of `delta`.
+    delta: its accuracy, or mean IoU, minus that of the first run, in [-1, 1].
+    ci95: 95 % interval of `delta`; None for a mean IoU.
     p_value: of McNemar's test; None when single images are not known.
   """
 
@@ -49,7 +49,7 @@ class Change(NamedTuple):
   method: str
   run: str
   delta: float
-  ci95: tuple[float, float]
+  ci95: tuple[float, float] | None
   p_value: float | None
 
 
@@ -120,7 +120,7 @@ def changes_between(first: Run, later: Run, *, seed: int) -> list[Change]:
   On a data set where both runs know their single images, and these are the same
   in the same order, the interval is the paired bootstrap's and the p-value
   McNemar's. Else it is Newcombe's for independent runs, which is too wide when
-  the images were the same.
+  the images were the same. Of mean IoUs only the difference is known.
 
   Args:
     first: the run to compare with.
@@ -143,8 +143,11 @@ def changes_between(first: Run, later: Run, *, seed: int) -> list[Change]:
       delta, ci95 = comparison.delta, comparison.ci95
       p_value = comparison.p_value
     else:
-      delta = entry["top1"] - other["top1"]
-      ci95 = newcombe_interval(*_right(entry), *_right(other))
+      delta = headline(entry) - headline(other)
+      pixels = "miou" in entry or "miou" in other
+      ci95 = (
+        None if pixels else newcombe_interval(*_right(entry), *_right(other))
+      )
       p_value = None
     changes.append(Change(dataset, method, later.label, delta, ci95, p_value))
   return changes

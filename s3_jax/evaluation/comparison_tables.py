@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from s3_jax.evaluation.cells import NONE, equals, points, show_p_value
+from s3_jax.evaluation.cells import NONE, equals, headline, points, show_p_value
 from s3_jax.evaluation.comparison import Change, RunComparison
 from s3_jax.evaluation.drawing import shorten
 from s3_jax.evaluation.escaping import clean, escape_markdown
@@ -24,8 +24,8 @@ _NAME = 40
 """Characters of a name in the terminal."""
 
 _ABOUT = (
-  "Top-1 accuracy in %, ± half of the 95 % Wilson interval; below it the "
-  "difference to {first}, in points, with its 95 % interval."
+  "{measure} in %, ± half of its 95 % interval; below it the difference to "
+  "{first}, in points, with its 95 % interval."
 )
 _PAIRED = (
   "With a p-value: on the same images (paired bootstrap, exact McNemar)."
@@ -39,7 +39,8 @@ _CSV_HEAD = (
   "method",
   "run",
   "n",
-  "top1",
+  "measure",
+  "value",
   "ci95_low",
   "ci95_high",
   "first_run",
@@ -127,13 +128,15 @@ def comparison_csv(comparison: RunComparison) -> str:
   for run in comparison.runs:
     for entry in run.results["methods"]:
       dataset, method = entry["dataset"], entry["name"]
-      row = [dataset, method, run.label, entry["n"], entry["top1"]]
+      measure = "miou" if "miou" in entry else "top1"
+      row = [dataset, method, run.label, entry["n"], measure, entry[measure]]
       row += entry["ci95"]
       change = comparison.changes.get((dataset, method, run.label))
       if change is None:
         row += [""] * 5
       else:
-        row += [comparison.runs[0].label, change.delta, *change.ci95]
+        row += [comparison.runs[0].label, change.delta]
+        row += ["", ""] if change.ci95 is None else change.ci95
         row.append("" if change.p_value is None else change.p_value)
       rows.append(row)
   return format_csv(_CSV_HEAD, rows)
@@ -142,11 +145,18 @@ def comparison_csv(comparison: RunComparison) -> str:
 def _sentences(
   comparison: RunComparison, show: Callable[[str], str]
 ) -> list[str]:
-  p_values = [change.p_value for change in comparison.changes.values()]
-  lines = [_ABOUT.format(first=show(comparison.runs[0].label))]
-  if any(p_value is not None for p_value in p_values):
+  changes = comparison.changes.values()
+  kinds = {
+    "Mean IoU" if "miou" in entry else "Top-1 accuracy"
+    for run in comparison.runs
+    for entry in run.results["methods"]
+  }
+  measure = " or ".join(sorted(kinds, reverse=True))
+  first = show(comparison.runs[0].label)
+  lines = [_ABOUT.format(measure=measure, first=first)]
+  if any(change.p_value is not None for change in changes):
     lines.append(_PAIRED)
-  if any(p_value is None for p_value in p_values):
+  if any(change.p_value is None and change.ci95 for change in changes):
     lines.append(_UNPAIRED)
   return lines
 
@@ -189,7 +199,7 @@ def _table(
         row = [f"{method}, {run.label}", *map(_accuracy, found.values())]
         mean = _mean(
           [
-            None if entry is None else entry["top1"]
+            None if entry is None else headline(entry)
             for entry in map(found.get, shared)
           ]
         )
@@ -223,14 +233,16 @@ def _accuracy(entry: Mapping[str, Any] | None) -> str:
   if entry is None:
     return NONE
   low, high = entry["ci95"]
-  return f"{100 * entry['top1']:.1f} ±{50 * (high - low):.1f}"
+  return f"{100 * headline(entry):.1f} ±{50 * (high - low):.1f}"
 
 
 def _change(change: Change | None) -> str:
   if change is None:
     return NONE
-  low, high = change.ci95
-  text = f"{points(change.delta)} [{points(low)}, {points(high)}]"
+  text = points(change.delta)
+  if change.ci95 is not None:
+    low, high = map(points, change.ci95)
+    text += f" [{low}, {high}]"
   if change.p_value is None:
     return text
   return f"{text}, p {equals(show_p_value(change.p_value))}"

@@ -32,6 +32,20 @@ _DETAILS = (
   ("Counters", "counters"),
   ("Settings", "config"),
 )
+_OF_IMAGES = (
+  ("top-1", "top1"),
+  ("Wilson 95 %", "ci95"),
+  ("bootstrap 95 %", "bootstrap_ci95"),
+  ("top-5", "top5"),
+  ("mean per class", "mean_per_class"),
+  ("ECE", "ece"),
+)
+_OF_PIXELS = (
+  ("mean IoU", "miou"),
+  ("bootstrap 95 %", "ci95"),
+  ("pixel accuracy", "pixel_accuracy"),
+  ("bootstrap 95 %", "pixel_accuracy_ci95"),
+)
 _VERDICTS = {
   True: ("met", "met"),
   False: ("not met", "missed"),
@@ -135,7 +149,7 @@ def render_report(
     if cells.differences
     else [],
     "facts": cell_texts.facts(facts, cells, clean),
-    "measures": [(name, _measures(cells, name)) for name in cells.datasets],
+    "measures": [_measures(cells, name) for name in cells.datasets],
     "suites": suite_tables(results),
     "expectations": [
       _expected(entry) for entry in results.get("expectations", ())
@@ -217,35 +231,35 @@ def _count(number: int, noun: str) -> str:
   return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _measures(cells: Cells, dataset: str) -> list[list[str]]:
-  rows = []
-  for method in cells.methods:
-    entry = cells.cells.get((dataset, method))
-    if entry is None:
-      continue
-    rows.append(
-      [
-        method,
-        f"{entry['n']:,}",
-        _percent(entry["top1"]),
-        _interval(entry["ci95"]),
-        _interval(entry.get("bootstrap_ci95")),
-        _percent(entry["top5"]),
-        _percent(entry["mean_per_class"]),
-        _percent(entry["ece"]),
-      ]
-    )
-  return rows
+def _measures(
+  cells: Cells, dataset: str
+) -> tuple[str, list[str], list[list[str]]]:
+  """Returns the name of a test set, the titles of its measures, and rows."""
+  found = [
+    (method, cells.cells[dataset, method])
+    for method in cells.methods
+    if (dataset, method) in cells.cells
+  ]
+  pixels = any("miou" in entry for _, entry in found)
+  measures = _OF_PIXELS if pixels else _OF_IMAGES
+  rows = [
+    [
+      method,
+      f"{entry['n']:,}",
+      *(_percent(entry.get(key)) for _, key in measures),
+    ]
+    for method, entry in found
+  ]
+  return dataset, ["method", "images", *(t for t, _ in measures)], rows
 
 
-def _percent(fraction: float) -> str:
-  return f"{100 * fraction:.2f}"
-
-
-def _interval(ends: Sequence[float] | None) -> str:
-  if ends is None:
+def _percent(value: float | Sequence[float] | None) -> str:
+  """Shows a fraction or an interval."""
+  if value is None:
     return cell_texts.NONE
-  return f"[{_percent(ends[0])}, {_percent(ends[1])}]"
+  if isinstance(value, int | float):
+    return f"{100 * value:.2f}"
+  return f"[{', '.join(map(_percent, value))}]"
 
 
 def _expected(entry: Mapping[str, Any]) -> _Expected:
@@ -282,7 +296,7 @@ def _contents(context: Mapping[str, Any]) -> list[tuple[str, str]]:
   """Lists the sections that the page has, by anchor."""
   has = context["has"]
   entries = (
-    ("accuracy", "Accuracy", True),
+    ("accuracy", "Results", True),
     ("suite", "As in papers", context["suites"]),
     ("expectations", "Published baselines", context["expectations"]),
     ("reliability", "Confidence", has["reliability"]),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from s3_jax.evaluation.cells import headline
 from s3_jax.evaluation.drawing import BLUE, GREEN, GREY, open_figure, shorten
 
 __all__ = ["plot_accuracy", "plot_contact_sheet", "plot_training_curve"]
@@ -19,7 +20,7 @@ __all__ = ["plot_accuracy", "plot_contact_sheet", "plot_training_curve"]
 def plot_accuracy(
   results: Mapping[str, Any], path: Path, *, baseline: str
 ) -> None:
-  """Draws accuracy with its 95 % interval, one panel per test set.
+  """Draws accuracy, or mean IoU, with its 95 % interval, a panel per test set.
 
   Args:
     results: a mapping that passes `validate_results`.
@@ -38,7 +39,9 @@ def plot_accuracy(
       panel.remove()
     for axis, dataset in zip(axes, datasets, strict=False):
       _accuracy_panel(axis, dataset, methods, cells, baseline)
-    figure.supxlabel("top-1 accuracy, %  (bars: 95 % interval)", fontsize=10)
+    pixels = any("miou" in entry for entry in results["methods"])
+    measure = "mean IoU" if pixels else "top-1 accuracy"
+    figure.supxlabel(f"{measure}, %  (bars: 95 % interval)", fontsize=10)
 
 
 def _accuracy_panel(axis, dataset, methods, cells, baseline) -> None:
@@ -47,17 +50,17 @@ def _accuracy_panel(axis, dataset, methods, cells, baseline) -> None:
     for method in methods
     if (dataset, method) in cells
   }
-  best = max((entry["top1"] for entry in column.values()), default=None)
+  best = max(map(headline, column.values()), default=None)
   if baseline in column:
     axis.axvline(
-      100 * column[baseline]["top1"], color=GREY, linewidth=1, linestyle="--"
+      100 * headline(column[baseline]), color=GREY, linewidth=1, linestyle="--"
     )
   for place, method in enumerate(methods):
     if method not in column:
       continue
     entry = column[method]
     low, high = (100 * end for end in entry["ci95"])
-    value = 100 * entry["top1"]
+    value = 100 * headline(entry)
     color = GREY if method == baseline else BLUE
     axis.plot([low, high], [place, place], color=color, linewidth=2.2)
     axis.plot(value, place, "o", color=color, markersize=5.5)
@@ -68,7 +71,7 @@ def _accuracy_panel(axis, dataset, methods, cells, baseline) -> None:
       textcoords="offset points",
       va="center",
       fontsize=9,
-      fontweight="bold" if entry["top1"] == best else "normal",
+      fontweight="bold" if headline(entry) == best else "normal",
       # Hides the piece of the dashed line that would cross the figure.
       bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
     )

@@ -87,7 +87,7 @@ def _check(
   for entry in results["methods"]:
     dataset, method = entry["dataset"], entry["name"]
     found = answers.get(dataset)
-    if found is None or method not in found.correct:
+    if found is None or method not in found.correct or "top1" not in entry:
       continue
     correct = found.correct[method]
     top1 = float(np.mean(correct))

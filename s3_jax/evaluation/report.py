@@ -52,6 +52,8 @@ _CSV_HEAD = (
   "p_value",
   "bootstrap_ci95_low",
   "bootstrap_ci95_high",
+  "miou",
+  "pixel_accuracy",
 )
 _CONFUSION_HEAD = ("dataset", "method", "label", "predicted", "count")
 
@@ -143,7 +145,7 @@ def _draw(
 ) -> list[Picture]:
   """Draws what the results and the confusions show."""
   drawn = [
-    Picture("accuracy", "Top-1 accuracy by method", folder / "accuracy.png")
+    Picture("accuracy", "The methods on each test set", folder / "accuracy.png")
   ]
   plot_accuracy(results, drawn[0].path, baseline=baseline)
   places = {e["name"]: i for i, e in enumerate(results["datasets"])}
@@ -172,15 +174,16 @@ def _results_csv(results: Mapping[str, Any], baseline: str) -> str:
   rows: list[Sequence[Any]] = []
   for entry in results["methods"]:
     dataset, name = entry["dataset"], entry["name"]
-    measures = [entry[key] for key in ("top5", "mean_per_class", "ece")]
-    row = [dataset, splits[dataset], name, entry["n"], entry["top1"]]
-    row += [*entry["ci95"], *measures]
+    row = [dataset, splits[dataset], name, entry["n"], entry.get("top1", "")]
+    row += entry["ci95"]
+    row += [entry.get(key, "") for key in ("top5", "mean_per_class", "ece")]
     pair = differences.get((dataset, name))
     if pair is None:
       row += [""] * 5
     else:
       row += [baseline, pair["delta"], *pair["ci95"], pair["p_value"]]
     row += entry.get("bootstrap_ci95", ["", ""])
+    row += [entry.get(key, "") for key in ("miou", "pixel_accuracy")]
     rows.append(row)
   return format_csv(_CSV_HEAD, rows)
 

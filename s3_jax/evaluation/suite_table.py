@@ -85,16 +85,16 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
     At most two tables.
   """
   measured: dict[str, dict[str, float]] = {}
-  for entry in results["methods"]:
+  for entry in _of_images(results["methods"]):
     row = measured.setdefault(entry["name"], {})
     row[entry["dataset"]] = entry["top1"]
   published: dict[str, dict[str, float]] = {}
   sources: dict[tuple[str, str], str] = {}
-  for entry in results.get("published", ()):
+  for entry in _of_images(results.get("published", ())):
     row = published.setdefault(entry["method"], {})
     row[entry["dataset"]] = entry["top1"]
     sources[entry["method"], entry["dataset"]] = entry["source"]
-  run = {entry["name"] for entry in results["datasets"]}
+  run = {entry["dataset"] for entry in _of_images(results["methods"])}
   tables = []
   for title, names, averages in _GROUPS:
     if not run & set(names):
@@ -122,6 +122,13 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
       )
     )
   return tables
+
+
+def _of_images(
+  entries: Sequence[Mapping[str, Any]],
+) -> list[Mapping[str, Any]]:
+  """Leaves out what was measured on pixels."""
+  return [entry for entry in entries if "top1" in entry]
 
 
 def _only(

@@ -22,7 +22,11 @@ from s3_jax.evaluation.comparison_tables import (
 )
 from s3_jax.evaluation.predictions_table import Answers, read_answers
 from s3_jax.evaluation.statistics import newcombe_interval, paired_comparison
-from tests.evaluation.sample_results import HOSTILE_NAMES, make_results
+from tests.evaluation.sample_results import (
+  HOSTILE_NAMES,
+  make_pixels,
+  make_results,
+)
 
 FORMS = (comparison_text, comparison_markdown, comparison_latex)
 
@@ -200,6 +204,7 @@ def test_csv_has_a_row_per_run_set_and_method():
   rows = list(csv.DictReader(io.StringIO(comparison_csv(comparison))))
   assert len(rows) == 12
   before, after = rows[1], rows[7]
+  assert (before["measure"], before["value"]) == ("top1", "0.625")
   assert (before["run"], before["method"]) == ("run0", "center")
   assert before["delta"] == before["first_run"] == before["p_value"] == ""
   assert (after["run"], after["first_run"]) == ("run1", "run0")
@@ -207,6 +212,22 @@ def test_csv_has_a_row_per_run_set_and_method():
   change = comparison.changes["plain", "center", "run1"]
   assert float(after["p_value"]) == change.p_value
   assert float(after["delta_ci95_low"]) == change.ci95[0]
+
+
+def test_mean_ious_have_a_difference_alone():
+  runs = [Run(label, make_pixels(), {}) for label in "ab"]
+  for entry in runs[1].results["methods"]:
+    entry["miou"] += 0.02
+  comparison = compare_runs(runs, seed=0)
+  text = comparison_text(comparison)
+  lines = [" ".join(line.split()) for line in text.splitlines()]
+  assert lines[0].startswith("Mean IoU in %, ± half of its 95 % interval")
+  assert "center, b − a +2.0 +2.0 +2.0" in lines
+  assert "Newcombe" not in text
+  rows = list(csv.DictReader(io.StringIO(comparison_csv(comparison))))
+  assert rows[-1]["measure"] == "miou"
+  assert rows[-1]["delta_ci95_low"] == rows[-1]["p_value"] == ""
+  assert float(rows[-1]["delta"]) == pytest.approx(0.02)
 
 
 def test_hostile_names():

@@ -21,6 +21,7 @@ from tests.evaluation.sample_results import (
   TOP1,
   make_classes,
   make_everything,
+  make_pixels,
   make_results,
 )
 
@@ -460,6 +461,26 @@ def test_an_unwritable_workdir_is_an_os_error(tmp_path):
     write(make_results(), tmp_path / "file")
 
 
+def test_labelled_pixels_have_the_same_files(tmp_path):
+  results = make_pixels(("dtd", "outline"))
+  rows = [ClassRow("dtd", "center", 0, "sky", 10, 0.25)]
+  paths = write(results, tmp_path, rows)
+  assert [path.relative_to(tmp_path).as_posix() for path in paths] == FILES
+  table = report.format_table(results, baseline="class_name")
+  assert "Mean IoU in %, ± half of the 95 % bootstrap interval" in table
+  line = next(x for x in table.splitlines() if x.startswith("center")).split()
+  assert line == ["center", "62.5", "±3.0", "75.0", "±3.0*", "68.8*"]
+  assert "Fine-grained" not in (tmp_path / "results.md").read_text("utf-8")
+  page = (tmp_path / "report.html").read_text("utf-8")
+  for text in ("Mean IoU", "pixel accuracy", "87.50", "[85.00, 90.00]"):
+    assert text in page
+  text = (tmp_path / "results.csv").read_text("utf-8")
+  first, *_ = csv.DictReader(io.StringIO(text))
+  assert (first["top1"], first["ece"]) == ("", "")
+  assert (first["miou"], first["pixel_accuracy"]) == ("0.5", "0.875")
+  assert first["ci95_low"] == "0.48"
+
+
 def test_the_page_of_the_files_names_every_column_and_key(repository):
   page = (repository / "docs" / "RESULT_FILES.md").read_text("utf-8")
   named = set(re.findall(r"`([^`]*)`", page))
@@ -469,6 +490,7 @@ def test_the_page_of_the_files_names_every_column_and_key(repository):
   assert set(results) <= named
   for part in ("datasets", "methods", "comparisons"):
     assert set(results[part][0]) <= named
+  assert set(make_pixels()["methods"][0]) <= named
   for part in ("published", "expectations", "skipped"):
     assert set(results[part][0]) <= named
   assert set(FILES) - {"figures/accuracy.png"} <= named
