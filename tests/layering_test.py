@@ -30,6 +30,7 @@ COMMON = ("jax", "numpy", "jaxtyping", "tqdm")
 CORE = ("embeddings", "topology", "space", "point_to_space", "zero_shot")
 LIBRARY = (
   *CORE,
+  "adaptation",
   "files",
   "sharding",
   "clip",
@@ -46,6 +47,7 @@ RULES = {
   "space": Rule((*CORE[:2], "files"), COMMON, ("safetensors",)),
   "point_to_space": Rule(CORE[:3], COMMON),
   "zero_shot": Rule(CORE[:4], COMMON),
+  "adaptation": Rule(CORE, (*COMMON, "optax")),
   "clip": Rule(
     ("embeddings", "files"),
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),

@@ -14,6 +14,7 @@ import ml_collections
 from s3_jax.experiment import (
   benchmark,
   check_data,
+  compare,
   convert,
   evaluate,
   gallery,
@@ -33,6 +34,7 @@ from s3_jax.experiment.settings import Settings
 TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "benchmark": benchmark.read_settings,
   "check_data": check_data.read_settings,
+  "compare": compare.read_settings,
   "convert": convert.read_settings,
   "evaluate": evaluate.read_settings,
   "gallery": gallery.read_settings,

@@ -17,6 +17,7 @@ from s3_jax.evaluation.classification import (
   evaluate_scores,
 )
 from s3_jax.evaluation.schema import SCHEMA
+from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.benchmark_methods import (
   METHODS,
@@ -45,6 +46,14 @@ from s3_jax.experiment.narration import Narrator, spoken, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.view_embedding import views_layout
+from s3_jax.experiment.view_methods import VIEW_METHODS, ViewMethod
+from s3_jax.experiment.view_scores import (
+  ViewSettings,
+  read_view_settings,
+  score_views,
+  view_options,
+)
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.reading import ALIASES, read_class_texts
 from s3_jax.sharding import data_mesh
@@ -55,6 +64,10 @@ _PAIRS = (
   ("s3", "synonyms_mean"),
   ("s3", "templates_80"),
   ("s3_descriptors", "s3"),
+  ("ts3", "s3"),
+  ("ts3", "tps"),
+  ("ts3", "mta"),
+  ("ts3", "s3_view_average"),
 )
 SCORE_ROWS = 900
 """Images scored at once. The hulls' and complexes' temporaries grow with it."""
@@ -64,6 +77,7 @@ class Benchmark(NamedTuple):
   """The settings of a benchmark run, read and checked."""
 
   model: checkpoint.CheckpointSource
+  views: ViewSettings
   datasets: tuple[str, ...]
   skip_absent: bool  # of a suite
   data_dir: pathlib.Path | None
@@ -71,7 +85,7 @@ class Benchmark(NamedTuple):
   lexicon: str  # "" for the data set's own
   partial: bool
   strict: bool
-  methods: dict[str, Method]
+  methods: dict[str, Method | ViewMethod]
   baseline: str
   templates: tuple[str, ...]  # () for the data set's own
   files: dict[str, str]
@@ -119,14 +133,16 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   data_dir = settings.take("data_dir", str, default="")
   own = {
     name: method
-    if isinstance(method, Method)
+    if isinstance(method, Method | ViewMethod)
     else Method(concepts, method, core=True)
     for name, method in settings.own_methods().items()
   }
-  methods = settings.words("methods", tuple(METHODS))
+  known_methods = {**METHODS, **VIEW_METHODS}
+  methods = settings.words("methods", tuple(known_methods))
   benchmark = Benchmark(
     config=settings.everything,
     model=checkpoint.read_checkpoint(settings, "model"),
+    views=read_view_settings(settings),
     datasets=datasets,
     skip_absent=suite,
     data_dir=pathlib.Path(data_dir) if data_dir else None,
@@ -136,7 +152,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     lexicon=settings.take("lexicon", str, default=""),
     partial=settings.take("partial", bool, default=False),
     strict=settings.take("strict", bool, default=False),
-    methods={**{name: METHODS[name] for name in methods}, **own},
+    methods={**{name: known_methods[name] for name in methods}, **own},
     baseline=settings.take("baseline", str, default="class_name"),
     templates=tuple(settings.take("templates", (list, tuple), default=())),
     files={
@@ -208,7 +224,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
   with timed(timings, "estimate"):
-    _announce(embedder, found, plans, say)
+    _announce(embedder, found, plans, benchmark.views, say)
   counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
   outcomes = [
     _measure(benchmark, embedder, data, plan, timings, counters, say)
@@ -230,6 +246,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
   results = {
     "schema": SCHEMA,
     "seed": benchmark.seed,
+    "intervals": INTERVALS,
     "config": json.loads(json.dumps(benchmark.config)),
     "environment": describe_environment(benchmark.dtype),
     "model": checkpoint.describe_model(clip),
@@ -320,6 +337,7 @@ def _announce(
   embedder: Embedder,
   found: tuple[BenchmarkSet, ...],
   plans: list[tuple[Prepared, ...]],
+  views: ViewSettings,
   say: Narrator,
 ) -> None:
   """Says what is about to happen and how long it will take."""
@@ -334,10 +352,16 @@ def _announce(
     prepared.prompts: None for plan in plans for prepared in plan
   }  # methods and data sets that share prompts count once
   layouts = [images_layout(embedder, data.spec, data.opened) for data in found]
+  if any(_looks_at_views(plan) for plan in plans):
+    layouts += [
+      views_layout(embedder, data.spec, data.opened, options)
+      for data in found
+      for options in view_options(views, data.spec)
+    ]
   left = estimate(embedder, list(lists), layouts)
   if left.texts or left.images:
     say(
-      f"To embed: {left.images:,} images and {left.texts:,} texts, about"
+      f"To embed: {left.images:,} images or views, {left.texts:,} texts: about"
       f" {spoken(left.seconds)}. A run that is stopped goes on from there."
     )
   else:
@@ -382,8 +406,16 @@ def _measure(
       f" bad and not counted; the first is {file}: {reason}."
     )
   scorers, results = Scorers(benchmark.options), {}
-  for prepared in tqdm(plan, desc=f"score {title}", leave=False, disable=None):
+  bar = tqdm(plan, desc=f"score {title}", leave=False, disable=None)
+  for prepared in bar:
     table = tables[prepared.method.vertices]
+    described[prepared.name] = {
+      "sha256": _sha256(prepared.prompts),
+      "distinct": len(prepared.prompts),
+      "truncated": truncated[prepared.method.vertices],
+    }
+    if isinstance(prepared.method, ViewMethod):
+      continue
     with timed(timings, "build_space"):
       scorer = scorers.scorer(prepared, table)
     with timed(timings, "score"):
@@ -395,11 +427,18 @@ def _measure(
         batch_size=SCORE_ROWS,
         logit_scale=float(embedder.clip.params["logit_scale"]),
       )
-    described[prepared.name] = {
-      "sha256": _sha256(prepared.prompts),
-      "distinct": len(prepared.prompts),
-      "truncated": truncated[prepared.method.vertices],
-    }
+  if _looks_at_views(plan):
+    results |= score_views(
+      [each for each in plan if isinstance(each.method, ViewMethod)],
+      tables,
+      embedder,
+      data,
+      test_set,
+      benchmark.views,
+      benchmark.options,
+      timings,
+      counters,
+    )
   texts = {
     "embedded_now": now,
     "lexicon_sha256": data.lexicon_sha256,
@@ -409,17 +448,22 @@ def _measure(
   return Outcome(data, test_set, results, texts)
 
 
+def _looks_at_views(plan: tuple[Prepared, ...]) -> bool:
+  return any(isinstance(each.method, ViewMethod) for each in plan)
+
+
 def _core_counts(
   plan: tuple[Prepared, ...], scorers: Scorers
 ) -> dict[str, list[int]]:
   """Counts each class's concepts before and after the core."""
   for prepared in plan:
-    if prepared.method.vertices is concepts and prepared.method.core:
+    core = getattr(prepared.method, "core", False)
+    if prepared.method.vertices is concepts and core:
       counts = [len(of_class) for of_class in prepared.vertices]
       space = scorers.spaces.get((concepts, True))
       # Classes of one text each need no space.
-      core = counts if space is None else np.asarray(space.mask).sum(1).tolist()
-      return {"per_class": counts, "core_per_class": core}
+      kept = counts if space is None else np.asarray(space.mask).sum(1).tolist()
+      return {"per_class": counts, "core_per_class": kept}
   return {}
 
 

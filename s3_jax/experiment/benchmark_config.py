@@ -67,3 +67,35 @@ def suite_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
   del config["dataset"]
   config.datasets = datasets
   return config
+
+
+def test_time_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
+  """Returns a run of the methods that adapt to each image, not yet locked.
+
+  Args:
+    datasets: rows of DATASETS.
+
+  Returns:
+    The fields of `suite_config`, and those of the views.
+  """
+  config = suite_config(datasets)
+  config.methods = (
+    "class_name",
+    "templates_descriptors",
+    "s3",
+    "view_average",
+    "mta",
+    "tps",
+    "s3_view_average",
+    "ts3",
+  )
+  config.views = 64  # of an image, itself included
+  config.augmix = "auto"  # on the ten fine-grained sets alone
+  config.view_seeds = (0,)  # each further seed gives further rows
+  config.learning_rate = 5e-3
+  config.weight_decay = 0.01
+  config.steps = 1
+  config.confident_fraction = 0.1  # of the views, those of lowest entropy
+  config.shift = "per_class"  # or "shared", one shift of all spaces
+  config.batch_size = 64  # views
+  return config

@@ -17,6 +17,7 @@ from s3_jax.embeddings import MIN_SQUARED_MEAN
 from s3_jax.experiment.methods import (
   SpaceOptions,
   TextTable,
+  build_core,
   classifier_scorer,
   space_scorer,
 )
@@ -34,7 +35,7 @@ from s3_jax.lexicon.vertices import (
   waffle_texts,
 )
 from s3_jax.point_to_space import POINT_TO_SPACE
-from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.space import SynonymousSpace
 from s3_jax.zero_shot import name_classifier
 
 WAFFLE_PAIRS = 15
@@ -179,18 +180,18 @@ class Prepared(NamedTuple):
   """
 
   name: str
-  method: Method
+  method: Any  # Method or ViewMethod
   vertices: Vertices
   prompts: tuple[str, ...]
 
 
 def prepare_methods(
-  methods: Mapping[str, Method], texts: MethodTexts
+  methods: Mapping[str, Any], texts: MethodTexts
 ) -> tuple[Prepared, ...]:
   """Makes the prompts of every method.
 
   Args:
-    methods: by their keys in the results.
+    methods: by their keys in the results, of any kind that has `vertices`.
     texts: of the data set.
 
   Returns:
@@ -312,15 +313,10 @@ class Scorers:
   def _space(self, method: Method, table: TextTable) -> SynonymousSpace:
     key = (method.vertices, method.core)
     if key not in self.spaces:
-      options, core = self._options, method.core
-      self.spaces[key] = build_space(
-        table.embeddings,
-        table.mask,
-        scale=options.scale if core else None,
-        keep=options.keep if core else "all",
-        min_fraction=options.min_fraction,
-        min_gap=options.min_gap,
-      )
+      options = self._options
+      if not method.core:
+        options = options._replace(scale=None, keep="all")
+      self.spaces[key] = build_core(table, options)
     return self.spaces[key]
 
 

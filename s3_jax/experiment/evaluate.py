@@ -12,6 +12,7 @@ from s3_jax.data.datasets import DATASETS
 from s3_jax.evaluation.classification import evaluate_scores
 from s3_jax.evaluation.report import format_table, write_report
 from s3_jax.evaluation.schema import SCHEMA
+from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.embedding import (
   Embedder,
@@ -232,6 +233,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   results = {
     "schema": SCHEMA,
     "seed": evaluation.seed,
+    "intervals": INTERVALS,
     "config": json.loads(json.dumps(evaluation.config)),
     "environment": describe_environment(evaluation.dtype),
     "model": checkpoint.describe_model(clip),

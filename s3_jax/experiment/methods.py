@@ -120,27 +120,37 @@ def gather_texts(
   )
 
 
+def build_core(table: TextTable, options: SpaceOptions) -> SynonymousSpace:
+  """Builds spaces and cuts their cores out.
+
+  Args:
+    table: the texts of each class.
+    options: how the core is cut out.
+
+  Returns:
+    The spaces, without a complex.
+  """
+  return build_space(
+    table.embeddings,
+    table.mask,
+    scale=options.scale,
+    keep=options.keep,
+    min_fraction=options.min_fraction,
+    min_gap=options.min_gap,
+  )
+
+
 def build_spaces(texts: Texts, options: SpaceOptions) -> Spaces:
   """Builds the run's four spaces."""
 
   def all_of(table: TextTable) -> SynonymousSpace:
     return build_space(table.embeddings, table.mask, scale=None, keep="all")
 
-  def core_of(table: TextTable) -> SynonymousSpace:
-    return build_space(
-      table.embeddings,
-      table.mask,
-      scale=options.scale,
-      keep=options.keep,
-      min_fraction=options.min_fraction,
-      min_gap=options.min_gap,
-    )
-
   return Spaces(
     names_all=all_of(texts.names),
-    names_core=core_of(texts.names),
+    names_core=build_core(texts.names, options),
     polluted_all=all_of(texts.polluted),
-    polluted_core=core_of(texts.polluted),
+    polluted_core=build_core(texts.polluted, options),
   )
 
 

@@ -1,0 +1,24 @@
+"""Test-time adaptation on the embedded world: TS3 against TPS and MTA.
+
+Command:
+  python main.py --config=configs/pictographs_test_time.py
+
+Hardware: two CPU cores, about half an hour the first time (1.2 million views);
+minutes from the cache. docs/ADAPTATION.md has the table that it prints.
+"""
+
+import ml_collections
+
+from s3_jax.experiment.benchmark_config import test_time_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the run's settings."""
+  config = test_time_config(
+    ("plain", "outline", "contrast", "clutter", "rendering")
+  )
+  config.model = "s3_jax/pictographs"
+  config.data_dir = ""
+  config.min_gap = 0.05  # as configs/demo.py: the best of configs/sweep.py
+  config.batch_size = 256  # views
+  return config.lock()

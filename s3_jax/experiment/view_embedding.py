@@ -1,0 +1,161 @@
+"""Embeddings of many views an image, from the cache where it has them."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from s3_jax.data.datasets import DatasetSpec
+from s3_jax.data.records import OpenedDataset
+from s3_jax.data.views import view_batches
+from s3_jax.evaluation import cache
+from s3_jax.evaluation.embedding import embed_batches
+from s3_jax.evaluation.shards import Layout, Rows, Shard, read_shards
+from s3_jax.experiment.embedding import (
+  UNUSABLE,
+  Chosen,
+  Embedder,
+  bound_tower,
+  identity,
+  on_devices,
+  progress_bar,
+)
+from s3_jax.sharding import data_mesh
+
+VIEW_SHARD = 64
+"""Images of a shard: 8 MB for 64 views of 512 numbers each."""
+
+_DRAWING = 1
+"""Raise it when `make_views` draws other views for the same seed."""
+
+
+class ViewOptions(NamedTuple):
+  """How the views of an image are made.
+
+  Attributes:
+    views: how many, the image itself the first.
+    augmix: whether the others are mixed with altered copies of themselves.
+    seed: of what is drawn.
+  """
+
+  views: int
+  augmix: bool
+  seed: int
+
+
+def views_layout(
+  embedder: Embedder,
+  spec: DatasetSpec,
+  opened: OpenedDataset,
+  options: ViewOptions,
+) -> Layout:
+  """Says how the views of a data set lie in the cache.
+
+  Args:
+    embedder: the checkpoint.
+    spec: of the data set.
+    opened: its images.
+    options: how views are made.
+
+  Returns:
+    The layout of the shards.
+  """
+  key = cache.content_key(
+    {
+      **identity(embedder),
+      "dataset": spec.name,
+      "content": opened.fingerprint,
+      "max_pixels": embedder.max_pixels,
+      "views": {**options._asdict(), "drawing": _DRAWING},
+    }
+  )
+  shape = (options.views, embedder.clip.spec.embed_dim)
+  name = f"{spec.name}, views"
+  return Layout(key, name, len(opened.records), shape, VIEW_SHARD)
+
+
+def read_views(
+  embedder: Embedder,
+  spec: DatasetSpec,
+  opened: OpenedDataset,
+  options: ViewOptions,
+  counters: dict[str, int],
+) -> Iterator[Shard]:
+  """Embeds the views of every image, or reads them from the cache.
+
+  One shard is in memory at a time: fifty thousand images of 64 views would be
+  6.5 GB.
+
+  Args:
+    embedder: the checkpoint.
+    spec: of the data set.
+    opened: its images.
+    options: how views are made.
+    counters: "images_decoded" and "tower_batches" are counted up.
+
+  Yields:
+    Embeddings f32[images, views, dim] in the data set's order.
+  """
+  mesh = data_mesh(embedder.mesh)
+  # Whole images, whose views the devices can share equally.
+  step = mesh.size // math.gcd(options.views, mesh.size)
+  images = max(1, embedder.rows // options.views // step) * step
+  reasons: dict[int, str] = {}
+
+  def embed(places: Int[np.ndarray, " images"]) -> Iterator[Rows]:
+    found: dict[int, str] = {}
+    stream = view_batches(
+      Chosen(opened.records, places),
+      embedder.clip.preprocess,
+      count=options.views,
+      augmix=options.augmix,
+      seed=options.seed,
+      batch_size=images,
+      numbers=places,
+      max_pixels=embedder.max_pixels,
+      bad=found,
+    )
+    flat = (_flatten(batch, options.views) for batch in stream)
+    pieces = embed_batches(bound_tower(embedder), on_devices(flat, mesh))
+    with progress_bar(
+      f"views of {spec.name}", len(opened.records), places.size
+    ) as bar:
+      for piece in pieces:
+        whole = _gather(piece, options.views)
+        for inner in whole.places[~whole.good].tolist():
+          reasons[int(places[inner])] = found.get(inner, UNUSABLE)
+        counters["images_decoded"] += whole.places.size
+        counters["tower_batches"] += 1
+        bar.update(whole.places.size)
+        yield whole._replace(places=places[whole.places])
+
+  yield from read_shards(
+    embedder.folder,
+    views_layout(embedder, spec, opened, options),
+    embed,
+    reasons,
+    batch_size=images,
+  )
+
+
+def _flatten(batch: dict[str, Any], count: int) -> dict[str, Any]:
+  """Lays the views of a batch of images out as a batch of pictures."""
+  shape = batch["image"].shape
+  image = batch["image"].reshape((shape[0] * shape[1], *shape[2:]))
+  rest = {
+    key: np.repeat(batch[key], count) for key in ("label", "mask", "index")
+  }
+  return {"image": image, **rest}
+
+
+def _gather(piece: Rows, count: int) -> Rows:
+  """Puts the views of each image together again; one bad view spoils it."""
+  dim = piece.embeddings.shape[-1]
+  return Rows(
+    places=piece.places[::count],
+    labels=piece.labels[::count],
+    embeddings=piece.embeddings.reshape((-1, count, dim)),
+    good=np.all(piece.good.reshape((-1, count)), axis=-1),
+  )
