@@ -20,5 +20,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = "s3_jax/pictographs"
   config.data_dir = ""
   config.min_gap = 0.05  # as configs/demo.py: the best of configs/sweep.py
-  config.batch_size = 256  # views
+  config.dtype = "bfloat16"  # of the products; sums are float32
+  config.batch_size = 64  # views: one image
   return config.lock()
