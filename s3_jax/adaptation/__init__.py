@@ -1,0 +1,35 @@
+"""Test-time adaptation: classification that adapts to each image by itself.
+
+From an image's embedded views, the original first, three ways lead to scores:
+
+| name | what moves | what it needs |
+|---|---|---|
+| `adapted_scores`, method "ts3" | every class's space | gradients |
+| the same, method "tps" | every class's one vertex | gradients |
+| `robust_mean_shift` (MTA) | the image's embedding | no gradient |
+| `average_views` | the image's embedding | an average |
+
+One image in; `adapt_in_chunks` and `jax.vmap` are outside. See
+docs/ADAPTATION.md.
+"""
+
+from s3_jax.adaptation.adapt import (
+  adapt_in_chunks,
+  adapt_space,
+  adapted_scores,
+)
+from s3_jax.adaptation.prototypes import (
+  center_space,
+  template_descriptor_classifier,
+)
+from s3_jax.adaptation.view_averages import average_views, robust_mean_shift
+
+__all__ = [
+  "adapt_in_chunks",
+  "adapt_space",
+  "adapted_scores",
+  "average_views",
+  "center_space",
+  "robust_mean_shift",
+  "template_descriptor_classifier",
+]
