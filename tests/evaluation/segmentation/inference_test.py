@@ -88,8 +88,8 @@ def test_labels_of_a_photograph(tower, names, reference, row, photo):
 def test_small_windows_are_used_as_they_are(tower, names):
   """The image is narrower than a window, and patches do not fill it."""
   for row in ("sclip", "clearclip"):
-    protocol = SEGMENTATION_PROTOCOLS[row]._replace(short_side=90)
-    check(tower, names, draw_image(90, 130, seed=1), protocol)
+    protocol = SEGMENTATION_PROTOCOLS[row]._replace(short_side=91)
+    check(tower, names, draw_image(91, 131, seed=1), protocol)
 
 
 def test_area_threshold_gives_small_classes_up(tower, names):
