@@ -171,6 +171,8 @@ def test_demo_away_from_the_checkout(installed, tmp_path):
       "results.json",
       "results.md",
       "results.csv",
+      "results.tex",
+      "report.html",
       "per_class.csv",
       "log.txt",
       "figures",
