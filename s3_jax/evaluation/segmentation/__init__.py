@@ -2,6 +2,10 @@
 
 from s3_jax.evaluation.segmentation.inference import (
   NameClassifier,
+  Target,
+  WindowPatches,
+  embed_windows,
+  label_windows,
   segment_image,
 )
 from s3_jax.evaluation.segmentation.measures import (
@@ -27,9 +31,13 @@ __all__ = [
   "PixelCounts",
   "SegmentationProtocol",
   "SegmentationResult",
+  "Target",
+  "WindowPatches",
   "compare_segmentations",
   "confusion_matrix",
   "count_pixels",
+  "embed_windows",
+  "label_windows",
   "merge_counts",
   "segment_image",
   "stack_counts",

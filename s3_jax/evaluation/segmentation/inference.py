@@ -1,14 +1,11 @@
 """One image to one map of labels, by a protocol.
 
-The image is resized and cut into windows; every patch of every window is scored
-against the texts; scores are brought to the original's pixels; a softmax and an
-argmax make labels of them. Everything between the patch scores and the softmax
-is linear, so that it is two products with small matrices (`axis_weights`), and
-the map is made in blocks of rows: scores of all names at all pixels never exist
-at once.
+`segment_image` is `embed_windows`, which runs the tower, and then
+`label_windows`, which several targets can share the embeddings of.
 
-Memory, beside the tower's: the patch scores, and two arrays of at most 2^22
-numbers (16 MiB) for a block, unless one row of the image needs more.
+The image is resized and cut into windows; every patch of every window is scored
+against the texts; scores are brought to the original's pixels (`windows`) and
+make labels (`label_map`).
 """
 
 from collections.abc import Callable
@@ -17,10 +14,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, UInt8
+from jaxtyping import Array, Float, Float32, Int, Int32, UInt8
 
 from s3_jax.clip import ModelSpec, embed_patches
 from s3_jax.evaluation.segmentation import windows
+from s3_jax.evaluation.segmentation.label_map import label_pixels
 from s3_jax.evaluation.segmentation.protocols import (
   SegmentationProtocol,
   check_protocol,
@@ -31,12 +29,6 @@ from s3_jax.zero_shot import zero_shot_scores
 
 _MAX_WINDOWS = 8
 """Windows that go through the tower at once."""
-
-_MAX_NUMBERS = 1 << 22
-"""Numbers in the largest array of a block of rows."""
-
-_MULTIPLE = 64
-"""Sizes are padded to a multiple of it: images of other sizes share code."""
 
 
 class NameClassifier(NamedTuple):
@@ -61,6 +53,22 @@ Target = (
     SynonymousSpace, str | Callable[[Any, SynonymousSpace], Float[Array, "..."]]
   ]
 )
+
+
+class WindowPatches(NamedTuple):
+  """The patches of all windows of one image.
+
+  Attributes:
+    embeddings: unit vectors, by the row and the column of the window and then
+      of the patch in it.
+    to_rows: weights that bring scores of patches to the rows of the image; its
+      columns run over rows of windows, then of patches.
+    to_cols: the same for the columns.
+  """
+
+  embeddings: Float32[np.ndarray, "window_rows window_cols rows cols dim"]
+  to_rows: Float32[np.ndarray, "height _"]
+  to_cols: Float32[np.ndarray, "width _"]
 
 
 def segment_image(
@@ -104,13 +112,43 @@ def segment_image(
     clip_segmentor.py), as in ClearCLIP, and of mmseg's whole inference for
     MaskCLIP. Scores of spaces in the place of cosines are ours.
   """
+  patches = embed_windows(spec, params, image, protocol=protocol, dtype=dtype)
+  return label_windows(patches, target, protocol=protocol)
+
+
+def embed_windows(
+  spec: ModelSpec,
+  params: Any,
+  image: UInt8[Array | np.ndarray, "rows cols 3"],
+  *,
+  protocol: SegmentationProtocol,
+  dtype: str = "float32",
+) -> WindowPatches:
+  """Embeds the patches of all windows of an image: what the tower is run for.
+
+  Args:
+    spec: the checkpoint's settings; a ViT with a class token.
+    params: the checkpoint's parameters, both towers.
+    image: RGB pixels at the size that the labels shall have.
+    protocol: everything but its factor and thresholds matters here.
+    dtype: type in which the tower multiplies, "float32" or "bfloat16".
+
+  Returns:
+    WindowPatches, for `label_windows`.
+
+  Raises:
+    ValueError: the protocol or the checkpoint cannot be used, or the image is
+      empty or, after the resize, narrower than a patch.
+
+  References:
+    As `segment_image`.
+  """
   check_protocol(protocol)
   image = np.asarray(image)
   if image.size == 0:
     raise ValueError(
       f"`image` must have pixels, got {image.shape[0]} x {image.shape[1]}."
     )
-  score, class_index = _read_target(target, spec.embed_dim)
   resized = windows.resize_image(
     image, short_side=protocol.short_side, long_side=protocol.long_side
   )
@@ -131,20 +169,68 @@ def segment_image(
       'whose padding is "center".'
     )
   cut = windows.cut_windows(_normalize(spec, protocol, resized), rows, cols)
-  scores = _score_windows(spec, params, cut, score, protocol, dtype)
-  scores = scores.reshape(
-    len(rows.starts), len(cols.starts), rows.tokens, cols.tokens, -1
-  )
-  # [row of windows, row of patches, name, column of windows, of patches]
-  scores = scores.transpose(0, 2, 4, 1, 3).reshape(
-    len(rows.starts) * rows.tokens, scores.shape[-1], -1
-  )
-  return _label_pixels(
-    jnp.asarray(scores),
+  # The last batch is filled up with blank windows, so that one image compiles
+  # the tower once.
+  batches = -(-len(cut) // _MAX_WINDOWS)
+  size = -(-len(cut) // batches)
+  cut = np.pad(cut, ((0, batches * size - len(cut)), *[(0, 0)] * 3))
+  found = [
+    np.asarray(
+      embed_patches(
+        spec,
+        params,
+        cut[start : start + size],
+        attention=protocol.attention,
+        position_offset=protocol.position_offset,
+        dtype=dtype,
+      )
+    )
+    for start in range(0, len(cut), size)
+  ]
+  shape = (len(rows.starts), len(cols.starts), rows.tokens, cols.tokens)
+  embeddings = np.concatenate(found)[: shape[0] * shape[1]]
+  return WindowPatches(
+    embeddings.reshape(*shape, -1),
     windows.axis_weights(rows, image.shape[0]),
     windows.axis_weights(cols, image.shape[1]),
-    class_index,
-    protocol,
+  )
+
+
+def label_windows(
+  patches: WindowPatches, target: Target, *, protocol: SegmentationProtocol
+) -> Int32[np.ndarray, "rows cols"]:
+  """Labels an image whose patches are embedded.
+
+  Args:
+    patches: from `embed_windows`.
+    target: as in `segment_image`.
+    protocol: only its factor and its thresholds matter here.
+
+  Returns:
+    Class indices.
+
+  Raises:
+    ValueError: the protocol or the target cannot be used, or a score is not
+      finite.
+
+  References:
+    As `segment_image`.
+  """
+  check_protocol(protocol)
+  embeddings = patches.embeddings
+  score, class_index = _read_target(target, embeddings.shape[-1])
+  scores = np.asarray(score(jnp.asarray(embeddings)), np.float32)
+  if not np.isfinite(scores).all():
+    raise ValueError(
+      "scores of patches must be finite, got NaN or inf; check `params`, "
+      "`target` and the metric."
+    )
+  # [row of windows, row of patches, name, column of windows, of patches]
+  scores = scores.transpose(0, 2, 4, 1, 3).reshape(
+    patches.to_rows.shape[1], scores.shape[-1], patches.to_cols.shape[1]
+  )
+  return label_pixels(
+    jnp.asarray(scores), patches.to_rows, patches.to_cols, class_index, protocol
   )
 
 
@@ -206,122 +292,3 @@ def _normalize(
   if protocol.pixel_mean is not None:
     mean, std = np.asarray((protocol.pixel_mean, protocol.pixel_std))
   return (pixels - mean.astype(np.float32)) / std.astype(np.float32)
-
-
-def _score_windows(
-  spec: ModelSpec,
-  params: Any,
-  cut: Float32[np.ndarray, "windows height width 3"],
-  score: Callable[[Array], Array],
-  protocol: SegmentationProtocol,
-  dtype: str,
-) -> Float32[np.ndarray, "windows rows cols names"]:
-  """Scores the patches of windows, in few batches of one size.
-
-  The last batch is filled up with blank windows, so that one image compiles
-  the tower once.
-  """
-  batches = -(-len(cut) // _MAX_WINDOWS)
-  size = -(-len(cut) // batches)
-  found = []
-  for start in range(0, len(cut), size):
-    batch = cut[start : start + size]
-    blank = ((0, size - len(batch)), (0, 0), (0, 0), (0, 0))
-    patches = embed_patches(
-      spec,
-      params,
-      np.pad(batch, blank),
-      attention=protocol.attention,
-      position_offset=protocol.position_offset,
-      dtype=dtype,
-    )
-    found.append(np.asarray(score(patches), np.float32)[: len(batch)])
-  scores = np.concatenate(found)
-  if not np.isfinite(scores).all():
-    raise ValueError(
-      "scores of patches must be finite, got NaN or inf; check `params`, "
-      "`target` and the metric."
-    )
-  return scores
-
-
-def _label_pixels(
-  scores: Float32[Array, "patch_rows names patch_cols"],
-  to_rows: Float32[np.ndarray, "rows patch_rows"],
-  to_cols: Float32[np.ndarray, "cols patch_cols"],
-  class_index: Int32[np.ndarray, " names"],
-  protocol: SegmentationProtocol,
-) -> Int32[np.ndarray, "rows cols"]:
-  """Brings scores to the pixels and decides, block by block of rows."""
-  (rows, _), cols = to_rows.shape, len(to_cols)
-  to_cols = np.pad(to_cols, ((0, -cols % _MULTIPLE), (0, 0)))
-  block = block_rows(rows, len(to_cols), len(class_index), to_cols.shape[1])
-  to_rows = np.pad(to_rows, ((0, -rows % block), (0, 0)))
-
-  def label(kept, threshold):
-    labels = [
-      _label_block(
-        scores,
-        to_rows[start : start + block],
-        to_cols,
-        class_index,
-        kept[class_index],
-        np.float32(protocol.logit_factor),
-        np.float32(threshold),
-      )
-      for start in range(0, len(to_rows), block)
-    ]
-    return np.concatenate([np.asarray(part) for part in labels])[:rows, :cols]
-
-  kept = np.ones((class_index[-1] + 1,), bool)
-  if protocol.area_threshold > 0:
-    labels = label(kept, 0.0)
-    areas = np.bincount(labels.ravel(), minlength=len(kept))
-    kept = areas > protocol.area_threshold * np.sum(areas[1:])
-    kept[0] = True
-  return label(kept, protocol.prob_threshold)
-
-
-def block_rows(rows: int, cols: int, names: int, patch_cols: int) -> int:
-  """Says how many rows of an image are decided at once.
-
-  Args:
-    rows: of the image.
-    cols: of the image, padded.
-    names: scores of a pixel.
-    patch_cols: columns of patches of all windows.
-
-  Returns:
-    As many as the bound on memory allows, at least 1, and no more than there
-    are but for the padding.
-  """
-  fitting = _MAX_NUMBERS // (names * max(cols, patch_cols))
-  return max(1, min(fitting, rows + -rows % _MULTIPLE))
-
-
-@jax.jit
-def _label_block(
-  scores: Float32[Array, "patch_rows names patch_cols"],
-  to_rows: Float32[Array, "rows patch_rows"],
-  to_cols: Float32[Array, "cols patch_cols"],
-  class_index: Int32[Array, " names"],
-  kept: Bool[Array, " names"],
-  factor: Float32[Array, ""],
-  threshold: Float32[Array, ""],
-) -> Int32[Array, "rows cols"]:
-  """Labels a block of rows.
-
-  The best of all names belongs to the class whose best name is best, so the
-  maximum over a class's names needs no step of its own. A name that is not
-  kept has no part in the maximum, and still one in the softmax.
-  """
-  exact = jax.lax.Precision.HIGHEST
-  scores = jnp.einsum("rp,pnq->rnq", to_rows, scores, precision=exact)
-  logits = jnp.einsum("rnq,cq->rnc", scores, to_cols, precision=exact)
-  logits *= factor
-  total = jax.nn.logsumexp(logits, axis=1)
-  candidates = jnp.where(kept[None, :, None], logits, -jnp.inf)
-  best = jnp.argmax(candidates, axis=1)
-  probability = jnp.exp(jnp.max(candidates, axis=1) - total)
-  labels = class_index[best]
-  return jnp.where(probability < threshold, 0, labels)

@@ -8,7 +8,10 @@ import pytest
 from s3_jax.evaluation.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
+  embed_windows,
   inference,
+  label_map,
+  label_windows,
   segment_image,
 )
 from s3_jax.point_to_space import POINT_TO_SPACE, point_to_local_center
@@ -116,11 +119,11 @@ def test_blocks_of_rows_change_nothing(tower, names, monkeypatch):
   arguments = tower.spec, tower.params, image, target
   whole = segment_image(*arguments, protocol=protocol)
   # 192 columns of nine names: seven rows a block, the last block filled up.
-  monkeypatch.setattr(inference, "_MAX_NUMBERS", 7 * 9 * 192)
+  monkeypatch.setattr(label_map, "_MAX_NUMBERS", 7 * 9 * 192)
   np.testing.assert_array_equal(
     segment_image(*arguments, protocol=protocol), whole
   )
-  monkeypatch.setattr(inference, "_MAX_NUMBERS", 1)
+  monkeypatch.setattr(label_map, "_MAX_NUMBERS", 1)
   monkeypatch.setattr(inference, "_MAX_WINDOWS", 3)
   np.testing.assert_array_equal(
     segment_image(*arguments, protocol=protocol), whole
@@ -130,8 +133,8 @@ def test_blocks_of_rows_change_nothing(tower, names, monkeypatch):
 @pytest.mark.parametrize(("names", "rows"), [(10, 512), (171, 38), (2000, 3)])
 def test_memory_of_a_block_is_bounded(names, rows):
   """Of an image of 640 columns whose windows have 42 columns of patches."""
-  block = inference.block_rows(480, 640, names, 42)
-  compiled = inference._label_block.lower(
+  block = label_map.block_rows(480, 640, names, 42)
+  compiled = label_map._label_block.lower(
     np.zeros((28, names, 42), np.float32),
     np.zeros((block, 28), np.float32),
     np.zeros((640, 42), np.float32),
@@ -144,6 +147,29 @@ def test_memory_of_a_block_is_bounded(names, rows):
   assert memory is not None
   assert memory.temp_size_in_bytes <= 33 * 2**20
   assert block == rows
+
+
+def test_targets_share_the_patches_of_an_image(tower, names):
+  """And settings of the decision change without another run of the tower."""
+  image = draw_image(112, 160)
+  protocol = SEGMENTATION_PROTOCOLS["sclip"]._replace(
+    short_side=112, window=64, stride=40
+  )
+  patches = embed_windows(tower.spec, tower.params, image, protocol=protocol)
+  assert patches.embeddings.shape == (3, 4, 4, 4, tower.spec.embed_dim)
+  assert patches.to_rows.shape == (112, 12)
+  assert patches.to_cols.shape == (160, 16)
+  embeddings, class_index = names
+  for target, changes in (
+    (NameClassifier(embeddings, class_index), {}),
+    (NameClassifier(embeddings[:3], np.arange(3)), {"logit_factor": 9.0}),
+    (NameClassifier(embeddings, class_index), {"prob_threshold": 0.2}),
+  ):
+    changed = protocol._replace(**changes)
+    np.testing.assert_array_equal(
+      label_windows(patches, target, protocol=changed),
+      segment_image(tower.spec, tower.params, image, target, protocol=changed),
+    )
 
 
 def test_pixel_statistics_of_the_checkpoint(tower, names):
@@ -211,7 +237,7 @@ def test_spaces_are_scored_patch_by_patch(tower, names):
   )
   (scores,) = seen
   pixels = torch.nn.functional.interpolate(
-    torch.tensor(np.asarray(scores)).double().permute(0, 3, 1, 2),
+    torch.tensor(np.array(scores)[0]).double().permute(0, 3, 1, 2),
     size=(112, 112),
     mode="bilinear",
   )[0]
