@@ -5,17 +5,22 @@ import io
 import json
 import math
 import shutil
+import tempfile
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from s3_jax import experiment
-from s3_jax.data.datasets import DATASETS
+from s3_jax.data.benchmark_builders import prepare
+from s3_jax.data.datasets import DATASETS, open_dataset
+from s3_jax.data.readers.naming import benchmark_finder
 from s3_jax.experiment.benchmark_methods import Method, names_in
 from s3_jax.lexicon.synonyms import load_lexicon
 from tests.benchmark_replicas import BENCHMARKS, make_replica
+from tests.tfds_replicas import encoded, prepare_official
 
 METHODS = ("class_name", "center", "local_center", "s3")
 # Few classes have images where a data set has many.
@@ -89,6 +94,61 @@ def test_every_config_runs_on_its_real_folders(name, read, tmp_path):
   for method in METHODS:
     right = sum(line[method] == line["label"] for line in lines)
     assert right / len(lines) == pytest.approx(rows[name, method]["top1"])
+
+
+def prepare_tfds(name, data_dir):
+  """Prepares a replica as TFDS has it; returns its labels."""
+  spec = DATASETS[name]
+  if spec.tfds is None:
+    replica = make_replica(
+      name, data_dir / "raw", images_per_class=2, classes=labels_of(name)
+    )
+    opened = open_dataset(spec, data_dir / "raw")
+    prepare(spec, opened, data_dir)
+    shutil.rmtree(data_dir / "raw")
+    return replica.labels
+  labels = [label for label in labels_of(name) for _ in range(2)]
+  entries = load_lexicon(spec.lexicon).classes
+  if spec.subset:  # TFDS numbers these like all of ImageNet
+    subset = load_lexicon(spec.lexicon).subsets[spec.subset]
+    entries = [entries[label] for label in subset]
+  keys = tfds_label_names(spec, entries)
+  prepare_official(
+    data_dir,
+    spec.tfds.builder,
+    [
+      {"image": encoded(40 * i), "label": keys[label]}
+      for i, label in enumerate(labels)
+    ],
+    config=spec.tfds.config or None,
+    split=spec.tfds.split,
+  )
+  return labels
+
+
+def tfds_label_names(spec, entries):
+  """Spells the classes as the official builder does."""
+  if entries[0].wnid:
+    return [entry.wnid for entry in entries]
+  source = f"{spec.tfds.builder}/{spec.tfds.config}".rstrip("/")
+  with tempfile.TemporaryDirectory() as folder:
+    names = tfds.builder(source, data_dir=folder).info.features["label"].names
+  finder = benchmark_finder(spec)
+  spelled = {finder.label(name, "a class of TFDS"): name for name in names}
+  return [spelled[label] for label in range(spec.classes)]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_config_runs_on_its_tfds_layout(name, read, tmp_path):
+  labels = prepare_tfds(name, tmp_path / "data")
+  done = run(
+    read(name, tmp_path / "data", methods=METHODS[:2]), tmp_path / "run"
+  )
+  (data,) = done.results["datasets"]
+  assert (data["layout"], data["examples"]) == ("tfds", len(labels))
+  with open(done.folder / "predictions.csv", newline="") as file:
+    lines = list(csv.DictReader(file))
+  assert sorted(int(line["label"]) for line in lines) == sorted(labels)
 
 
 @pytest.fixture(scope="module")
