@@ -2,12 +2,21 @@
 
 A class is a space of many texts instead of one point. `build_space` prunes the
 texts of each class to a connected core, and the functions of `POINT_TO_SPACE`
-score an image's embedding against every class.
+score an image's embedding against every class; `adapt_space` shifts the spaces
+at test time. `segment_image` labels every pixel by one of
+`SEGMENTATION_PROTOCOLS`.
 """
 
+from s3_jax.adaptation import (
+  adapt_space,
+  adapted_scores,
+  average_views,
+  robust_mean_shift,
+)
 from s3_jax.clip import (
   ModelSpec,
   embed_images,
+  embed_patches,
   embed_texts,
   load_clip,
   normalize_images,
@@ -17,6 +26,11 @@ from s3_jax.embeddings import (
   gram_matrix,
   l2_normalize,
   template_mean,
+)
+from s3_jax.evaluation.segmentation import (
+  SEGMENTATION_PROTOCOLS,
+  NameClassifier,
+  segment_image,
 )
 from s3_jax.point_to_space import (
   POINT_TO_SPACE,
@@ -54,15 +68,21 @@ __version__ = "0.1.0"
 
 __all__ = [
   "ModelSpec",
+  "NameClassifier",
   "POINT_TO_SPACE",
   "Projection",
   "RipsComplex",
+  "SEGMENTATION_PROTOCOLS",
   "SynonymousSpace",
+  "adapt_space",
+  "adapted_scores",
   "attach_complex",
+  "average_views",
   "build_space",
   "chordal_distances",
   "connected_components",
   "embed_images",
+  "embed_patches",
   "embed_texts",
   "exclude_shared",
   "gram_matrix",
@@ -81,7 +101,9 @@ __all__ = [
   "project_to_hull",
   "random_synonym_classifier",
   "rips_complex",
+  "robust_mean_shift",
   "save_space",
+  "segment_image",
   "template_classifier",
   "template_mean",
   "zero_shot_scores",
