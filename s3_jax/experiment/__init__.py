@@ -26,6 +26,7 @@ from s3_jax.experiment import (
   synonyms,
   train,
   verify,
+  view_sweep,
 )
 from s3_jax.experiment.settings import Settings
 
@@ -46,6 +47,7 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "synonyms": synonyms.read_settings,
   "train": train.read_settings,
   "verify": verify.read_settings,
+  "view_sweep": view_sweep.read_settings,
 }
 
 

@@ -183,3 +183,36 @@ def test_learning_rate_0_is_s3(run):
 def test_wrong_settings_are_named(run, changes, rule):
   with pytest.raises(ValueError, match=rule):
     run(**changes)
+
+
+def test_a_sweep_over_ways_to_adapt(
+  checkpoint, read_config, make_small, tmp_path
+):
+  config = read_config(
+    "view_sweep",
+    model=str(checkpoint),
+    metrics=("local_center", "center"),
+    learning_rates=(0.0, 0.01),
+    confident_fractions=(0.4,),
+    shifts=("per_class",),
+    views=VIEWS,
+    dtype="float32",
+    cache_dir=str(tmp_path / "cache"),
+  )
+  with pytest.MonkeyPatch.context() as patch:
+    assert make_small(patch, embedding) == []
+    rows = experiment.run(config, str(tmp_path))
+  assert {row[:2] for row in rows} == {
+    (metric, rate)
+    for metric in ("local_center", "center")
+    for rate in (0.0, 0.01)
+  }
+  assert [row.top1 for row in rows] == sorted(
+    (row.top1 for row in rows), reverse=True
+  )
+  written = (tmp_path / "view_sweep.csv").read_text().splitlines()
+  assert len(written) == 5
+  assert float(written[1].split(",")[-1]) == rows[0].top1
+  config.learning_rates = (-0.1,)
+  with pytest.raises(ValueError, match=r"`config.learning_rates` must hold"):
+    experiment.run(config, str(tmp_path))
