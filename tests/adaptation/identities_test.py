@@ -1,5 +1,7 @@
 """What adaptation must equal, and what must change nothing."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,10 @@ from s3_jax.space import build_space
 from tests.adaptation import oracles
 
 LOG_SCALE = oracles.LOG_SCALE
-SOFT = {"metric": "soft_local_center", "confident_fraction": 0.3}
+SOFT: dict[str, Any] = {
+  "metric": "soft_local_center",
+  "confident_fraction": 0.3,
+}
 
 
 def make_space(classes=12, synonyms=5, *, seed=0, points=None, mask=None):
@@ -46,8 +51,8 @@ def test_scores_are_the_metric_on_the_adapted_space():
 def test_a_metric_of_the_user_is_as_one_of_ours():
   space = make_space()
   views = make_views(space, 3)
-  options = {"confident_fraction": 0.3, "steps": 2}
-  options |= {"metric_options": {"temperature": 0.1}}
+  options: dict[str, Any] = {"confident_fraction": 0.3, "steps": 2}
+  options["metric_options"] = {"temperature": 0.1}
   ours, users = (
     adapt_in_chunks(views, space, LOG_SCALE, metric=metric, **options)
     for metric in ("soft_local_center", point_to_soft_local_center)
@@ -69,11 +74,11 @@ def test_a_learning_rate_of_zero_is_zero_shot():
 def test_one_view_leaves_nothing_to_select():
   space = make_space()
   (views,) = make_views(space, 1)
-  scores = [
+  few, all_ = (
     adapted_scores(views[:1], space, LOG_SCALE, confident_fraction=fraction)
     for fraction in (0.01, 1.0)
-  ]
-  np.testing.assert_array_equal(*scores)
+  )
+  np.testing.assert_array_equal(few, all_)
 
 
 def test_equal_views_are_one_view():
@@ -186,7 +191,7 @@ def test_an_optimizer_of_the_user_takes_the_place_of_adamw():
   space = make_space()
   (views,) = make_views(space, 1)
   optimizer = optax.adamw(0.01, weight_decay=0.1)
-  numbers = {"learning_rate": 0.01, "weight_decay": 0.1}
+  numbers: dict[str, Any] = {"learning_rate": 0.01, "weight_decay": 0.1}
   expected = adapted_scores(views, space, LOG_SCALE, **SOFT, **numbers)
   scores = adapted_scores(views, space, LOG_SCALE, **SOFT, optimizer=optimizer)
   np.testing.assert_allclose(scores, expected, atol=1e-6)
@@ -197,8 +202,8 @@ def test_a_class_without_vertices_scores_worst_and_moves_nothing():
   mask[4] = False
   space = make_space(points=points, mask=mask)
   (views,) = make_views(space, 1)
-  for options in ({}, {"method": "tps"}):
-    scores = adapted_scores(views, space, LOG_SCALE, **SOFT, **options)
+  for method in ("ts3", "tps"):
+    scores = adapted_scores(views, space, LOG_SCALE, **SOFT, method=method)
     assert scores[4] == -1.0
     assert np.isfinite(scores).all()
   rest = jax.tree.map(lambda x: jnp.delete(x, 4, axis=0), space)

@@ -23,7 +23,9 @@ def temporary_bytes(images, chunk, **options):
     )
   )
   compiled = program.lower(views, space).compile()
-  return compiled.memory_analysis().temp_size_in_bytes
+  analysis = compiled.memory_analysis()
+  assert analysis is not None
+  return analysis.temp_size_in_bytes
 
 
 def test_memory_is_that_of_a_chunk_however_many_the_images():

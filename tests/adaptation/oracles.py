@@ -3,7 +3,7 @@
 Also MTA as loops. Nothing here knows Gram matrices of shifted spaces.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -55,7 +55,7 @@ def make_views(points, images=1, views=20, *, seed=1):
   return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def exact_space(points, mask, dtype=np.float64):
+def exact_space(points, mask, dtype: Any = np.float64):
   """The space of given points in any precision, without pruning."""
   space = build_space(points.astype(np.float32), mask, scale=None, keep="all")
   masked = np.where(mask[:, :, None], points, 0.0)
@@ -99,7 +99,8 @@ def adapt(
   """Adapts to one image, from the formulas alone."""
   x = torch.tensor(np.asarray(views, np.float64))
   cores = [
-    torch.tensor(z[m]) for z, m in zip(np.float64(points), mask, strict=True)
+    torch.tensor(z[m])
+    for z, m in zip(np.asarray(points, np.float64), mask, strict=True)
   ]
   groups = 1 if shared else len(cores)
   shift = torch.zeros(groups, x.shape[1], dtype=x.dtype, requires_grad=True)
@@ -115,7 +116,7 @@ def adapt(
   optimizer = torch.optim.AdamW(
     [shift], lr=learning_rate, weight_decay=weight_decay
   )
-  seen = []
+  seen: list[tuple] = []
   for _ in range(steps):
     logs = torch.log_softmax(logits(x), dim=1)
     entropies = -(logs.exp() * logs).sum(dim=1)
@@ -137,7 +138,9 @@ def adapt(
     optimizer.step()
   with torch.no_grad():
     final = logits(x[:1])[0].numpy()
-  return Adaptation(*seen[0], shift.detach().numpy().copy(), final)
+  entropies, kept, loss, gradient = seen[0]
+  final_shift = shift.detach().numpy().copy()
+  return Adaptation(entropies, kept, loss, gradient, final_shift, final)
 
 
 def mean_shift(

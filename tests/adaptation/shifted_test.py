@@ -33,15 +33,15 @@ def test_scores_and_gradient_are_those_of_shifted_points(name, shared):
   """Scores against the metric, slopes against differences in float64."""
   space = make_space()
   rng = np.random.default_rng(2)
-  x = oracles.unit(rng, 5, 8)
+  images = oracles.unit(rng, 5, 8)
   shift = 0.1 * rng.normal(size=(1 if shared else 11, 8))
-  along, slopes = rng.normal(size=shift.shape), rng.normal(size=(5, 11))
+  along, weights = rng.normal(size=shift.shape), rng.normal(size=(5, 11))
   with jax.enable_x64(True):
     metric, parameters = read_metric(name, None, space)
     exact = jax.tree.map(
       lambda v: v.astype(jnp.float64) if v.dtype == jnp.float32 else v, space
     )
-    x, slopes = jnp.asarray(x), jnp.asarray(slopes)
+    x, slopes = jnp.asarray(images), jnp.asarray(weights)
 
     @jax.jit
     def score(d):
@@ -55,11 +55,10 @@ def test_scores_and_gradient_are_those_of_shifted_points(name, shared):
       jax.tree.map(np.asarray, score(jnp.asarray(shift + h * along)))
       for h in (0.0, 1e-5, -1e-5)
     )
-    x, slopes = np.asarray(x, np.float32), np.asarray(slopes)
   moved = shifted_space(space, jnp.asarray(shift, jnp.float32))
-  expected = POINT_TO_SPACE[name](x, moved)
+  expected = POINT_TO_SPACE[name](np.asarray(images, np.float32), moved)
   np.testing.assert_allclose(scores, expected, atol=2e-5)
-  difference = np.sum(slopes * (ahead - behind) / 2e-5)
+  difference = np.sum(weights * (ahead - behind) / 2e-5)
   assert np.sum(gradient * along) == pytest.approx(difference, rel=1e-5)
   assert shared or not gradient[2].any()  # a class without vertices
 

@@ -69,7 +69,9 @@ def test_equal_views_and_one_far_away():
   # Bandwidths of 1e-12: all kernels but the original view's underflow.
   same = np.repeat(IMAGES[0, :1], 6, axis=0)
   for views in (same, np.concatenate([same, IMAGES[1, :1]])):
-    mode = robust_mean_shift(np.float32(views), CLASSIFIER, LOG_SCALE)
+    mode = robust_mean_shift(
+      np.asarray(views, np.float32), CLASSIFIER, LOG_SCALE
+    )
     np.testing.assert_allclose(mode, IMAGES[0, 0], atol=1e-5)
 
 
@@ -77,7 +79,7 @@ def test_the_average_is_the_renormalised_mean():
   mean = IMAGES[0].mean(axis=0)
   expected = mean / np.linalg.norm(mean)
   np.testing.assert_allclose(
-    average_views(np.float32(IMAGES[0])), expected, atol=1e-6
+    average_views(np.asarray(IMAGES[0], np.float32)), expected, atol=1e-6
   )
   opposite = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
   np.testing.assert_array_equal(average_views(opposite), [1.0, 0.0])
