@@ -117,13 +117,15 @@ def title(
   sizes = {entry["examples"] for entry in results["datasets"]}
   images = " to ".join(f"{n:,}" for n in sorted({min(sizes), max(sizes)}))
   measure = "Top-1 accuracy in %, ± half of the 95 % Wilson interval"
+  test = "exact McNemar p-value"
   if any("miou" in entry for entry in results["methods"]):
     measure = "Mean IoU in %, ± half of the 95 % bootstrap interval"
+    test = "p-value of swapping the methods image by image"
   lines = [f"{measure}; {images} images a test set; {best}."]
   if cells.differences:
     lines.append(
       f"Δ: difference to {show(cells.baseline)} on the same images, in points "
-      "(paired bootstrap, exact McNemar p-value)."
+      f"(paired bootstrap, {test})."
     )
   return lines
 

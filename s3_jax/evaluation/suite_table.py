@@ -1,4 +1,4 @@
-"""The table of papers: fifteen benchmarks, their averages, published rows.
+"""The tables of papers: benchmarks, their averages, published rows.
 
 An average stands only where every set that belongs to it was measured, so that
 two rows are never compared over different sets.
@@ -7,10 +7,11 @@ two rows are never compared over different sets.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.evaluation.cells import mark_best
+from s3_jax.evaluation.cells import headline, mark_best
 from s3_jax.evaluation.drawing import shorten
 from s3_jax.evaluation.escaping import clean, escape_markdown
 from s3_jax.evaluation.grids import align, pipes, tabular
+from s3_jax.evaluation.published_miou import SEGMENTATION
 from s3_jax.evaluation.published_tables import FINE_GRAINED, IMAGENET
 
 __all__ = [
@@ -37,17 +38,28 @@ _TITLES = {
   "oxford_pets": "Pets",
   "sun397": "SUN",
   "ucf101": "UCF",
+  "voc21": "VOC21",
+  "context60": "Context60",
+  "coco_object": "Object",
+  "voc20": "VOC20",
+  "context59": "Context59",
+  "coco_stuff": "Stuff",
+  "cityscapes": "City",
+  "ade20k": "ADE",
 }
 # Title, sets, and averages: their titles and the sets that each is over.
 _GROUPS = (
   ("ImageNet family", IMAGENET, (("Average", IMAGENET), ("OOD", IMAGENET[1:]))),
   ("Fine-grained", FINE_GRAINED, (("Average", FINE_GRAINED),)),
+  ("Segmentation", SEGMENTATION, (("Average", SEGMENTATION),)),
 )
 _ABOUT = {
-  "ImageNet family": "Average: of the five sets; OOD: of the four shifts.",
-  "Fine-grained": "Average: of the ten sets.",
+  "ImageNet family": (
+    "Top-1 accuracy in %. Average: of the five sets; OOD: of the four shifts."
+  ),
+  "Fine-grained": "Top-1 accuracy in %. Average: of the ten sets.",
+  "Segmentation": "Mean IoU in %. Average: of the eight sets.",
 }
-_MEASURE = "Top-1 accuracy in %."
 _WHOLE = "An average stands only where all of its sets were measured."
 _PUBLISHED = "published elsewhere, not measured here"
 
@@ -73,28 +85,28 @@ class SuiteTable(NamedTuple):
 
 
 def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
-  """Arranges a run over the fifteen benchmarks as papers do.
+  """Arranges a run over benchmarks as papers do.
 
-  A group of which no set was measured has no table. Sets outside of the
-  fifteen are not shown: the main table has them.
+  A group of which no set was measured has no table. Sets outside of the groups
+  are not shown: the main table has them.
 
   Args:
     results: a mapping that passes `validate_results`.
 
   Returns:
-    At most two tables.
+    A table a group.
   """
   measured: dict[str, dict[str, float]] = {}
-  for entry in _of_images(results["methods"]):
+  for entry in results["methods"]:
     row = measured.setdefault(entry["name"], {})
-    row[entry["dataset"]] = entry["top1"]
+    row[entry["dataset"]] = headline(entry)
   published: dict[str, dict[str, float]] = {}
   sources: dict[tuple[str, str], str] = {}
-  for entry in _of_images(results.get("published", ())):
+  for entry in results.get("published", ()):
     row = published.setdefault(entry["method"], {})
-    row[entry["dataset"]] = entry["top1"]
+    row[entry["dataset"]] = headline(entry)
     sources[entry["method"], entry["dataset"]] = entry["source"]
-  run = {entry["dataset"] for entry in _of_images(results["methods"])}
+  run = {entry["dataset"] for entry in results["methods"]}
   tables = []
   for title, names, averages in _GROUPS:
     if not run & set(names):
@@ -103,7 +115,7 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
     tables.append(
       SuiteTable(
         title=title,
-        about=f"{_MEASURE} {_ABOUT[title]} {_WHOLE}",
+        about=f"{_ABOUT[title]} {_WHOLE}",
         head=[
           "method",
           *(_TITLES[n] for n in names),
@@ -122,13 +134,6 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
       )
     )
   return tables
-
-
-def _of_images(
-  entries: Sequence[Mapping[str, Any]],
-) -> list[Mapping[str, Any]]:
-  """Leaves out what was measured on pixels."""
-  return [entry for entry in entries if "top1" in entry]
 
 
 def _only(

@@ -1,0 +1,116 @@
+"""Images with masks, decoded in threads a little ahead of who takes them."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+from s3_jax.data.masks import decode_labels
+from s3_jax.data.readers.masks import OpenedMasks
+
+__all__ = ["MaskedImage", "masked_images", "rgb_pixels"]
+
+_AHEAD = 8
+"""Images that wait to be taken."""
+
+
+class MaskedImage(NamedTuple):
+  """One image of a data set with its labels.
+
+  Attributes:
+    place: where it stands in the data set.
+    pixels: RGB; None for a bad example.
+    labels: class indices, 255 where a pixel belongs to none; None for a bad
+      example.
+    reason: why it is a bad example; "" for a good one.
+  """
+
+  place: int
+  pixels: UInt8[np.ndarray, "rows cols 3"] | None
+  labels: UInt8[np.ndarray, "rows cols"] | None
+  reason: str
+
+
+def rgb_pixels(image: Any) -> UInt8[np.ndarray, "rows cols 3"]:
+  """Turns a decoded picture of any mode into RGB at its own size.
+
+  What is transparent lies on white, and 16 bits are scaled to 8.
+
+  Args:
+    image: a loaded PIL image.
+
+  Returns:
+    The pixels.
+  """
+  from PIL import Image
+
+  if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+    image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+  if "A" in image.getbands() or "transparency" in image.info:
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    image = Image.alpha_composite(white, image)
+  return np.array(image.convert("RGB"))
+
+
+def masked_images(
+  found: OpenedMasks,
+  places: Sequence[int],
+  *,
+  threads: int = 4,
+  max_pixels: int = MAX_PIXELS,
+) -> Iterator[MaskedImage]:
+  """Decodes images and masks, in order.
+
+  An image or a mask that is absent or damaged makes a bad example. A mask that
+  is whole and breaks a rule is an error: others of the data set will as well.
+
+  Args:
+    found: the data set.
+    places: of the images.
+    threads: that decode ahead.
+    max_pixels: greatest number of pixels of an image and of a mask.
+
+  Yields:
+    One entry a place.
+
+  Raises:
+    ValueError: a mask is of another kind, size or data set; one line that names
+      its file.
+  """
+  waiting: deque[Future[MaskedImage]] = deque()
+  with ThreadPoolExecutor(threads) as pool:
+    try:
+      for place in places:
+        waiting.append(pool.submit(_load, found, place, max_pixels))
+        if len(waiting) > _AHEAD:
+          yield waiting.popleft().result()
+      while waiting:
+        yield waiting.popleft().result()
+    finally:
+      for future in waiting:
+        future.cancel()
+
+
+def _load(found: OpenedMasks, place: int, max_pixels: int) -> MaskedImage:
+  try:
+    record = found.opened.records[place]
+    pixels = rgb_pixels(decode_image(record["image"], max_pixels=max_pixels))
+    labels = decode_labels(
+      record["mask"],
+      found.labels,
+      pixels.shape[:2],
+      where=found.mask_files[place],
+      max_pixels=max_pixels,
+    )
+  except BadImage as error:
+    return MaskedImage(place, None, None, error.reason)
+  except OSError as error:
+    reason = f"cannot be read: {error.strerror or error}"
+    return MaskedImage(place, None, None, reason)
+  return MaskedImage(place, pixels, labels, "")

@@ -1,0 +1,204 @@
+"""Counted pixels of a data set in the cache, in shards, stored as made.
+
+A shard holds the counts of one method on 32 successive images. A run that is
+killed leaves its finished shards; the next one reads them and counts the rest.
+Bad examples keep their place: they count nothing, and the reason is listed.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from s3_jax.evaluation import cache
+from s3_jax.evaluation.segmentation import PixelCounts
+
+__all__ = [
+  "SHARD_IMAGES",
+  "CountedImage",
+  "CountedSet",
+  "count_in_shards",
+  "count_missing_images",
+]
+
+SHARD_IMAGES = 32
+"""Images of a shard; the last one has fewer."""
+
+_PARTS = PixelCounts._fields
+
+
+class CountedImage(NamedTuple):
+  """The pixels of one image by label and prediction, under some methods.
+
+  Attributes:
+    place: where it stands in the data set.
+    pairs: method -> i64[classes, classes], rows by label; empty for a bad
+      example.
+    reason: why it is a bad example; "" for a good one.
+  """
+
+  place: int
+  pairs: Mapping[str, Int64[np.ndarray, "classes classes"]]
+  reason: str
+
+
+class CountedSet(NamedTuple):
+  """A whole data set, counted under one method.
+
+  Attributes:
+    counts: of each image; zeros for bad examples.
+    pairs: pixels of all images by label (rows) and prediction (columns).
+    good: False for bad examples.
+    reasons: place -> why it is a bad example.
+  """
+
+  counts: PixelCounts
+  pairs: Int64[np.ndarray, "classes classes"]
+  good: Bool[np.ndarray, " images"]
+  reasons: dict[int, str]
+
+
+def count_in_shards(
+  folder: Path,
+  keys: Mapping[str, str],
+  count: Callable[[list[int], tuple[str, ...]], Iterable[CountedImage]],
+  *,
+  name: str,
+  total: int,
+  classes: int,
+) -> tuple[dict[str, CountedSet], int]:
+  """Reads the shards that are there, makes the others and stores them.
+
+  Args:
+    folder: of the cache.
+    keys: method -> key from `cache.content_key`, of everything its counts
+      depend on.
+    count: places of images of one shard, and the methods that lack it -> those
+      images counted, in order; called only for shards that some method lacks.
+    name: of the data set, for a person who opens a shard.
+    total: images of the data set, >= 1.
+    classes: number of classes.
+
+  Returns:
+    The whole data set under each method, and how many images were counted by
+    this call.
+  """
+  sets = {
+    method: CountedSet(
+      PixelCounts(*(np.zeros((total, classes), np.int64) for _ in _PARTS)),
+      np.zeros((classes, classes), np.int64),
+      np.ones((total,), bool),
+      {},
+    )
+    for method in keys
+  }
+  counted = 0
+  for number in range(-(-total // SHARD_IMAGES)):
+    span = _span(number, total)
+    lacking = tuple(
+      method
+      for method, key in keys.items()
+      if not _load(folder, _shard_key(key, number), span, sets[method])
+    )
+    if not lacking:
+      continue
+    fresh = {method: np.zeros((classes, classes), np.int64) for method in keys}
+    for image in count(list(span), lacking):
+      counted += 1
+      for method in lacking:
+        if image.reason:
+          sets[method].good[image.place] = False
+          sets[method].reasons[image.place] = image.reason
+          continue
+        pairs = image.pairs[method]
+        fresh[method] += pairs
+        parts = (np.diagonal(pairs), pairs.sum(0), pairs.sum(1))
+        for whole, part in zip(sets[method].counts, parts, strict=True):
+          whole[image.place] = part
+    for method in lacking:
+      sets[method].pairs[:] += fresh[method]
+      key = _shard_key(keys[method], number)
+      _store(folder, key, name, span, sets[method], fresh[method])
+  return sets, counted
+
+
+def count_missing_images(
+  folder: Path, keys: Mapping[str, str], *, total: int
+) -> int:
+  """Counts the images that some method's shards lack.
+
+  Args:
+    folder: of the cache.
+    keys: of each method.
+    total: images of the data set.
+
+  Returns:
+    How many `count_in_shards` will count, unless a shard turns out to be
+    damaged.
+  """
+  return sum(
+    len(_span(number, total))
+    for number in range(-(-total // SHARD_IMAGES))
+    if not all(
+      cache.is_stored(folder, _shard_key(key, number)) for key in keys.values()
+    )
+  )
+
+
+def _span(number: int, total: int) -> range:
+  start = number * SHARD_IMAGES
+  return range(start, min(start + SHARD_IMAGES, total))
+
+
+def _shard_key(key: str, number: int) -> str:
+  return cache.content_key(
+    {"pixels of": key, "shard": number, "images": SHARD_IMAGES}
+  )
+
+
+def _store(
+  folder: Path,
+  key: str,
+  name: str,
+  span: range,
+  whole: CountedSet,
+  pairs: Int64[np.ndarray, "classes classes"],
+) -> None:
+  bad = [
+    [place, whole.reasons[place]] for place in span if place in whole.reasons
+  ]
+  arrays = {
+    part: getattr(whole.counts, part)[span.start : span.stop] for part in _PARTS
+  }
+  cache.store(
+    folder,
+    key,
+    {**arrays, "pairs": pairs},
+    {"dataset": name, "first": span.start, "bad": json.dumps(bad)},
+  )
+
+
+def _load(folder: Path, key: str, span: range, whole: CountedSet) -> bool:
+  """Reads a shard into its place; False if there is none to be trusted."""
+  classes = len(whole.pairs)
+  shape = ((len(span), classes), "int64")
+  entry = cache.load_entry(
+    folder,
+    key,
+    expected={
+      **dict.fromkeys(_PARTS, shape),
+      "pairs": ((classes, classes), "int64"),
+    },
+  )
+  if entry is None:
+    return False
+  for part in _PARTS:
+    getattr(whole.counts, part)[span.start : span.stop] = entry.arrays[part]
+  whole.pairs[:] += entry.arrays["pairs"]
+  for place, reason in json.loads(entry.metadata["bad"]):
+    whole.good[place] = False
+    whole.reasons[place] = reason
+  return True
