@@ -80,6 +80,7 @@ RULES = {
 DEFERRED = {
   "s3_jax.data.benchmark_builders",
   "s3_jax.data.pictograph_builder",
+  "s3_jax.data.segmentation_builders",
 }
 
 

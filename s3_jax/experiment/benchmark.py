@@ -3,15 +3,12 @@
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from s3_jax.data.datasets import DATASETS
-from s3_jax.data.decoding import MAX_PIXELS
-from s3_jax.data.readers import READERS
 from s3_jax.evaluation.classification import (
   ClassificationResult,
   evaluate_scores,
@@ -20,45 +17,29 @@ from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.benchmark_methods import (
-  METHODS,
-  NEED_FILES,
-  Method,
-  MethodTexts,
   Prepared,
   Scorers,
   concepts,
   embed_vertices,
-  prepare_methods,
+)
+from s3_jax.experiment.benchmark_plan import (
+  announce,
+  looks_at_views,
+  plan_methods,
 )
 from s3_jax.experiment.benchmark_report import write_benchmark
-from s3_jax.experiment.benchmark_sets import OWN, BenchmarkSet, find_sets
-from s3_jax.experiment.embedding import (
-  Embedder,
-  TestSet,
-  embed_test_set,
-  images_layout,
-)
+from s3_jax.experiment.benchmark_sets import BenchmarkSet, find_sets
+from s3_jax.experiment.benchmark_settings import Benchmark, read_benchmark
+from s3_jax.experiment.embedding import Embedder, TestSet, embed_test_set
 from s3_jax.experiment.environment import CompileClock, describe_environment
-from s3_jax.experiment.estimate import estimate
-from s3_jax.experiment.evaluate import read_space_options
-from s3_jax.experiment.methods import SpaceOptions
-from s3_jax.experiment.narration import Narrator, spoken, timed
+from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
-from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.text_embedding import embed_prompts
-from s3_jax.experiment.view_embedding import views_layout
-from s3_jax.experiment.view_methods import VIEW_METHODS, ViewMethod
-from s3_jax.experiment.view_scores import (
-  ViewSettings,
-  read_view_settings,
-  score_views,
-  view_options,
-)
-from s3_jax.lexicon.prompts import fill_template
-from s3_jax.lexicon.reading import ALIASES, read_class_texts
+from s3_jax.experiment.view_methods import ViewMethod
+from s3_jax.experiment.view_scores import score_views
 from s3_jax.sharding import data_mesh
 
-FILES = ("cupl", "dclip", "waffle")
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (
   ("s3", "synonyms_mean"),
@@ -71,32 +52,6 @@ _PAIRS = (
 )
 SCORE_ROWS = 900
 """Images scored at once. The hulls' and complexes' temporaries grow with it."""
-
-
-class Benchmark(NamedTuple):
-  """The settings of a benchmark run, read and checked."""
-
-  model: checkpoint.CheckpointSource
-  views: ViewSettings
-  datasets: tuple[str, ...]
-  skip_absent: bool  # of a suite
-  data_dir: pathlib.Path | None
-  layout: str
-  lexicon: str  # "" for the data set's own
-  partial: bool
-  strict: bool
-  methods: dict[str, Method | ViewMethod]
-  baseline: str
-  templates: tuple[str, ...]  # () for the data set's own
-  files: dict[str, str]
-  options: SpaceOptions
-  dtype: str
-  batch_size: int
-  mesh: int
-  max_pixels: int
-  cache_dir: pathlib.Path
-  seed: int
-  config: dict[str, Any]  # as given, for the results
 
 
 class Outcome(NamedTuple):
@@ -124,63 +79,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   Returns:
     The run, as a function of the workdir; it returns the results.
   """
-  known = (*DATASETS, OWN)
-  suite = "datasets" in settings.everything
-  if suite:
-    datasets = settings.words("datasets", known)
-  else:
-    datasets = (settings.take("dataset", str, choices=known),)
-  data_dir = settings.take("data_dir", str, default="")
-  own = {
-    name: method
-    if isinstance(method, Method | ViewMethod)
-    else Method(concepts, method, core=True)
-    for name, method in settings.own_methods().items()
-  }
-  known_methods = {**METHODS, **VIEW_METHODS}
-  methods = settings.words("methods", tuple(known_methods))
-  benchmark = Benchmark(
-    config=settings.everything,
-    model=checkpoint.read_checkpoint(settings, "model"),
-    views=read_view_settings(settings),
-    datasets=datasets,
-    skip_absent=suite,
-    data_dir=pathlib.Path(data_dir) if data_dir else None,
-    layout=settings.take(
-      "layout", str, default="auto", choices=("auto", *READERS)
-    ),
-    lexicon=settings.take("lexicon", str, default=""),
-    partial=settings.take("partial", bool, default=False),
-    strict=settings.take("strict", bool, default=False),
-    methods={**{name: known_methods[name] for name in methods}, **own},
-    baseline=settings.take("baseline", str, default="class_name"),
-    templates=tuple(settings.take("templates", (list, tuple), default=())),
-    files={
-      name: path
-      for name in FILES
-      if (path := settings.take(f"{name}_file", str, default=""))
-    },
-    options=read_space_options(settings),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    batch_size=settings.take("batch_size", int, minimum=1),
-    mesh=settings.take("mesh", int, default=0, minimum=0),
-    max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
-    cache_dir=read_cache_dir(settings),
-    seed=settings.take("seed", int, minimum=0),
-  )
-  for template in benchmark.templates:
-    fill_template(template, "")
-  if benchmark.baseline not in benchmark.methods:
-    raise ValueError(
-      "`config.methods` must hold the baseline"
-      f" {benchmark.baseline!r}, got {', '.join(benchmark.methods)}."
-    )
-  for name in NEED_FILES:
-    if name in benchmark.methods and name not in benchmark.files:
-      raise ValueError(
-        f"`config.{name}_file` must name your file of texts when"
-        f" `config.methods` holds {name!r}, and is not set."
-      )
+  benchmark = read_benchmark(settings)
   return lambda folder: run_benchmark(benchmark, folder)
 
 
@@ -220,20 +119,19 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       partial=benchmark.partial,
       skip_absent=benchmark.skip_absent,
     )
-    plans = [_plan(benchmark, data, say) for data in found]
+    plans = [plan_methods(benchmark, data, say) for data in found]
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
   with timed(timings, "estimate"):
-    _announce(embedder, found, plans, benchmark.views, say)
+    announce(embedder, found, plans, benchmark.views, say)
   counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
   outcomes = [
     _measure(benchmark, embedder, data, plan, timings, counters, say)
     for data, plan in zip(found, plans, strict=True)
   ]
-  if counters["images_decoded"]:
-    timings["images_per_second"] = (
-      counters["images_decoded"] / timings["embed_images"]
-    )
+  decoded = sum(each.test_set.images_decoded for each in outcomes)
+  if decoded:
+    timings["images_per_second"] = decoded / timings["embed_images"]
   if counters["text_tower_batches"]:
     texts = sum(each.texts["embedded_now"] for each in outcomes)
     timings["texts_per_second"] = texts / timings["embed_text"]
@@ -285,87 +183,6 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       f" {bad}: {folder / 'results.json'} lists them."
     )
   return results
-
-
-def _plan(
-  benchmark: Benchmark, data: BenchmarkSet, say: Narrator
-) -> tuple[Prepared, ...]:
-  """Makes the prompts of every method on one data set."""
-  names = [entry.name for entry in data.classes]
-  files = {}
-  for kind, path in benchmark.files.items():
-    if kind not in benchmark.methods:
-      continue
-    read = read_class_texts(
-      path,
-      names,
-      aliases=_aliases(data),
-      empty="name",
-    )
-    files[kind] = read.texts
-    say(
-      f"{data.spec.title}, {path}: texts for {read.matched} of"
-      f" {len(names)} classes; {len(read.unmatched)} of its names match none"
-      + (f" ({', '.join(read.unmatched[:3])} ...)." if read.unmatched else ".")
-    )
-  return prepare_methods(
-    benchmark.methods,
-    MethodTexts(
-      classes=data.classes,
-      template=data.spec.template,
-      templates=benchmark.templates or (data.spec.template,),
-      files=files,
-      seed=benchmark.seed,
-    ),
-  )
-
-
-def _aliases(data: BenchmarkSet) -> Mapping[str, int | str]:
-  """Published spellings, as labels of this data set."""
-  known = ALIASES.get(data.spec.lexicon, {})
-  if not data.spec.subset:
-    return known
-  places = {entry.label: place for place, entry in enumerate(data.classes)}
-  return {
-    spelling: places[target]
-    for spelling, target in known.items()
-    if isinstance(target, int) and target in places
-  }
-
-
-def _announce(
-  embedder: Embedder,
-  found: tuple[BenchmarkSet, ...],
-  plans: list[tuple[Prepared, ...]],
-  views: ViewSettings,
-  say: Narrator,
-) -> None:
-  """Says what is about to happen and how long it will take."""
-  for data, plan in zip(found, plans, strict=True):
-    prompts = {prompt for prepared in plan for prompt in prepared.prompts}
-    say(
-      f"{data.spec.title}: {len(data.opened.records):,} images,"
-      f" {len(data.classes)} classes, {len(plan)} methods,"
-      f" {len(prompts):,} texts; {data.opened.found}."
-    )
-  lists = {
-    prepared.prompts: None for plan in plans for prepared in plan
-  }  # methods and data sets that share prompts count once
-  layouts = [images_layout(embedder, data.spec, data.opened) for data in found]
-  if any(_looks_at_views(plan) for plan in plans):
-    layouts += [
-      views_layout(embedder, data.spec, data.opened, options)
-      for data in found
-      for options in view_options(views, data.spec)
-    ]
-  left = estimate(embedder, list(lists), layouts)
-  if left.texts or left.images:
-    say(
-      f"To embed: {left.images:,} images or views, {left.texts:,} texts: about"
-      f" {spoken(left.seconds)}. A run that is stopped goes on from there."
-    )
-  else:
-    say("The cache has every embedding.")
 
 
 def _measure(
@@ -427,7 +244,7 @@ def _measure(
         batch_size=SCORE_ROWS,
         logit_scale=float(embedder.clip.params["logit_scale"]),
       )
-  if _looks_at_views(plan):
+  if looks_at_views(plan):
     results |= score_views(
       [each for each in plan if isinstance(each.method, ViewMethod)],
       tables,
@@ -446,10 +263,6 @@ def _measure(
     **_core_counts(plan, scorers),
   }
   return Outcome(data, test_set, results, texts)
-
-
-def _looks_at_views(plan: tuple[Prepared, ...]) -> bool:
-  return any(isinstance(each.method, ViewMethod) for each in plan)
 
 
 def _core_counts(
