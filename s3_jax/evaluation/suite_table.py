@@ -7,7 +7,7 @@ two rows are never compared over different sets.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.evaluation.cells import headline, mark_best
+from s3_jax.evaluation.cells import mark_best
 from s3_jax.evaluation.drawing import shorten
 from s3_jax.evaluation.escaping import clean, escape_markdown
 from s3_jax.evaluation.grids import align, pipes, tabular
@@ -96,19 +96,16 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
   Returns:
     A table a group.
   """
-  measured: dict[str, dict[str, float]] = {}
-  for entry in results["methods"]:
-    row = measured.setdefault(entry["name"], {})
-    row[entry["dataset"]] = headline(entry)
-  published: dict[str, dict[str, float]] = {}
-  sources: dict[tuple[str, str], str] = {}
-  for entry in results.get("published", ()):
-    row = published.setdefault(entry["method"], {})
-    row[entry["dataset"]] = headline(entry)
-    sources[entry["method"], entry["dataset"]] = entry["source"]
-  run = {entry["dataset"] for entry in results["methods"]}
   tables = []
   for title, names, averages in _GROUPS:
+    key = "miou" if names == SEGMENTATION else "top1"
+    measured = _by_method(results["methods"], "name", key)
+    published = _by_method(results.get("published", ()), "method", key)
+    sources = {
+      (entry["method"], entry["dataset"]): entry["source"]
+      for entry in results.get("published", ())
+    }
+    run = {name for row in measured.values() for name in row}
     if not run & set(names):
       continue
     others = _only(published, names)
@@ -134,6 +131,17 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
       )
     )
   return tables
+
+
+def _by_method(
+  entries: Sequence[Mapping[str, Any]], name: str, key: str
+) -> dict[str, dict[str, float]]:
+  """Looks up those entries that have a measure by method and data set."""
+  rows: dict[str, dict[str, float]] = {}
+  for entry in entries:
+    if key in entry:
+      rows.setdefault(entry[name], {})[entry["dataset"]] = entry[key]
+  return rows
 
 
 def _only(
