@@ -146,7 +146,8 @@ def test_float32_agrees_but_where_signs_are_rounding(name):
     assert np.all(error <= 1e-4 * size), (error / size).max()
     largest = np.abs(expected.gradient).max(axis=1, keepdims=True)
     is_rounding = np.abs(expected.gradient) < 1e-4 * largest
-    wrong = np.abs(found.shift - expected.shift) > 1e-6
+    # 1 % of the step: near Adam's 1e-8 a shift has few digits of its gradient.
+    wrong = np.abs(found.shift - expected.shift) > 5e-5
     assert not np.any(wrong & ~is_rounding), (
       f"{np.sum(wrong & ~is_rounding)} coordinates of the shift differ, beside "
       f"{np.sum(is_rounding)} of {wrong.size} whose gradient is below 1e-4 of "
@@ -159,16 +160,16 @@ def test_float32_agrees_but_where_signs_are_rounding(name):
 
 
 def test_a_sure_image_keeps_the_digits_of_its_gradient():
-  # One class has all but 1e-5 of the probability: 1 - p would be rounding.
-  points, mask = oracles.make_texts(CLASSES, 4, dim=64, seed=6)
+  # One class has all but some 1e-5 of the probability: 1 - p would be rounding.
+  points, mask = oracles.make_texts(CLASSES, 6, dim=64, seed=6)
   points = points.astype(np.float32)
-  views = points[3, 0] + 0.2 * oracles.unit(np.random.default_rng(7), 20, 64)
+  views = points[3, 0] + 0.2 * oracles.unit(np.random.default_rng(7), 30, 64)
   views /= np.linalg.norm(views, axis=1, keepdims=True)
   views = views.astype(np.float32)
-  expected = oracles.adapt("center", views, points, mask)
-  assert expected.loss < 2e-4
+  expected = oracles.adapt("local_center", views, points, mask)
+  assert expected.loss < 3e-4
   space = exact_space(points, mask, np.float32)
-  found, _ = found_by_us("center", views, space)
+  found, _ = found_by_us("local_center", views, space)
   assert float(found.loss) == pytest.approx(expected.loss, rel=1e-4)
   error = np.linalg.norm(found.gradient - expected.gradient, axis=1)
   size = np.linalg.norm(expected.gradient, axis=1)
