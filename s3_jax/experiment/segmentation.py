@@ -32,7 +32,6 @@ from s3_jax.evaluation.segmentation import (
   embed_windows,
   label_windows,
 )
-from s3_jax.evaluation.segmentation.windows import resized_shape
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.environment import CompileClock, describe_environment
@@ -54,6 +53,8 @@ from s3_jax.experiment.segmentation_rows import (
   segmentation_rows,
 )
 from s3_jax.experiment.segmentation_settings import (
+  PROTOCOLS,
+  is_too_small,
   protocol_of,
   read_changes,
   read_templates,
@@ -61,8 +62,6 @@ from s3_jax.experiment.segmentation_settings import (
 from s3_jax.experiment.segmentation_showcase import draw_examples
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
-
-PROTOCOLS = ("sclip", "clearclip", "maskclip")
 
 
 class Segmentation(NamedTuple):
@@ -396,25 +395,6 @@ def _count(
       ),
       math.prod(patches.embeddings.shape[:2]),
     )
-
-
-def is_too_small(
-  size: tuple[int, int], patch: int, protocol: SegmentationProtocol
-) -> bool:
-  """Says whether not one patch fits into an image after the resize.
-
-  Args:
-    size: rows and columns of the image.
-    patch: pixels of a patch.
-    protocol: of the resize and the padding.
-
-  Returns:
-    True for images that only a padding would make large enough.
-  """
-  resized = resized_shape(
-    *size, short_side=protocol.short_side, long_side=protocol.long_side
-  )
-  return protocol.padding == "floor" and min(resized) < patch
 
 
 def _key(

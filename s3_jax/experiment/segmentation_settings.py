@@ -8,10 +8,12 @@ from s3_jax.evaluation.segmentation import (
   SegmentationProtocol,
 )
 from s3_jax.evaluation.segmentation.protocols import check_protocol
+from s3_jax.evaluation.segmentation.windows import resized_shape
 from s3_jax.experiment.settings import Settings
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.templates import IMAGENET_80
 
+PROTOCOLS = ("sclip", "clearclip", "maskclip")
 _STATISTICS = ("pixel_mean", "pixel_std")
 
 
@@ -88,7 +90,7 @@ def protocol_of(
 
   Args:
     protocol: "sclip", "clearclip" or "maskclip".
-    dataset: whose variant is taken, where there is one.
+    dataset: whose variant is taken, where there is one; "" for none.
     changes: fields to change.
 
   Returns:
@@ -103,3 +105,22 @@ def protocol_of(
   chosen = chosen._replace(**changes)
   check_protocol(chosen)
   return chosen
+
+
+def is_too_small(
+  size: tuple[int, int], patch: int, protocol: SegmentationProtocol
+) -> bool:
+  """Says whether not one patch fits into an image after the resize.
+
+  Args:
+    size: rows and columns of the image.
+    patch: pixels of a patch.
+    protocol: of the resize and the padding.
+
+  Returns:
+    True for images that only a padding would make large enough.
+  """
+  resized = resized_shape(
+    *size, short_side=protocol.short_side, long_side=protocol.long_side
+  )
+  return protocol.padding == "floor" and min(resized) < patch

@@ -321,7 +321,11 @@ def test_the_embedded_world_needs_no_data(run, tmp_path, monkeypatch):
   monkeypatch.setitem(pictograph_builder.SCENES, "test", 2)
   monkeypatch.setitem(SEGMENTATION_SETS, spec.name, spec._replace(examples=2))
   results = run(
-    spec.name, tmp_path / "out", cache_dir=str(tmp_path / "c"), data_dir=""
+    spec.name,
+    tmp_path / "out",
+    cache_dir=str(tmp_path / "c"),
+    data_dir="",
+    baseline="names_max",
   )
   assert results["datasets"][0]["family"] == "embedded"
   assert all(row["n"] == 2 for row in results["methods"])
