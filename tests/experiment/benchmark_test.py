@@ -5,11 +5,14 @@ import io
 import json
 import math
 import shutil
+import struct
 import tempfile
+import zlib
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
 
@@ -317,37 +320,77 @@ def config_of_models(read):
   return config
 
 
-BAD = {
-  "empty.jpg": b"",
-  "text.png": b"this is no picture",
-  "cut.jpg": None,
-}
+def bomb():
+  """A PNG whose header says 50,000 x 50,000 pixels."""
+  header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
+  chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+  return b"\x89PNG\r\n\x1a\n" + b"".join(
+    struct.pack(">I", len(data))
+    + kind
+    + data
+    + struct.pack(">I", zlib.crc32(kind + data))
+    for kind, data in chunks
+  )
 
 
-def spoil(folder):
-  """Puts three bad images into the first class's folder."""
-  first = sorted(path for path in folder.rglob("*.jpg"))[0]
-  for name, data in BAD.items():
-    path = first.parent / name
-    path.write_bytes(first.read_bytes()[:300] if data is None else data)
-  return first.parent
+def saved(image, kind, **options):
+  buffer = io.BytesIO()
+  image.save(buffer, kind, **options)
+  return buffer.getvalue()
+
+
+def odd_files():
+  """Files that are bad, with a word of the reason, and odd good ones."""
+  grey = PIL.Image.new("L", (30, 20), 90)
+  frames = [PIL.Image.new("L", (9, 9), 80 * (i % 3)) for i in range(300)]
+  bad = {
+    "empty.jpg": (b"", "empty"),
+    "text.png": (b"this is no picture", "known format"),
+    "cut.jpg": (saved(grey, "JPEG")[:200], ""),
+    "bomb.png": (bomb(), "pixels"),
+    "film.gif": (
+      saved(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+      "300",
+    ),
+  }
+  deep = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
+  good = {
+    "deep.png": saved(PIL.Image.fromarray(deep), "PNG"),
+    "cmyk.jpg": saved(grey.convert("CMYK"), "JPEG"),
+  }
+  return bad, good
 
 
 def test_bad_images_are_listed_and_not_counted(read, tmp_path):
+  """A hundred images, five of them bad."""
   replica = make_replica(
-    "eurosat", tmp_path / "data", layout="folders", images_per_class=6
+    "eurosat",
+    tmp_path / "data",
+    layout="folders",
+    images_per_class=31,
+    classes=[0, 1, 2],
   )
-  spoil(replica.data_dir)
+  bad, good = odd_files()
+  first = sorted(path for path in replica.data_dir.rglob("*.jpg"))[0].parent
+  for name, data in good.items():
+    (first / name).write_bytes(data)
+  for name, (data, _) in bad.items():
+    (first / name).write_bytes(data)
   config = read("eurosat", replica.data_dir, layout="folders")
   done = run(config, tmp_path / "run")
   (data,) = done.results["datasets"]
-  assert data["examples"] == 63
-  bad = {
+  assert data["examples"] == 100
+  listed = {
     row["file"].split("/")[-1]: row["reason"] for row in data["bad_examples"]
   }
-  assert set(bad) == set(BAD) and all(bad.values())
-  assert all(row["n"] == 60 for row in done.results["methods"])
-  assert "3 of 63 images are bad" in (done.folder / "log.txt").read_text()
+  assert set(listed) == set(bad)
+  for name, (_, word) in bad.items():
+    assert listed[name] and word in listed[name]
+  assert all(row["n"] == 95 for row in done.results["methods"])
+  predictions = (done.folder / "predictions.csv").read_text()
+  for name in good:
+    assert name in predictions
+  assert "5 of 100 images are bad" in (done.folder / "log.txt").read_text()
   strict = config.copy_and_resolve_references()
   strict.strict = True
   with pytest.raises(ValueError, match="`config.strict` allows no bad image"):
