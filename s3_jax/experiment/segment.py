@@ -18,7 +18,6 @@ from s3_jax.evaluation.escaping import valid_unicode
 from s3_jax.evaluation.predictions import show_name
 from s3_jax.evaluation.segmentation import (
   SegmentationProtocol,
-  embed_windows,
   label_windows,
 )
 from s3_jax.evaluation.segmentation_pictures import (
@@ -47,13 +46,15 @@ from s3_jax.experiment.segmentation_methods import (
 )
 from s3_jax.experiment.segmentation_settings import (
   PROTOCOLS,
-  is_too_small,
   protocol_of,
   read_changes,
+  read_embeddings,
   read_templates,
+  too_small,
 )
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.window_embedding import EMBEDDINGS, check_embeddings
 from s3_jax.files import atomic_write, safe_name
 from s3_jax.lexicon.vertices import concept_vertices
 
@@ -70,6 +71,7 @@ class Segment(NamedTuple):
   background: bool
   model: CheckpointSource
   protocol: SegmentationProtocol
+  embeddings: str
   method: str
   templates: tuple[str, ...]
   options: SpaceOptions
@@ -99,6 +101,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     background=settings.take("background", bool, default=False),
     model=read_checkpoint(settings, "model"),
     protocol=protocol_of(protocol, "", read_changes(settings)),
+    embeddings=read_embeddings(settings),
     method=settings.take("method", str, default="s3", choices=_METHODS),
     templates=read_templates(settings),
     options=read_space_options(settings),
@@ -147,11 +150,13 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   say = Narrator(folder / "log.txt")
   found = find_images(run.images)
   clip = load_checkpoint(run.model)
+  check_embeddings(clip, run.protocol, run.embeddings)
   target = _target(run, clip)
   names = run.classes.names
   say(
     f"{clip.spec.name}, {len(names):,} classes of"
-    f" {show_name(run.classes.title)}, method {run.method}; {len(found.files):,} files."
+    f" {show_name(run.classes.title)}, method {run.method};"
+    f" {len(found.files):,} files."
   )
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
@@ -167,12 +172,11 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     problem = image.problem
     if image.pixels is not None:
       size = image.pixels.shape[:2]
-      if is_too_small(size, clip.spec.patch_size, run.protocol):
-        problem = f"{size[0]} x {size[1]} pixels, too narrow for a patch"
+      problem = too_small(size, clip.spec, run.protocol, run.embeddings)
     if image.pixels is None or problem:
       bad.append({"file": valid_unicode(image.file), "reason": problem})
       continue
-    patches = embed_windows(
+    patches = EMBEDDINGS[run.embeddings](
       clip.spec,
       clip.params,
       image.pixels,

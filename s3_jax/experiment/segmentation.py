@@ -29,7 +29,6 @@ from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.evaluation.segmentation import (
   SegmentationProtocol,
   confusion_matrix,
-  embed_windows,
   label_windows,
 )
 from s3_jax.experiment import checkpoint
@@ -54,14 +53,17 @@ from s3_jax.experiment.segmentation_rows import (
 )
 from s3_jax.experiment.segmentation_settings import (
   PROTOCOLS,
-  is_too_small,
   protocol_of,
   read_changes,
+  read_embeddings,
   read_templates,
+  read_thresholds,
+  too_small,
 )
 from s3_jax.experiment.segmentation_showcase import draw_examples
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.window_embedding import EMBEDDINGS, check_embeddings
 
 
 class Segmentation(NamedTuple):
@@ -73,10 +75,12 @@ class Segmentation(NamedTuple):
   data_dir: pathlib.Path | None
   protocols: dict[str, SegmentationProtocol]  # by data set
   protocol: str
+  embeddings: str  # a key of EMBEDDINGS
   changed: bool  # whether a protocol is not as published
   partial: bool
   strict: bool
   methods: tuple[str, ...]
+  thresholds: dict[str, float]  # of methods whose threshold is their own
   baseline: str
   templates: tuple[str, ...]
   options: SpaceOptions
@@ -114,6 +118,8 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   data_dir = settings.take("data_dir", str, default="")
   protocol = settings.take("protocol", str, choices=PROTOCOLS)
   changes = read_changes(settings)
+  methods = settings.words("methods", tuple(PATCH_METHODS))
+  thresholds = read_thresholds(settings, methods)
   run = Segmentation(
     config=settings.everything,
     model=checkpoint.read_checkpoint(settings, "model"),
@@ -122,10 +128,12 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     data_dir=pathlib.Path(data_dir).expanduser() if data_dir else None,
     protocols={n: protocol_of(protocol, n, changes) for n in datasets},
     protocol=protocol,
-    changed=bool(changes),
+    embeddings=read_embeddings(settings),
+    changed=bool(changes or thresholds),
     partial=settings.take("partial", bool, default=False),
     strict=settings.take("strict", bool, default=False),
-    methods=settings.words("methods", tuple(PATCH_METHODS)),
+    methods=methods,
+    thresholds=thresholds,
     baseline=settings.take("baseline", str, default="names_max"),
     templates=read_templates(settings),
     options=read_space_options(settings),
@@ -163,6 +171,8 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     clip = checkpoint.load_checkpoint(run.model)
     # One batch of texts is what the towers take at once; devices play no part.
     embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir, run.max_pixels)
+    for protocol in run.protocols.values():
+      check_embeddings(clip, protocol, run.embeddings)
     sets, skipped = _find(run)
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
@@ -189,6 +199,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
         clip,
         folder / "figures",
         baseline=run.baseline,
+        embeddings=run.embeddings,
         most=run.pictures,
         dtype=run.dtype,
         max_pixels=run.max_pixels,
@@ -215,7 +226,9 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     outcomes,
     folder,
     baseline=run.baseline,
-    protocol="" if run.changed else run.protocol,
+    protocol=(
+      "" if run.changed or run.embeddings != "patches" else run.protocol
+    ),
     templates=run.templates,
     pictures=pictures,
     say=say,
@@ -293,9 +306,9 @@ def _measure(
     targets = make_targets(
       methods, vertices, prompts, embedded.embeddings, run.options
     )
-  protocol = run.protocols[spec.name]
+  protocols = {name: _of_method(run, spec.name, name) for name in run.methods}
   keys = {
-    name: _key(run, embedder, each, protocol, target)
+    name: _key(run, embedder, each, protocols[name], target)
     for name, target in targets.items()
   }
   store = run.cache_dir / "segmentation"
@@ -335,7 +348,7 @@ def _measure(
     found=found,
     complete=each.complete,
     classes=class_entries(spec),
-    protocol=protocol,
+    protocols=protocols,
     vertices=vertices,
     targets=targets,
     sets=sets,
@@ -348,11 +361,21 @@ def _measure(
 def _in_words(run: Segmentation, dataset: str) -> str:
   protocol = run.protocols[dataset]
   changed = ", changed" if run.changed else ""
+  window = protocol.window or "the whole image"
   return (
-    f"Protocol {run.protocol}{changed}: short side {protocol.short_side},"
-    f" window {protocol.window or 'the whole image'}, stride {protocol.stride},"
-    f" factor {protocol.logit_factor:g}, threshold {protocol.prob_threshold:g}."
+    f"Protocol {run.protocol}{changed}, {run.embeddings}: short side"
+    f" {protocol.short_side}, window {window}, stride {protocol.stride}, factor"
+    f" {protocol.logit_factor:g}, threshold {protocol.prob_threshold:g}."
   )
+
+
+def _of_method(
+  run: Segmentation, dataset: str, method: str
+) -> SegmentationProtocol:
+  """Returns a data set's protocol with the method's own threshold."""
+  protocol = run.protocols[dataset]
+  own = run.thresholds.get(method, protocol.prob_threshold)
+  return protocol._replace(prob_threshold=own)
 
 
 class _Counted(NamedTuple):
@@ -374,16 +397,20 @@ def _count(
       yield _Counted(CountedImage(image.place, {}, image.reason), 0)
       continue
     size = image.pixels.shape[:2]
-    if is_too_small(size, clip.spec.patch_size, protocol):
-      reason = f"{size[0]} x {size[1]} pixels, too narrow for a patch"
+    reason = too_small(size, clip.spec, protocol, run.embeddings)
+    if reason:
       yield _Counted(CountedImage(image.place, {}, reason), 0)
       continue
-    patches = embed_windows(
+    patches = EMBEDDINGS[run.embeddings](
       clip.spec, clip.params, image.pixels, protocol=protocol, dtype=run.dtype
     )
     pairs = {}
     for name, made in targets.items():
-      labels = label_windows(patches, made.target, protocol=protocol)
+      labels = label_windows(
+        patches,
+        made.target,
+        protocol=_of_method(run, each.spec.name, name),
+      )
       pairs[name] = confusion_matrix(
         image.labels, labels, classes=each.spec.classes
       )
@@ -413,6 +440,7 @@ def _key(
       "spec": json.loads(json.dumps(clip.spec._asdict())),
       "dtype": run.dtype,
       "protocol": json.loads(json.dumps(protocol._asdict())),
+      "embeddings": run.embeddings,
       "target": target.key,
       "dataset": each.spec.name,
       "content": each.found.opened.fingerprint,

@@ -20,6 +20,7 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
   config.dataset = dataset
   config.data_dir = "data"  # docs/DATASETS.md shows what may lie there
   config.protocol = "sclip"  # or clearclip, or maskclip
+  config.embeddings = "patches"  # "windows": each window as one image (ours)
   config.protocol_changes = ml_collections.ConfigDict()  # field -> value
   config.partial = False  # True: another number of images is accepted
   config.strict = False  # True: a bad example makes the run fail at its end
@@ -31,6 +32,7 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
     "center",
     "s3",
   )
+  config.thresholds = ml_collections.ConfigDict()  # method -> its own threshold
   config.baseline = "names_max"
   config.templates = ()  # of the names; default: the 80 of ImageNet
   config.metric = "local_center"  # of s3

@@ -1,7 +1,6 @@
 """Rows of a results file from counted pixels, and the files themselves."""
 
 import hashlib
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -61,7 +60,8 @@ class Segmented(NamedTuple):
     found: its images and masks.
     complete: whether it has the published number of images.
     classes: of the lexicon, in label order.
-    protocol: how its images were labelled.
+    protocols: how its images were labelled under each method; they differ in
+      the threshold alone.
     vertices: prompts of each method.
     targets: of each method.
     sets: counted pixels under each method.
@@ -72,7 +72,7 @@ class Segmented(NamedTuple):
   found: OpenedMasks
   complete: bool
   classes: tuple[ClassEntry, ...]
-  protocol: SegmentationProtocol
+  protocols: Mapping[str, SegmentationProtocol]
   vertices: Mapping[str, Vertices]
   targets: Mapping[str, PatchTarget]
   sets: Mapping[str, CountedSet]
@@ -100,7 +100,10 @@ def dataset_row(outcome: Segmented, protocol: str) -> dict[str, Any]:
     A row of `datasets` in results.json.
   """
   spec, opened = outcome.spec, outcome.found.opened
-  settings = json.loads(json.dumps(outcome.protocol._asdict()))
+  settings = next(iter(outcome.protocols.values()))._asdict()
+  thresholds = {
+    name: each.prob_threshold for name, each in outcome.protocols.items()
+  }
   return {
     "name": spec.name,
     "title": spec.title,
@@ -111,7 +114,7 @@ def dataset_row(outcome: Segmented, protocol: str) -> dict[str, Any]:
     "published_examples": spec.examples,
     "layout": opened.layout,
     "found": opened.found,
-    "protocol": {"name": protocol, **settings},
+    "protocol": {"name": protocol, **settings, "prob_threshold": thresholds},
     "bad_examples": [
       {
         "file": valid_unicode(opened.files[place]),

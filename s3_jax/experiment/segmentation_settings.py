@@ -1,8 +1,9 @@
 """What the segmentation tasks read of a config beside the common fields."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from s3_jax.clip import ModelSpec
 from s3_jax.evaluation.segmentation import (
   SEGMENTATION_PROTOCOLS,
   SegmentationProtocol,
@@ -10,6 +11,7 @@ from s3_jax.evaluation.segmentation import (
 from s3_jax.evaluation.segmentation.protocols import check_protocol
 from s3_jax.evaluation.segmentation.windows import resized_shape
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.window_embedding import EMBEDDINGS
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.templates import IMAGENET_80
 
@@ -71,6 +73,38 @@ def read_changes(settings: Settings) -> dict[str, Any]:
   return changes
 
 
+def read_thresholds(
+  settings: Settings, methods: Sequence[str]
+) -> dict[str, float]:
+  """Reads the methods that have a threshold of their own.
+
+  A probability over all names is smaller than one over classes, so that one
+  threshold means different things to different methods.
+
+  Args:
+    settings: of a config.
+    methods: of the run.
+
+  Returns:
+    Method -> probability below which a pixel gets class 0.
+
+  Raises:
+    ValueError: a method is not run, or a value is no probability.
+  """
+  given = settings.take("thresholds", dict, default={})
+  for method, value in given.items():
+    label = f"`config.thresholds.{method}`"
+    if method not in methods:
+      raise ValueError(
+        f"{label} must be of one of the methods {', '.join(methods)}, and"
+        f" {method!r} is not run."
+      )
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 1:
+      raise ValueError(f"{label} must be in [0, 1], got {value!r}.")
+  return {method: float(value) for method, value in given.items()}
+
+
 def _statistics(label: str, value: Any) -> tuple[float, ...] | None:
   if value is None:
     return None
@@ -107,20 +141,45 @@ def protocol_of(
   return chosen
 
 
-def is_too_small(
-  size: tuple[int, int], patch: int, protocol: SegmentationProtocol
-) -> bool:
-  """Says whether not one patch fits into an image after the resize.
+def read_embeddings(settings: Settings) -> str:
+  """Reads what the tower is asked for.
+
+  Args:
+    settings: of a config.
+
+  Returns:
+    A key of EMBEDDINGS.
+  """
+  return settings.take(
+    "embeddings", str, default="patches", choices=tuple(EMBEDDINGS)
+  )
+
+
+def too_small(
+  size: tuple[int, int],
+  spec: ModelSpec,
+  protocol: SegmentationProtocol,
+  embeddings: str,
+) -> str:
+  """Says why an image cannot be labelled after the resize.
 
   Args:
     size: rows and columns of the image.
-    patch: pixels of a patch.
+    spec: of the checkpoint.
     protocol: of the resize and the padding.
+    embeddings: a key of EMBEDDINGS.
 
   Returns:
-    True for images that only a padding would make large enough.
+    The reason; "" where at least one patch, or one window, fits.
   """
   resized = resized_shape(
     *size, short_side=protocol.short_side, long_side=protocol.long_side
   )
-  return protocol.padding == "floor" and min(resized) < patch
+  whole = embeddings == "windows"
+  if whole or protocol.padding == "floor":
+    least, word = (
+      (protocol.window, "window") if whole else (spec.patch_size, "patch")
+    )
+    if min(resized) < least:
+      return f"{size[0]} x {size[1]} pixels, too narrow for a {word}"
+  return ""

@@ -10,17 +10,14 @@ from s3_jax.clip import Clip
 from s3_jax.data.segmentation_stream import masked_images
 from s3_jax.evaluation.escaping import clean
 from s3_jax.evaluation.report import Picture
-from s3_jax.evaluation.segmentation import (
-  PixelCounts,
-  embed_windows,
-  label_windows,
-)
+from s3_jax.evaluation.segmentation import PixelCounts, label_windows
 from s3_jax.evaluation.segmentation_pictures import (
   Example,
   label_colours,
   plot_example,
 )
 from s3_jax.experiment.segmentation_rows import Segmented, headline
+from s3_jax.experiment.window_embedding import EMBEDDINGS
 from s3_jax.files import safe_name
 
 
@@ -30,6 +27,7 @@ def draw_examples(
   folder: pathlib.Path,
   *,
   baseline: str,
+  embeddings: str,
   most: int,
   dtype: str,
   max_pixels: int,
@@ -44,6 +42,7 @@ def draw_examples(
     clip: the checkpoint.
     folder: gets the PNG files.
     baseline: the method beside S3 (or the last one).
+    embeddings: a key of EMBEDDINGS.
     most: images of each kind: worst, best, most gained and most lost.
     dtype: type in which the tower multiplies.
     max_pixels: greatest number of pixels of an image.
@@ -61,17 +60,17 @@ def draw_examples(
   for image in masked_images(outcome.found, places, max_pixels=max_pixels):
     if image.pixels is None or image.labels is None:
       continue  # it has become unreadable since it was counted
-    patches = embed_windows(
+    patches = EMBEDDINGS[embeddings](
       clip.spec,
       clip.params,
       image.pixels,
-      protocol=outcome.protocol,
+      protocol=outcome.protocols[baseline],
       dtype=dtype,
     )
     panels = {"ground truth": image.labels.astype(np.int32)}
     for name in methods:
       labels = label_windows(
-        patches, outcome.targets[name].target, protocol=outcome.protocol
+        patches, outcome.targets[name].target, protocol=outcome.protocols[name]
       )
       panels[f"{name}: {100 * own[name][image.place]:.0f} %"] = labels
     file = clean(outcome.found.opened.files[image.place])

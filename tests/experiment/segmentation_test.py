@@ -326,6 +326,8 @@ def test_the_embedded_world_needs_no_data(run, tmp_path, monkeypatch):
     cache_dir=str(tmp_path / "c"),
     data_dir="",
     baseline="names_max",
+    thresholds={"s3": 0.5},
+    protocol_changes={},
   )
   assert results["datasets"][0]["family"] == "embedded"
   assert all(row["n"] == 2 for row in results["methods"])
@@ -340,6 +342,11 @@ def test_the_embedded_world_needs_no_data(run, tmp_path, monkeypatch):
     ({"protocol_changes": {"window": True}}, "must be of type int, got True"),
     ({"protocol_changes": {"stride": 0}}, "must be >= 1, got 0"),
     ({"protocol_changes": {"pixel_mean": (1, 2)}}, "three numbers or None"),
+    (
+      {"thresholds": {"center": 0.1}},
+      "must be of one of the methods class_name,",
+    ),
+    ({"thresholds": {"s3": 1.5}}, r"thresholds.s3` must be in \[0, 1\], got"),
     ({"methods": ("s3",)}, "must hold the baseline 'names_max'"),
     ({"methods": ("names",)}, "must hold one of class_name, names_max"),
     ({"templates": ("a",)}, "must hold exactly one"),
@@ -352,3 +359,72 @@ def test_settings_that_are_refused(run, tmp_path, changes, rule):
   fields = {"data_dir": str(tmp_path / "data"), **changes}
   with pytest.raises(ValueError, match=rule):
     run("voc21", tmp_path / "out", **fields)
+
+
+def test_whole_windows(run, tmp_path, checkpoint):
+  """A window that is the whole image scores as the image does."""
+  import s3_jax
+
+  make_segmentation("cityscapes", tmp_path / "data", size=(16, 16))
+  fields = {
+    "data_dir": str(tmp_path / "data"),
+    "embeddings": "windows",
+    "protocol_changes": {
+      "short_side": 16,
+      "pixel_mean": None,
+      "pixel_std": None,
+    },
+    "methods": ("names_max",),
+  }
+  results = run("cityscapes", tmp_path / "out", **fields)
+  clip = s3_jax.load_clip(str(checkpoint))
+  spec = SEGMENTATION_SETS["cityscapes"]
+  found = segmentation.open_masks(spec, tmp_path / "data")
+  right = total = 0
+  texts = [f"a {of_class[0]}." for of_class in benchmark_names(spec)]
+  vectors = s3_jax.embed_texts(clip.spec, clip.params, clip.tokenize(texts))
+  for image in segmentation.masked_images(found, range(3)):
+    assert image.pixels is not None and image.labels is not None
+    vector = s3_jax.embed_images(clip.spec, clip.params, image.pixels[None])
+    predicted = int(np.argmax(np.asarray(vector @ vectors.T)))
+    counted = image.labels != 255
+    right += int((image.labels[counted] == predicted).sum())
+    total += int(counted.sum())
+  assert rows_of(results)["cityscapes", "names_max"]["pixel_accuracy"] == (
+    pytest.approx(right / total)
+  )
+  with pytest.raises(ValueError, match="must be 16, the size of tiny's images"):
+    run(
+      "cityscapes",
+      tmp_path / "x",
+      **{**fields, "protocol_changes": {"window": 8}},
+    )
+
+
+def test_windows_need_an_image_as_large(run, tmp_path):
+  make_segmentation("cityscapes", tmp_path / "data", size=(8, 40))
+  fields = {
+    "data_dir": str(tmp_path / "data"),
+    "embeddings": "windows",
+    "protocol_changes": {"short_side": 16, "long_side": 32},
+  }
+  with pytest.raises(
+    ValueError, match="8 x 40 pixels, too narrow for a window"
+  ):
+    run("cityscapes", tmp_path / "out", **fields)
+
+
+def test_a_method_may_have_its_own_threshold(run, tmp_path):
+  make_segmentation("voc21", tmp_path / "data")
+  fields = {"data_dir": str(tmp_path / "data"), "methods": METHODS[:2]}
+  results = run(
+    "voc21", tmp_path / "out", thresholds={"class_name": 1.0}, **fields
+  )
+  rows = rows_of(results)
+  seen = rows["voc21", "class_name"]["per_class_iou"]
+  assert seen[0] > 0 and not any(seen[1:])  # all is background
+  plain = rows_of(run("voc21", tmp_path / "b", **fields))
+  assert rows["voc21", "names_max"] == plain["voc21", "names_max"]
+  assert rows["voc21", "class_name"] != plain["voc21", "class_name"]
+  thresholds = results["datasets"][0]["protocol"]["prob_threshold"]
+  assert thresholds == {"class_name": 1.0, "names_max": 0.1}
