@@ -1,6 +1,6 @@
 """Test-time adaptation: classification that adapts to each image by itself.
 
-From an image's embedded views, the original first, three ways lead to scores:
+From an image's embedded views, the original first, several ways lead to scores:
 
 | name | what moves | what it needs |
 |---|---|---|
@@ -8,6 +8,7 @@ From an image's embedded views, the original first, three ways lead to scores:
 | the same, method "tps" | every class's one vertex | gradients |
 | `robust_mean_shift` (MTA) | the image's embedding | no gradient |
 | `average_views` | the image's embedding | an average |
+| `anchored_average` | the image's embedding | logits of the views |
 
 One image in; `adapt_in_chunks` and `jax.vmap` are outside. See
 docs/ADAPTATION.md.
@@ -22,12 +23,17 @@ from s3_jax.adaptation.prototypes import (
   center_space,
   template_descriptor_classifier,
 )
-from s3_jax.adaptation.view_averages import average_views, robust_mean_shift
+from s3_jax.adaptation.view_averages import (
+  anchored_average,
+  average_views,
+  robust_mean_shift,
+)
 
 __all__ = [
   "adapt_in_chunks",
   "adapt_space",
   "adapted_scores",
+  "anchored_average",
   "average_views",
   "center_space",
   "robust_mean_shift",

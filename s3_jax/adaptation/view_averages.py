@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32
 
+from s3_jax.adaptation.confidence import most_confident
 from s3_jax.embeddings import MIN_SQUARED_MEAN, scale_logits
 from s3_jax.point_to_space.streaming import whole_number
 
@@ -43,6 +44,55 @@ def average_views(
   if views.shape[0] == 1:
     return views[0]
   return _normalise(jnp.mean(views, axis=0), otherwise=views[0])
+
+
+def anchored_average(
+  views: Float[Array | np.ndarray, "views dim"],
+  logits: Float[Array | np.ndarray, "_ classes"],
+  *,
+  confident_fraction: float = 0.5,
+  anchor: float = 1.0,
+) -> Float[Array, " dim"]:
+  """Averages an image with the mean of the views that are sure of a class.
+
+  `normalise(anchor x_0 + mean_b x_b)` over the `max(1, floor(confident_fraction
+  B))` of `B` views whose softmax has the lowest entropy. The original, which
+  may be among them, stays half of the result however odd the crops are.
+
+  Args:
+    views: unit embeddings, the original view first.
+    logits: of every view, from any classifier or point-to-space metric.
+    confident_fraction: share of the views that count, in (0, 1].
+    anchor: weight of the original against their mean, at least 0.
+
+  Returns:
+    Unit vector; the original view where the sum has norm below 1e-3.
+
+  Raises:
+    ValueError: there is no view, `views` and `logits` disagree on their number,
+      or an option is out of range.
+
+  References:
+    Ours; choosing views by entropy is TPT's (arXiv 2209.07511).
+  """
+  views = _read_views(views)
+  count = views.shape[0]
+  if logits.shape[0] != count:
+    raise ValueError(
+      f"`views` and `logits` must agree on [views], got {count} and"
+      f" {logits.shape[0]}."
+    )
+  if not 0 < confident_fraction <= 1:
+    raise ValueError(
+      f"`confident_fraction` must be in (0, 1], got {confident_fraction}."
+    )
+  if not anchor >= 0:
+    raise ValueError(f"`anchor` must be >= 0, got {anchor}.")
+  # As for TS3, a share just below a whole number counts as that number.
+  kept = max(1, int(confident_fraction * count + 1e-9))
+  chosen = views[most_confident(jnp.asarray(logits, views.dtype), kept)]
+  total = anchor * views[0] + jnp.mean(chosen, axis=0)
+  return _normalise(total, otherwise=views[0])
 
 
 class _Weights(NamedTuple):

@@ -49,6 +49,8 @@ _PAIRS = (
   ("ts3", "tps"),
   ("ts3", "mta"),
   ("ts3", "s3_view_average"),
+  ("s3_anchored", "s3"),
+  ("s3_anchored", "ts3"),
 )
 SCORE_ROWS = 900
 """Images scored at once. The hulls' and complexes' temporaries grow with it."""

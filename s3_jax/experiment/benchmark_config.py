@@ -88,6 +88,7 @@ def test_time_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
     "tps",
     "s3_view_average",
     "ts3",
+    "s3_anchored",
   )
   config.views = 64  # of an image, itself included
   config.augmix = "auto"  # on the ten fine-grained sets alone

@@ -11,10 +11,12 @@ from jax.tree_util import Partial
 
 from s3_jax.adaptation import (
   adapt_in_chunks,
+  anchored_average,
   average_views,
   robust_mean_shift,
   template_descriptor_classifier,
 )
+from s3_jax.embeddings import scale_logits
 from s3_jax.experiment.benchmark_methods import (
   METHODS,
   MethodTexts,
@@ -170,6 +172,27 @@ def _averaged(metric: str, neighbors: int | None) -> Callable[..., Any]:
   return score
 
 
+def _anchored_scorer(table, options, adaptation, logit_scale) -> Partial:
+  del adaptation
+  space = build_core(table, options)
+  neighbors = options.neighbors if options.metric == "local_center" else None
+  function = _anchored(options.metric, neighbors)
+  return Partial(function, space, np.float32(logit_scale))
+
+
+@functools.cache
+def _anchored(metric: str, neighbors: int | None) -> Callable[..., Any]:
+  options = {} if neighbors is None else {"neighbors": neighbors}
+
+  def score(space, logit_scale, views):
+    scores = POINT_TO_SPACE[metric](views, space, **options)
+    logits = scale_logits(scores, logit_scale)
+    averages = jax.vmap(anchored_average)(views, logits)
+    return POINT_TO_SPACE[metric](averages, space, **options)
+
+  return score
+
+
 def _tps_texts(texts: MethodTexts) -> Vertices:
   """Makes each prompt a vertex of its own: templates, then descriptors."""
   described = descriptor_prompts(
@@ -194,4 +217,5 @@ VIEW_METHODS: dict[str, ViewMethod] = {
   "tps": ViewMethod(_tps_texts, tps_scorer),
   "s3_view_average": ViewMethod(concepts, _space_average_scorer),
   "ts3": ViewMethod(concepts, ts3_scorer),
+  "s3_anchored": ViewMethod(concepts, _anchored_scorer),
 }

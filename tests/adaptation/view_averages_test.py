@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s3_jax.adaptation import average_views, robust_mean_shift
+from s3_jax.adaptation import (
+  anchored_average,
+  average_views,
+  robust_mean_shift,
+)
 from tests.adaptation import oracles
 from tests.adaptation.oracles import LOG_SCALE
 
@@ -83,3 +87,54 @@ def test_the_average_is_the_renormalised_mean():
   )
   opposite = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
   np.testing.assert_array_equal(average_views(opposite), [1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+  ("fraction", "anchor", "kept"),
+  [(0.5, 1.0, 6), (0.25, 2.0, 3), (1.0, 0.0, 12), (0.01, 1.0, 1)],
+)
+def test_the_anchored_average_is_a_loop(fraction, anchor, kept):
+  for views in IMAGES[:2]:
+    logits = np.exp(LOG_SCALE) * views @ CLASSIFIER.T
+    entropy = []
+    for row in logits:
+      p = np.exp(row - row.max())
+      p /= p.sum()
+      entropy.append(-(p * np.log(np.maximum(p, 1e-300))).sum())
+    chosen = np.argsort(entropy, kind="stable")[:kept]
+    total = anchor * views[0] + sum(views[i] for i in chosen) / kept
+    got = anchored_average(
+      views.astype(np.float32),
+      logits.astype(np.float32),
+      confident_fraction=fraction,
+      anchor=anchor,
+    )
+    np.testing.assert_allclose(got, total / np.linalg.norm(total), atol=2e-6)
+
+
+def test_the_anchored_average_of_one_view_and_of_opposites():
+  view = IMAGES[0][:1].astype(np.float32)
+  logits = np.zeros((1, 3), np.float32)
+  np.testing.assert_allclose(
+    anchored_average(view, logits)[None], view, atol=1e-6
+  )
+  opposite = np.concatenate([view, -view])
+  sure = np.array([[0, 0, 0], [9, 0, 0]], np.float32)
+  kept = anchored_average(opposite, sure, confident_fraction=0.5)
+  np.testing.assert_allclose(kept[None], view, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("options", "rule"),
+  [
+    ({"confident_fraction": 0.0}, r"in \(0, 1\], got 0.0"),
+    ({"confident_fraction": 1.5}, r"in \(0, 1\], got 1.5"),
+    ({"anchor": -1.0}, "`anchor` must be >= 0, got -1.0"),
+  ],
+)
+def test_the_anchored_average_refuses(options, rule):
+  views = IMAGES[0].astype(np.float32)
+  with pytest.raises(ValueError, match=rule):
+    anchored_average(views, np.zeros((12, 3), np.float32), **options)
+  with pytest.raises(ValueError, match="must agree on .views., got 12 and 5"):
+    anchored_average(views, np.zeros((5, 3), np.float32))

@@ -133,7 +133,14 @@ def first(run):
 def test_every_method_and_seed_has_a_row(first):
   results, _ = first
   names = [row["name"] for row in results["methods"]]
-  views = ["view_average", "mta", "tps", "s3_view_average", "ts3"]
+  views = [
+    "view_average",
+    "mta",
+    "tps",
+    "s3_view_average",
+    "ts3",
+    "s3_anchored",
+  ]
   assert names == [
     "class_name",
     "templates_descriptors",
