@@ -408,7 +408,7 @@ def open_masks(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks:
       f"data set {spec.name!r} must lie under {data_dir} in a folder"
       f" {' or '.join(spec.folders)}, and nothing was found"
       f" ({mask_reader.expects(spec)}; or {prepared_masks.expects(spec)}). Get"
-      f" it from {spec.source}; docs/DATASETS.md shows the folders."
+      f" it from {spec.source}; docs/SEGMENTATION_DATA.md shows the folders."
     )
   return found
 

@@ -18,7 +18,7 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
   config.model_spec = ""  # a name of the zoo, for a bare file
   config.tokenizer = ""  # default: the file beside the weights
   config.dataset = dataset
-  config.data_dir = "data"  # docs/DATASETS.md shows what may lie there
+  config.data_dir = "data"  # docs/SEGMENTATION_DATA.md shows what may lie there
   config.protocol = "sclip"  # or clearclip, or maskclip
   config.embeddings = "patches"  # "windows": each window as one image (ours)
   config.protocol_changes = ml_collections.ConfigDict()  # field -> value

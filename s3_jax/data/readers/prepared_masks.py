@@ -70,16 +70,16 @@ def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
       source.split, decoders={"image": skip, "segmentation_mask": skip}
     )
     # `len` only says what is promised.
-    total, files = 0, []
+    total = 0
     for length in split.shard_lengths:
       total += length
       _ = records[total - 1]
-    files = _Files(records)
   except Exception as error:  # TFDS lets through whatever its parsers raise
     raise ValueError(
       f"{where} must be whole, got {type(error).__name__}: remove the folder"
       " and prepare it again."
     ) from error
+  files = _Files(records)
   name = f"{builder.info.full_name}/{source.split}"
   parts = [
     (name, -1, total, -1),

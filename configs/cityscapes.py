@@ -1,0 +1,27 @@
+r"""Cityscapes: 19 classes of streets, on 500 images.
+
+Command:
+  python main.py --config=configs/cityscapes.py --config.data_dir=DATA \
+    --workdir=runs/cityscapes
+
+LabelTrainIds are read, or labelIds are mapped; docs/SEGMENTATION_DATA.md shows
+the folders that are read.
+`--config.protocol=clearclip` takes another paper's protocol.
+
+Hardware: a GPU, or patience on a few CPU cores; all methods of an image share
+one pass of the image tower. The bar says how long it will take, and the same
+command goes on where it was stopped.
+
+Expected (published, not measured here): 32.34 % mean IoU of `names_max` with
+OpenAI's ViT-B/16 under SCLIP's protocol (README of SCLIP's repository, in half
+precision). The run says whether it came within half a point.
+"""
+
+import ml_collections
+
+from s3_jax.experiment.segmentation_config import segmentation_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the settings of the run."""
+  return segmentation_config("cityscapes").lock()

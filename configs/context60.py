@@ -1,0 +1,27 @@
+r"""Context60: the 5,105 validation images of Pascal Context.
+
+Command:
+  python main.py --config=configs/context60.py --config.data_dir=DATA \
+    --workdir=runs/context60
+
+59 classes and the background; docs/SEGMENTATION_DATA.md shows the folders that
+are read.
+`--config.protocol=clearclip` takes another paper's protocol.
+
+Hardware: a GPU, or patience on a few CPU cores; all methods of an image share
+one pass of the image tower. The bar says how long it will take, and the same
+command goes on where it was stopped.
+
+Expected (published, not measured here): 31.74 % mean IoU of `names_max` with
+OpenAI's ViT-B/16 under SCLIP's protocol (README of SCLIP's repository, in half
+precision). The run says whether it came within half a point.
+"""
+
+import ml_collections
+
+from s3_jax.experiment.segmentation_config import segmentation_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the settings of the run."""
+  return segmentation_config("context60").lock()

@@ -1,0 +1,27 @@
+r"""VOC21: PASCAL VOC 2012, 1,449 validation images, background as a class.
+
+Command:
+  python main.py --config=configs/voc21.py --config.data_dir=DATA \
+    --workdir=runs/voc21
+
+SCLIP's 26 names of the background are one class; docs/SEGMENTATION_DATA.md
+shows the folders that are read.
+`--config.protocol=clearclip` takes another paper's protocol.
+
+Hardware: a GPU, or patience on a few CPU cores; all methods of an image share
+one pass of the image tower. The bar says how long it will take, and the same
+command goes on where it was stopped.
+
+Expected (published, not measured here): 59.63 % mean IoU of `names_max` with
+OpenAI's ViT-B/16 under SCLIP's protocol (README of SCLIP's repository, in half
+precision). The run says whether it came within half a point.
+"""
+
+import ml_collections
+
+from s3_jax.experiment.segmentation_config import segmentation_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the settings of the run."""
+  return segmentation_config("voc21").lock()
