@@ -231,7 +231,7 @@ _BENCHMARKS = (
     also=0,
     split="2017 validation",
     family="segmentation",
-    folders=("coco_object", *_COCO),
+    folders=("coco_object", *(name for name in _COCO if name != "coco_object")),
     images="images/val2017",
     image_suffix=".jpg",
     listing="",
