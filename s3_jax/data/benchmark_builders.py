@@ -6,11 +6,9 @@ stores what a reader found: the encoded files as they are, in their order, as
 array_record. It needs no TensorFlow, neither to prepare nor to read.
 """
 
-import contextlib
 import dataclasses
 import functools
 import io
-import logging
 import os
 import pathlib
 import secrets
@@ -21,6 +19,7 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from s3_jax.data.quiet import quiet_tfds
 from s3_jax.data.readers.tfds import OWN_VERSION, class_keys, own_source
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
@@ -183,7 +182,7 @@ def prepare(
     config = BenchmarkConfig(
       name=spec.name, spec=spec, opened=opened, unreadable={}, empty=[]
     )
-    with _quiet():
+    with quiet_tfds():
       make_builder: Any = Benchmarks  # TFDS's decorator hides its arguments
       builder = make_builder(
         data_dir=str(temporary), config=config, file_format="array_record"
@@ -222,17 +221,3 @@ def _flush(folder: pathlib.Path) -> None:
   for path in folder.iterdir():
     with open(path, "r+b") as file:
       os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Keeps TFDS's own lines off the terminal; the builder has a bar."""
-  tfds.disable_progress_bar()
-  logger = logging.getLogger("absl")
-  level = logger.level
-  logger.setLevel(logging.ERROR)
-  try:
-    with contextlib.redirect_stdout(io.StringIO()):
-      yield
-  finally:
-    logger.setLevel(level)

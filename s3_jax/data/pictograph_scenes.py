@@ -3,17 +3,15 @@
 As `pictograph_sets` for single pictographs; the masks stay encoded.
 """
 
-import contextlib
-import io
-import logging
 import pathlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from s3_jax.data.quiet import quiet_tfds
 from s3_jax.data.specs import TfdsSource
 
-__all__ = ["Scenes", "quiet_tfds"]
+__all__ = ["Scenes"]
 
 
 class Scenes:
@@ -64,23 +62,3 @@ class Scenes:
         f" {len(records)}: remove the folder to prepare it again."
       )
     return records
-
-
-@contextlib.contextmanager
-def quiet_tfds() -> Iterator[None]:
-  """Keeps TFDS's own lines off the terminal; the builders have a bar.
-
-  Yields:
-    Nothing.
-  """
-  import tensorflow_datasets as tfds
-
-  tfds.disable_progress_bar()
-  logger = logging.getLogger("absl")
-  level = logger.level
-  logger.setLevel(logging.ERROR)
-  try:
-    with contextlib.redirect_stdout(io.StringIO()):
-      yield
-  finally:
-    logger.setLevel(level)

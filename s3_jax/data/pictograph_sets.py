@@ -4,17 +4,16 @@ Preparing happens once, under the user's cache folder, by TFDS: a killed
 preparation leaves an `incomplete` folder that the next one replaces.
 """
 
-import contextlib
 import io
-import logging
 import pathlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, UInt8
 
+from s3_jax.data.quiet import quiet_tfds
 from s3_jax.data.records import OpenedDataset, fingerprint
 from s3_jax.data.specs import DatasetSpec
 
@@ -39,7 +38,7 @@ def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
   assert spec.tfds is not None
   tfds.disable_progress_bar()
   folder.mkdir(parents=True, exist_ok=True)
-  with _quiet():
+  with quiet_tfds():
     make_builder: Any = Pictographs  # TFDS's decorator hides its arguments
     builder = make_builder(
       data_dir=str(folder), config=spec.tfds.config, file_format="array_record"
@@ -104,19 +103,6 @@ def read_pictographs(
     layout="pictographs",
     fingerprint=fingerprint("pictographs", [(name, -1, spec.examples, -1)]),
   )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Keeps TFDS's own lines off the terminal; the builder has a bar."""
-  logger = logging.getLogger("absl")
-  level = logger.level
-  logger.setLevel(logging.ERROR)
-  try:
-    with contextlib.redirect_stdout(io.StringIO()):
-      yield
-  finally:
-    logger.setLevel(level)
 
 
 def all_images(

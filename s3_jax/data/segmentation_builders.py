@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from s3_jax.data.decoding import BadImage, decode_image
 from s3_jax.data.masks import decode_labels, encode_mask
-from s3_jax.data.pictograph_scenes import quiet_tfds
+from s3_jax.data.quiet import quiet_tfds
 from s3_jax.data.readers.masks import OpenedMasks
 from s3_jax.data.readers.prepared_masks import OWN_VERSION, own_mask_source
 from s3_jax.data.segmentation_specs import SegmentationSpec

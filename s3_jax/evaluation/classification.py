@@ -212,8 +212,7 @@ class Scoring:
     if not np.all(finite):
       bad = int(np.flatnonzero(~finite)[0])
       raise ValueError(
-        "`score_fn` must return finite scores, got NaN or inf for image"
-        f" {bad}."
+        f"`score_fn` must return finite scores, got NaN or inf for image {bad}."
       )
     labels = np.concatenate(self._labels)
     return _summarise(self._counts, predictions, confidence, labels)
