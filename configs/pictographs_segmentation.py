@@ -28,16 +28,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = "s3_jax/pictographs"
   config.data_dir = ""
   config.embeddings = "windows"
-  config.protocol_changes = ml_collections.ConfigDict(
-    {
-      "short_side": 112,
-      "window": 48,  # of the checkpoint's own images
-      "stride": 8,
-      "pixel_mean": None,  # of the checkpoint
-      "pixel_std": None,
-      "logit_factor": 20.0,  # of the checkpoint
-    }
-  )
   # The table's names are the benchmark's own: no class has several of those.
   config.methods = (
     "class_name",
@@ -47,14 +37,22 @@ def get_config() -> ml_collections.ConfigDict:
     "s3",
   )
   config.baseline = "class_name"
-  config.thresholds = ml_collections.ConfigDict(
-    {
+  config.update(
+    protocol_changes={
+      "short_side": 112,
+      "window": 48,  # of the checkpoint's own images
+      "stride": 8,
+      "pixel_mean": "checkpoint",
+      "pixel_std": "checkpoint",
+      "logit_factor": 20.0,  # of the checkpoint
+    },
+    thresholds={
       "class_name": 0.6,
       "synonyms_max": 0.15,
       "nearest_point": 0.6,
       "center": 0.7,
       "s3": 0.7,
-    }
+    },
   )
   config.templates = ("a photo of a {}.",)
   return config.lock()

@@ -17,6 +17,8 @@ Hardware: any; a photograph takes some seconds on a few CPU cores.
 
 import ml_collections
 
+from s3_jax.experiment.segmentation_config import protocol_changes
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of a run."""
@@ -31,7 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.revision = ""  # of a hub repository; default: the zoo's or the newest
   config.protocol = "sclip"  # or clearclip, or maskclip
   config.embeddings = "patches"  # "windows": each window as one image (ours)
-  config.protocol_changes = ml_collections.ConfigDict({"prob_threshold": 0.0})
+  config.protocol_changes = protocol_changes()
   config.method = "s3"  # or synonyms_max: each text alone, the best counts
   config.templates = ()  # of the texts; default: the 80 of ImageNet
   config.metric = "local_center"  # of s3

@@ -1,6 +1,9 @@
 """The fields that the configs of all segmentation benchmarks share."""
 
 import ml_collections
+from ml_collections import config_dict
+
+from s3_jax.experiment.segmentation_methods import PATCH_METHODS
 
 
 def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
@@ -21,7 +24,7 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
   config.data_dir = "data"  # docs/SEGMENTATION_DATA.md shows what may lie there
   config.protocol = "sclip"  # or clearclip, or maskclip
   config.embeddings = "patches"  # "windows": each window as one image (ours)
-  config.protocol_changes = ml_collections.ConfigDict()  # field -> value
+  config.protocol_changes = protocol_changes()
   config.partial = False  # True: another number of images is accepted
   config.strict = False  # True: a bad example makes the run fail at its end
   config.methods = (
@@ -32,7 +35,9 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
     "center",
     "s3",
   )
-  config.thresholds = ml_collections.ConfigDict()  # method -> its own threshold
+  config.thresholds = ml_collections.ConfigDict(  # of each method; None: common
+    {name: config_dict.placeholder(float) for name in PATCH_METHODS}
+  )
   config.baseline = "names_max"
   config.templates = ()  # of the names; default: the 80 of ImageNet
   config.metric = "local_center"  # of s3
@@ -47,6 +52,31 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
   config.cache_dir = ""  # default: the user's cache folder
   config.seed = 0
   return config
+
+
+def protocol_changes() -> ml_collections.ConfigDict:
+  """Returns the fields of a protocol, none of them changed.
+
+  They exist although they are empty so that a command line can set them.
+
+  Returns:
+    One field for each of `SegmentationProtocol`; None: as the protocol has it.
+  """
+  changes = ml_collections.ConfigDict()
+  changes.attention = config_dict.placeholder(str)
+  changes.position_offset = config_dict.placeholder(float)
+  changes.short_side = config_dict.placeholder(int)
+  changes.long_side = config_dict.placeholder(int)
+  changes.window = config_dict.placeholder(int)
+  changes.stride = config_dict.placeholder(int)
+  changes.padding = config_dict.placeholder(str)
+  # Three numbers, or "checkpoint".
+  changes.pixel_mean = config_dict.placeholder(object)
+  changes.pixel_std = config_dict.placeholder(object)
+  changes.logit_factor = config_dict.placeholder(float)
+  changes.prob_threshold = config_dict.placeholder(float)
+  changes.area_threshold = config_dict.placeholder(float)
+  return changes
 
 
 def segmentation_suite_config(

@@ -17,6 +17,7 @@ from s3_jax.lexicon.templates import IMAGENET_80
 
 PROTOCOLS = ("sclip", "clearclip", "maskclip")
 _STATISTICS = ("pixel_mean", "pixel_std")
+_CHECKPOINT = "checkpoint"
 
 
 def read_templates(settings: Settings) -> tuple[str, ...]:
@@ -44,7 +45,8 @@ def read_changes(settings: Settings) -> dict[str, Any]:
     settings: of a config.
 
   Returns:
-    Field of `SegmentationProtocol` -> value.
+    Field of `SegmentationProtocol` -> value. A field of None is as the protocol
+    has it; pixel statistics are the checkpoint's for the word "checkpoint".
 
   Raises:
     ValueError: a field is unknown or of another type.
@@ -58,6 +60,8 @@ def read_changes(settings: Settings) -> dict[str, Any]:
       raise ValueError(
         f"{label} must be one of {', '.join(example._fields)}; it is unknown."
       )
+    if value is None:
+      continue
     if field in _STATISTICS:
       changes[field] = _statistics(label, value)
       continue
@@ -86,12 +90,17 @@ def read_thresholds(
     methods: of the run.
 
   Returns:
-    Method -> probability below which a pixel gets class 0.
+    Method -> probability below which a pixel gets class 0; methods of None,
+    which have the protocol's, are not among them.
 
   Raises:
     ValueError: a method is not run, or a value is no probability.
   """
-  given = settings.take("thresholds", dict, default={})
+  given = {
+    method: value
+    for method, value in settings.take("thresholds", dict, default={}).items()
+    if value is not None
+  }
   for method, value in given.items():
     label = f"`config.thresholds.{method}`"
     if method not in methods:
@@ -106,14 +115,16 @@ def read_thresholds(
 
 
 def _statistics(label: str, value: Any) -> tuple[float, ...] | None:
-  if value is None:
+  if value == _CHECKPOINT:
     return None
   numbers = isinstance(value, list | tuple) and all(
     isinstance(each, int | float) and not isinstance(each, bool)
     for each in value
   )
   if not numbers or len(value) != 3:
-    raise ValueError(f"{label} must be three numbers or None, got {value!r}.")
+    raise ValueError(
+      f'{label} must be three numbers or "checkpoint", got {value!r}.'
+    )
   return tuple(map(float, value))
 
 

@@ -6,15 +6,32 @@ import pathlib
 
 import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
-from s3_jax.data.segmentation_sets import SEGMENTATION_SETS, benchmark_names
+from s3_jax.data.segmentation_sets import (
+  SEGMENTATION_SETS,
+  benchmark_names,
+  open_masks,
+)
+from s3_jax.data.segmentation_stream import masked_images
 from s3_jax.evaluation import cache as result_cache
 from s3_jax.evaluation.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
+  SegmentationProtocol,
   segment_image,
 )
-from s3_jax.experiment import segmentation
+from s3_jax.experiment import (
+  segmentation,
+  segmentation_counting,
+  segmentation_plan,
+)
+from s3_jax.experiment.segmentation_config import (
+  protocol_changes,
+  segmentation_config,
+)
+from s3_jax.experiment.segmentation_methods import PATCH_METHODS
 from s3_jax.experiment.settings import Settings
 from tests.segmentation_replicas import MASKED, make_segmentation, png, write
 
@@ -41,7 +58,11 @@ def run(read_config, checkpoint, cache):
       "cache_dir": str(cache),
       **changes,
     }
-    fields["protocol_changes"] = SMALL | fields["protocol_changes"]
+    given = fields["protocol_changes"].items()
+    fields["protocol_changes"] = {
+      **SMALL,
+      **{field: value for field, value in given if value is not None},
+    }
     settings = Settings(fields)
     settings.take("task", str, choices=("segmentation",))
     task = segmentation.read_settings(settings)
@@ -171,13 +192,13 @@ def test_nothing_is_counted_twice(run, tmp_path, monkeypatch):
   assert more["counters"]["images_decoded"] == 3
   assert more["methods"][:3] == first["methods"]
   asked = []
-  make = segmentation.make_targets
+  make = segmentation_counting.make_targets
 
   def watched(*args):
     asked.append(args)
     return make(*args)
 
-  monkeypatch.setattr(segmentation, "make_targets", watched)
+  monkeypatch.setattr(segmentation_counting, "make_targets", watched)
   again = run("cityscapes", tmp_path / "a", **fields)
   assert asked and again["counters"]["cache"] == "warm"
   assert again["methods"] == first["methods"]
@@ -215,7 +236,7 @@ def test_a_stopped_run_goes_on(run, tmp_path, monkeypatch):
     "data_dir": str(tmp_path / "data"),
     "cache_dir": str(tmp_path / "c"),
   }
-  count, calls = segmentation.confusion_matrix, []
+  count, calls = segmentation_counting.confusion_matrix, []
 
   def stopping(*args, **options):
     calls.append(1)
@@ -224,7 +245,7 @@ def test_a_stopped_run_goes_on(run, tmp_path, monkeypatch):
     return count(*args, **options)
 
   with monkeypatch.context() as patch:
-    patch.setattr(segmentation, "confusion_matrix", stopping)
+    patch.setattr(segmentation_counting, "confusion_matrix", stopping)
     with pytest.raises(KeyboardInterrupt):
       run("context60", tmp_path / "a", **fields)
   second = run("context60", tmp_path / "a", **fields)
@@ -341,7 +362,7 @@ def test_the_embedded_world_needs_no_data(run, tmp_path, monkeypatch):
     ({"protocol_changes": {"window": 1.5}}, "must be of type int, got 1.5"),
     ({"protocol_changes": {"window": True}}, "must be of type int, got True"),
     ({"protocol_changes": {"stride": 0}}, "must be >= 1, got 0"),
-    ({"protocol_changes": {"pixel_mean": (1, 2)}}, "three numbers or None"),
+    ({"protocol_changes": {"pixel_mean": (1, 2)}}, 'numbers or "checkpoint"'),
     (
       {"thresholds": {"center": 0.1}},
       "must be of one of the methods class_name,",
@@ -371,19 +392,19 @@ def test_whole_windows(run, tmp_path, checkpoint):
     "embeddings": "windows",
     "protocol_changes": {
       "short_side": 16,
-      "pixel_mean": None,
-      "pixel_std": None,
+      "pixel_mean": "checkpoint",
+      "pixel_std": "checkpoint",
     },
     "methods": ("names_max",),
   }
   results = run("cityscapes", tmp_path / "out", **fields)
   clip = s3_jax.load_clip(str(checkpoint))
   spec = SEGMENTATION_SETS["cityscapes"]
-  found = segmentation.open_masks(spec, tmp_path / "data")
+  found = open_masks(spec, tmp_path / "data")
   right = total = 0
   texts = [f"a {of_class[0]}." for of_class in benchmark_names(spec)]
   vectors = s3_jax.embed_texts(clip.spec, clip.params, clip.tokenize(texts))
-  for image in segmentation.masked_images(found, range(3)):
+  for image in masked_images(found, range(3)):
     assert image.pixels is not None and image.labels is not None
     vector = s3_jax.embed_images(clip.spec, clip.params, image.pixels[None])
     predicted = int(np.argmax(np.asarray(vector @ vectors.T)))
@@ -428,3 +449,81 @@ def test_a_method_may_have_its_own_threshold(run, tmp_path):
   assert rows["voc21", "class_name"] != plain["voc21", "class_name"]
   thresholds = results["datasets"][0]["protocol"]["prob_threshold"]
   assert thresholds == {"class_name": 1.0, "names_max": 0.1}
+  said = (tmp_path / "out" / "log.txt").read_text("utf-8")
+  assert "changed, patches: " in said and "0.1 to 1, by method." in said
+  assert "threshold 0.1." in (tmp_path / "b" / "log.txt").read_text("utf-8")
+
+
+def from_command_line(config, *changes):
+  """Reads a config with fields that flags set, as main.py does."""
+  values = flags.FlagValues()
+  arguments = ["main.py", *(f"--config.{change}" for change in changes)]
+  config = config_flags.DEFINE_config_dict(
+    "config", config, flag_values=values, sys_argv=arguments
+  )
+  values(arguments)
+  settings = Settings(config.value.to_dict())
+  settings.take("task", str)
+  return settings
+
+
+@pytest.mark.parametrize("name", ["voc21", "segmentation_suite"])
+def test_a_command_line_sets_every_field(read_config, name):
+  settings = from_command_line(
+    read_config(name),
+    "protocol_changes.attention=vanilla",
+    "protocol_changes.position_offset=0",
+    "protocol_changes.short_side=100",
+    "protocol_changes.long_side=1000",
+    "protocol_changes.window=64",
+    "protocol_changes.stride=32",
+    "protocol_changes.padding=center",
+    "protocol_changes.pixel_mean=(1, 2, 3)",
+    "protocol_changes.pixel_std=(4, 5, 6)",
+    "protocol_changes.logit_factor=7",
+    "protocol_changes.prob_threshold=0.2",
+    "protocol_changes.area_threshold=0.3",
+    "thresholds.s3=0.4",
+  )
+  run = segmentation_plan.read_plan(settings)
+  settings.finish()
+  changed = SegmentationProtocol(
+    attention="vanilla",
+    position_offset=0.0,
+    short_side=100,
+    long_side=1000,
+    window=64,
+    stride=32,
+    padding="center",
+    pixel_mean=(1.0, 2.0, 3.0),
+    pixel_std=(4.0, 5.0, 6.0),
+    logit_factor=7.0,
+    prob_threshold=0.2,
+    area_threshold=0.3,
+  )
+  assert set(run.protocols.values()) == {changed}
+  assert run.protocol_of("voc21", "s3") == changed._replace(prob_threshold=0.4)
+  assert run.protocol_of("voc21", "names_max") == changed
+  assert run.changed
+
+
+def test_fields_that_are_not_set_change_nothing(read_config):
+  run = segmentation_plan.read_plan(from_command_line(read_config("voc21")))
+  assert run.protocols == {"voc21": SEGMENTATION_PROTOCOLS["sclip/voc21"]}
+  assert run.thresholds == {} and not run.changed
+  # "checkpoint" is a change: the statistics are the checkpoint's own.
+  run = segmentation_plan.read_plan(
+    from_command_line(
+      read_config("voc21"),
+      "protocol_changes.pixel_mean=checkpoint",
+      "protocol_changes.pixel_std=checkpoint",
+    )
+  )
+  own = run.protocols["voc21"]
+  assert own.pixel_mean is None and own.pixel_std is None and run.changed
+
+
+def test_every_field_and_method_can_be_set():
+  assert set(protocol_changes()) == set(SegmentationProtocol._fields)
+  fields = segmentation_config("voc21").to_dict()
+  assert set(fields["thresholds"]) == set(PATCH_METHODS)

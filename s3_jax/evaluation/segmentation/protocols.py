@@ -87,7 +87,8 @@ def check_protocol(protocol: SegmentationProtocol) -> None:
     rule = f"at most its window, {protocol.window}"
     _refuse("stride", rule, protocol.stride)
   if (protocol.pixel_mean is None) != (protocol.pixel_std is None):
-    _refuse("pixel_mean", "None just where pixel_std is", protocol.pixel_mean)
+    rule = "None, which is the checkpoint's own, just where pixel_std is"
+    _refuse("pixel_mean", rule, protocol.pixel_mean)
   if not protocol.logit_factor > 0:
     _refuse("logit_factor", "> 0", protocol.logit_factor)
   for field in ("prob_threshold", "area_threshold"):

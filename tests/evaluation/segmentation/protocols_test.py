@@ -77,7 +77,10 @@ def test_the_table_cannot_be_changed():
     ({"long_side": 300}, "at least its short_side, 336, got 300"),
     ({"window": -1}, "`window` of the protocol must be >= 0, got -1"),
     ({"stride": 225}, "at most its window, 224, got 225"),
-    ({"pixel_std": None}, "`pixel_mean` .* None just where pixel_std is"),
+    (
+      {"pixel_std": None},
+      "`pixel_mean` .* None, which .*, just where pixel_std is",
+    ),
     ({"logit_factor": 0.0}, "`logit_factor` of the protocol must be > 0"),
     ({"logit_factor": float("nan")}, "`logit_factor` .* got nan"),
     ({"prob_threshold": 1.5}, r"in \[0, 1\], got 1.5"),

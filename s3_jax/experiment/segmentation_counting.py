@@ -1,0 +1,237 @@
+"""Every method on the images of one data set, counted pixel by pixel."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from s3_jax.data.segmentation_sets import class_entries
+from s3_jax.data.segmentation_stream import masked_images
+from s3_jax.evaluation import cache
+from s3_jax.evaluation.pixel_shards import (
+  CountedImage,
+  count_in_shards,
+  count_missing_images,
+)
+from s3_jax.evaluation.segmentation import (
+  SegmentationProtocol,
+  confusion_matrix,
+  label_windows,
+)
+from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.segmentation_methods import (
+  PATCH_METHODS,
+  PatchTarget,
+  distinct_prompts,
+  make_targets,
+  method_vertices,
+  texts_of,
+)
+from s3_jax.experiment.segmentation_plan import FoundSet, Segmentation
+from s3_jax.experiment.segmentation_rows import Segmented
+from s3_jax.experiment.segmentation_settings import too_small
+from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.window_embedding import EMBEDDINGS
+
+
+def segment_set(
+  run: Segmentation,
+  embedder: Embedder,
+  each: FoundSet,
+  timings: dict[str, float],
+  counters: dict[str, int],
+  say: Narrator,
+) -> Segmented:
+  """Runs every method on one data set.
+
+  Args:
+    run: the settings.
+    embedder: of the checkpoint.
+    each: the data set.
+    timings: gets seconds by step.
+    counters: counts on.
+    say: for what is done.
+
+  Returns:
+    What it gave.
+
+  Raises:
+    ValueError: no image of it can be used, or a mask breaks a rule.
+  """
+  spec, found = each.spec, each.found
+  total = len(found.opened.records)
+  methods = {name: PATCH_METHODS[name] for name in run.methods}
+  vertices = method_vertices(methods, texts_of(spec, run.templates))
+  prompts = distinct_prompts(vertices)
+  say(
+    f"{spec.title}: {total:,} images, {spec.classes} classes, {len(methods)}"
+    f" methods, {len(prompts):,} texts; {found.opened.found}."
+    f" {_in_words(run, spec.name)}"
+  )
+  with timed(timings, "embed_text"):
+    embedded = embed_prompts(embedder, prompts, progress=spec.title)
+  counters["text_tower_batches"] += embedded.tower_batches
+  with timed(timings, "build_space"):
+    targets = make_targets(
+      methods, vertices, prompts, embedded.embeddings, run.options
+    )
+  protocols = {name: run.protocol_of(spec.name, name) for name in run.methods}
+  keys = {
+    name: _key(run, embedder, each, protocols[name], target)
+    for name, target in targets.items()
+  }
+  store = run.cache_dir / "segmentation"
+  left = count_missing_images(store, keys, total=total)
+  say(
+    f"To segment: {left:,} images. A run that is stopped goes on from there."
+    if left
+    else "The cache has every count."
+  )
+  with (
+    timed(timings, "segment"),
+    tqdm(
+      total=total,
+      initial=total - left,
+      desc=f"segment {spec.name}",
+      unit="image",
+      leave=False,
+      disable=None,
+    ) as bar,
+  ):
+
+    def count(places: list[int], lacking: tuple[str, ...]):
+      for image in _count(
+        run, embedder, each, {name: targets[name] for name in lacking}, places
+      ):
+        counters["tower_batches"] += bool(image.windows)
+        counters["windows"] += image.windows
+        bar.update()
+        yield image.counted
+
+    sets, counted = count_in_shards(
+      store, keys, count, name=spec.name, total=total, classes=spec.classes
+    )
+  counters["images_decoded"] += counted
+  outcome = Segmented(
+    spec=spec,
+    found=found,
+    complete=each.complete,
+    classes=class_entries(spec),
+    protocols=protocols,
+    vertices=vertices,
+    targets=targets,
+    sets=sets,
+    reasons=next(iter(sets.values())).reasons,
+  )
+  _check_good(outcome, say)
+  return outcome
+
+
+def _in_words(run: Segmentation, dataset: str) -> str:
+  protocol = run.protocols[dataset]
+  changed = ", changed" if run.changed else ""
+  window = protocol.window or "the whole image"
+  thresholds = [
+    run.protocol_of(dataset, name).prob_threshold for name in run.methods
+  ]
+  least, most = min(thresholds), max(thresholds)
+  span = f"{least:g}" if least == most else f"{least:g} to {most:g}, by method"
+  return (
+    f"Protocol {run.protocol}{changed}, {run.embeddings}: short side"
+    f" {protocol.short_side}, window {window}, stride {protocol.stride}, factor"
+    f" {protocol.logit_factor:g}, threshold {span}."
+  )
+
+
+class _Counted(NamedTuple):
+  counted: CountedImage
+  windows: int  # through the tower
+
+
+def _count(
+  run: Segmentation,
+  embedder: Embedder,
+  each: FoundSet,
+  targets: dict[str, PatchTarget],
+  places: list[int],
+) -> Iterator[_Counted]:
+  """Labels images with every target, one pass of the tower each."""
+  clip, protocol = embedder.clip, run.protocols[each.spec.name]
+  for image in masked_images(each.found, places, max_pixels=run.max_pixels):
+    if image.pixels is None or image.labels is None:
+      yield _Counted(CountedImage(image.place, {}, image.reason), 0)
+      continue
+    size = image.pixels.shape[:2]
+    reason = too_small(size, clip.spec, protocol, run.embeddings)
+    if reason:
+      yield _Counted(CountedImage(image.place, {}, reason), 0)
+      continue
+    patches = EMBEDDINGS[run.embeddings](
+      clip.spec, clip.params, image.pixels, protocol=protocol, dtype=run.dtype
+    )
+    pairs = {}
+    for name, made in targets.items():
+      labels = label_windows(
+        patches,
+        made.target,
+        protocol=run.protocol_of(each.spec.name, name),
+      )
+      pairs[name] = confusion_matrix(
+        image.labels, labels, classes=each.spec.classes
+      )
+    yield _Counted(
+      CountedImage(
+        image.place,
+        {name: np.asarray(cells, np.int64) for name, cells in pairs.items()},
+        "",
+      ),
+      math.prod(patches.embeddings.shape[:2]),
+    )
+
+
+def _key(
+  run: Segmentation,
+  embedder: Embedder,
+  each: FoundSet,
+  protocol: SegmentationProtocol,
+  target: PatchTarget,
+) -> str:
+  """Names counts by everything that they depend on."""
+  clip = embedder.clip
+  return cache.content_key(
+    {
+      "kind": "pixels",
+      "weights": clip.sha256,
+      "spec": json.loads(json.dumps(clip.spec._asdict())),
+      "dtype": run.dtype,
+      "protocol": json.loads(json.dumps(protocol._asdict())),
+      "embeddings": run.embeddings,
+      "target": target.key,
+      "dataset": each.spec.name,
+      "content": each.found.opened.fingerprint,
+      "labels": list(each.found.labels),
+      "max_pixels": run.max_pixels,
+    }
+  )
+
+
+def _check_good(outcome: Segmented, say: Narrator) -> None:
+  """Says which examples are bad; refuses a data set without a good one."""
+  bad = sorted(outcome.reasons.items())
+  if not bad:
+    return
+  title, files = outcome.spec.title, outcome.found.opened.files
+  first = f"the first is {files[bad[0][0]]}: {bad[0][1]}"
+  total = len(outcome.found.opened.records)
+  if len(bad) == total:
+    raise ValueError(
+      f"{title} must hold an image with a mask that can be used, got {total}"
+      f" bad ones; {first}."
+    )
+  say(
+    f"{title}: {len(bad)} of {total} images are bad and not counted; {first}."
+  )
