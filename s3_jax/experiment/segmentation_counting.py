@@ -104,13 +104,15 @@ def segment_set(
   ):
 
     def count(places: list[int], lacking: tuple[str, ...]):
-      for image in _count(
-        run, embedder, each, {name: targets[name] for name in lacking}, places
-      ):
-        counters["tower_batches"] += bool(image.windows)
-        counters["windows"] += image.windows
-        bar.update()
-        yield image.counted
+      wanted = {name: targets[name] for name in lacking}
+      try:
+        for image in _count(run, embedder, each, wanted, places):
+          counters["tower_batches"] += bool(image.windows)
+          counters["windows"] += image.windows
+          bar.update()
+          yield image.counted
+      except ValueError as error:  # of a mask, whose file several sets may have
+        raise ValueError(f"{spec.title}: {error}") from error
 
     sets, counted = count_in_shards(
       store, keys, count, name=spec.name, total=total, classes=spec.classes

@@ -278,6 +278,9 @@ def test_bad_examples_are_listed(run, tmp_path):
     replica.files[1]: "not an image of a known format",
   }
   assert all(row["n"] == 1 for row in results["methods"])
+  assert results["datasets"][0]["examples"] == 1
+  table = (tmp_path / "a" / "results.md").read_text("utf-8")
+  assert "2 unreadable images left out, 1 counted" in table
   with pytest.raises(ValueError, match="allows no bad example, got 2: "):
     run("coco_stuff", tmp_path / "b", strict=True, **fields)
   assert (tmp_path / "b" / "results.json").exists()
@@ -298,7 +301,7 @@ def test_wrong_masks_end_the_run(run, tmp_path, mask, rule):
   write(replica.root / replica.masks[1], mask)
   with pytest.raises(ValueError, match=rule) as caught:
     run("cityscapes", tmp_path / "out", data_dir=str(tmp_path / "data"))
-  assert replica.masks[1] in str(caught.value)
+  assert str(caught.value).startswith(f"Cityscapes: {replica.masks[1]}: ")
   assert "\n" not in str(caught.value)
 
 
