@@ -47,6 +47,7 @@ _PAIRS = (
   ("s3_descriptors", "s3"),
   ("ts3", "s3"),
   ("ts3", "tps"),
+  ("ts3", "tps_synonyms"),
   ("ts3", "mta"),
   ("ts3", "s3_view_average"),
   ("s3_anchored", "s3"),

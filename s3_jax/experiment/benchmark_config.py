@@ -86,6 +86,7 @@ def test_time_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
     "view_average",
     "mta",
     "tps",
+    "tps_synonyms",
     "s3_view_average",
     "ts3",
     "s3_anchored",

@@ -110,6 +110,11 @@ def tps_scorer(
   return Partial(function, space, np.float32(logit_scale))
 
 
+def _tps_synonyms_scorer(table, options, adaptation, logit_scale) -> Partial:
+  function = _adapted("tps", "nearest_point", None, adaptation)
+  return Partial(function, build_core(table, options), np.float32(logit_scale))
+
+
 @functools.cache
 def _adapted(
   method: str, metric: str, neighbors: int | None, adaptation: Adaptation
@@ -215,6 +220,9 @@ VIEW_METHODS: dict[str, ViewMethod] = {
   "view_average": ViewMethod(_class_name, _average_scorer),
   "mta": ViewMethod(_class_name, _mta_scorer),
   "tps": ViewMethod(_tps_texts, tps_scorer),
+  # The mean of the names in the place of TPS's own prototypes: what is left of
+  # the difference to `ts3` is one vertex against a space.
+  "tps_synonyms": ViewMethod(concepts, _tps_synonyms_scorer),
   "s3_view_average": ViewMethod(concepts, _space_average_scorer),
   "ts3": ViewMethod(concepts, ts3_scorer),
   "s3_anchored": ViewMethod(concepts, _anchored_scorer),

@@ -137,6 +137,7 @@ def test_every_method_and_seed_has_a_row(first):
     "view_average",
     "mta",
     "tps",
+    "tps_synonyms",
     "s3_view_average",
     "ts3",
     "s3_anchored",
