@@ -110,7 +110,7 @@ def dataset_row(outcome: Segmented, protocol: str) -> dict[str, Any]:
     "split": spec.split,
     "family": spec.family,
     "classes": spec.classes,
-    "examples": len(opened.records) - len(outcome.reasons),
+    "examples": len(opened.records),
     "published_examples": spec.examples,
     "layout": opened.layout,
     "found": opened.found,

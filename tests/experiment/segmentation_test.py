@@ -278,7 +278,7 @@ def test_bad_examples_are_listed(run, tmp_path):
     replica.files[1]: "not an image of a known format",
   }
   assert all(row["n"] == 1 for row in results["methods"])
-  assert results["datasets"][0]["examples"] == 1
+  assert results["datasets"][0]["examples"] == 3
   table = (tmp_path / "a" / "results.md").read_text("utf-8")
   assert "2 unreadable images left out, 1 counted" in table
   with pytest.raises(ValueError, match="allows no bad example, got 2: "):
