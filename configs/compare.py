@@ -19,7 +19,8 @@ def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of a comparison."""
   config = ml_collections.ConfigDict()
   config.task = "compare"
-  # Folders of runs, or results.json files; the first is compared with.
-  config.results = ("runs/first", "runs/second")
+  # Folders of runs, or results.json files, between commas; the first is
+  # compared with.
+  config.results = "runs/first,runs/second"
   config.seed = 0  # of the bootstrap
   return config.lock()

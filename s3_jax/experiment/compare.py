@@ -37,7 +37,11 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   Raises:
     ValueError: a field breaks a rule.
   """
-  paths = _split(settings.words("results"))
+  if isinstance(settings.everything.get("results"), str):
+    values = (settings.take("results", str),)
+  else:
+    values = settings.words("results")
+  paths = _split(values)
   if len(paths) < 2:
     raise ValueError(
       "`config.results` must name at least two runs, such as a/results.json"
@@ -48,13 +52,13 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 
 def _split(values: Sequence[str]) -> tuple[pathlib.Path, ...]:
-  """Also takes a list as a command line gives it: one text with commas."""
+  """Takes a list as a command line gives it, too: one text with commas."""
   paths: list[pathlib.Path] = []
   for value in values:
     if pathlib.Path(value).exists():
       paths.append(pathlib.Path(value))
       continue
-    parts = [part.strip() for part in value.strip("()").split(",")]
+    parts = [part.strip(" '\"") for part in value.strip("()").split(",")]
     paths += [pathlib.Path(part) for part in parts if part]
   return tuple(paths)
 

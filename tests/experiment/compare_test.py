@@ -3,9 +3,14 @@
 import csv
 import io
 import json
+import runpy
+import sys
 
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
+from s3_jax import experiment
 from s3_jax.experiment import compare
 from s3_jax.experiment.settings import Settings
 from tests.evaluation.sample_results import make_results
@@ -84,11 +89,31 @@ def test_a_file_of_another_name_is_called_by_it(tmp_path):
   assert {c.p_value for c in comparison.changes.values()} == {None}
 
 
-@pytest.mark.parametrize("form", ["{},{}", "({}, {})"])
+@pytest.mark.parametrize("form", ["{},{}", "({}, {})", "('{}', '{}')"])
 def test_a_list_with_commas_is_a_list(tmp_path, form):
   paths = [put(tmp_path / name, make_results()) for name in "ab"]
   comparison = run(tmp_path, form.format(*paths))
   assert [each.label for each in comparison.runs] == ["a", "b"]
+
+
+def test_the_command_line_takes_any_paths(tmp_path, monkeypatch):
+  """Such as the folders that are made without a workdir: no Python literals."""
+  paths = [
+    put(tmp_path / name, make_results())
+    for name in ("benchmark-20261125-092000", "1st run")
+  ]
+  config = runpy.run_path("configs/compare.py")["get_config"]()
+  argv = ["main.py", f"--config.results={paths[0]},{paths[1]}"]
+  # The overrides are found there when the flag is defined.
+  monkeypatch.setattr(sys, "argv", argv)
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_dict("config", config, flag_values=values)
+  values(argv)
+  comparison = experiment.run(config, str(tmp_path / "out"))
+  assert [each.label for each in comparison.runs] == [
+    "benchmark-20261125-092000",
+    "1st run",
+  ]
 
 
 @pytest.mark.parametrize(
