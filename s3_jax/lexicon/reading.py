@@ -245,8 +245,9 @@ def _json(path: pathlib.Path) -> Any:
     repeats.extend({key for key in keys if keys.count(key) > 1})
     return dict(items)
 
+  text = _read(path)
   try:
-    value = json.loads(_read(path), object_pairs_hook=pairs)
+    value = json.loads(text, object_pairs_hook=pairs)
   except RecursionError as error:
     raise ValueError(f"{path} must be JSON, got: too deep.") from error
   except ValueError as error:
