@@ -288,7 +288,7 @@ def facts(
     if bad:
       lines.append(
         f"{show(entry['name'])}: {bad} unreadable images left out, "
-        f"{entry['examples']} counted"
+        f"{entry['examples'] - bad} counted"
       )
   for entry in results.get("skipped", ()):
     lines.append(f"{show(entry['dataset'])} skipped: {show(entry['reason'])}")

@@ -210,7 +210,7 @@ def _summary(results: Mapping[str, Any], cells: Cells) -> list[str]:
   lines = [
     f"{_count(len(cells.methods), 'method')} on "
     f"{_count(len(cells.datasets), 'test set')}: "
-    f"{_count(images, 'image')} counted, {bad:,} unreadable, "
+    f"{_count(images - bad, 'image')} counted, {bad:,} unreadable, "
     f"{_count(len(results.get('skipped', ())), 'test set')} skipped",
     f"weights: sha256 {results['model']['sha256']}",
     f"texts: sha256 {results['texts'].get('sha256', 'unknown')}",
