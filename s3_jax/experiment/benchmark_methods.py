@@ -137,6 +137,11 @@ def _waffle(texts: MethodTexts) -> Vertices:
       for word in descriptor.lower().split()
       if word.isalpha()
     ]
+    if not vocabulary:
+      raise ValueError(
+        "method 'waffle' must have words to draw from in the names or"
+        " descriptors of the classes, got none: set `config.waffle_file`."
+      )
     drawn = waffle_texts(vocabulary, pairs=WAFFLE_PAIRS, seed=texts.seed)
     given = (drawn,) * len(texts.classes)
   photos = [f"A photo of a {name}" for name in texts.names]

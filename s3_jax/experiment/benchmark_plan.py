@@ -15,7 +15,7 @@ from s3_jax.experiment.narration import Narrator, spoken
 from s3_jax.experiment.view_embedding import views_layout
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import ViewSettings, view_options
-from s3_jax.lexicon.reading import ALIASES, read_class_texts
+from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 
 
 def plan_methods(
@@ -45,7 +45,7 @@ def plan_methods(
       aliases=_aliases(data),
       empty="name",
     )
-    files[kind] = read.texts
+    files[kind] = read.texts if kind == "cupl" else _without_names(read)
     say(
       f"{data.spec.title}, {path}: texts for {read.matched} of"
       f" {len(names)} classes; {len(read.unmatched)} of its names match none"
@@ -60,6 +60,17 @@ def plan_methods(
       files=files,
       seed=benchmark.seed,
     ),
+  )
+
+
+def _without_names(read: ClassTexts) -> tuple[tuple[str, ...], ...]:
+  """Leaves classes without descriptors empty: a name does not describe itself.
+
+  The method then takes the bare name, and not "cat, which has cat".
+  """
+  return tuple(
+    () if label in read.without_texts else texts
+    for label, texts in enumerate(read.texts)
   )
 
 

@@ -132,9 +132,10 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
     if table is not None
     else tuple(_bare_class(i, name) for i, name in enumerate(class_names))
   )
+  name = _own_name(data_dir)
   spec = DatasetSpec(
-    name=data_dir.stem,
-    title=data_dir.stem,
+    name=name,
+    title=name,
     lexicon=lexicon,
     subset="",
     classes=len(classes),
@@ -150,6 +151,16 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
   )
   sha256 = None if table is None else table.sha256
   return BenchmarkSet(spec, opened, classes, sha256, True)
+
+
+def _own_name(path: pathlib.Path) -> str:
+  """Names a data set of one's own, never as a benchmark is named.
+
+  Published numbers and the averages of a suite go by names.
+  """
+  whole = path.resolve()
+  name = (whole.name if whole.is_dir() else whole.stem) or OWN
+  return f"{OWN} {name}" if name in DATASETS else name
 
 
 def _bare_class(label: int, name: str) -> ClassEntry:

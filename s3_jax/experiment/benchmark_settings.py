@@ -16,10 +16,13 @@ from s3_jax.experiment.benchmark_methods import (
 from s3_jax.experiment.benchmark_sets import OWN
 from s3_jax.experiment.evaluate import read_space_options
 from s3_jax.experiment.methods import SpaceOptions
-from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.settings import (
+  Settings,
+  read_cache_dir,
+  read_templates,
+)
 from s3_jax.experiment.view_methods import VIEW_METHODS, ViewMethod
 from s3_jax.experiment.view_scores import ViewSettings, read_view_settings
-from s3_jax.lexicon.prompts import fill_template
 
 FILES = ("cupl", "dclip", "waffle")
 """Methods whose texts may come from a file of the user's."""
@@ -93,7 +96,7 @@ def read_benchmark(settings: Settings) -> Benchmark:
     strict=settings.take("strict", bool, default=False),
     methods={**{name: known_methods[name] for name in methods}, **own},
     baseline=settings.take("baseline", str, default="class_name"),
-    templates=tuple(settings.take("templates", (list, tuple), default=())),
+    templates=read_templates(settings),
     files={
       name: path
       for name in FILES
@@ -107,12 +110,11 @@ def read_benchmark(settings: Settings) -> Benchmark:
     cache_dir=read_cache_dir(settings),
     seed=settings.take("seed", int, minimum=0),
   )
-  for template in benchmark.templates:
-    fill_template(template, "")
   if benchmark.baseline not in benchmark.methods:
     raise ValueError(
       "`config.methods` must hold the baseline"
-      f" {benchmark.baseline!r}, got {', '.join(benchmark.methods)}."
+      f" {benchmark.baseline!r}, got {', '.join(benchmark.methods)}: add it, or"
+      " let `config.baseline` name one of these."
     )
   for name in NEED_FILES:
     if name in benchmark.methods and name not in benchmark.files:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from s3_jax.files import default_cache_dir
+from s3_jax.lexicon.prompts import fill_template
 
 _REQUIRED = object()
 
@@ -134,3 +135,26 @@ def read_cache_dir(settings: Settings) -> pathlib.Path:
   """Returns `cache_dir`, or the user's cache folder where it is empty."""
   folder = settings.take("cache_dir", str, default="")
   return pathlib.Path(folder) if folder else default_cache_dir()
+
+
+def read_templates(settings: Settings) -> tuple[str, ...]:
+  """Returns `templates`, or none where the data set's own are wanted.
+
+  Args:
+    settings: of a task with this optional field.
+
+  Returns:
+    The templates, each with one `{}`.
+
+  Raises:
+    ValueError: for one that is no text, or has another number of `{}`.
+  """
+  templates = tuple(settings.take("templates", (list, tuple), default=()))
+  for template in templates:
+    if not isinstance(template, str):
+      raise ValueError(
+        f"`{settings.where}.templates` must hold texts with one {{}}, got"
+        f" {template!r}."
+      )
+    fill_template(template, "")
+  return templates

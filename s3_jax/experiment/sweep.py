@@ -31,10 +31,13 @@ from s3_jax.experiment.embedding import (
   embed_test_set,
 )
 from s3_jax.experiment.methods import TextTable, space_scorer
-from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.settings import (
+  Settings,
+  read_cache_dir,
+  read_templates,
+)
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
-from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.vertices import Vertices, concept_vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import SynonymousSpace, build_space
@@ -127,7 +130,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     layout=settings.take("layout", str, default="auto"),
     lexicon=settings.take("lexicon", str, default=""),
     partial=settings.take("partial", bool, default=False),
-    templates=tuple(settings.take("templates", (list, tuple), default=())),
+    templates=read_templates(settings),
     texts=settings.words("texts", tuple(TEXTS)),
     metrics=settings.words("metrics", tuple(POINT_TO_SPACE)),
     neighbors=neighbors,
@@ -136,8 +139,6 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     batch_size=settings.take("batch_size", int, minimum=1),
     cache_dir=read_cache_dir(settings),
   )
-  for template in sweep.templates:
-    fill_template(template, "")
   return lambda folder: run_sweep(sweep, folder)
 
 

@@ -1,6 +1,7 @@
 """Benchmark runs, end to end: replicas in, results out."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -444,13 +445,77 @@ def test_images_of_ones_own(read, tmp_path, with_table):
   assert counts == [1] * 10 if not with_table else min(counts) > 4
 
 
+def put_squares(folder, names):
+  """Writes a folder with one image for each class."""
+  for name in names:
+    (folder / name).mkdir(parents=True)
+    PIL.Image.new("RGB", (24, 24)).save(folder / name / "0.png")
+  return folder
+
+
+@pytest.mark.parametrize(
+  ("folder", "place", "name"),
+  [("photos.v2", "photos.v2", "photos.v2"), ("dtd", ".", "own dtd")],
+)
+def test_names_of_data_sets_of_ones_own(
+  read, tmp_path, monkeypatch, folder, place, name
+):
+  """Published numbers of DTD must not stand beside a folder called dtd."""
+  put_squares(tmp_path / folder, ("banded", "blotchy"))
+  monkeypatch.chdir(tmp_path / folder if place == "." else tmp_path)
+  config = read("own_images", place, methods=("class_name",))
+  done = run(config, tmp_path / "run")
+  assert [row["name"] for row in done.results["datasets"]] == [name]
+
+
+def test_a_class_without_descriptors_keeps_its_bare_name(read, tmp_path):
+  folder = put_squares(tmp_path / "pets", ("cat", "dog", "sea_lion"))
+  file = tmp_path / "file.json"
+  file.write_text(json.dumps({"cat": ["fur"], "dog": []}))
+  config = read(
+    "own_images",
+    folder,
+    methods=("class_name", "cupl", "dclip", "waffle"),
+    cupl_file=str(file),
+    dclip_file=str(file),
+    waffle_file=str(file),
+  )
+  done = run(config, tmp_path / "run")
+  methods = done.results["texts"]["datasets"]["pets"]["methods"]
+  for name, texts in (
+    ("cupl", ("fur", "dog", "sea lion")),
+    ("dclip", ("cat, which has fur", "dog", "sea lion")),
+    (
+      "waffle",
+      (
+        "A photo of a cat, which has fur.",
+        "A photo of a dog",
+        "A photo of a sea lion",
+      ),
+    ),
+  ):
+    text = "\n".join(texts).encode()
+    assert methods[name]["sha256"] == hashlib.sha256(text).hexdigest(), name
+
+
+def test_waffle_needs_words(read, tmp_path):
+  folder = put_squares(tmp_path / "numbers", ("2", "10"))
+  config = read("own_images", folder, methods=("class_name", "waffle"))
+  with pytest.raises(ValueError, match="none: set `config.waffle_file`"):
+    experiment.run(config, str(tmp_path / "run"))
+
+
 @pytest.mark.parametrize(
   ("changes", "rule"),
   [
     ({"dataset": "imagenet_c"}, "`config.dataset` must be one of"),
-    ({"methods": ("s3",)}, "must hold the baseline 'class_name'"),
+    (
+      {"methods": ("s3",)},
+      "must hold the baseline 'class_name', got s3: add it, or",
+    ),
     ({"methods": ("class_name", "cupl")}, "`config.cupl_file` must name"),
     ({"templates": ("no place",)}, "`template` must hold exactly one"),
+    ({"templates": (3,)}, "`config.templates` must hold texts .* got 3"),
     ({"layout": "zip"}, "`config.layout` must be one of auto"),
     ({"max_pixels": 0}, "`config.max_pixels` must be >= 1"),
     ({"data_dir": ""}, "`config.data_dir` must be the folder"),
