@@ -9,12 +9,14 @@ from s3_jax.experiment.benchmark_methods import (
 )
 from s3_jax.experiment.benchmark_sets import BenchmarkSet
 from s3_jax.experiment.benchmark_settings import Benchmark
+from s3_jax.experiment.class_list import shared_texts
 from s3_jax.experiment.embedding import Embedder, images_layout
 from s3_jax.experiment.estimate import estimate
 from s3_jax.experiment.narration import Narrator, spoken
 from s3_jax.experiment.view_embedding import views_layout
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import ViewSettings, view_options
+from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 
 
@@ -26,7 +28,7 @@ def plan_methods(
   Args:
     benchmark: the settings.
     data: the data set.
-    say: for what the user's files cover.
+    say: for what the user's files cover, and for shared names.
 
   Returns:
     The methods with their prompts.
@@ -50,6 +52,14 @@ def plan_methods(
       f"{data.spec.title}, {path}: texts for {read.matched} of"
       f" {len(names)} classes; {len(read.unmatched)} of its names match none"
       + (f" ({', '.join(read.unmatched[:3])} ...)." if read.unmatched else ".")
+    )
+  shared = shared_texts([entry.names for entry in data.classes])
+  if shared:
+    text, labels = shared[0]
+    say(
+      f"{data.spec.title}: names that several classes share: {len(shared)},"
+      f" such as {text!r} of the classes {', '.join(map(str, labels))}; equal"
+      " scores go to the class that comes first."
     )
   return prepare_methods(
     benchmark.methods,
@@ -78,7 +88,13 @@ def _aliases(data: BenchmarkSet) -> Mapping[str, int | str]:
   """Published spellings, as labels of this data set."""
   known = ALIASES.get(data.spec.lexicon, {})
   if not data.spec.subset:
-    return known
+    # A table of the user's may call its classes by other names.
+    find = finder([entry.name for entry in data.classes], {})
+    return {
+      spelling: target
+      for spelling, target in known.items()
+      if isinstance(target, int) or find(target)
+    }
   places = {entry.label: place for place, entry in enumerate(data.classes)}
   return {
     spelling: places[target]

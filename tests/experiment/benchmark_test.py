@@ -22,7 +22,7 @@ from s3_jax.data.benchmark_builders import prepare
 from s3_jax.data.datasets import DATASETS, open_dataset
 from s3_jax.data.readers.naming import benchmark_finder
 from s3_jax.experiment.benchmark_methods import Method, names_in
-from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.lexicon.synonyms import TABLES, load_lexicon
 from tests.benchmark_replicas import BENCHMARKS, make_replica
 from tests.tfds_replicas import encoded, prepare_official
 
@@ -496,6 +496,26 @@ def test_a_class_without_descriptors_keeps_its_bare_name(read, tmp_path):
   ):
     text = "\n".join(texts).encode()
     assert methods[name]["sha256"] == hashlib.sha256(text).hexdigest(), name
+
+
+def test_a_table_of_ones_own_with_shared_names(read, tmp_path):
+  table = json.loads((TABLES / "eurosat.json").read_text())
+  table["classes"][0]["name"] = "fields"  # no target of a known spelling now
+  table["classes"][4]["synonyms"].append("forest")
+  (tmp_path / "table.json").write_text(json.dumps(table))
+  (tmp_path / "texts.json").write_text(json.dumps({"Fields": ["wheat"]}))
+  replica = make_replica("eurosat", tmp_path / "data", classes=[0, 1])
+  config = read(
+    "eurosat",
+    replica.data_dir,
+    methods=("class_name", "cupl"),
+    cupl_file=str(tmp_path / "texts.json"),
+    lexicon=str(tmp_path / "table.json"),
+  )
+  done = run(config, tmp_path / "run")
+  said = (done.folder / "log.txt").read_text()
+  assert "texts for 1 of 10 classes; 0 of its names match none" in said
+  assert "share: 1, such as 'Forest' of the classes 1, 4; equal scores" in said
 
 
 def test_waffle_needs_words(read, tmp_path):
