@@ -131,7 +131,8 @@ def read_name_list(
   else:
     raise ValueError(
       "`config.classes` must be names between commas, a file of names, or a"
-      f" packaged table ({', '.join(_packaged())}), got {source!r}."
+      f" packaged table ({', '.join(_packaged())}), got {source!r}: there is no"
+      ' such file or table; one class is "NAME,".'
     )
   _check_names(names)
   return names, title

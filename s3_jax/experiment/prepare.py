@@ -130,7 +130,7 @@ def _prepare_images(
   if not place.exists():
     opened = _open(spec, preparation)
     if not preparation.partial:
-      check_counts(spec, opened)
+      _check_whole(lambda: check_counts(spec, opened))
     prepared = benchmark_builders.prepare(
       spec, opened, preparation.to, allow_empty=preparation.allow_empty
     )
@@ -138,6 +138,16 @@ def _prepare_images(
   again = tfds.read(spec._replace(tfds=source), preparation.to)
   assert again is not None
   return _described(spec, place, again, found, state, empty)
+
+
+def _check_whole(check: Callable[[], None]) -> None:
+  """Says what takes another number of images, where a check refuses it."""
+  try:
+    check()
+  except ValueError as error:
+    raise ValueError(
+      f"{error} `config.partial=True` stores what is there."
+    ) from error
 
 
 def _prepare_masks(
@@ -159,7 +169,7 @@ def _prepare_masks(
       spec, preparation.data_dir
     )
     if not preparation.partial:
-      check_mask_counts(spec, opened)
+      _check_whole(lambda: check_mask_counts(spec, opened))
     segmentation_builders.prepare_masks(spec, opened, preparation.to)
     found, state = opened.opened.found, "written"
   again = prepared_masks.read(spec, preparation.to)

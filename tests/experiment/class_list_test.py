@@ -78,7 +78,7 @@ def test_shared_texts_are_found_however_they_are_spelled():
   ("source", "message"),
   [
     ("imagnet", "names between commas, a file of names, or a packaged table"),
-    ("no/such.csv", "got 'no/such.csv'"),
+    ("no/such.csv", "got 'no/such.csv': there is no such file or table"),
     ("", "got ''"),
     ("a,,b", "'' as class 1"),
     ("a,\u200b", "as class 1"),
