@@ -29,7 +29,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.steps = (1,)
   config.confident_fractions = (0.1, 0.3)
   config.shifts = ("per_class", "shared")
-  config.metric = "local_center"  # of no effect: `metrics` says which
+  config.anchored_fractions = (0.1, 0.2, 0.3, 0.5, 1.0)  # of s3_anchored
+  config.anchors = (1.0, 2.0, 4.0)
+  config.metric = "local_center"  # of s3_anchored; `metrics` are those of TS3
   config.neighbors = 4
   config.scale = "gap"
   config.keep = "largest"

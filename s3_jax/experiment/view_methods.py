@@ -177,22 +177,49 @@ def _averaged(metric: str, neighbors: int | None) -> Callable[..., Any]:
   return score
 
 
+def anchored_scorer(
+  table: TextTable,
+  options: SpaceOptions,
+  logit_scale: float,
+  *,
+  confident_fraction: float = 0.5,
+  anchor: float = 1.0,
+) -> Partial:
+  """Scores the anchored average of an image's views.
+
+  Args:
+    table: concepts of the classes.
+    options: how the core is cut out, and the metric.
+    logit_scale: as the checkpoint stores it.
+    confident_fraction: of `anchored_average`; the default is the validation
+      split's choice.
+    anchor: of `anchored_average`; likewise.
+
+  Returns:
+    The scoring function.
+  """
+  neighbors = options.neighbors if options.metric == "local_center" else None
+  function = _anchored(options.metric, neighbors, confident_fraction, anchor)
+  return Partial(function, build_core(table, options), np.float32(logit_scale))
+
+
 def _anchored_scorer(table, options, adaptation, logit_scale) -> Partial:
   del adaptation
-  space = build_core(table, options)
-  neighbors = options.neighbors if options.metric == "local_center" else None
-  function = _anchored(options.metric, neighbors)
-  return Partial(function, space, np.float32(logit_scale))
+  return anchored_scorer(table, options, logit_scale)
 
 
 @functools.cache
-def _anchored(metric: str, neighbors: int | None) -> Callable[..., Any]:
+def _anchored(
+  metric: str, neighbors: int | None, confident_fraction: float, anchor: float
+) -> Callable[..., Any]:
   options = {} if neighbors is None else {"neighbors": neighbors}
+  average = functools.partial(
+    anchored_average, confident_fraction=confident_fraction, anchor=anchor
+  )
 
   def score(space, logit_scale, views):
     scores = POINT_TO_SPACE[metric](views, space, **options)
-    logits = scale_logits(scores, logit_scale)
-    averages = jax.vmap(anchored_average)(views, logits)
+    averages = jax.vmap(average)(views, scale_logits(scores, logit_scale))
     return POINT_TO_SPACE[metric](averages, space, **options)
 
   return score

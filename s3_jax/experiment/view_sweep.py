@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jax.tree_util import Partial
 from tqdm import tqdm
 
 from s3_jax.data.datasets import DATASETS
@@ -35,7 +36,11 @@ from s3_jax.experiment.view_embedding import (
   ViewOptions,
   read_views,
 )
-from s3_jax.experiment.view_methods import Adaptation, ts3_scorer
+from s3_jax.experiment.view_methods import (
+  Adaptation,
+  anchored_scorer,
+  ts3_scorer,
+)
 from s3_jax.files import atomic_write
 
 METRICS = ("local_center", "soft_local_center", "center", "mean_similarity")
@@ -53,6 +58,7 @@ class ViewSweep(NamedTuple):
   options: SpaceOptions
   metrics: tuple[str, ...]
   choices: tuple[Adaptation, ...]
+  anchored: tuple[tuple[float, float], ...]  # share of the views, anchor
   views: ViewOptions
   dtype: str
   batch_size: int
@@ -60,13 +66,15 @@ class ViewSweep(NamedTuple):
 
 
 class ViewRow(NamedTuple):
-  """One way to adapt and what it gave."""
+  """One way to use the views and what it gave; None where nothing is meant."""
 
+  method: str  # "ts3" or "s3_anchored"
   metric: str
-  learning_rate: float
-  steps: int
   confident_fraction: float
-  shift: str
+  learning_rate: float | None
+  steps: int | None
+  shift: str | None
+  anchor: float | None
   top1: float
 
 
@@ -95,6 +103,12 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
         _numbers(settings, "confident_fractions", 0.0, 1.0),
         _numbers(settings, "steps", 0, 100, kind=int),
         _numbers(settings, "learning_rates", -1.0, 1.0),
+      )
+    ),
+    anchored=tuple(
+      itertools.product(
+        _numbers(settings, "anchored_fractions", 0.0, 1.0),
+        _numbers(settings, "anchors", 0.0, 1000.0),
       )
     ),
     views=ViewOptions(
@@ -166,17 +180,43 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
   )
   logit_scale = float(clip.params["logit_scale"])
   total = len(data.opened.records)
-  scorings = {
-    (metric, adaptation): Scoring(
-      ts3_scorer(
-        table, sweep.options._replace(metric=metric), adaptation, logit_scale
-      ),
+  options = sweep.options
+
+  def scoring(scorer: Partial) -> Scoring:
+    return Scoring(
+      scorer,
       classes=len(data.classes),
       batch_size=min(VIEW_SHARD, total),
       logit_scale=logit_scale,
     )
+
+  scorings = {
+    ViewRow(
+      "ts3",
+      metric,
+      adaptation.confident_fraction,
+      adaptation.learning_rate,
+      adaptation.steps,
+      adaptation.shift,
+      None,
+      0.0,
+    ): scoring(
+      ts3_scorer(
+        table, options._replace(metric=metric), adaptation, logit_scale
+      )
+    )
     for metric in sweep.metrics
     for adaptation in sweep.choices
+  }
+  scorings |= {
+    ViewRow(
+      "s3_anchored", options.metric, share, None, None, None, anchor, 0.0
+    ): scoring(
+      anchored_scorer(
+        table, options, logit_scale, confident_fraction=share, anchor=anchor
+      )
+    )
+    for share, anchor in sweep.anchored
   }
   counters = {"images_decoded": 0, "tower_batches": 0}
   shards = read_views(embedder, data.spec, data.opened, sweep.views, counters)
@@ -184,19 +224,11 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
     total=total * len(scorings), unit="image", desc="adapt", disable=None
   ) as bar:
     for shard in shards:
-      for scoring in scorings.values():
-        scoring.add(shard.embeddings[shard.good], shard.labels[shard.good])
+      for each in scorings.values():
+        each.add(shard.embeddings[shard.good], shard.labels[shard.good])
         bar.update(int(shard.good.sum()))
   rows = [
-    ViewRow(
-      metric,
-      adaptation.learning_rate,
-      adaptation.steps,
-      adaptation.confident_fraction,
-      adaptation.shift,
-      scoring.result().top1,
-    )
-    for (metric, adaptation), scoring in scorings.items()
+    row._replace(top1=each.result().top1) for row, each in scorings.items()
   ]
   rows.sort(key=lambda row: -row.top1)
   images = f"{total} {data.spec.split} images, {sweep.views.views} views each"
@@ -211,7 +243,9 @@ def _write(rows: list[ViewRow], folder: pathlib.Path, images: str) -> None:
     "| " + " | ".join(ViewRow._fields) + " |",
     "|" + "---|" * len(ViewRow._fields),
     *(
-      "| " + " | ".join([*map(str, row[:-1]), f"{100 * row.top1:.1f}"]) + " |"
+      "| "
+      + " | ".join("-" if cell is None else str(cell) for cell in row[:-1])
+      + f" | {100 * row.top1:.1f} |"
       for row in rows
     ),
   ]

@@ -203,6 +203,8 @@ def test_a_sweep_over_ways_to_adapt(
     learning_rates=(0.0, 0.01),
     confident_fractions=(0.4,),
     shifts=("per_class",),
+    anchored_fractions=(0.5,),
+    anchors=(1.0, 1000.0),
     views=VIEWS,
     dtype="float32",
     cache_dir=str(tmp_path / "cache"),
@@ -210,16 +212,24 @@ def test_a_sweep_over_ways_to_adapt(
   with pytest.MonkeyPatch.context() as patch:
     assert make_small(patch, embedding) == []
     rows = experiment.run(config, str(tmp_path))
-  assert {row[:2] for row in rows} == {
-    (metric, rate)
-    for metric in ("local_center", "center")
-    for rate in (0.0, 0.01)
+  found = {
+    (row.method, row.metric, row.learning_rate, row.anchor): row.top1
+    for row in rows
   }
-  assert [row.top1 for row in rows] == sorted(
-    (row.top1 for row in rows), reverse=True
-  )
+  assert set(found) == {
+    ("ts3", "local_center", 0.0, None),
+    ("ts3", "local_center", 0.01, None),
+    ("ts3", "center", 0.0, None),
+    ("ts3", "center", 0.01, None),
+    ("s3_anchored", "local_center", None, 1.0),
+    ("s3_anchored", "local_center", None, 1000.0),
+  }
+  # Both leave the image where it is.
+  still = found["ts3", "local_center", 0.0, None]
+  assert found["s3_anchored", "local_center", None, 1000.0] == still
+  assert [row.top1 for row in rows] == sorted(found.values(), reverse=True)
   written = (tmp_path / "view_sweep.csv").read_text().splitlines()
-  assert len(written) == 5
+  assert len(written) == 7
   assert float(written[1].split(",")[-1]) == rows[0].top1
   config.learning_rates = (-0.1,)
   with pytest.raises(ValueError, match=r"`config.learning_rates` must hold"):
