@@ -5,11 +5,11 @@ from torch.nn import functional
 
 
 def torch_patches(model, pixels, attention, *, affinity=None, offset=0.1):
-  """The vision model of `transformers` with another last block, in float64.
+  """The vision model of `transformers` with another last block.
 
   Args:
-    model: CLIPModel of type float64.
-    pixels: f64[batch, 3, height, width], normalised.
+    model: CLIPModel, float64 where it is the reference.
+    pixels: f[batch, 3, height, width] of the model's type, normalised.
     attention: name of the last block's attention.
     affinity: f64[batch, patches, patches] instead of it, or None.
     offset: added to rows and columns in the scale of the positions.

@@ -58,7 +58,7 @@ def label_pixels(
         class_index,
         kept[class_index],
         np.float32(protocol.logit_factor),
-        np.float32(threshold),
+        np.float32(threshold) if threshold else None,
       )
       for start in range(0, len(to_rows), block)
     ]
@@ -98,21 +98,23 @@ def _label_block(
   class_index: Int32[Array, " names"],
   kept: Bool[Array, " names"],
   factor: Float32[Array, ""],
-  threshold: Float32[Array, ""],
+  threshold: Float32[Array, ""] | None,
 ) -> Int32[Array, "rows cols"]:
   """Labels a block of rows.
 
   The best of all names belongs to the class whose best name is best, so the
   maximum over a class's names needs no step of its own. A name that is not
-  kept has no part in the maximum, and still one in the softmax.
+  kept has no part in the maximum, and still one in the softmax; without a
+  threshold nobody asks for that, and it is as dear as all the rest.
   """
   exact = jax.lax.Precision.HIGHEST
   scores = jnp.einsum("rp,pnq->rnq", to_rows, scores, precision=exact)
   logits = jnp.einsum("rnq,cq->rnc", scores, to_cols, precision=exact)
   logits *= factor
-  total = jax.nn.logsumexp(logits, axis=1)
   candidates = jnp.where(kept[None, :, None], logits, -jnp.inf)
-  best = jnp.argmax(candidates, axis=1)
+  labels = class_index[jnp.argmax(candidates, axis=1)]
+  if threshold is None:
+    return labels
+  total = jax.nn.logsumexp(logits, axis=1)
   probability = jnp.exp(jnp.max(candidates, axis=1) - total)
-  labels = class_index[best]
   return jnp.where(probability < threshold, 0, labels)

@@ -1,4 +1,4 @@
-"""The whole sliding pipeline in torch, step by step and in float64."""
+"""The whole sliding pipeline in torch, step by step."""
 
 from typing import NamedTuple
 
@@ -31,22 +31,29 @@ def torch_segmentation(
   """Segments an image that has the protocol's size already.
 
   Args:
-    model: transformers.CLIPModel, float64.
+    model: transformers.CLIPModel of type float64.
     resized: u8[rows, cols, 3].
     shape: rows and columns of the original image.
     protocol: SegmentationProtocol; its pixel statistics are numbers.
     embeddings: f[names, dim], unit.
     class_index: i[names].
   """
-  mean, std = torch.tensor((protocol.pixel_mean, protocol.pixel_std)).double()
-  image = (torch.tensor(resized).double() - mean) / std
+  logits = torch_logits(model, resized, shape, protocol, embeddings)
+  return _decide(logits, torch.tensor(class_index).long(), protocol)
+
+
+def torch_logits(
+  model, resized, shape, protocol, embeddings, dtype=torch.float64
+) -> torch.Tensor:
+  """Gives f[names, rows, cols], scaled; float32 is for timing."""
+  mean, std = torch.tensor((protocol.pixel_mean, protocol.pixel_std)).to(dtype)
+  image = (torch.tensor(resized).to(dtype) - mean) / std
   image = image.permute(2, 0, 1)[None]
-  names = torch.tensor(embeddings).double()
-  class_index = torch.tensor(class_index).long()
+  names = torch.tensor(embeddings).to(dtype)
   height, width = image.shape[2:]
   window = protocol.window or max(height, width)
-  total = torch.zeros(1, len(names), height, width).double()
-  count = torch.zeros(1, 1, height, width).double()
+  total = torch.zeros(1, len(names), height, width, dtype=dtype)
+  count = torch.zeros(1, 1, height, width, dtype=dtype)
   for top in _corners(height, window, protocol.stride):
     for left in _corners(width, window, protocol.stride):
       here = (
@@ -61,7 +68,7 @@ def torch_segmentation(
   scores = functional.interpolate(
     total / count, size=shape, mode="bilinear", align_corners=False
   )[0]
-  return _decide(scores * protocol.logit_factor, class_index, protocol)
+  return scores * protocol.logit_factor
 
 
 def _corners(size, window, stride):
