@@ -27,14 +27,12 @@ class BenchmarkSet(NamedTuple):
     opened: its images.
     classes: of the lexicon, in label order.
     lexicon_sha256: of the table they come from; None without a table.
-    complete: whether it has the published number of images.
   """
 
   spec: DatasetSpec
   opened: OpenedDataset
   classes: tuple[ClassEntry, ...]
   lexicon_sha256: str | None
-  complete: bool
 
 
 def find_sets(
@@ -95,15 +93,13 @@ def _find(
 ) -> BenchmarkSet:
   spec = DATASETS[name]
   opened = find_test_set(embedder, spec, data_dir=data_dir, layout=layout)
-  complete = True
-  try:
-    check_counts(spec, opened)
-  except ValueError as error:
-    if not partial:
+  if not partial:
+    try:
+      check_counts(spec, opened)
+    except ValueError as error:
       raise ValueError(
         f"{error} `config.partial=True` runs on what is there."
       ) from error
-    complete = False
   table = load_lexicon(lexicon or spec.lexicon)
   classes = table.classes
   if spec.subset and spec.subset in table.subsets:
@@ -113,7 +109,7 @@ def _find(
       f"`config.lexicon` must have the {spec.classes} classes of {spec.title},"
       f" got {len(classes)}."
     )
-  return BenchmarkSet(spec, opened, classes, table.sha256, complete)
+  return BenchmarkSet(spec, opened, classes, table.sha256)
 
 
 def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
@@ -150,7 +146,7 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
     licence="",
   )
   sha256 = None if table is None else table.sha256
-  return BenchmarkSet(spec, opened, classes, sha256, True)
+  return BenchmarkSet(spec, opened, classes, sha256)
 
 
 def _own_name(path: pathlib.Path) -> str:

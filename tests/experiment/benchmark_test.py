@@ -21,6 +21,7 @@ from s3_jax import experiment
 from s3_jax.data.benchmark_builders import prepare
 from s3_jax.data.datasets import DATASETS, open_dataset
 from s3_jax.data.readers.naming import benchmark_finder
+from s3_jax.evaluation import published
 from s3_jax.experiment.benchmark_methods import Method, names_in
 from s3_jax.lexicon.synonyms import TABLES, load_lexicon
 from tests.benchmark_replicas import BENCHMARKS, make_replica
@@ -284,6 +285,25 @@ def test_comparisons_are_with_the_baseline_and_among_ours(dtd):
   for row in done.results["comparisons"]:
     delta = rows["dtd", row["a"]]["top1"] - rows["dtd", row["b"]]["top1"]
     assert row["delta"] == pytest.approx(delta)
+
+
+@pytest.mark.parametrize("images", [20, 19])
+def test_published_numbers_stand_beside_whole_data_sets(
+  read, tmp_path, monkeypatch, images
+):
+  monkeypatch.setitem(published._MODELS, "tiny", "OpenAI ViT-B/16")
+  spec = DATASETS["eurosat"]._replace(examples=20)
+  monkeypatch.setitem(DATASETS, "eurosat", spec)
+  data = make_replica(
+    "eurosat", tmp_path / "data", layout="folders", images_per_class=2
+  ).data_dir
+  for path in sorted(data.rglob("*.jpg"))[images:]:
+    path.unlink()
+  config = read("eurosat", data, methods=("class_name",))
+  results = run(config, tmp_path / "run").results
+  assert {row["dataset"] for row in results["published"]} == (
+    {"eurosat"} if images == 20 else set()
+  )
 
 
 def test_nothing_published_is_claimed_for_other_weights(dtd):
