@@ -130,8 +130,9 @@ def test_blocks_of_rows_change_nothing(tower, names, monkeypatch):
   )
 
 
+@pytest.mark.parametrize("threshold", [np.float32(0.1), None])
 @pytest.mark.parametrize(("names", "rows"), [(10, 512), (171, 38), (2000, 3)])
-def test_memory_of_a_block_is_bounded(names, rows):
+def test_memory_of_a_block_is_bounded(names, rows, threshold):
   """Of an image of 640 columns whose windows have 42 columns of patches."""
   block = label_map.block_rows(480, 640, names, 42)
   compiled = label_map._label_block.lower(
@@ -141,7 +142,7 @@ def test_memory_of_a_block_is_bounded(names, rows):
     np.arange(names, dtype=np.int32),
     np.ones(names, bool),
     np.float32(1),
-    np.float32(0),
+    threshold,
   ).compile()
   memory = compiled.memory_analysis()
   assert memory is not None
