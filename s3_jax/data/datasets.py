@@ -25,6 +25,7 @@ from s3_jax.lexicon.templates import DATASET_TEMPLATES
 
 __all__ = [
   "DATASETS",
+  "AbsentDataset",
   "DatasetSpec",
   "TfdsSource",
   "check_counts",
@@ -368,6 +369,10 @@ def find_dataset(
   return None
 
 
+class AbsentDataset(ValueError):
+  """A data set that is not there, in any layout."""
+
+
 def open_dataset(
   spec: DatasetSpec, data_dir: pathlib.Path, *, layout: str = "auto"
 ) -> OpenedDataset:
@@ -382,15 +387,16 @@ def open_dataset(
     The data set, its labels in the order of `official_names(spec)`.
 
   Raises:
-    ValueError: as for `find_dataset`; and if no layout is found, saying what
-      was looked for and where to get the data set.
+    AbsentDataset: if no layout is found, saying what was looked for and where
+      to get the data set.
+    ValueError: as for `find_dataset`.
   """
   opened = find_dataset(spec, data_dir, layout=layout)
   if opened is not None:
     return opened
   keys = spec.layouts if layout == "auto" else (layout,)
   wanted = "; ".join(f"{key}: {READERS[key].expects(spec)}" for key in keys)
-  raise ValueError(
+  raise AbsentDataset(
     f"data set {spec.name!r} must lie under {data_dir} in a folder"
     f" {' or '.join(spec.folders)}, and nothing was found ({wanted}). Get it"
     f" from {spec.source}; docs/DATASETS.md shows the folders."

@@ -30,7 +30,7 @@ from s3_jax.experiment import (
   verify,
   view_sweep,
 )
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Settings, require_writable
 
 # What a config's `task` may be: a reader of its settings, which returns the
 # work itself as a function of the workdir.
@@ -83,16 +83,7 @@ def run(
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
   folder = pathlib.Path(workdir)
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / ".writable"
-    probe.touch()
-    probe.unlink()
-  except OSError as error:
-    raise ValueError(
-      f"`workdir` must be a folder that can be written, got {workdir!r}:"
-      f" {error.strerror}."
-    ) from error
+  require_writable(folder, "workdir")
   return task(folder)
 
 

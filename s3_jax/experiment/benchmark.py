@@ -34,7 +34,7 @@ from s3_jax.experiment.embedding import Embedder, TestSet, embed_test_set
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import score_views
@@ -103,6 +103,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
   clock, timings = CompileClock(), {}
   say = Narrator(folder / "log.txt")
   data_mesh(benchmark.mesh)  # refuses too many devices before any work
+  require_writable(benchmark.cache_dir, "config.cache_dir")
   with timed(timings, "load"):
     clip = checkpoint.load_checkpoint(benchmark.model)
     embedder = Embedder(

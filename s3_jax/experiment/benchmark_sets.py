@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from s3_jax.data.datasets import (
   DATASETS,
+  AbsentDataset,
   DatasetSpec,
   check_counts,
   open_own,
@@ -54,7 +55,8 @@ def find_sets(
     layout: of the files, or "auto".
     lexicon: a table in place of the data set's own; "" for that.
     partial: accept another number of images than was published.
-    skip_absent: leave out what is not there, and say so, instead of failing.
+    skip_absent: leave out what is not there, and say so, instead of failing;
+      what is there and broken fails all the same.
 
   Returns:
     The data sets that were found, and (name, reason) of those that were not.
@@ -71,7 +73,7 @@ def find_sets(
         if name == OWN
         else _find(embedder, name, data_dir, layout, lexicon, partial)
       )
-    except ValueError as error:
+    except AbsentDataset as error:
       if not skip_absent:
         raise
       skipped.append((name, str(error)))

@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -129,6 +130,28 @@ class Settings:
     if self._fields:
       stray = ", ".join(f"`{self.where}.{name}`" for name in self._fields)
       raise ValueError(f"{stray}: unknown field, nothing reads it.")
+
+
+def require_writable(folder: pathlib.Path, label: str) -> None:
+  """Makes a folder, or refuses one that cannot be written.
+
+  Args:
+    folder: to be made if it is missing.
+    label: the field that names it, for the message.
+
+  Raises:
+    ValueError: naming the field and the reason.
+  """
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".writable-{secrets.token_hex(4)}"
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    raise ValueError(
+      f"`{label}` must be a folder that can be written, got {str(folder)!r}:"
+      f" {error.strerror}."
+    ) from error
 
 
 def read_cache_dir(settings: Settings) -> pathlib.Path:

@@ -432,6 +432,9 @@ def test_a_suite_leaves_out_what_is_absent(read, tmp_path):
   log = (done.folder / "log.txt").read_text()
   assert "Skipped ucf101: " in log
   assert "Fine-grained" in log
+  config.partial = False
+  with pytest.raises(ValueError, match="'dtd' .* must hold 1692 images"):
+    experiment.run(config, str(tmp_path / "broken"))
   shutil.rmtree(data)
   data.mkdir()
   with pytest.raises(ValueError, match="must name a data set that is there"):
@@ -561,6 +564,7 @@ def test_waffle_needs_words(read, tmp_path):
     ({"data_dir": ""}, "`config.data_dir` must be the folder"),
     ({"lexicon": "eurosat"}, "must have the 47 classes"),
     ({"mesh": 99}, "`mesh` must be at most the 8 devices"),
+    ({"cache_dir": "/dev/null/x"}, "`config.cache_dir` must be a folder that"),
   ],
 )
 def test_wrong_settings_are_named(read, tmp_path, changes, rule):
