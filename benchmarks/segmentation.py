@@ -111,7 +111,7 @@ def main(arguments):
       _REPEATS.value,
     )
     # Only now: the first run compiles.
-    found = embed_windows(spec, params, image, protocol=protocol)
+    (found,) = embed_windows(spec, params, [image], protocol=protocol)
     count = int(np.prod(found.embeddings.shape[:2]))
     row = [name, f"{times.first:.1f}", f"{times.cpu:.2f}", str(count)]
     row += [f"{count / times.cpu:.1f}", f"{count / theirs.cpu:.1f}"]

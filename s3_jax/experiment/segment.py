@@ -176,10 +176,10 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     if image.pixels is None or problem:
       bad.append({"file": valid_unicode(image.file), "reason": problem})
       continue
-    patches = EMBEDDINGS[run.embeddings](
+    (patches,) = EMBEDDINGS[run.embeddings](
       clip.spec,
       clip.params,
-      image.pixels,
+      [image.pixels],
       protocol=run.protocol,
       dtype=run.dtype,
     )

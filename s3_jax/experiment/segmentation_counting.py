@@ -1,5 +1,6 @@
 """Every method on the images of one data set, counted pixel by pixel."""
 
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s3_jax.data.segmentation_sets import class_entries
-from s3_jax.data.segmentation_stream import masked_images
+from s3_jax.data.segmentation_stream import MaskedImage, masked_images
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.pixel_shards import (
   CountedImage,
@@ -154,6 +155,10 @@ class _Counted(NamedTuple):
   windows: int  # through the tower
 
 
+_GROUP = 8
+"""Images whose windows go through the tower together, by their places."""
+
+
 def _count(
   run: Segmentation,
   embedder: Embedder,
@@ -162,19 +167,47 @@ def _count(
   places: list[int],
 ) -> Iterator[_Counted]:
   """Labels images with every target, one pass of the tower each."""
+  stream = masked_images(each.found, places, max_pixels=run.max_pixels)
+  # By place and not by turn: a run that goes on makes the same batches.
+  for _, group in itertools.groupby(
+    stream, lambda image: image.place // _GROUP
+  ):
+    yield from _count_group(run, embedder, each, targets, list(group))
+
+
+def _count_group(
+  run: Segmentation,
+  embedder: Embedder,
+  each: FoundSet,
+  targets: dict[str, PatchTarget],
+  group: list[MaskedImage],
+) -> Iterator[_Counted]:
   clip, protocol = embedder.clip, run.protocols[each.spec.name]
-  for image in masked_images(each.found, places, max_pixels=run.max_pixels):
-    if image.pixels is None or image.labels is None:
-      yield _Counted(CountedImage(image.place, {}, image.reason), 0)
-      continue
-    size = image.pixels.shape[:2]
-    reason = too_small(size, clip.spec, protocol, run.embeddings)
-    if reason:
+  reasons = []
+  for image in group:
+    reason = image.reason
+    if image.pixels is not None and image.labels is not None:
+      size = image.pixels.shape[:2]
+      reason = too_small(size, clip.spec, protocol, run.embeddings)
+    reasons.append(reason)
+  embedded = iter(
+    EMBEDDINGS[run.embeddings](
+      clip.spec,
+      clip.params,
+      [
+        image.pixels
+        for image, reason in zip(group, reasons, strict=True)
+        if not reason
+      ],
+      protocol=protocol,
+      dtype=run.dtype,
+    )
+  )
+  for image, reason in zip(group, reasons, strict=True):
+    if reason or image.labels is None:
       yield _Counted(CountedImage(image.place, {}, reason), 0)
       continue
-    patches = EMBEDDINGS[run.embeddings](
-      clip.spec, clip.params, image.pixels, protocol=protocol, dtype=run.dtype
-    )
+    patches = next(embedded)
     pairs = {}
     for name, made in targets.items():
       labels = label_windows(

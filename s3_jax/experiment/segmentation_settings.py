@@ -10,9 +10,9 @@ from s3_jax.evaluation.segmentation import (
 )
 from s3_jax.evaluation.segmentation.protocols import check_protocol
 from s3_jax.evaluation.segmentation.windows import resized_shape
+from s3_jax.experiment import settings as settings_lib
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.window_embedding import EMBEDDINGS
-from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.templates import IMAGENET_80
 
 PROTOCOLS = ("sclip", "clearclip", "maskclip")
@@ -32,10 +32,7 @@ def read_templates(settings: Settings) -> tuple[str, ...]:
   Raises:
     ValueError: one has no `{}`, or several.
   """
-  templates = tuple(settings.take("templates", (list, tuple), default=()))
-  for template in templates:
-    fill_template(template, "")
-  return templates or IMAGENET_80
+  return settings_lib.read_templates(settings) or IMAGENET_80
 
 
 def read_changes(settings: Settings) -> dict[str, Any]:

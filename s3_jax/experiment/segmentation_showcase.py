@@ -60,10 +60,10 @@ def draw_examples(
   for image in masked_images(outcome.found, places, max_pixels=max_pixels):
     if image.pixels is None or image.labels is None:
       continue  # it has become unreadable since it was counted
-    patches = EMBEDDINGS[embeddings](
+    (patches,) = EMBEDDINGS[embeddings](
       clip.spec,
       clip.params,
-      image.pixels,
+      [image.pixels],
       protocol=outcome.protocols[baseline],
       dtype=dtype,
     )

@@ -7,7 +7,7 @@ of the tower for every place. Ours; no published protocol does it.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -133,8 +133,23 @@ def _embed(spec: ModelSpec, dtype: str) -> Callable[..., Any]:
   return jax.jit(functools.partial(embed_images, spec, dtype=dtype))
 
 
-EMBEDDINGS: dict[str, Callable[..., WindowPatches]] = {
+def _embed_each(
+  spec: ModelSpec,
+  params: Any,
+  images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+  *,
+  protocol: SegmentationProtocol,
+  dtype: str = "float32",
+) -> list[WindowPatches]:
+  """As `embed_windows`, but of whole windows."""
+  return [
+    embed_whole_windows(spec, params, image, protocol=protocol, dtype=dtype)
+    for image in images
+  ]
+
+
+EMBEDDINGS: dict[str, Callable[..., list[WindowPatches]]] = {
   "patches": embed_windows,
-  "windows": embed_whole_windows,
+  "windows": _embed_each,
 }
 """What the tower may be asked for, by the word of a config's `embeddings`."""

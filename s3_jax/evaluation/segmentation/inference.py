@@ -8,7 +8,7 @@ against the texts; scores are brought to the original's pixels (`windows`) and
 make labels (`label_map`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -112,39 +112,86 @@ def segment_image(
     clip_segmentor.py), as in ClearCLIP, and of mmseg's whole inference for
     MaskCLIP. Scores of spaces in the place of cosines are ours.
   """
-  patches = embed_windows(spec, params, image, protocol=protocol, dtype=dtype)
+  (patches,) = embed_windows(
+    spec, params, [image], protocol=protocol, dtype=dtype
+  )
   return label_windows(patches, target, protocol=protocol)
 
 
 def embed_windows(
   spec: ModelSpec,
   params: Any,
-  image: UInt8[Array | np.ndarray, "rows cols 3"],
+  images: Sequence[UInt8[Array | np.ndarray, "_ _ 3"]],
   *,
   protocol: SegmentationProtocol,
   dtype: str = "float32",
-) -> WindowPatches:
-  """Embeds the patches of all windows of an image: what the tower is run for.
+) -> list[WindowPatches]:
+  """Embeds the patches of all windows of some images: what the tower is for.
+
+  Windows of one size share batches whatever image they are of, eight at a time,
+  so that images of many sizes need one compiled program a size of window.
 
   Args:
     spec: the checkpoint's settings; a ViT with a class token.
     params: the checkpoint's parameters, both towers.
-    image: RGB pixels at the size that the labels shall have.
+    images: RGB pixels at the size that the labels shall have.
     protocol: everything but its factor and thresholds matters here.
     dtype: type in which the tower multiplies, "float32" or "bfloat16".
 
   Returns:
-    WindowPatches, for `label_windows`.
+    WindowPatches of each image, for `label_windows`.
 
   Raises:
-    ValueError: the protocol or the checkpoint cannot be used, or the image is
+    ValueError: the protocol or the checkpoint cannot be used, or an image is
       empty or, after the resize, narrower than a patch.
 
   References:
     As `segment_image`.
   """
   check_protocol(protocol)
-  image = np.asarray(image)
+  cut = [_cut(spec, protocol, np.asarray(image)) for image in images]
+  found: list[list[np.ndarray]] = [[] for _ in cut]
+  for shape in dict.fromkeys(each.windows.shape[1:] for each in cut):
+    some = [i for i, each in enumerate(cut) if each.windows.shape[1:] == shape]
+    counts = [len(cut[i].windows) for i in some]
+    embedded = _embed_in_batches(
+      spec,
+      params,
+      np.concatenate([cut[i].windows for i in some]),
+      protocol=protocol,
+      dtype=dtype,
+    )
+    parts = np.split(embedded, np.cumsum(counts)[:-1])
+    for i, part in zip(some, parts, strict=True):
+      found[i].append(part)
+  return [
+    WindowPatches(
+      np.concatenate(parts).reshape(*each.places, -1),
+      windows.axis_weights(each.rows, each.shape[0]),
+      windows.axis_weights(each.cols, each.shape[1]),
+    )
+    for each, parts in zip(cut, found, strict=True)
+  ]
+
+
+class _Cut(NamedTuple):
+  """The windows of one image."""
+
+  windows: np.ndarray  # f32[windows, rows, cols, 3], normalised
+  rows: Any  # windows.Windows of each axis
+  cols: Any
+  shape: tuple[int, ...]  # of the image
+
+  @property
+  def places(self) -> tuple[int, ...]:
+    """Rows and columns of windows, and of patches in each."""
+    starts = (len(self.rows.starts), len(self.cols.starts))
+    return (*starts, self.rows.tokens, self.cols.tokens)
+
+
+def _cut(
+  spec: ModelSpec, protocol: SegmentationProtocol, image: np.ndarray
+) -> _Cut:
   if image.size == 0:
     raise ValueError(
       f"`image` must have pixels, got {image.shape[0]} x {image.shape[1]}."
@@ -169,11 +216,22 @@ def embed_windows(
       'whose padding is "center".'
     )
   cut = windows.cut_windows(_normalize(spec, protocol, resized), rows, cols)
-  # The last batch is filled up with blank windows, so that one image compiles
-  # the tower once.
-  batches = -(-len(cut) // _MAX_WINDOWS)
-  size = -(-len(cut) // batches)
-  cut = np.pad(cut, ((0, batches * size - len(cut)), *[(0, 0)] * 3))
+  return _Cut(np.asarray(cut), rows, cols, image.shape)
+
+
+def _embed_in_batches(
+  spec: ModelSpec,
+  params: Any,
+  cut: Float32[np.ndarray, "windows rows cols 3"],
+  *,
+  protocol: SegmentationProtocol,
+  dtype: str,
+) -> Float32[np.ndarray, "windows _ _ dim"]:
+  """Runs the tower on windows of one size; the last batch is filled up."""
+  total = len(cut)
+  # Up to eight windows are one batch as they are; more make full batches.
+  size = min(total, _MAX_WINDOWS)
+  cut = np.pad(cut, ((0, -total % size), *[(0, 0)] * 3))
   found = [
     np.asarray(
       embed_patches(
@@ -187,13 +245,7 @@ def embed_windows(
     )
     for start in range(0, len(cut), size)
   ]
-  shape = (len(rows.starts), len(cols.starts), rows.tokens, cols.tokens)
-  embeddings = np.concatenate(found)[: shape[0] * shape[1]]
-  return WindowPatches(
-    embeddings.reshape(*shape, -1),
-    windows.axis_weights(rows, image.shape[0]),
-    windows.axis_weights(cols, image.shape[1]),
-  )
+  return np.concatenate(found)[:total]
 
 
 def label_windows(

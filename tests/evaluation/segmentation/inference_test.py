@@ -5,6 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from s3_jax.clip import embed_patches
 from s3_jax.evaluation.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
@@ -156,7 +157,9 @@ def test_targets_share_the_patches_of_an_image(tower, names):
   protocol = SEGMENTATION_PROTOCOLS["sclip"]._replace(
     short_side=112, window=64, stride=40
   )
-  patches = embed_windows(tower.spec, tower.params, image, protocol=protocol)
+  (patches,) = embed_windows(
+    tower.spec, tower.params, [image], protocol=protocol
+  )
   assert patches.embeddings.shape == (3, 4, 4, 4, tower.spec.embed_dim)
   assert patches.to_rows.shape == (112, 12)
   assert patches.to_cols.shape == (160, 16)
@@ -171,6 +174,33 @@ def test_targets_share_the_patches_of_an_image(tower, names):
       label_windows(patches, target, protocol=changed),
       segment_image(tower.spec, tower.params, image, target, protocol=changed),
     )
+
+
+def test_windows_of_many_images_share_batches(tower, monkeypatch):
+  protocol = SEGMENTATION_PROTOCOLS["sclip"]._replace(
+    short_side=80, window=48, stride=32
+  )
+  images = [draw_image(*size) for size in ((80, 112), (96, 80), (40, 130))]
+  alone = [
+    embed_windows(tower.spec, tower.params, [image], protocol=protocol)[0]
+    for image in images
+  ]
+  sizes = []
+
+  def counted(spec, params, windows, **options):
+    sizes.append(windows.shape)
+    return embed_patches(spec, params, windows, **options)
+
+  monkeypatch.setattr(inference, "embed_patches", counted)
+  together = embed_windows(tower.spec, tower.params, images, protocol=protocol)
+  for one, other in zip(alone, together, strict=True):
+    np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-5)
+    np.testing.assert_array_equal(one.to_rows, other.to_rows)
+  total = sum(
+    part.embeddings.shape[0] * part.embeddings.shape[1] for part in alone
+  )
+  assert len(set(sizes)) == 1, "one compiled shape"
+  assert len(sizes) == -(-total // 8) and sizes[0][0] == 8
 
 
 def test_pixel_statistics_of_the_checkpoint(tower, names):
