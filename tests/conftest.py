@@ -1,5 +1,6 @@
 """Settings of every test: strict ranks, several devices, no network."""
 
+import gc
 import ipaddress
 import os
 import pathlib
@@ -52,6 +53,19 @@ def _no_network():
     patch.setattr(socket.socket, "connect", guarded(connect))
     patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
     yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_programs():
+  """Forgets compiled programs before Linux refuses the process more memory maps.
+
+  Each program holds three or four, and 65,530 are allowed.
+  """
+  yield
+  maps = pathlib.Path("/proc/self/maps")
+  if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
