@@ -57,7 +57,7 @@ def _no_network():
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_programs():
-  """Forgets compiled programs before Linux refuses the process more memory maps.
+  """Forgets compiled programs before the process has too many memory maps.
 
   Each program holds three or four, and 65,530 are allowed.
   """
