@@ -286,8 +286,9 @@ def facts(
   for entry in results["datasets"]:
     bad = len(entry["bad_examples"])
     if bad:
+      images = "image" if bad == 1 else "images"
       lines.append(
-        f"{show(entry['name'])}: {bad} unreadable images left out, "
+        f"{show(entry['name'])}: {bad} unreadable {images} left out, "
         f"{entry['examples'] - bad} counted"
       )
   for entry in results.get("skipped", ()):

@@ -115,7 +115,7 @@ def test_other_comparisons_pruning_and_bad_images_are_told():
   ):
     assert "removed 5 of 7 wrong texts and 1 of 90 right ones" in text
     assert "local_center against center on plain: +12.5" in text
-    assert "plain: 1 unreadable images left out, 999 counted" in text
+    assert "plain: 1 unreadable image left out, 999 counted" in text
 
 
 @pytest.mark.parametrize(
