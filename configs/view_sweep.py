@@ -7,7 +7,8 @@ Chooses on the embedded world's validation split, never on a test set: 1,800
 images of 64 views, embedded once and cached. A learning rate of 0 is S3 without
 adaptation.
 
-Hardware: two CPU cores, about ten minutes once the views are in the cache. docs/ADAPTATION.md has the table.
+Hardware: two CPU cores, about ten minutes once the views are in the cache.
+docs/ADAPTATION.md has the table.
 """
 
 import ml_collections
