@@ -201,21 +201,21 @@ def _measure(
   """Runs every method on one data set."""
   title, now = data.spec.title, 0
   tables, described, truncated = {}, {}, {}
-  with timed(timings, "embed_text"):
-    for prepared in plan:
-      if prepared.method.vertices in tables:
-        continue
+  for prepared in plan:
+    if prepared.method.vertices in tables:
+      continue
+    with timed(timings, "embed_text"):
       embedded = embed_prompts(
         embedder, prepared.prompts, progress=f"{title}: {prepared.name}"
       )
-      counters["text_tower_batches"] += embedded.tower_batches
-      now += len(prepared.prompts) if embedded.tower_batches else 0
-      tables[prepared.method.vertices] = embed_vertices(
-        prepared.vertices, prepared.prompts, embedded.embeddings
-      )
-      truncated[prepared.method.vertices] = (
-        embedder.clip.tokenize.count_truncated(prepared.prompts)
-      )
+    counters["text_tower_batches"] += embedded.tower_batches
+    now += embedded.computed
+    tables[prepared.method.vertices] = embed_vertices(
+      prepared.vertices, prepared.prompts, embedded.embeddings
+    )
+    truncated[prepared.method.vertices] = (
+      embedder.clip.tokenize.count_truncated(prepared.prompts)
+    )
   with timed(timings, "embed_images"):
     test_set = embed_test_set(embedder, data.spec, data.opened)
   counters["images_decoded"] += test_set.images_decoded

@@ -81,6 +81,12 @@ def read_benchmark(settings: Settings) -> Benchmark:
   }
   known_methods = {**METHODS, **VIEW_METHODS}
   methods = settings.words("methods", tuple(known_methods))
+  taken = [name for name in own if name in known_methods]
+  if taken:
+    raise ValueError(
+      f"`methods` must have keys of their own, got {taken[0]!r}, which is a"
+      " method of this package: choose another key."
+    )
   benchmark = Benchmark(
     config=settings.everything,
     model=checkpoint.read_checkpoint(settings, "model"),

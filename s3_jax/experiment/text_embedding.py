@@ -26,6 +26,7 @@ class EmbeddedTexts(NamedTuple):
 
   embeddings: Float32[np.ndarray, "texts dim"]
   tower_batches: int  # 0 when the cache had them
+  computed: int  # texts that the cache did not have
 
 
 def embed_prompts(
@@ -50,7 +51,7 @@ def embed_prompts(
     One unit row a text.
   """
   pieces = []
-  batches = 0
+  batches = computed = 0
   with tqdm(
     total=len(prompts),
     desc=progress,
@@ -64,10 +65,11 @@ def embed_prompts(
       )
       pieces.append(piece)
       batches += ran
+      computed += len(piece) if ran else 0
       bar.update(len(piece))
   if not pieces:
     pieces = [np.zeros((0, embedder.clip.spec.embed_dim), np.float32)]
-  return EmbeddedTexts(np.concatenate(pieces), batches)
+  return EmbeddedTexts(np.concatenate(pieces), batches, computed)
 
 
 def _embed_chunk(

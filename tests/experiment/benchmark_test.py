@@ -329,6 +329,8 @@ def test_a_method_of_ones_own(read, tmp_path):
     "farthest",
     "bare",
   ]
+  with pytest.raises(ValueError, match="keys of their own, got 's3'"):
+    experiment.run(config, str(tmp_path / "taken"), methods={"s3": farthest})
   with pytest.raises(ValueError, match="`methods` must be given to a task"):
     experiment.run(config_of_models(read), None, methods={"mine": farthest})
 

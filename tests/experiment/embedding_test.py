@@ -217,6 +217,7 @@ def test_texts_are_stored_chunk_by_chunk(embedder, monkeypatch):
   assert whole.tower_batches == 3
   more = embed_prompts(embedder, (*"abcd", "x"))
   assert more.tower_batches == 1, "only the chunk that changed"
+  assert (whole.computed, more.computed) == (5, 1)
   np.testing.assert_array_equal(more.embeddings[:4], whole.embeddings[:4])
   assert embed_prompts(embedder, ()).embeddings.shape == (0, 16)
 
