@@ -7,7 +7,6 @@ array_record. It needs no TensorFlow, neither to prepare nor to read.
 """
 
 import dataclasses
-import functools
 import io
 import os
 import pathlib
@@ -19,14 +18,13 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from s3_jax.data.builder_shards import shard_iterators
 from s3_jax.data.quiet import quiet_tfds
 from s3_jax.data.readers.tfds import OWN_VERSION, class_keys, own_source
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
 __all__ = ["BenchmarkConfig", "Benchmarks", "Prepared", "prepare"]
-
-SHARD = 512  # images in a file: TFDS holds that many in memory
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -79,21 +77,11 @@ class Benchmarks(tfds.core.ShardBasedBuilder):
     self, dl_manager: Any
   ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
     del dl_manager  # the user has downloaded it
-    total = len(self._config.opened.records)
-    bar = tqdm(
-      total=total,
-      desc=f"prepare {self._config.spec.name}",
-      unit="image",
-      leave=False,
-      disable=None,
-    )
-    shards = [
-      range(start, min(start + SHARD, total))
-      for start in range(0, total, SHARD)
-    ]
-    split = own_source(self._config.spec).split
+    config = self._config
     return {
-      split: [functools.partial(self._examples, shard, bar) for shard in shards]
+      own_source(config.spec).split: shard_iterators(
+        config.spec.name, len(config.opened.records), self._examples
+      )
     }
 
   def _examples(

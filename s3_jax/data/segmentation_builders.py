@@ -7,7 +7,6 @@ It needs no TensorFlow, neither to prepare nor to read.
 """
 
 import dataclasses
-import functools
 import io
 import os
 import pathlib
@@ -19,6 +18,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from s3_jax.data.builder_shards import shard_iterators
 from s3_jax.data.decoding import BadImage, decode_image
 from s3_jax.data.masks import decode_labels, encode_mask
 from s3_jax.data.quiet import quiet_tfds
@@ -27,8 +27,6 @@ from s3_jax.data.readers.prepared_masks import OWN_VERSION, own_mask_source
 from s3_jax.data.segmentation_specs import SegmentationSpec
 
 __all__ = ["MaskConfig", "Segmentation", "prepare_masks"]
-
-SHARD = 512  # images in a file: TFDS holds that many in memory
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -77,21 +75,11 @@ class Segmentation(tfds.core.ShardBasedBuilder):
     self, dl_manager: Any
   ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
     del dl_manager  # the user has downloaded it
-    total = len(self._config.found.opened.records)
-    bar = tqdm(
-      total=total,
-      desc=f"prepare {self._config.spec.name}",
-      unit="image",
-      leave=False,
-      disable=None,
-    )
-    split = own_mask_source(self._config.spec).split
-    shards = [
-      range(start, min(start + SHARD, total))
-      for start in range(0, total, SHARD)
-    ]
+    config = self._config
     return {
-      split: [functools.partial(self._examples, shard, bar) for shard in shards]
+      own_mask_source(config.spec).split: shard_iterators(
+        config.spec.name, len(config.found.opened.records), self._examples
+      )
     }
 
   def _examples(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from s3_jax.data import benchmark_builders
+from s3_jax.data import builder_shards
 from s3_jax.data.benchmark_builders import prepare
 from s3_jax.data.datasets import DATASETS, official_names, wnids
 from s3_jax.data.input_pipeline import padded_batches
@@ -89,7 +89,7 @@ def test_large_data_sets_are_written_piece_by_piece(tmp_path, monkeypatch):
   from tensorflow_datasets.core import shuffle
 
   monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 0)
-  monkeypatch.setattr(benchmark_builders, "SHARD", 4)
+  monkeypatch.setattr(builder_shards, "SHARD", 4)
   images = some(11)
   folder = prepare(
     DTD, opened_as(DTD, tmp_path, images), tmp_path / "out"
@@ -186,7 +186,7 @@ def test_an_interruption_leaves_nothing(tmp_path):
 
 KILLED = """
   import os, pathlib, signal, sys
-  from s3_jax.data import benchmark_builders
+  from s3_jax.data import benchmark_builders, builder_shards
   from s3_jax.data.datasets import DATASETS
   from s3_jax.data.readers.listing import ListedImage, open_files
 
@@ -203,7 +203,7 @@ KILLED = """
         os.kill(os.getpid(), signal.SIGKILL)
       return opened.records[index]
 
-  benchmark_builders.SHARD = 4
+  builder_shards.SHARD = 4
   benchmark_builders.prepare(
     DATASETS["dtd"], opened._replace(records=Killed()), root / "out"
   )
