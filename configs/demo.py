@@ -47,8 +47,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.min_gap = 0.05
   config.dtype = "float32"  # of the towers' matrix products
   config.batch_size = 100
-  config.mesh = 0  # devices that share the images; 0 for all
+  config.mesh = 0  # devices of each process that are used; 0 for all
+  config.model_axis = 1  # of them share the classes; the rest share images
   config.cache_dir = ""  # default: the user's cache folder
+  config.compilation_cache_dir = ""  # keeps compiled programs; default: off
   config.figure_classes = (17, 9, 50, 70)
   config.seed = 0
   return config.lock()

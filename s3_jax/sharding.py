@@ -1,37 +1,153 @@
-"""One mesh, and how a batch is laid out on it."""
+"""One mesh, and how arrays are laid out on it.
+
+The mesh has two axes. Images are shared out over `data`; the classes of a
+large vocabulary, with their texts and scores, over `model`. While no classes
+are shared out, images are over both axes, so that every device has work.
+
+A process of a run on several hosts makes its mesh of its own devices: no
+program then waits for another host, and what the hosts found is put together
+afterwards, as integers (`s3_jax.hosts`). Every function here takes any mesh,
+one over the devices of all processes too.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+__all__ = [
+  "DATA",
+  "MODEL",
+  "batch_sharding",
+  "class_sharding",
+  "local_mesh",
+  "make_mesh",
+  "replicated",
+  "shard_classes",
+]
+
+DATA = "data"
+"""Axis over which images are shared out."""
+
+MODEL = "model"
+"""Axis over which classes are shared out."""
+
+_Tree = TypeVar("_Tree")
 
 
-def data_mesh(devices: int = 0) -> Mesh:
-  """Builds the mesh over which images are shared out.
+def make_mesh(devices: Sequence[Any], *, model: int = 1) -> Mesh:
+  """Lays devices out in rows of `model`.
 
   Args:
-    devices: how many of JAX's devices to use, in their order; 0 for all.
+    devices: such as `jax.devices()`, in the order of the mesh. Those of one
+      process must follow each other, as they do there.
+    model: devices that share the classes, >= 1; a divisor of their number.
 
   Returns:
-    A mesh with the one axis `data`.
+    A mesh with the axes `data` and `model`.
 
   Raises:
-    ValueError: if there are fewer devices.
+    ValueError: if `model` does not divide the number of devices, or a row
+      would hold devices of several processes, between which links are slow.
   """
-  present = jax.devices()
+  count = len(devices)
+  if model < 1 or count % model:
+    raise ValueError(
+      f"`model` must be a divisor of the {count} devices of the mesh, got"
+      f" {model}: {_divisors(count)} would do."
+    )
+  grid = np.asarray(devices).reshape((-1, model))
+  for row in grid:
+    owners = {device.process_index for device in row}
+    if len(owners) > 1:
+      raise ValueError(
+        "`model` must keep each row of the mesh on one process, got"
+        f" {model} with the devices of processes {sorted(owners)} in one row."
+      )
+  return Mesh(grid, (DATA, MODEL))
+
+
+def local_mesh(devices: int = 0, *, model: int = 1) -> Mesh:
+  """Makes the mesh of a run: some of this process's own devices.
+
+  Args:
+    devices: how many to use, in JAX's order; 0 for all.
+    model: as for `make_mesh`.
+
+  Returns:
+    A mesh with the axes `data` and `model`.
+
+  Raises:
+    ValueError: if there are fewer devices, or `model` does not divide them.
+  """
+  present = jax.local_devices()
   if devices > len(present):
     raise ValueError(
       f"`mesh` must be at most the {len(present)} devices present, got"
       f" {devices}: 0 takes them all."
     )
-  chosen = np.asarray(present[: devices or len(present)])
-  return Mesh(chosen, ("data",))
+  chosen = present[: devices or len(present)]
+  if len(chosen) % model:
+    raise ValueError(
+      f"`model_axis` must be a divisor of the {len(chosen)} devices of the"
+      f" mesh, got {model}: {_divisors(len(chosen))} would do."
+    )
+  return make_mesh(chosen, model=model)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-  """Returns the sharding of an array whose first axis is the batch."""
-  return NamedSharding(mesh, PartitionSpec("data"))
+def _divisors(count: int) -> str:
+  return ", ".join(str(n) for n in range(1, count + 1) if count % n == 0)
+
+
+def batch_sharding(mesh: Mesh, *, with_classes: bool = False) -> NamedSharding:
+  """Returns the sharding of an array whose first axis is the batch.
+
+  Args:
+    mesh: with the axes `data` and `model`.
+    with_classes: whether the axis `model` is taken by classes; if not, images
+      are shared out over it too.
+  """
+  axes = DATA if with_classes else (DATA, MODEL)
+  return NamedSharding(mesh, PartitionSpec(axes))
+
+
+def class_sharding(mesh: Mesh) -> NamedSharding:
+  """Returns the sharding of an array whose first axis is the classes."""
+  return NamedSharding(mesh, PartitionSpec(MODEL))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
   """Returns the sharding of an array that every device holds whole."""
   return NamedSharding(mesh, PartitionSpec())
+
+
+def shard_classes(tree: _Tree, mesh: Mesh) -> _Tree:
+  """Shares out the classes of a space or a classifier over `model`.
+
+  The class axis is padded with zeros up to a multiple of the axis: classes
+  without a vertex, or with a zero vector. Who reads scores of the result must
+  leave them out.
+
+  Args:
+    tree: arrays with a leading class axis, all of one length; such as a
+      `SynonymousSpace`, or the f32[classes, dim] of a classifier.
+    mesh: with an axis `model`.
+
+  Returns:
+    The arrays on the devices, each holding its part of the classes.
+  """
+  parts, sharding = mesh.shape[MODEL], class_sharding(mesh)
+
+  def place(array: Array | np.ndarray) -> Array:
+    classes = array.shape[0]
+    rest = -classes % parts
+    if not rest:
+      return jax.device_put(array, sharding)
+    widths = [(0, rest)] + [(0, 0)] * (array.ndim - 1)
+    return jax.device_put(jnp.pad(array, widths), sharding)
+
+  return jax.tree.map(place, tree)

@@ -33,6 +33,7 @@ LIBRARY = (
   "adaptation",
   "files",
   "sharding",
+  "hosts",
   "clip",
   "lexicon",
   "data",
@@ -42,6 +43,7 @@ LIBRARY = (
 RULES = {
   "files": Rule(),
   "sharding": Rule((), COMMON),
+  "hosts": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
   "topology": Rule((), COMMON),
   "space": Rule((*CORE[:2], "files"), COMMON, ("safetensors",)),
@@ -60,7 +62,9 @@ RULES = {
     ("tensorflow_datasets", "grain", "PIL", "matplotlib", "cv2", "scipy"),
   ),
   "evaluation": Rule(
-    (*CORE, "files", "clip"), COMMON, ("matplotlib", "jinja2", "cv2")
+    (*CORE, "files", "clip", "sharding"),
+    COMMON,
+    ("matplotlib", "jinja2", "cv2"),
   ),
   "training": Rule(
     (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")

@@ -38,7 +38,7 @@ from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import score_views
-from s3_jax.sharding import data_mesh
+from s3_jax.sharding import local_mesh
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (
@@ -102,7 +102,8 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
   """
   clock, timings = CompileClock(), {}
   say = Narrator(folder / "log.txt")
-  data_mesh(benchmark.mesh)  # refuses too many devices before any work
+  # Refuses too many devices before any work.
+  local_mesh(benchmark.mesh, model=benchmark.model_axis)
   require_writable(benchmark.cache_dir, "config.cache_dir")
   with timed(timings, "load"):
     clip = checkpoint.load_checkpoint(benchmark.model)
@@ -113,6 +114,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       benchmark.mesh,
       benchmark.cache_dir,
       benchmark.max_pixels,
+      benchmark.model_axis,
     )
     found, skipped = find_sets(
       embedder,

@@ -48,8 +48,10 @@ def benchmark_config(dataset: str) -> ml_collections.ConfigDict:
   config.dtype = "float32"  # of the towers' matrix products
   config.batch_size = 64
   config.max_pixels = 89_478_485  # of an image file, all frames together
-  config.mesh = 0  # devices that share the images; 0 for all
+  config.mesh = 0  # devices of each process that are used; 0 for all
+  config.model_axis = 1  # of them share the classes; the rest share images
   config.cache_dir = ""  # default: the user's cache folder
+  config.compilation_cache_dir = ""  # keeps compiled programs; default: off
   config.seed = 0
   return config
 

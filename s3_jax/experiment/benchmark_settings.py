@@ -48,6 +48,7 @@ class Benchmark(NamedTuple):
   dtype: str
   batch_size: int
   mesh: int
+  model_axis: int
   max_pixels: int
   cache_dir: pathlib.Path
   seed: int
@@ -112,6 +113,7 @@ def read_benchmark(settings: Settings) -> Benchmark:
     dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
     batch_size=settings.take("batch_size", int, minimum=1),
     mesh=settings.take("mesh", int, default=0, minimum=0),
+    model_axis=settings.take("model_axis", int, default=1, minimum=1),
     max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
     cache_dir=read_cache_dir(settings),
     seed=settings.take("seed", int, minimum=0),

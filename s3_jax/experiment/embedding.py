@@ -20,7 +20,7 @@ from s3_jax.data.records import OpenedDataset, Records
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.embedding import embed_batches
 from s3_jax.evaluation.shards import SHARD_ROWS, Layout, Rows, fill_shards
-from s3_jax.sharding import batch_sharding, data_mesh, replicated
+from s3_jax.sharding import batch_sharding, local_mesh, replicated
 
 
 class Embedder(NamedTuple):
@@ -29,9 +29,10 @@ class Embedder(NamedTuple):
   clip: Clip
   dtype: str  # of the towers' matrix products
   batch_size: int
-  mesh: int  # devices that share the images; 0 for all
+  mesh: int  # devices of this process that are used; 0 for all
   cache_dir: pathlib.Path
   max_pixels: int = MAX_PIXELS  # of an image file; larger ones are bad
+  model_axis: int = 1  # devices that share the classes
 
   @property
   def folder(self) -> pathlib.Path:
@@ -39,9 +40,14 @@ class Embedder(NamedTuple):
     return self.cache_dir / "embeddings"
 
   @property
+  def devices(self) -> jax.sharding.Mesh:
+    """The mesh of this process."""
+    return local_mesh(self.mesh, model=self.model_axis)
+
+  @property
   def rows(self) -> int:
     """Images of a batch: `batch_size`, rounded up to what devices can share."""
-    devices = data_mesh(self.mesh).size
+    devices = self.devices.size
     return -(-self.batch_size // devices) * devices
 
 
@@ -174,7 +180,7 @@ def embed_test_set(
       bad=found,
     )
     pieces = embed_batches(
-      bound_tower(embedder), on_devices(stream, data_mesh(embedder.mesh))
+      bound_tower(embedder), on_devices(stream, embedder.devices)
     )
     with progress_bar(
       f"embed {spec.name}", len(opened.records), places.size
@@ -297,8 +303,7 @@ def bound_tower(embedder: Embedder) -> Partial:
     u8[batch, height, width, 3] -> f32[batch, dim]. It compiles once for a
     checkpoint and a shape.
   """
-  mesh = data_mesh(embedder.mesh)
-  params = jax.device_put(embedder.clip.params, replicated(mesh))
+  params = jax.device_put(embedder.clip.params, replicated(embedder.devices))
   return Partial(_image_tower(embedder.clip.spec, embedder.dtype), params)
 
 

@@ -14,7 +14,7 @@ from s3_jax.evaluation.embedding import embed_batches
 from s3_jax.evaluation.shards import Layout, count_missing
 from s3_jax.experiment.embedding import Embedder, bound_tower
 from s3_jax.experiment.text_embedding import TEXT_ROWS, missing_chunks
-from s3_jax.sharding import batch_sharding, data_mesh
+from s3_jax.sharding import batch_sharding
 
 
 class Estimate(NamedTuple):
@@ -62,7 +62,7 @@ def estimate(
     rows = min(TEXT_ROWS, _FEW_TEXTS) if _is_slow() else TEXT_ROWS
     seconds += _text_seconds(embedder, sample, rows) * texts / rows
   if images:
-    devices = data_mesh(embedder.mesh).size
+    devices = embedder.devices.size
     rows = min(embedder.rows, _FEW_IMAGES * devices)
     rows = rows if _is_slow() else embedder.rows
     seconds += _image_seconds(embedder, rows) * images / rows
@@ -95,7 +95,7 @@ def _image_seconds(embedder: Embedder, rows: int) -> float:
   """Times black images."""
   size = embedder.clip.spec.image_size
   black = np.zeros((rows, size, size, 3), np.uint8)
-  sharding = batch_sharding(data_mesh(embedder.mesh))
+  sharding = batch_sharding(embedder.devices)
   batch = {
     "image": jax.device_put(black, sharding),
     "label": np.zeros((rows,), np.int32),

@@ -37,7 +37,7 @@ from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.point_to_space import POINT_TO_SPACE
-from s3_jax.sharding import data_mesh
+from s3_jax.sharding import local_mesh
 
 _EMBEDDED = tuple(
   name for name, spec in DATASETS.items() if spec.family == "embedded"
@@ -60,6 +60,7 @@ class Evaluation(NamedTuple):
   dtype: str
   batch_size: int
   mesh: int
+  model_axis: int
   cache_dir: pathlib.Path
   figure_classes: tuple[int, ...]
   seed: int
@@ -90,6 +91,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
     batch_size=settings.take("batch_size", int, minimum=1),
     mesh=settings.take("mesh", int, default=0, minimum=0),
+    model_axis=settings.take("model_axis", int, default=1, minimum=1),
     cache_dir=read_cache_dir(settings),
     figure_classes=tuple(settings.take("figure_classes", (list, tuple))),
     seed=settings.take("seed", int, minimum=0),
@@ -175,7 +177,8 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     lexicon = load_lexicon(evaluation.lexicon)
     clip = checkpoint.load_checkpoint(evaluation.model)
   _check_classes(evaluation, lexicon)
-  data_mesh(evaluation.mesh)  # refuses too many devices before any work
+  # Refuses too many devices before any work.
+  local_mesh(evaluation.mesh, model=evaluation.model_axis)
   for text, classes in shared_names(lexicon):
     say(f"Classes {classes} share the text {text!r}.")
   embedder = Embedder(
@@ -184,6 +187,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     evaluation.batch_size,
     evaluation.mesh,
     evaluation.cache_dir,
+    model_axis=evaluation.model_axis,
   )
   text_batches = 0
 

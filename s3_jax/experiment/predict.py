@@ -35,7 +35,7 @@ from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import replacing
 from s3_jax.lexicon.vertices import concept_vertices
-from s3_jax.sharding import data_mesh
+from s3_jax.sharding import local_mesh
 from s3_jax.space import SynonymousSpace, build_space
 
 
@@ -86,7 +86,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   """
   clock, timings = CompileClock(), {}
   found = find_images(prediction.images)
-  data_mesh(prediction.mesh)  # refuses too many devices before any work
+  local_mesh(prediction.mesh)  # refuses too many devices before any work
   with timed(timings, "load"):
     clip = load_checkpoint(prediction.model)
   words = _read_words(prediction, clip, timings)

@@ -31,7 +31,7 @@ from s3_jax.experiment.image_files import (
   load_images,
 )
 from s3_jax.experiment.prediction_settings import Prediction
-from s3_jax.sharding import batch_sharding, data_mesh, replicated
+from s3_jax.sharding import batch_sharding, local_mesh, replicated
 from s3_jax.space import SynonymousSpace
 
 _THREADS = min(16, os.cpu_count() or 1)
@@ -107,7 +107,7 @@ def look_at(
   Returns:
     What is known of the files.
   """
-  mesh = data_mesh(prediction.mesh)
+  mesh = local_mesh(prediction.mesh)
   batch_size = -(-prediction.batch_size // mesh.size) * mesh.size
   load = functools.partial(
     load_image,

@@ -22,7 +22,6 @@ from s3_jax.experiment.embedding import (
   on_devices,
   progress_bar,
 )
-from s3_jax.sharding import data_mesh
 
 VIEW_SHARD = 64
 """Images of a shard: 8 MB for 64 views of 512 numbers each."""
@@ -98,7 +97,7 @@ def read_views(
   Yields:
     Embeddings f32[images, views, dim] in the data set's order.
   """
-  mesh = data_mesh(embedder.mesh)
+  mesh = embedder.devices
   # Whole images, whose views the devices can share equally.
   step = mesh.size // math.gcd(options.views, mesh.size)
   images = max(1, embedder.rows // options.views // step) * step

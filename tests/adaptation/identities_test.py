@@ -10,7 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from s3_jax.adaptation import adapt_in_chunks, adapt_space, adapted_scores
 from s3_jax.point_to_space.local_centers import point_to_soft_local_center
-from s3_jax.sharding import data_mesh
+from s3_jax.sharding import local_mesh
 from s3_jax.space import build_space
 from tests.adaptation import oracles
 
@@ -157,7 +157,7 @@ def test_eight_devices_give_what_one_gives():
   space = make_space()
   views = make_views(space, 16)
   expected = adapt_in_chunks(views, space, LOG_SCALE, chunk=8, **SOFT)
-  mesh = data_mesh()
+  mesh = local_mesh()
   assert mesh.size == 8
   shared_out = jax.device_put(
     views, NamedSharding(mesh, PartitionSpec(mesh.axis_names))

@@ -8,7 +8,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from s3_jax import point_to_space
 from s3_jax.point_to_space import POINT_TO_SPACE, point_to_local_center
-from s3_jax.sharding import data_mesh
+from s3_jax.sharding import local_mesh
 from s3_jax.space import SynonymousSpace, build_space
 from tests.point_to_space.oracles import (
   NEIGHBORS,
@@ -225,7 +225,7 @@ def test_space_is_a_pytree_that_passes_through_jit():
 @pytest.mark.parametrize("name", POINT_TO_SPACE)
 def test_eight_devices_are_as_one(name):
   space, x = make_space(5, 4), images(16)
-  shared = jax.device_put(x, NamedSharding(data_mesh(), PartitionSpec("data")))
+  shared = jax.device_put(x, NamedSharding(local_mesh(), PartitionSpec("data")))
   scores = POINT_TO_SPACE[name](shared, space)
   assert len(scores.sharding.device_set) == 8
   np.testing.assert_allclose(scores, POINT_TO_SPACE[name](x, space), atol=1e-6)
