@@ -30,6 +30,10 @@ from s3_jax.experiment import (
   verify,
   view_sweep,
 )
+from s3_jax.experiment.compiled_programs import (
+  kept_programs,
+  read_compilation_cache_dir,
+)
 from s3_jax.experiment.settings import Settings, require_writable
 
 # What a config's `task` may be: a reader of its settings, which returns the
@@ -64,7 +68,8 @@ def run(
   """Runs the experiment that a config describes.
 
   Args:
-    config: its `task` chooses one of TASKS, whose fields the rest must be.
+    config: its `task` chooses one of TASKS, whose fields the rest must be;
+      `compilation_cache_dir` is a field of every task.
     workdir: folder of the results; by default a new one under `runs/`.
     methods: of a benchmark run, beside those that the config names: key of the
       results -> a function (embeddings f32[..., dim], space) -> f32[...,
@@ -78,13 +83,14 @@ def run(
     ValueError: for a setting, file or data set that breaks a rule.
     OSError: if the workdir cannot be written.
   """
-  task = _read(config, methods)
+  task, programs = _read(config, methods)
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
   folder = pathlib.Path(workdir)
   require_writable(folder, "workdir")
-  return task(folder)
+  with kept_programs(programs):
+    return task(folder)
 
 
 def dry_run(config: ml_collections.ConfigDict) -> None:
@@ -101,9 +107,10 @@ def dry_run(config: ml_collections.ConfigDict) -> None:
 
 def _read(
   config: ml_collections.ConfigDict, methods: Mapping[str, Any] | None = None
-) -> Callable[[pathlib.Path], Any]:
+) -> tuple[Callable[[pathlib.Path], Any], str]:
   settings = Settings(config.to_dict(), methods=methods)
   name = settings.take("task", str, choices=tuple(TASKS))
+  programs = read_compilation_cache_dir(settings)
   task = TASKS[name](settings)
   settings.finish()
-  return task
+  return task, programs

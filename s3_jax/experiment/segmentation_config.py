@@ -50,6 +50,7 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
   config.dtype = "float32"  # of the towers' matrix products
   config.max_pixels = 89_478_485  # of an image file, all frames together
   config.cache_dir = ""  # default: the user's cache folder
+  config.compilation_cache_dir = ""  # keeps compiled programs; default: off
   config.seed = 0
   return config
 

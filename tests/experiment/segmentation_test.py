@@ -65,6 +65,7 @@ def run(read_config, checkpoint, cache):
     }
     settings = Settings(fields)
     settings.take("task", str, choices=("segmentation",))
+    settings.take("compilation_cache_dir", str)
     task = segmentation.read_settings(settings)
     settings.finish()
     folder.mkdir(parents=True, exist_ok=True)
@@ -467,6 +468,7 @@ def from_command_line(config, *changes):
   values(arguments)
   settings = Settings(config.value.to_dict())
   settings.take("task", str)
+  settings.take("compilation_cache_dir", str)
   return settings
 
 
