@@ -1,11 +1,14 @@
 """Runs one experiment: `python -m s3_jax`, or `python main.py` in a checkout.
 
 Exit codes: 0 when every asked result exists; 2 for bad input, with one line on
-stderr; anything else is a bug.
+stderr; 134 in a run of several processes after one was lost; anything else is a
+bug.
 """
 
+import os
 import pathlib
 import sys
+import traceback
 import warnings
 from typing import NoReturn
 
@@ -35,40 +38,102 @@ _PLATFORM = flags.DEFINE_enum(
   ["cpu", "gpu", "tpu"],
   "Platform that must be there; JAX's choice by default.",
 )
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator_address",
+  None,
+  "host:port of process 0 of a run of several processes, or 'auto' to let JAX"
+  " find all of it; by default what Slurm, Open MPI or a TPU pod says.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "How many processes run this command.", lower_bound=1
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  "process_id", None, "Number of this process, from 0.", lower_bound=0
+)
+_INITIALIZATION_TIMEOUT = flags.DEFINE_integer(
+  "initialization_timeout",
+  180,
+  "Seconds in which all processes must have joined.",
+  lower_bound=1,
+)
+_HEARTBEAT_TIMEOUT = flags.DEFINE_integer(
+  "heartbeat_timeout",
+  60,
+  "Seconds without a sign of life after which a process counts as lost.",
+  lower_bound=5,
+)
 
 
 def main(argv: list[str]) -> None:
   """Runs the experiment that the flags describe."""
   if len(argv) > 1:
     _refuse(f"arguments must be --flags, got {argv[1]!r}.")
-  import jax
 
   from s3_jax import experiment
+  from s3_jax.experiment import cluster, platforms
 
   logging.set_verbosity(logging.WARNING)
   warnings.showwarning = _show_warning
+  joined = False
   try:
+    joined = _join()
     if _PLATFORM.value:
-      _require_platform(jax, _PLATFORM.value)
+      platforms.require_platform(_PLATFORM.value)
+    else:
+      platforms.check_fallback()
     experiment.run(_CONFIG.value, _WORKDIR.value)
+    status = 0
   except (ValueError, OSError) as error:
     if _DEBUG.value:
-      raise
-    _refuse(str(error))
+      traceback.print_exc()
+    _say(str(error))
+    status = 2
+  except experiment.LostPeer as error:
+    _say(
+      f"{error}. Finished shards are in {_cache()}; the same command goes on"
+      " from them."
+    )
+    status = cluster.LOST
   except KeyboardInterrupt:
     sys.stderr.write("\ns3_jax: stopped; the same command goes on from here.\n")
-    sys.exit(130)
+    status = 130
+  except Exception:
+    if not joined:
+      raise
+    # Python's own end would wait for peers that wait for this process.
+    traceback.print_exc()
+    status = 1
+  if joined:
+    cluster.leave(status)
+  sys.exit(status)
 
 
-def _require_platform(jax, platform: str) -> None:
-  jax.config.update("jax_platforms", {"gpu": "cuda"}.get(platform, platform))
-  try:
-    jax.devices()
-  except RuntimeError as error:
-    raise ValueError(
-      f"`--platform` must be a platform that JAX finds here, got {platform!r}:"
-      f" {error}"
-    ) from error
+def _join() -> bool:
+  """Joins the other processes of the run, where there are any."""
+  from s3_jax.experiment import cluster
+
+  found = cluster.find_cluster(
+    os.environ,
+    coordinator_address=_COORDINATOR.value,
+    num_processes=_NUM_PROCESSES.value,
+    process_id=_PROCESS_ID.value,
+  )
+  if found is None:
+    return False
+  cluster.join(
+    found,
+    initialization_timeout=_INITIALIZATION_TIMEOUT.value,
+    heartbeat_timeout=_HEARTBEAT_TIMEOUT.value,
+    shards=_cache(),
+  )
+  return True
+
+
+def _cache() -> str:
+  """Says where finished shards are kept."""
+  from s3_jax.files import default_cache_dir
+
+  return str(_CONFIG.value.get("cache_dir", "") or default_cache_dir())
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
@@ -92,8 +157,12 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 def _refuse(reason: str) -> NoReturn:
-  sys.stderr.write(f"s3_jax: {' '.join(reason.split())}\n")
+  _say(reason)
   sys.exit(2)
+
+
+def _say(text: str) -> None:
+  sys.stderr.write(f"s3_jax: {' '.join(text.split())}\n")
 
 
 def run_main() -> None:

@@ -74,7 +74,8 @@ RULES = {
   ),
   # The facade, the two entry points, and the experiments.
   "__init__": Rule(LIBRARY),
-  "__main__": Rule(("experiment",), ("jax", "ml_collections", "absl")),
+  "__main__": Rule(("experiment", "files"), ("jax", "ml_collections", "absl")),
+  "launch": Rule(),
   "main": Rule(("experiment", "__main__"), ("jax", "ml_collections", "absl")),
   "configs": Rule(("experiment",), ("ml_collections",)),
 }

@@ -7,7 +7,7 @@ are marked, with the reason, and are not tried again.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +23,16 @@ __all__ = [
   "Shard",
   "count_missing",
   "fill_shards",
+  "join_shards",
   "read_shards",
+  "stored_shards",
 ]
 
-SHARD_ROWS = 1024
-"""Images of a shard where each has one embedding; the last one has fewer."""
+SHARD_ROWS = 256
+"""Images of a shard where each has one embedding; the last one has fewer.
+
+Processes share out whole shards, so a small data set needs several.
+"""
 
 
 class Layout(NamedTuple):
@@ -105,6 +110,7 @@ def read_shards(
   reasons: Mapping[int, str],
   *,
   batch_size: int,
+  numbers: Sequence[int] | None = None,
 ) -> Iterator[Shard]:
   """Reads the shards that are there; makes and stores the others; in order.
 
@@ -120,19 +126,21 @@ def read_shards(
       in order, in pieces of any size; called only if a shard is missing.
     reasons: why images are bad, filled by `embed` before their rows come.
     batch_size: images of a batch.
+    numbers: of the shards that are wanted, ascending; None for all.
 
   Yields:
-    Every shard.
+    Every wanted shard.
 
   Raises:
     ValueError: if `embed` leaves images out.
   """
+  asked = range(layout.shards) if numbers is None else numbers
   stored = {
     number: cache.is_stored(folder, layout.shard_key(number))
-    for number in range(layout.shards)
+    for number in asked
   }
   source: _Source | None = None
-  for number in range(layout.shards):
+  for number in asked:
     shard = _load(folder, layout, number) if stored[number] else None
     if shard is None:
       # One pass over all that is missing; a shard that turns out to be damaged
@@ -141,7 +149,7 @@ def read_shards(
         if source is not None:
           source.close()
         wanted = [number]
-        wanted += [n for n in range(number + 1, layout.shards) if not stored[n]]
+        wanted += [n for n in asked if n > number and not stored[n]]
         source = _Source(layout, wanted, embed, batch_size)
       shard = source.take(number, reasons)
       _store(folder, layout, number, shard)
@@ -211,8 +219,9 @@ def fill_shards(
   reasons: Mapping[int, str],
   *,
   batch_size: int,
+  numbers: Sequence[int] | None = None,
 ) -> Shard:
-  """Reads or makes all shards, as `read_shards` does, into one.
+  """Reads or makes shards, as `read_shards` does, and joins them.
 
   Args:
     folder: of the cache.
@@ -220,28 +229,90 @@ def fill_shards(
     embed: as for `read_shards`.
     reasons: as for `read_shards`.
     batch_size: images of a batch.
+    numbers: as for `read_shards`.
+
+  Returns:
+    The data set, or those of its images that are in the wanted shards.
+
+  Raises:
+    ValueError: if `embed` leaves images out.
+  """
+  asked = range(layout.shards) if numbers is None else numbers
+  places = [layout.span(number) for number in asked]
+  count = sum(span.size for span in places)
+  whole = Shard(
+    places=np.concatenate([np.arange(0), *places]),
+    labels=np.zeros((count,), np.int32),
+    embeddings=np.zeros((count, *layout.shape), np.float32),
+    good=np.zeros((count,), bool),
+    reasons={},
+  )
+  start = 0
+  for shard in read_shards(
+    folder, layout, embed, reasons, batch_size=batch_size, numbers=asked
+  ):
+    rows = slice(start, start + shard.places.size)
+    whole.labels[rows] = shard.labels
+    whole.embeddings[rows] = shard.embeddings
+    whole.good[rows] = shard.good
+    whole.reasons.update(shard.reasons)
+    start = rows.stop
+  return whole
+
+
+def join_shards(layout: Layout, parts: Sequence[Shard]) -> Shard:
+  """Puts a data set together from what several processes have of it.
+
+  Args:
+    layout: of the shards.
+    parts: in any order.
 
   Returns:
     The whole data set.
 
   Raises:
-    ValueError: if `embed` leaves images out.
+    ValueError: if an image is missing, or there twice.
   """
-  whole = Shard(
-    places=np.arange(layout.total),
-    labels=np.zeros((layout.total,), np.int32),
-    embeddings=np.zeros((layout.total, *layout.shape), np.float32),
-    good=np.zeros((layout.total,), bool),
-    reasons={},
+  places = np.concatenate([part.places for part in parts])
+  order = np.argsort(places, kind="stable")
+  if not np.array_equal(places[order], np.arange(layout.total)):
+    raise ValueError(
+      f"`parts` must hold each of the {layout.total} images once, got"
+      f" {places.size}, {np.unique(places).size} of them different."
+    )
+
+  def join(name):
+    return np.concatenate([getattr(part, name) for part in parts])[order]
+
+  reasons = {
+    place: why for part in parts for place, why in part.reasons.items()
+  }
+  return Shard(
+    np.arange(layout.total),
+    join("labels"),
+    join("embeddings"),
+    join("good"),
+    reasons,
   )
-  for shard in read_shards(
-    folder, layout, embed, reasons, batch_size=batch_size
-  ):
-    whole.labels[shard.places] = shard.labels
-    whole.embeddings[shard.places] = shard.embeddings
-    whole.good[shard.places] = shard.good
-    whole.reasons.update(shard.reasons)
-  return whole
+
+
+def stored_shards(folder: Path, layout: Layout) -> Bool[np.ndarray, " shards"]:
+  """Says which shards are in the cache; a damaged one counts until it is read.
+
+  Args:
+    folder: of the cache.
+    layout: of the shards.
+
+  Returns:
+    One entry a shard.
+  """
+  return np.asarray(
+    [
+      cache.is_stored(folder, layout.shard_key(number))
+      for number in range(layout.shards)
+    ],
+    bool,
+  )
 
 
 def count_missing(folder: Path, layout: Layout) -> int:
@@ -254,11 +325,8 @@ def count_missing(folder: Path, layout: Layout) -> int:
   Returns:
     How many will be embedded, unless a shard turns out to be damaged.
   """
-  return sum(
-    layout.span(number).size
-    for number in range(layout.shards)
-    if not cache.is_stored(folder, layout.shard_key(number))
-  )
+  missing = np.flatnonzero(~stored_shards(folder, layout)).tolist()
+  return sum(layout.span(number).size for number in missing)
 
 
 def _store(folder: Path, layout: Layout, number: int, shard: Shard) -> None:

@@ -5,12 +5,16 @@ are read whole, and unread fields refused, before anything is computed.
 """
 
 import datetime
+import importlib.metadata
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import ml_collections
 
+import s3_jax
+from s3_jax import hosts
 from s3_jax.experiment import (
   benchmark,
   check_data,
@@ -35,6 +39,7 @@ from s3_jax.experiment.compiled_programs import (
   read_compilation_cache_dir,
 )
 from s3_jax.experiment.settings import Settings, require_writable
+from s3_jax.hosts import LostPeer as LostPeer
 
 # What a config's `task` may be: a reader of its settings, which returns the
 # work itself as a function of the workdir.
@@ -57,6 +62,9 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "verify": verify.read_settings,
   "view_sweep": view_sweep.read_settings,
 }
+
+# Those that share their work out over the processes of a run.
+SHARED_TASKS = ("benchmark", "evaluate", "segmentation")
 
 
 def run(
@@ -82,15 +90,36 @@ def run(
   Raises:
     ValueError: for a setting, file or data set that breaks a rule.
     OSError: if the workdir cannot be written.
+    LostPeer: in a run of several processes, when one of them has ended.
   """
-  task, programs = _read(config, methods)
+  task, programs = hosts.together(lambda: _read(config, methods))
+  _agree(config)
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
   folder = pathlib.Path(workdir)
-  require_writable(folder, "workdir")
+  if hosts.is_first():
+    require_writable(folder, "workdir")
   with kept_programs(programs):
     return task(folder)
+
+
+def _agree(config: ml_collections.ConfigDict) -> None:
+  """Refuses processes that do not run the same thing."""
+  if jax.process_count() == 1:
+    return
+  facts: dict[str, Any] = {
+    f"`config.{name}`": value for name, value in config.to_dict().items()
+  }
+  for package in ("jax", "jaxlib", "numpy"):
+    facts[f"the version of {package}"] = importlib.metadata.version(package)
+  facts["the version of s3_jax"] = s3_jax.__version__
+  hosts.agree(facts)
+  if config.task not in SHARED_TASKS:
+    raise ValueError(
+      f"`config.task` must be one of {', '.join(SHARED_TASKS)} in a run of"
+      f" several processes, got {config.task!r}: start it in one."
+    )
 
 
 def dry_run(config: ml_collections.ConfigDict) -> None:

@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from jaxtyping import Float32, Int, Int32
 from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
 from s3_jax.data.datasets import DatasetSpec, open_dataset
 from s3_jax.data.decoding import MAX_PIXELS
@@ -19,7 +20,15 @@ from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.data.records import OpenedDataset, Records
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.embedding import embed_batches
-from s3_jax.evaluation.shards import SHARD_ROWS, Layout, Rows, fill_shards
+from s3_jax.evaluation.shards import (
+  SHARD_ROWS,
+  Layout,
+  Rows,
+  Shard,
+  fill_shards,
+  join_shards,
+  stored_shards,
+)
 from s3_jax.sharding import batch_sharding, local_mesh, replicated
 
 
@@ -155,6 +164,8 @@ def embed_test_set(
 ) -> TestSet:
   """Embeds a test set's images, or reads their embeddings from the cache.
 
+  Several processes share out the shards, and in the end all have all of them.
+
   Args:
     embedder: the checkpoint.
     spec: of the data set.
@@ -167,6 +178,9 @@ def embed_test_set(
   Raises:
     ValueError: if no image at all has one.
   """
+  layout = images_layout(embedder, spec, opened)
+  numbers = own_shards(embedder, layout)
+  own = sum(layout.span(number).size for number in numbers)
   reasons: dict[int, str] = {}
   counts = {"images": 0, "batches": 0}
 
@@ -182,9 +196,7 @@ def embed_test_set(
     pieces = embed_batches(
       bound_tower(embedder), on_devices(stream, embedder.devices)
     )
-    with progress_bar(
-      f"embed {spec.name}", len(opened.records), places.size
-    ) as bar:
+    with progress_bar(f"embed {spec.name}", own, places.size) as bar:
       for piece in pieces:
         moved = piece._replace(places=places[piece.places])
         for inner in piece.places[~piece.good].tolist():
@@ -194,13 +206,18 @@ def embed_test_set(
         bar.update(moved.places.size)
         yield moved
 
-  whole = fill_shards(
-    embedder.folder,
-    images_layout(embedder, spec, opened),
-    embed,
-    reasons,
-    batch_size=embedder.rows,
+  part = hosts.together(
+    lambda: fill_shards(
+      embedder.folder,
+      layout,
+      embed,
+      reasons,
+      batch_size=embedder.rows,
+      numbers=numbers,
+    )
   )
+  whole = join_shards(layout, gather_shards(part))
+  counts = hosts.add_up(counts)
   bad = bad_files(opened, whole.reasons)
   if not whole.good.any():
     raise ValueError(
@@ -219,6 +236,47 @@ def embed_test_set(
     counts["images"],
     counts["batches"],
   )
+
+
+def own_shards(embedder: Embedder, layout: Layout) -> list[int]:
+  """Lists the shards that this process reads or makes.
+
+  Args:
+    embedder: whose cache folder holds them.
+    layout: of the shards.
+
+  Returns:
+    Their numbers, ascending; all of them in a run of one process.
+  """
+  stored = hosts.gather_arrays(
+    {"stored": stored_shards(embedder.folder, layout)}
+  )
+  owner = hosts.assign(np.stack([each["stored"] for each in stored]))
+  return np.flatnonzero(owner == jax.process_index()).tolist()
+
+
+def gather_shards(part: Shard) -> list[Shard]:
+  """Sends what this process has of a data set to all others.
+
+  Args:
+    part: of the data set.
+
+  Returns:
+    The part of each process.
+  """
+  arrays = hosts.gather_arrays(
+    {
+      "places": part.places,
+      "labels": part.labels,
+      "embeddings": part.embeddings,
+      "good": part.good,
+    }
+  )
+  reasons = hosts.gather_json(sorted(part.reasons.items()))
+  return [
+    Shard(**each, reasons=dict(why))
+    for each, why in zip(arrays, reasons, strict=True)
+  ]
 
 
 UNUSABLE = "its embedding is zero or not finite"
@@ -275,9 +333,11 @@ def on_devices(
 def progress_bar(text: str, total: int, left: int) -> tqdm:
   """Makes a bar that counts images; none where the output is no terminal.
 
+  Of several processes only the first has one.
+
   Args:
     text: before the bar.
-    total: images.
+    total: images of this process.
     left: of which have still to be embedded.
 
   Returns:
@@ -289,7 +349,7 @@ def progress_bar(text: str, total: int, left: int) -> tqdm:
     desc=text,
     unit="image",
     leave=False,
-    disable=None,
+    disable=None if hosts.is_first() else True,
   )
 
 

@@ -6,14 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from s3_jax import hosts
 from s3_jax.files import atomic_write
 
 
 class Narrator:
-  """Writes every line to the terminal and into a file."""
+  """Writes every line to the terminal and into a file.
+
+  Of several processes only the first speaks.
+  """
 
   def __init__(self, path: pathlib.Path):
     self._path = path
+    self._speaks = hosts.is_first()
     self._lines: list[str] = []
 
   def __call__(self, text: str) -> None:
@@ -22,6 +27,8 @@ class Narrator:
     Args:
       text: what to say.
     """
+    if not self._speaks:
+      return
     # A terminal need not know every letter of a class name.
     encoding = sys.stdout.encoding or "utf-8"
     shown = text.encode(encoding, "backslashreplace").decode(encoding)

@@ -5,10 +5,12 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float32, Int
 from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.clip import embed_texts
 from s3_jax.clip.text_batches import embed_in_buckets
 from s3_jax.evaluation import cache
@@ -39,7 +41,8 @@ def embed_prompts(
   """Embeds texts, or reads their embeddings from the cache.
 
   Texts are stored in chunks as they are made, so a run that is killed goes on
-  from the last chunk, and other texts cost only themselves.
+  from the last chunk, and other texts cost only themselves. Several processes
+  share out the chunks, and in the end all have all of them.
 
   Args:
     embedder: the checkpoint.
@@ -50,26 +53,51 @@ def embed_prompts(
   Returns:
     One unit row a text.
   """
-  pieces = []
-  batches = computed = 0
-  with tqdm(
-    total=len(prompts),
-    desc=progress,
-    unit="text",
-    leave=False,
-    disable=True if progress is None else None,
-  ) as bar:
-    for start in range(0, len(prompts), TEXT_CHUNK):
-      piece, ran = _embed_chunk(
-        embedder, prompts[start : start + TEXT_CHUNK], rows
-      )
-      pieces.append(piece)
-      batches += ran
-      computed += len(piece) if ran else 0
-      bar.update(len(piece))
-  if not pieces:
-    pieces = [np.zeros((0, embedder.clip.spec.embed_dim), np.float32)]
-  return EmbeddedTexts(np.concatenate(pieces), batches, computed)
+  chunks = [
+    prompts[start : start + TEXT_CHUNK]
+    for start in range(0, len(prompts), TEXT_CHUNK)
+  ]
+  own = _own_chunks(embedder, chunks)
+  counts = {"batches": 0, "computed": 0}
+
+  def embed() -> dict[str, np.ndarray]:
+    pieces = {}
+    with tqdm(
+      total=sum(len(chunks[number]) for number in own),
+      desc=progress,
+      unit="text",
+      leave=False,
+      disable=True if progress is None or not hosts.is_first() else None,
+    ) as bar:
+      for number in own:
+        piece, ran = _embed_chunk(embedder, chunks[number], rows)
+        pieces[str(number)] = piece
+        counts["batches"] += ran
+        counts["computed"] += len(piece) if ran else 0
+        bar.update(len(piece))
+    return pieces
+
+  pieces: dict[str, np.ndarray] = {}
+  for part in hosts.gather_arrays(hosts.together(embed)):
+    pieces |= part
+  counts = hosts.add_up(counts)
+  empty = np.zeros((0, embedder.clip.spec.embed_dim), np.float32)
+  embeddings = np.concatenate(
+    [empty, *(pieces[str(number)] for number in range(len(chunks)))]
+  )
+  return EmbeddedTexts(embeddings, counts["batches"], counts["computed"])
+
+
+def _own_chunks(
+  embedder: Embedder, chunks: Sequence[Sequence[str]]
+) -> list[int]:
+  """Lists the chunks that this process reads or makes."""
+  if jax.process_count() == 1:
+    return list(range(len(chunks)))
+  stored = [_is_stored(embedder, chunk) for chunk in chunks]
+  found = hosts.gather_arrays({"stored": np.asarray(stored, bool)})
+  owner = hosts.assign(np.stack([each["stored"] for each in found]))
+  return np.flatnonzero(owner == jax.process_index()).tolist()
 
 
 def _embed_chunk(
@@ -133,8 +161,12 @@ def missing_chunks(
   """
   for start in range(0, len(prompts), TEXT_CHUNK):
     chunk = prompts[start : start + TEXT_CHUNK]
-    token_ids = _tokenized(embedder.clip.tokenize, tuple(chunk))
-    if not cache.is_stored(
-      embedder.folder, _texts_key(embedder, chunk, token_ids)
-    ):
-      yield token_ids
+    if not _is_stored(embedder, chunk):
+      yield _tokenized(embedder.clip.tokenize, tuple(chunk))
+
+
+def _is_stored(embedder: Embedder, chunk: Sequence[str]) -> bool:
+  token_ids = _tokenized(embedder.clip.tokenize, tuple(chunk))
+  return cache.is_stored(
+    embedder.folder, _texts_key(embedder, chunk, token_ids)
+  )

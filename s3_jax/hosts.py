@@ -1,0 +1,259 @@
+"""Several processes as one run: who does what, and how they meet.
+
+A run on several hosts is one process a host, all with the same command. They
+share out the images, work without waiting for each other, and meet where
+results are put together. What they exchange are bytes: names, counts and
+embeddings arrive as they were sent, to the last bit.
+
+With one process every function here returns its own part at once and touches
+no device.
+
+References:
+  Ours. All exchanges are all-gathers: on a CPU these wait as long as a slower
+  peer needs, where other collectives give up after half a minute.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Int
+
+__all__ = [
+  "LostPeer",
+  "Share",
+  "add_up",
+  "agree",
+  "assign",
+  "concatenate",
+  "gather_arrays",
+  "gather_json",
+  "is_first",
+  "own_share",
+  "together",
+]
+
+_Result = TypeVar("_Result")
+
+
+class LostPeer(RuntimeError):
+  """Another process of the run has ended or cannot be reached."""
+
+
+class Share(NamedTuple):
+  """A process's part of a list.
+
+  Attributes:
+    start: first place.
+    stop: the place after the last; `start` if there is nothing to do.
+  """
+
+  start: int
+  stop: int
+
+
+def is_first() -> bool:
+  """Says whether this process writes the results."""
+  return jax.process_index() == 0
+
+
+def own_share(total: int) -> Share:
+  """Cuts a list into a part a process, whose lengths differ by one at most.
+
+  Args:
+    total: length of the list.
+
+  Returns:
+    This process's part; those of all, in their order, are the list.
+  """
+  index, count = jax.process_index(), jax.process_count()
+  return Share(total * index // count, total * (index + 1) // count)
+
+
+def assign(
+  stored: Bool[np.ndarray, "processes shards"],
+) -> Int[np.ndarray, " shards"]:
+  """Shares out the shards of a data set, stored ones and missing ones.
+
+  A stored shard goes to a process that can read it; each process gets as many
+  of the missing ones as any other, up to one, and those next to each other.
+
+  Args:
+    stored: which shards each process finds in its cache: the same where they
+      share a disk.
+
+  Returns:
+    The process that each shard belongs to.
+  """
+  processes, shards = stored.shape
+  owner = np.zeros((shards,), np.int64)
+  missing = np.flatnonzero(~stored.any(axis=0))
+  owner[missing] = np.arange(missing.size) * processes // max(missing.size, 1)
+  load = np.zeros((processes,), np.int64)
+  for shard in np.flatnonzero(stored.any(axis=0)).tolist():
+    readers = np.flatnonzero(stored[:, shard])
+    owner[shard] = readers[np.argmin(load[readers])]
+    load[owner[shard]] += 1
+  return owner
+
+
+def gather_json(value: Any) -> list[Any]:
+  """Sends a value to every process.
+
+  Args:
+    value: anything that JSON can hold.
+
+  Returns:
+    The value of each process, in their order.
+
+  Raises:
+    LostPeer: a process has ended.
+  """
+  if jax.process_count() == 1:
+    return [value]
+  text = json.dumps(value, allow_nan=False)
+  return [json.loads(part) for part in _gather_bytes(text.encode())]
+
+
+def gather_arrays(
+  arrays: Mapping[str, np.ndarray],
+) -> list[dict[str, np.ndarray]]:
+  """Sends arrays to every process.
+
+  Args:
+    arrays: by name; those of other processes may have other lengths.
+
+  Returns:
+    The arrays of each process, in their order.
+
+  Raises:
+    LostPeer: a process has ended.
+  """
+  if jax.process_count() == 1:
+    return [dict(arrays)]
+  buffer = io.BytesIO()
+  np.savez(buffer, allow_pickle=False, **arrays)
+  received = []
+  for part in _gather_bytes(buffer.getvalue()):
+    with np.load(io.BytesIO(part), allow_pickle=False) as file:
+      received.append({name: file[name] for name in file.files})
+  return received
+
+
+def add_up(counts: Mapping[str, int]) -> dict[str, int]:
+  """Adds up what each process has counted.
+
+  Args:
+    counts: by name, the same names in every process.
+
+  Returns:
+    The sums.
+
+  Raises:
+    LostPeer: a process has ended.
+  """
+  received = gather_json(dict(counts))
+  return {name: sum(each[name] for each in received) for name in counts}
+
+
+def agree(facts: Mapping[str, Any]) -> None:
+  """Makes sure that all processes run the same thing.
+
+  Args:
+    facts: what must be equal, by the words of the message; JSON-able.
+
+  Raises:
+    ValueError: naming the first fact that differs, and where; in every
+      process.
+    LostPeer: a process has ended.
+  """
+  if jax.process_count() == 1:
+    return
+  own = {name: _shown(value) for name, value in facts.items()}
+  received = gather_json(own)
+  for index, other in enumerate(received):
+    for name in sorted({*received[0], *other}):
+      first, here = received[0].get(name), other.get(name)
+      if first != here:
+        raise ValueError(
+          f"{name} must be the same in every process, got {first} in process 0"
+          f" and {here} in process {index}: start them all with one command, on"
+          " the same files."
+        )
+
+
+def _shown(value: Any) -> str:
+  """Shows a value, or the digest of a long one."""
+  text = json.dumps(value, sort_keys=True, default=str)
+  if len(text) <= 100:
+    return text
+  return f"{text[:60]}... (sha256 {hashlib.sha256(text.encode()).hexdigest()})"
+
+
+def together(work: Callable[[], _Result]) -> _Result:
+  """Does work in which a failure of one process is a failure of all.
+
+  Args:
+    work: what this process does, without meeting the others.
+
+  Returns:
+    What `work` returns.
+
+  Raises:
+    ValueError: the work of this process failed, or that of another, which the
+      message names.
+    OSError: the work of this process failed.
+    LostPeer: a process has ended.
+  """
+  if jax.process_count() == 1:
+    return work()
+  try:
+    result, error = work(), None
+  except (ValueError, OSError) as caught:
+    result, error = None, caught
+  reports = gather_json(None if error is None else str(error))
+  if error is not None:
+    raise error
+  for index, report in enumerate(reports):
+    if report is not None:
+      raise ValueError(f"process {index} of {len(reports)}: {report}")
+  return result  # pyright: ignore[reportReturnType]
+
+
+def _gather_bytes(data: bytes) -> list[bytes]:
+  from jax.experimental import multihost_utils
+
+  try:
+    lengths = multihost_utils.process_allgather(np.int32(len(data)))
+    lengths = np.asarray(lengths).reshape(-1)
+    padded = np.zeros((int(lengths.max()),), np.uint8)
+    padded[: len(data)] = np.frombuffer(data, np.uint8)
+    rows = np.asarray(multihost_utils.process_allgather(padded))
+  except jax.errors.JaxRuntimeError as error:
+    raise LostPeer(
+      "a peer ended or cannot be reached while the processes met:"
+      f" {str(error).splitlines()[0]}"
+    ) from error
+  rows = rows.reshape((lengths.size, -1))
+  return [
+    row[:length].tobytes()
+    for row, length in zip(rows, lengths.tolist(), strict=True)
+  ]
+
+
+def concatenate(
+  parts: Sequence[Mapping[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+  """Joins the arrays of all processes along their first axis.
+
+  Args:
+    parts: of each process, with the same names.
+
+  Returns:
+    The joined arrays.
+  """
+  return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
