@@ -1,4 +1,4 @@
-"""Tiny checkpoints, a tiny data set, and packages that call themselves scenic."""
+"""Tiny checkpoints, a tiny data set, and packages named scenic."""
 
 import io
 import sys
@@ -160,10 +160,17 @@ def install(monkeypatch) -> Callable[..., types.ModuleType]:
   return put
 
 
+class Hidden:
+  """Makes imports of Scenic fail as they do where it is not installed."""
+
+  def find_spec(self, name, path=None, target=None):
+    if name == "scenic":
+      raise ModuleNotFoundError("No module named 'scenic'", name="scenic")
+
+
 @pytest.fixture
 def no_scenic(monkeypatch) -> None:
-  """Hides the package, should it be installed."""
   for name in [*sys.modules]:
     if name == "scenic" or name.startswith("scenic."):
       monkeypatch.delitem(sys.modules, name)
-  monkeypatch.setitem(sys.modules, "scenic", None)
+  monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])

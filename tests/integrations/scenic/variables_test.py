@@ -152,7 +152,9 @@ def test_a_wrong_leaf_is_named(request, draw, family, words, fault):
   with pytest.raises(ValueError) as caught:
     scenic.from_variables(variables, spec)
   message = str(caught.value)
-  assert message.startswith(f"`variables` must hold the parameters of {spec[0]}")
+  assert message.startswith(
+    f"`variables` must hold the parameters of {spec[0]}"
+  )
   assert f"{fault}: {'/'.join(words)}" in message
   assert "\n" not in message
 
@@ -242,6 +244,4 @@ def test_scenics_own_modules_agree(request, draw, family):
     (embed_texts, model.encode_text, token_ids),
   ):
     theirs = model.apply(variables, inputs, method=method)
-    np.testing.assert_allclose(
-      embed(spec, params, inputs), theirs, atol=2e-6
-    )
+    np.testing.assert_allclose(embed(spec, params, inputs), theirs, atol=2e-6)
