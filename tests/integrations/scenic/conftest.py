@@ -3,7 +3,7 @@
 import io
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -143,7 +143,7 @@ def world() -> Callable[..., World]:
 
 
 @pytest.fixture
-def install(monkeypatch) -> Callable[..., types.ModuleType]:
+def install(no_scenic, monkeypatch) -> Callable[..., types.ModuleType]:
   """Puts modules where an import finds them, until the test's end."""
 
   def put(name: str, *, package: bool = False, **contents) -> types.ModuleType:
@@ -168,9 +168,21 @@ class Hidden:
       raise ModuleNotFoundError("No module named 'scenic'", name="scenic")
 
 
+def _scenics_modules() -> dict[str, types.ModuleType]:
+  return {
+    name: module
+    for name, module in sys.modules.items()
+    if name.partition(".")[0] == "scenic"
+  }
+
+
 @pytest.fixture
-def no_scenic(monkeypatch) -> None:
-  for name in [*sys.modules]:
-    if name == "scenic" or name.startswith("scenic."):
-      monkeypatch.delitem(sys.modules, name)
+def no_scenic(monkeypatch) -> Iterator[None]:
+  installed = _scenics_modules()
+  for name in installed:
+    del sys.modules[name]
   monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])
+  yield
+  for name in _scenics_modules():  # what a test put there
+    del sys.modules[name]
+  sys.modules.update(installed)
