@@ -10,7 +10,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-__all__ = ["ClassificationCounts", "init_counts", "merge", "update"]
+__all__ = [
+  "ClassificationCounts",
+  "TOP",
+  "init_counts",
+  "merge",
+  "update",
+  "update_ranked",
+]
+
+TOP = 5
+"""Places at which a label still counts for `top5`."""
 
 
 class ClassificationCounts(NamedTuple):
@@ -72,20 +82,53 @@ def update(
     The new totals, int32.
   """
   classes = scores.shape[-1]
-  real = mask.astype(jnp.int32)
   labels = jnp.where(mask, labels, 0)
   scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
   own = jnp.take_along_axis(scores, labels[:, None], axis=-1)
   lower_index = jnp.arange(classes)[None, :] < labels[:, None]
   ahead = (scores > own) | ((scores == own) & lower_index)
   rank = jnp.sum(ahead, axis=-1, dtype=jnp.int32)
-  valid = mask & (own[:, 0] > -jnp.inf)
-  first = (valid & (rank < 1)).astype(jnp.int32)
-  fifth = (valid & (rank < 5)).astype(jnp.int32)
+  has_score = own[:, 0] > -jnp.inf
+  return _add(
+    counts, has_score & (rank < 1), has_score & (rank < TOP), labels, mask
+  )
+
+
+def update_ranked(
+  counts: ClassificationCounts,
+  scores: Float[Array, "batch places"],
+  classes: Int[Array, "batch places"],
+  labels: Int[Array, " batch"],
+  mask: Bool[Array, " batch"],
+) -> ClassificationCounts:
+  """Adds one batch, of which only the best classes are known.
+
+  The new totals are those of `update` with the scores of all classes. Ours.
+
+  Args:
+    counts: the totals so far.
+    scores: the five highest scores, or all where there are fewer classes,
+      descending; NaN as -inf.
+    classes: theirs; equal scores go to the lower index.
+    labels: as for `update`.
+    mask: True = a real image. Masked rows never count.
+
+  Returns:
+    The new totals, int32.
+  """
+  labels = jnp.where(mask, labels, 0)
+  is_label = (classes == labels[:, None]) & (scores > -jnp.inf)
+  return _add(counts, is_label[:, 0], jnp.any(is_label, axis=1), labels, mask)
+
+
+def _add(counts, is_first, is_among, labels, mask) -> ClassificationCounts:
+  real = mask.astype(jnp.int32)
+  first = (mask & is_first).astype(jnp.int32)
+  among = (mask & is_among).astype(jnp.int32)
   return ClassificationCounts(
     n=counts.n + jnp.sum(real),
     top1=counts.top1 + jnp.sum(first),
-    top5=counts.top5 + jnp.sum(fifth),
+    top5=counts.top5 + jnp.sum(among),
     per_class_correct=counts.per_class_correct.at[labels].add(first),
     per_class_n=counts.per_class_n.at[labels].add(real),
   )

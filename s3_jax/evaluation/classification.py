@@ -7,23 +7,36 @@ it: two spaces of one shape then share one compilation. The bound function must
 itself be the same object each time.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from s3_jax.embeddings import scale_logits
 from s3_jax.evaluation import accumulators, statistics
+from s3_jax.evaluation.accumulators import ClassificationCounts
+from s3_jax.evaluation.ranking import confidences
+from s3_jax.evaluation.score_layout import (
+  ScoreLayout,
+  place_images,
+  place_score,
+  rank_batch,
+  round_batch,
+)
+from s3_jax.sharding import replicated
 
 __all__ = [
   "ClassificationResult",
+  "Counted",
   "Scoring",
   "evaluate_scores",
+  "summarise",
 ]
+
+_ONE_DEVICE = ScoreLayout()
 
 
 class ClassificationResult(NamedTuple):
@@ -56,6 +69,24 @@ class ClassificationResult(NamedTuple):
   ece: float
 
 
+class Counted(NamedTuple):
+  """What is known once images are scored; arrays of the host.
+
+  Attributes:
+    counts: over all images; numpy arrays.
+    predictions: i32[images]; equal scores go to the lowest class index.
+    confidence: f32[images], the largest softmax of exp(logit_scale) · score.
+    finite: bool[images], whether all scores of an image are.
+    labels: i32[images].
+  """
+
+  counts: ClassificationCounts
+  predictions: Int[np.ndarray, " images"]
+  confidence: Float[np.ndarray, " images"]
+  finite: Bool[np.ndarray, " images"]
+  labels: Int[np.ndarray, " images"]
+
+
 class _Scored(NamedTuple):
   """What the device returns for one batch of scores."""
 
@@ -64,28 +95,27 @@ class _Scored(NamedTuple):
   finite: Bool[Array, " batch"]
 
 
-@jax.jit
-def _score_batch(score, counts, embeddings, labels, mask, logit_scale):
-  scores = score(embeddings)
-  shape = (embeddings.shape[0], counts.per_class_n.shape[0])
-  if scores.shape != shape:
-    # Shapes are static: this is raised while tracing, once.
-    raise ValueError(
-      "`score_fn` must return scores of shape [batch, classes] = "
-      f"{list(shape)}, got {list(scores.shape)}."
-    )
-  logits = scale_logits(scores, logit_scale)
-  log_confidence = jnp.max(logits, -1) - jax.nn.logsumexp(logits, -1)
-  scored = _Scored(
-    predictions=jnp.argmax(scores, axis=-1).astype(jnp.int32),
-    confidence=jnp.minimum(jnp.exp(log_confidence), 1.0),
-    finite=jnp.all(jnp.isfinite(scores), axis=-1),
+@functools.partial(jax.jit, static_argnames="layout")
+def _score_batch(
+  score, counts, embeddings, labels, mask, logit_scale, layout=_ONE_DEVICE
+):
+  classes = counts.per_class_n.shape[0]
+  ranking = rank_batch(
+    score,
+    embeddings,
+    logit_scale,
+    classes=classes,
+    count=min(accumulators.TOP, classes),
+    layout=layout,
   )
-  return accumulators.update(counts, scores, labels, mask), scored
-
-
-def _as_partial(function: Callable[..., Any]) -> Partial:
-  return function if isinstance(function, Partial) else Partial(function)
+  counts = accumulators.update_ranked(
+    counts, ranking.scores, ranking.classes, labels, mask
+  )
+  if layout.mesh is not None:
+    # As they came, so that the next batch needs no other program.
+    counts = jax.lax.with_sharding_constraint(counts, replicated(layout.mesh))
+  scored = _Scored(ranking.classes[:, 0], confidences(ranking), ranking.finite)
+  return counts, scored
 
 
 def evaluate_scores(
@@ -98,11 +128,18 @@ def evaluate_scores(
   classes: int,
   batch_size: int,
   logit_scale: float | int,
+  mesh: Mesh | None = None,
+  per_class: bool = False,
 ) -> ClassificationResult:
   """Scores every image against every class and counts what is right.
 
   Batches have one fixed shape; the last is padded with zero rows that never
-  count. Counts are integers, added up on the device.
+  count. Counts are integers, added up on the device: they and the predictions
+  are the same on any mesh, but where two classes are equal to the last bits.
+
+  Memory beside the bound arrays: a batch's scores for all classes. With
+  `per_class` and more than 4000 classes a device, they are held for about 1000
+  classes at a time, with a copy of the arrays of these classes.
 
   Args:
     score_fn: f32[batch, dim] -> f32[batch, classes], larger = closer; a
@@ -110,22 +147,32 @@ def evaluate_scores(
     embeddings: unit rows, one per image.
     labels: class indices in [0, classes).
     classes: number of classes.
-    batch_size: rows per call, >= 1.
+    batch_size: rows per call, >= 1; rounded up so that devices can share them.
     logit_scale: natural logarithm of the factor on the scores, as stored; it
       changes `confidence` and `ece` only.
+    mesh: devices that share the images; None for one.
+    per_class: that every array bound in `score_fn` has a leading class axis and
+      each class's score depends on its own part alone. Classes are then shared
+      out over the mesh's axis `model`; without it every device holds all.
 
   Returns:
     ClassificationResult.
 
   Raises:
     ValueError: for an empty test set, lengths that differ, a label out of
-      range, a batch size below 1, scores of another shape, or a score that is
-      not finite (the first such image is named).
+      range, a batch size below 1, scores or with `per_class` bound arrays of
+      another shape, or a score that is not finite (the first such image is
+      named).
   """
   if embeddings.shape[0] == 0:
     raise ValueError("`embeddings` must hold at least one image, got 0.")
   scoring = Scoring(
-    score_fn, classes=classes, batch_size=batch_size, logit_scale=logit_scale
+    score_fn,
+    classes=classes,
+    batch_size=batch_size,
+    logit_scale=logit_scale,
+    mesh=mesh,
+    per_class=per_class,
   )
   scoring.add(embeddings, labels)
   return scoring.result()
@@ -146,17 +193,24 @@ class Scoring:
     classes: int,
     batch_size: int,
     logit_scale: float | int,
+    mesh: Mesh | None = None,
+    per_class: bool = False,
   ):
     if batch_size < 1:
       raise ValueError(
         f"`batch_size` must be a whole number >= 1, got {batch_size}."
       )
-    self._score = _as_partial(score_fn)
-    self._counts = accumulators.init_counts(classes)
+    layout = ScoreLayout(mesh, per_class)
+    counts = accumulators.init_counts(classes)
+    if mesh is not None:
+      counts = jax.device_put(counts, replicated(mesh))
+    self._layout = layout
+    self._counts = counts
+    self._score = place_score(score_fn, classes=classes, layout=layout)
     self._classes = classes
-    self._batch_size = batch_size
+    self._batch_size = round_batch(batch_size, layout)
     self._scale = np.float32(logit_scale)
-    self._scored: list[_Scored] = []
+    self._scored: list[tuple[int, _Scored]] = []
     self._labels: list[np.ndarray] = []
 
   def add(
@@ -193,40 +247,72 @@ class Scoring:
       batch_labels = np.zeros((self._batch_size,), np.int32)
       batch_labels[:rows] = labels[start : start + rows]
       mask = np.arange(self._batch_size) < rows
+      arrays = (batch, batch_labels, mask)
       self._counts, scored = _score_batch(
-        self._score, self._counts, batch, batch_labels, mask, self._scale
+        self._score,
+        self._counts,
+        *(place_images(array, self._layout) for array in arrays),
+        self._scale,
+        self._layout,
       )
-      self._scored.append(_Scored(*(part[:rows] for part in scored)))
+      self._scored.append((rows, scored))
     self._labels.append(labels)
+
+  def counted(self) -> Counted:
+    """Fetches what was counted; there may have been no image."""
+
+    def fetch(name: str, dtype: type) -> np.ndarray:
+      parts = [
+        np.asarray(getattr(scored, name))[:rows]
+        for rows, scored in self._scored
+      ]
+      return np.concatenate([np.zeros(0, dtype), *parts])
+
+    return Counted(
+      counts=jax.tree.map(np.asarray, self._counts),
+      predictions=fetch("predictions", np.int32),
+      confidence=fetch("confidence", np.float32),
+      finite=fetch("finite", bool),
+      labels=np.concatenate([np.zeros(0, np.int32), *self._labels]),
+    )
 
   def result(self) -> ClassificationResult:
     """Sums up; at least one image must have been added.
 
     Raises:
-      ValueError: for a score that was not finite (the first image is named).
+      ValueError: as `summarise` does.
     """
-    predictions, confidence, finite = (
-      np.concatenate([np.asarray(part) for part in parts])
-      for parts in zip(*self._scored, strict=True)
+    return summarise(self.counted())
+
+
+def summarise(counted: Counted) -> ClassificationResult:
+  """Turns counts into measures.
+
+  Args:
+    counted: of all images, at least one.
+
+  Returns:
+    ClassificationResult.
+
+  Raises:
+    ValueError: if there is no image, or for a score that was not finite (the
+      first image is named).
+  """
+  counts, predictions, confidence, finite, labels = counted
+  if not labels.shape[0]:
+    raise ValueError("`counted` must hold at least one image, got 0.")
+  if not np.all(finite):
+    bad = int(np.flatnonzero(~finite)[0])
+    raise ValueError(
+      f"`score_fn` must return finite scores, got NaN or inf for image {bad}."
     )
-    if not np.all(finite):
-      bad = int(np.flatnonzero(~finite)[0])
-      raise ValueError(
-        f"`score_fn` must return finite scores, got NaN or inf for image {bad}."
-      )
-    labels = np.concatenate(self._labels)
-    return _summarise(self._counts, predictions, confidence, labels)
-
-
-def _summarise(counts, predictions, confidence, labels) -> ClassificationResult:
-  counts = jax.tree.map(np.asarray, counts)
   correct = predictions == labels
   n = int(counts.n)
   # Two independent roads to the same integers.
   assert n == labels.shape[0] and int(counts.top1) == int(np.sum(correct))
-  mean, seen = statistics.mean_per_class(
-    counts.per_class_correct, counts.per_class_n
-  )
+  per_class_correct = np.asarray(counts.per_class_correct)
+  per_class_n = np.asarray(counts.per_class_n)
+  mean, seen = statistics.mean_per_class(per_class_correct, per_class_n)
   return ClassificationResult(
     n=n,
     top1=int(counts.top1) / n,
@@ -234,11 +320,11 @@ def _summarise(counts, predictions, confidence, labels) -> ClassificationResult:
     mean_per_class=mean,
     classes_with_images=seen,
     per_class=np.where(
-      counts.per_class_n > 0,
-      counts.per_class_correct / np.maximum(counts.per_class_n, 1),
+      per_class_n > 0,
+      per_class_correct / np.maximum(per_class_n, 1),
       np.nan,
     ),
-    per_class_n=counts.per_class_n.astype(np.int64),
+    per_class_n=per_class_n.astype(np.int64),
     correct=correct,
     predictions=predictions,
     confidence=confidence,
