@@ -30,6 +30,9 @@ _PIXEL_MEASURES = ("miou", "pixel_accuracy")
 _PIXEL_KEYS = (*_PIXEL_MEASURES, "per_class_iou")
 _COMPARISON_KEYS = ("dataset", "a", "b", "delta", "ci95", "p_value")
 _MODEL_KEYS = ("name", "spec", "sha256")
+# Absent in files of older versions; the last two may be null.
+_PRECISION_KEYS = ("tower_matmul", "tower_precision", "core_matmul")
+_NULLABLE_KEYS = ("default_matmul_precision", "xla_flags")
 _COUNTERS = ("images_decoded", "tower_batches")
 
 
@@ -152,11 +155,19 @@ def _check(tree: Any) -> None:
   for key in _LISTS:
     check.rows(tree[key], f"results.{key}")
   check.keys(tree["model"], _MODEL_KEYS, "results.model")
+  _check_environment(tree["environment"])
   _check_counters(tree["counters"])
   datasets = _check_datasets(tree["datasets"])
   methods = _check_methods(tree["methods"], datasets)
   _check_comparisons(tree["comparisons"], methods)
   check_parts(tree, methods)
+
+
+def _check_environment(environment: Mapping[str, Any]) -> None:
+  for key in (*_PRECISION_KEYS, *_NULLABLE_KEYS):
+    value = environment.get(key)
+    if key in environment and not (value is None and key in _NULLABLE_KEYS):
+      check.text(value, f"results.environment.{key}")
 
 
 def _check_counters(counters: Any) -> None:

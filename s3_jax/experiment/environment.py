@@ -1,6 +1,7 @@
 """What a result depends on beside its config: versions and devices."""
 
 import importlib.metadata
+import os
 import pathlib
 import platform
 import subprocess
@@ -11,6 +12,13 @@ import jax
 import s3_jax
 
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "pillow", "tokenizers")
+# What `clip.transformer.contract` does, which all products of the towers go
+# through, but for those of a ResNet's convolutions, which do the same.
+_TOWER_PRECISION = {
+  "float32": "products of float32 at precision HIGHEST, sums in float32",
+  "bfloat16": "products of bfloat16, sums in float32",
+}
+_DEFAULT = "jax_default_matmul_precision"
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 
 
@@ -21,7 +29,8 @@ def describe_environment(dtype: str) -> dict[str, Any]:
     dtype: of the towers' matrix products.
 
   Returns:
-    A JSON-able mapping; `git` is None outside a checkout.
+    A JSON-able mapping; `git` is None outside a checkout,
+    `default_matmul_precision` and `xla_flags` are None where nobody set them.
   """
   return {
     "s3_jax": s3_jax.__version__,
@@ -31,7 +40,11 @@ def describe_environment(dtype: str) -> dict[str, Any]:
     "platform": jax.default_backend(),
     "devices": [str(device.device_kind) for device in jax.devices()],
     "tower_matmul": dtype,
+    "tower_precision": _TOWER_PRECISION[dtype],
     "core_matmul": "float32, precision HIGHEST",
+    # Of products that state no precision; towers and core have none.
+    "default_matmul_precision": getattr(jax.config, _DEFAULT),
+    "xla_flags": os.environ.get("XLA_FLAGS") or None,
   }
 
 
