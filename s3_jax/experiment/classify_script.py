@@ -57,8 +57,7 @@ if __name__ == "__main__":
   program = (folder / "classifier.jaxexport").read_bytes()
   classify = jax.jit(export.deserialize(program).call)
   for image in images:
-    pixels = read_pixels(image, about["image"])
-    scores = classify(arrays, pixels[None])[0]
+    scores = classify(arrays, read_pixels(image, about["image"])[None])[0]
     shares = jax.nn.softmax(np.exp(about["logit_scale"]) * scores)
     name = about["classes"][int(scores.argmax())]
     print(f"{str(image)!r}: {name!r}, {float(shares.max()):.1%}")
