@@ -134,7 +134,8 @@ def shard_classes(tree: _Tree, mesh: Mesh) -> _Tree:
 
   Args:
     tree: arrays with a leading class axis, all of one length; such as a
-      `SynonymousSpace`, or the f32[classes, dim] of a classifier.
+      `SynonymousSpace`, or the f32[classes, dim] of a classifier. Those of
+      numpy go to each device in part, so that none ever holds all classes.
     mesh: with an axis `model`.
 
   Returns:
@@ -143,11 +144,29 @@ def shard_classes(tree: _Tree, mesh: Mesh) -> _Tree:
   parts, sharding = mesh.shape[MODEL], class_sharding(mesh)
 
   def place(array: Array | np.ndarray) -> Array:
-    classes = array.shape[0]
-    rest = -classes % parts
+    rest = -array.shape[0] % parts
+    if isinstance(array, np.ndarray):
+      return _place_parts(array, rest, sharding)
     if not rest:
       return jax.device_put(array, sharding)
     widths = [(0, rest)] + [(0, 0)] * (array.ndim - 1)
     return jax.device_put(jnp.pad(array, widths), sharding)
 
   return jax.tree.map(place, tree)
+
+
+def _place_parts(
+  array: np.ndarray, rest: int, sharding: NamedSharding
+) -> Array:
+  """Places an array with `rest` further classes of zeros, part by part."""
+  shape = (array.shape[0] + rest, *array.shape[1:])
+
+  def read(index: Any) -> np.ndarray:
+    start, stop, _ = index[0].indices(shape[0])
+    part = array[start:stop]
+    missing = stop - start - part.shape[0]
+    if not missing:
+      return part
+    return np.pad(part, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+
+  return jax.make_array_from_callback(shape, sharding, read)
