@@ -432,3 +432,5 @@ def test_the_page_prints_the_script(repository):
   page = (repository / "docs" / "EXPORT.md").read_text("utf-8")
   assert f"```python\n{CLASSIFY}```" in page
   assert all(len(line) <= 80 for line in CLASSIFY.splitlines())
+  _, use = CLASSIFY.split('if __name__ == "__main__":\n')
+  assert len(use.splitlines()) == 10
