@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from s3_jax.clip import ZOO, embed_images, embed_texts, init_params
-from s3_jax.clip.layouts import flatten
+from s3_jax.clip.layouts import flatten, from_params
 from s3_jax.integrations import scenic
 
 FAMILIES = ("vit", "resnet")
@@ -245,3 +245,24 @@ def test_scenics_own_modules_agree(request, draw, family):
   ):
     theirs = model.apply(variables, inputs, method=method)
     np.testing.assert_allclose(embed(spec, params, inputs), theirs, atol=2e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_scenic_loads_is_read(request, tmp_path, draw, family):
+  """OpenAI's float16 by the real `load_model_vars`, where it is installed."""
+  model = pytest.importorskip("scenic.projects.baselines.clip.model")
+  # Its conversion knows heads of 64 channels only.
+  wide = {"text_width": 64, "text_heads": 1}
+  if family == "vit":
+    wide |= {"image_width": 128, "image_heads": 2}
+  spec = request.getfixturevalue(family)._replace(**wide)
+  params = draw(spec)
+  arrays = {
+    name: value.astype(np.float16)
+    for name, value in from_params(params, spec, "open_clip").items()
+  }
+  np.save(tmp_path / "openai.npy", np.array(arrays, dtype=object))
+  variables = model.load_model_vars("vit_b32", str(tmp_path / "openai.npy"))
+  assert jax.tree.leaves(variables)[0].dtype == np.float16
+  again = scenic.from_variables(variables, spec)
+  jax.tree.map(np.testing.assert_array_equal, params, again)
