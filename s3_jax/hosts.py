@@ -32,6 +32,7 @@ __all__ = [
   "concatenate",
   "gather_arrays",
   "gather_json",
+  "first_only",
   "is_first",
   "own_share",
   "together",
@@ -222,6 +223,24 @@ def together(work: Callable[[], _Result]) -> _Result:
     if report is not None:
       raise ValueError(f"process {index} of {len(reports)}: {report}")
   return result  # pyright: ignore[reportReturnType]
+
+
+def first_only(work: Callable[[], _Result]) -> _Result:
+  """Does work in the first process, such as writing files, for all of them.
+
+  Args:
+    work: whose result JSON can hold.
+
+  Returns:
+    What `work` returned there, in every process.
+
+  Raises:
+    ValueError: the work failed.
+    OSError: the work failed, in the first process.
+    LostPeer: a process has ended.
+  """
+  result = together(lambda: work() if is_first() else None)
+  return gather_json(result)[0]
 
 
 def _gather_bytes(data: bytes) -> list[bytes]:

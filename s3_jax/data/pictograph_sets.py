@@ -1,9 +1,11 @@
 """The embedded world's test sets: drawn once, then read like any other.
 
 Preparing happens once, under the user's cache folder, by TFDS: a killed
-preparation leaves an `incomplete` folder that the next one replaces.
+preparation leaves an `incomplete` folder that the next one replaces. Of
+several processes that prepare at once, the first to be done wins.
 """
 
+import functools
 import io
 import pathlib
 import threading
@@ -29,7 +31,8 @@ def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
     A sequence of records `{"image": encoded bytes, "label": int}`.
 
   Raises:
-    ValueError: if the prepared folder holds another number of examples.
+    ValueError: if the data set cannot be prepared, or the prepared folder holds
+      another number of examples.
   """
   import tensorflow_datasets as tfds
 
@@ -40,10 +43,23 @@ def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
   folder.mkdir(parents=True, exist_ok=True)
   with quiet_tfds():
     make_builder: Any = Pictographs  # TFDS's decorator hides its arguments
-    builder = make_builder(
-      data_dir=str(folder), config=spec.tfds.config, file_format="array_record"
+    make = functools.partial(
+      make_builder,
+      data_dir=str(folder),
+      config=spec.tfds.config,
+      file_format="array_record",
     )
-    builder.download_and_prepare()
+    builder = make()
+    try:
+      builder.download_and_prepare()
+    except OSError as error:
+      # Another process may have been faster; its folder is as good.
+      builder = make()
+      if not pathlib.Path(builder.data_path).exists():
+        raise ValueError(
+          f"`config.cache_dir` must be able to hold the data set {spec.name!r},"
+          f" which cannot be prepared in {folder}: {error}"
+        ) from error
     source = builder.as_data_source(
       spec.tfds.split, decoders={"image": tfds.decode.SkipDecoding()}
     )

@@ -6,7 +6,7 @@ Bad examples keep their place: they count nothing, and the reason is listed.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,9 @@ __all__ = [
   "CountedSet",
   "count_in_shards",
   "count_missing_images",
+  "merge_sets",
+  "own_rows",
+  "stored_shards",
 ]
 
 SHARD_IMAGES = 32
@@ -69,6 +72,7 @@ def count_in_shards(
   name: str,
   total: int,
   classes: int,
+  numbers: Sequence[int] | None = None,
 ) -> tuple[dict[str, CountedSet], int]:
   """Reads the shards that are there, makes the others and stores them.
 
@@ -81,10 +85,11 @@ def count_in_shards(
     name: of the data set, for a person who opens a shard.
     total: images of the data set, >= 1.
     classes: number of classes.
+    numbers: of the shards that are wanted, ascending; None for all.
 
   Returns:
-    The whole data set under each method, and how many images were counted by
-    this call.
+    The data set under each method, zero and good where a shard is not wanted,
+    and how many images were counted by this call.
   """
   sets = {
     method: CountedSet(
@@ -96,7 +101,8 @@ def count_in_shards(
     for method in keys
   }
   counted = 0
-  for number in range(-(-total // SHARD_IMAGES)):
+  asked = range(-(-total // SHARD_IMAGES)) if numbers is None else numbers
+  for number in asked:
     span = _span(number, total)
     lacking = tuple(
       method
@@ -139,13 +145,89 @@ def count_missing_images(
     How many `count_in_shards` will count, unless a shard turns out to be
     damaged.
   """
-  return sum(
-    len(_span(number, total))
-    for number in range(-(-total // SHARD_IMAGES))
-    if not all(
-      cache.is_stored(folder, _shard_key(key, number)) for key in keys.values()
-    )
+  missing = np.flatnonzero(~stored_shards(folder, keys, total=total)).tolist()
+  return sum(len(_span(number, total)) for number in missing)
+
+
+def stored_shards(
+  folder: Path, keys: Mapping[str, str], *, total: int
+) -> Bool[np.ndarray, " shards"]:
+  """Says which shards the cache has under every method.
+
+  Args:
+    folder: of the cache.
+    keys: of each method.
+    total: images of the data set.
+
+  Returns:
+    One entry a shard; a damaged one counts until it is read.
+  """
+  return np.asarray(
+    [
+      all(
+        cache.is_stored(folder, _shard_key(key, number))
+        for key in keys.values()
+      )
+      for number in range(-(-total // SHARD_IMAGES))
+    ],
+    bool,
   )
+
+
+def own_rows(
+  counted: CountedSet, numbers: Sequence[int]
+) -> dict[str, np.ndarray]:
+  """Takes out what one process has counted, to be sent to the others.
+
+  Args:
+    counted: from `count_in_shards` with these numbers.
+    numbers: of the shards.
+
+  Returns:
+    Arrays for `merge_sets`: `places`, `good`, `pairs`, and the counts.
+  """
+  total = len(counted.good)
+  places = np.concatenate(
+    [np.arange(0), *(np.asarray(_span(n, total), np.int64) for n in numbers)]
+  )
+  rows = {part: getattr(counted.counts, part)[places] for part in _PARTS}
+  good = counted.good[places]
+  return {"places": places, "good": good, "pairs": counted.pairs, **rows}
+
+
+def merge_sets(
+  parts: Sequence[Mapping[str, np.ndarray]],
+  reasons: Mapping[int, str],
+  *,
+  total: int,
+) -> CountedSet:
+  """Adds up what several processes have counted of one data set.
+
+  Args:
+    parts: of each process, from `own_rows`; every image in one of them.
+    reasons: why images are bad examples, of all processes.
+    total: images of the data set.
+
+  Returns:
+    The whole data set.
+
+  Raises:
+    ValueError: if an image is missing, or there twice.
+  """
+  places = np.concatenate([part["places"] for part in parts])
+  order = np.argsort(places, kind="stable")
+  if not np.array_equal(places[order], np.arange(total)):
+    raise ValueError(
+      f"`parts` must hold each of the {total} images once, got {places.size},"
+      f" {np.unique(places).size} of them different."
+    )
+
+  def join(name):
+    return np.concatenate([part[name] for part in parts])[order]
+
+  pairs = np.sum([part["pairs"] for part in parts], axis=0)
+  counts = PixelCounts(*(join(part) for part in _PARTS))
+  return CountedSet(counts, pairs, join("good"), dict(reasons))
 
 
 def _span(number: int, total: int) -> range:

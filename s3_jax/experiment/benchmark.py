@@ -3,16 +3,15 @@
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from s3_jax.evaluation.classification import (
-  ClassificationResult,
-  evaluate_scores,
-)
+from s3_jax import hosts
+from s3_jax.clip import Clip
+from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment import checkpoint
@@ -34,6 +33,7 @@ from s3_jax.experiment.embedding import Embedder, TestSet, embed_test_set
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
+from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
@@ -53,8 +53,6 @@ _PAIRS = (
   ("s3_anchored", "s3"),
   ("s3_anchored", "ts3"),
 )
-SCORE_ROWS = 900
-"""Images scored at once. The hulls' and complexes' temporaries grow with it."""
 
 
 class Outcome(NamedTuple):
@@ -102,30 +100,12 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
   """
   clock, timings = CompileClock(), {}
   say = Narrator(folder / "log.txt")
-  # Refuses too many devices before any work.
-  local_mesh(benchmark.mesh, model=benchmark.model_axis)
-  require_writable(benchmark.cache_dir, "config.cache_dir")
   with timed(timings, "load"):
-    clip = checkpoint.load_checkpoint(benchmark.model)
-    embedder = Embedder(
-      clip,
-      benchmark.dtype,
-      benchmark.batch_size,
-      benchmark.mesh,
-      benchmark.cache_dir,
-      benchmark.max_pixels,
-      benchmark.model_axis,
+    embedder, found, skipped, plans = hosts.together(
+      lambda: _prepare(benchmark, say)
     )
-    found, skipped = find_sets(
-      embedder,
-      benchmark.datasets,
-      data_dir=benchmark.data_dir,
-      layout=benchmark.layout,
-      lexicon=benchmark.lexicon,
-      partial=benchmark.partial,
-      skip_absent=benchmark.skip_absent,
-    )
-    plans = [plan_methods(benchmark, data, say) for data in found]
+    _agree(embedder, found, plans)
+  clip = embedder.clip
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
   with timed(timings, "estimate"):
@@ -147,6 +127,90 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     for outcome in outcomes
     for name, result in outcome.results.items()
   }
+  results = hosts.first_only(
+    lambda: _write(
+      benchmark,
+      clip,
+      outcomes,
+      skipped,
+      measured,
+      counters,
+      timings,
+      folder,
+      say,
+    )
+  )
+  bad = sum(len(outcome.test_set.bad) for outcome in outcomes)
+  if bad and benchmark.strict:
+    raise ValueError(
+      "`config.strict` allows no bad image, got"
+      f" {bad}: {folder / 'results.json'} lists them."
+    )
+  return results
+
+
+def _prepare(
+  benchmark: Benchmark, say: Narrator
+) -> tuple[
+  Embedder,
+  tuple[BenchmarkSet, ...],
+  tuple[tuple[str, str], ...],
+  list[tuple[Prepared, ...]],
+]:
+  """Loads the checkpoint, finds the data sets and makes all prompts."""
+  # Refuses too many devices before any work.
+  local_mesh(benchmark.mesh, model=benchmark.model_axis)
+  require_writable(benchmark.cache_dir, "config.cache_dir")
+  embedder = Embedder(
+    checkpoint.load_checkpoint(benchmark.model),
+    benchmark.dtype,
+    benchmark.batch_size,
+    benchmark.mesh,
+    benchmark.cache_dir,
+    benchmark.max_pixels,
+    benchmark.model_axis,
+  )
+  found, skipped = find_sets(
+    embedder,
+    benchmark.datasets,
+    data_dir=benchmark.data_dir,
+    layout=benchmark.layout,
+    lexicon=benchmark.lexicon,
+    partial=benchmark.partial,
+    skip_absent=benchmark.skip_absent,
+  )
+  plans = [plan_methods(benchmark, data, say) for data in found]
+  return embedder, found, skipped, plans
+
+
+def _agree(
+  embedder: Embedder,
+  found: Sequence[BenchmarkSet],
+  plans: Sequence[tuple[Prepared, ...]],
+) -> None:
+  """Refuses processes that read different files."""
+  facts: dict[str, Any] = {"the checkpoint's sha256": embedder.clip.sha256}
+  facts["the data sets found"] = [data.spec.name for data in found]
+  for data, plan in zip(found, plans, strict=True):
+    title = data.spec.title
+    facts[f"the images of {title}"] = data.opened.fingerprint
+    texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
+    facts[f"the texts of {title}"] = _sha256(texts)
+  hosts.agree(facts)
+
+
+def _write(
+  benchmark: Benchmark,
+  clip: Clip,
+  outcomes: Sequence[Outcome],
+  skipped: Sequence[tuple[str, str]],
+  measured: dict[tuple[str, str], ClassificationResult],
+  counters: dict[str, int],
+  timings: dict[str, float],
+  folder: pathlib.Path,
+  say: Narrator,
+) -> dict[str, Any]:
+  """Puts the results together and writes them."""
   results = {
     "schema": SCHEMA,
     "seed": benchmark.seed,
@@ -170,7 +234,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     },
     "timings": {name: round(value, 3) for name, value in timings.items()},
   }
-  results = write_benchmark(
+  return write_benchmark(
     results,
     measured,
     {
@@ -182,13 +246,6 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     baseline=benchmark.baseline,
     say=say,
   )
-  bad = sum(len(outcome.test_set.bad) for outcome in outcomes)
-  if bad and benchmark.strict:
-    raise ValueError(
-      "`config.strict` allows no bad image, got"
-      f" {bad}: {folder / 'results.json'} lists them."
-    )
-  return results
 
 
 def _measure(
@@ -229,7 +286,12 @@ def _measure(
       f" bad and not counted; the first is {file}: {reason}."
     )
   scorers, results = Scorers(benchmark.options), {}
-  bar = tqdm(plan, desc=f"score {title}", leave=False, disable=None)
+  bar = tqdm(
+    plan,
+    desc=f"score {title}",
+    leave=False,
+    disable=None if hosts.is_first() else True,
+  )
   for prepared in bar:
     table = tables[prepared.method.vertices]
     described[prepared.name] = {
@@ -242,13 +304,12 @@ def _measure(
     with timed(timings, "build_space"):
       scorer = scorers.scorer(prepared, table)
     with timed(timings, "score"):
-      results[prepared.name] = evaluate_scores(
+      results[prepared.name] = score_images(
         scorer,
-        test_set.embeddings,
-        test_set.labels,
+        test_set,
+        embedder,
         classes=len(data.classes),
-        batch_size=SCORE_ROWS,
-        logit_scale=float(embedder.clip.params["logit_scale"]),
+        per_class=not callable(prepared.method.metric),
       )
   if looks_at_views(plan):
     results |= score_views(
@@ -290,7 +351,7 @@ def _sha256(texts: tuple[str, ...]) -> str:
   return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def _all_texts(outcomes: list[Outcome]) -> dict[str, Any]:
+def _all_texts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
   """Says which texts gave the results, data set by data set."""
   by_set = {}
   for outcome in outcomes:

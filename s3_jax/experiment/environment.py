@@ -39,6 +39,7 @@ def describe_environment(dtype: str) -> dict[str, Any]:
     "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     "platform": jax.default_backend(),
     "devices": [str(device.device_kind) for device in jax.devices()],
+    "processes": jax.process_count(),
     "tower_matmul": dtype,
     "tower_precision": _TOWER_PRECISION[dtype],
     "core_matmul": "float32, precision HIGHEST",

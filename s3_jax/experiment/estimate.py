@@ -66,7 +66,8 @@ def estimate(
     rows = min(embedder.rows, _FEW_IMAGES * devices)
     rows = rows if _is_slow() else embedder.rows
     seconds += _image_seconds(embedder, rows) * images / rows
-  return Estimate(texts, images, seconds)
+  # Processes share out both.
+  return Estimate(texts, images, seconds / jax.process_count())
 
 
 # A processor takes seconds for a batch, and as long for each image of a small

@@ -3,19 +3,23 @@
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from s3_jax import hosts
+from s3_jax.clip import Clip
 from s3_jax.data.datasets import DATASETS
-from s3_jax.evaluation.classification import evaluate_scores
+from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.report import format_table, write_report
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.embedding import (
   Embedder,
+  TestSet,
   embed_test_set,
   find_test_set,
 )
@@ -32,6 +36,7 @@ from s3_jax.experiment.methods import (
 )
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import class_rows, comparison_rows, method_rows
+from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
@@ -174,21 +179,16 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   say = Narrator(folder / "log.txt")
 
   with timed(timings, "load"):
-    lexicon = load_lexicon(evaluation.lexicon)
-    clip = checkpoint.load_checkpoint(evaluation.model)
-  _check_classes(evaluation, lexicon)
-  # Refuses too many devices before any work.
-  local_mesh(evaluation.mesh, model=evaluation.model_axis)
+    lexicon, embedder = hosts.together(lambda: _prepare(evaluation))
+    clip = embedder.clip
+    hosts.agree(
+      {
+        "the checkpoint's sha256": clip.sha256,
+        "the lexicon's sha256": lexicon.sha256,
+      }
+    )
   for text, classes in shared_names(lexicon):
     say(f"Classes {classes} share the text {text!r}.")
-  embedder = Embedder(
-    clip,
-    evaluation.dtype,
-    evaluation.batch_size,
-    evaluation.mesh,
-    evaluation.cache_dir,
-    model_axis=evaluation.model_axis,
-  )
   text_batches = 0
 
   def embed(prompts):
@@ -207,22 +207,32 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   say(f"{clip.spec.name}: {len(prompts)} distinct prompts.")
   with timed(timings, "build_space"):
     spaces = build_spaces(texts, evaluation.options)
-    core = np.asarray(spaces.names_core.mask)
+    jax.block_until_ready(spaces)
   with timed(timings, "embed_images"):
+    specs = [DATASETS[name] for name in evaluation.test_sets]
+    opened = hosts.together(
+      lambda: [find_test_set(embedder, spec) for spec in specs]
+    )
     test_sets = [
-      embed_test_set(embedder, spec, find_test_set(embedder, spec))
-      for spec in map(DATASETS.__getitem__, evaluation.test_sets)
+      embed_test_set(embedder, spec, images)
+      for spec, images in zip(specs, opened, strict=True)
     ]
+  for test_set in test_sets:
+    if test_set.bad:
+      file, reason = test_set.bad[0]
+      say(
+        f"{test_set.spec.title}: {len(test_set.bad)} images are bad and not"
+        f" counted; the first is {file}: {reason}."
+      )
   inputs = MethodInputs(texts, spaces, evaluation.options, evaluation.seed)
   with timed(timings, "score"):
     measured = {
-      (test_set.spec.name, method): evaluate_scores(
+      (test_set.spec.name, method): score_images(
         METHODS[method](inputs),
-        test_set.embeddings,
-        test_set.labels,
+        test_set,
+        embedder,
         classes=len(lexicon.classes),
-        batch_size=900,
-        logit_scale=float(clip.params["logit_scale"]),
+        per_class=True,
       )
       for test_set in test_sets
       for method in evaluation.methods
@@ -234,6 +244,42 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     timings["images_per_second"] = decoded / timings["embed_images"]
   timings["compile"] = clock.seconds()
 
+  def write() -> dict[str, Any]:
+    report = _Report(evaluation, lexicon, clip, texts, spaces, prompts)
+    counters = {
+      "images_decoded": decoded,
+      "tower_batches": tower_batches,
+      "text_tower_batches": text_batches,
+      "cache": "warm" if warm else "cold",
+    }
+    return _write(report, test_sets, measured, counters, timings, folder, say)
+
+  return hosts.first_only(write)
+
+
+class _Report(NamedTuple):
+  """What results say of a run beside what it measured."""
+
+  evaluation: Evaluation
+  lexicon: Lexicon
+  clip: Clip
+  texts: Texts
+  spaces: Spaces
+  prompts: tuple[str, ...]
+
+
+def _write(
+  report: _Report,
+  test_sets: Sequence[TestSet],
+  measured: dict[tuple[str, str], ClassificationResult],
+  counters: dict[str, Any],
+  timings: dict[str, float],
+  folder: pathlib.Path,
+  say: Narrator,
+) -> dict[str, Any]:
+  """Puts the results together and writes all files."""
+  evaluation, lexicon, clip, texts, spaces, prompts = report
+  core = np.asarray(spaces.names_core.mask)
   results = {
     "schema": SCHEMA,
     "seed": evaluation.seed,
@@ -255,7 +301,9 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
         "split": test_set.spec.split,
         "classes": test_set.spec.classes,
         "examples": test_set.spec.examples,
-        "bad_examples": [],
+        "bad_examples": [
+          {"file": file, "reason": reason} for file, reason in test_set.bad
+        ],
       }
       for test_set in test_sets
     ],
@@ -267,12 +315,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       seed=evaluation.seed,
     ),
     "pruning": count_pruned(texts, spaces),
-    "counters": {
-      "images_decoded": decoded,
-      "tower_batches": tower_batches,
-      "text_tower_batches": text_batches,
-      "cache": "warm" if warm else "cold",
-    },
+    "counters": counters,
     "timings": {name: round(value, 3) for name, value in timings.items()},
   }
   figures = folder / "figures"
@@ -293,6 +336,24 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   say(format_table(results, baseline=evaluation.baseline))
   say(f"Results, per-class table and figures: {folder}")
   return results
+
+
+def _prepare(evaluation: Evaluation) -> tuple[Lexicon, Embedder]:
+  """Loads the lexicon and the checkpoint, and checks the devices."""
+  lexicon = load_lexicon(evaluation.lexicon)
+  clip = checkpoint.load_checkpoint(evaluation.model)
+  _check_classes(evaluation, lexicon)
+  # Refuses too many devices before any work.
+  local_mesh(evaluation.mesh, model=evaluation.model_axis)
+  embedder = Embedder(
+    clip,
+    evaluation.dtype,
+    evaluation.batch_size,
+    evaluation.mesh,
+    evaluation.cache_dir,
+    model_axis=evaluation.model_axis,
+  )
+  return lexicon, embedder
 
 
 def _check_classes(evaluation: Evaluation, lexicon: Lexicon) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from s3_jax import hosts
+from s3_jax.clip import Clip
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.embedding import Embedder
@@ -12,11 +14,13 @@ from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.segmentation_counting import segment_set
 from s3_jax.experiment.segmentation_plan import (
+  FoundSet,
   Segmentation,
   find_sets,
   read_plan,
 )
 from s3_jax.experiment.segmentation_rows import (
+  Segmented,
   dataset_row,
   describe_texts,
   segmentation_rows,
@@ -56,12 +60,13 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
   clock, timings = CompileClock(), {}
   say = Narrator(folder / "log.txt")
   with timed(timings, "load"):
-    clip = checkpoint.load_checkpoint(run.model)
-    # One batch of texts is what the towers take at once; devices play no part.
-    embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir, run.max_pixels)
-    for protocol in run.protocols.values():
-      check_embeddings(clip, protocol, run.embeddings)
-    sets, skipped = find_sets(run)
+    embedder, sets, skipped = hosts.together(lambda: _prepare(run))
+    facts: dict[str, Any] = {"the checkpoint's sha256": embedder.clip.sha256}
+    facts["the data sets found"] = [each.spec.name for each in sets]
+    for each in sets:
+      fingerprint = each.found.opened.fingerprint
+      facts[f"the images of {each.spec.title}"] = fingerprint
+    hosts.agree(facts)
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
   # All windows of an image are one batch here, however the tower takes them.
@@ -78,6 +83,53 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     timings["images_per_second"] = (
       counters["images_decoded"] / timings["segment"]
     )
+  results = hosts.first_only(
+    lambda: _write(
+      run,
+      embedder.clip,
+      outcomes,
+      skipped,
+      counters,
+      timings,
+      clock,
+      folder,
+      say,
+    )
+  )
+  bad = sum(len(outcome.reasons) for outcome in outcomes)
+  if bad and run.strict:
+    raise ValueError(
+      f"`config.strict` allows no bad example, got {bad}:"
+      f" {folder / 'results.json'} lists them."
+    )
+  return results
+
+
+def _prepare(
+  run: Segmentation,
+) -> tuple[Embedder, Sequence[FoundSet], Sequence[tuple[str, str]]]:
+  """Loads the checkpoint and finds the data sets."""
+  clip = checkpoint.load_checkpoint(run.model)
+  # One batch of texts is what the towers take at once; devices play no part.
+  embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir, run.max_pixels)
+  for protocol in run.protocols.values():
+    check_embeddings(clip, protocol, run.embeddings)
+  sets, skipped = find_sets(run)
+  return embedder, sets, skipped
+
+
+def _write(
+  run: Segmentation,
+  clip: Clip,
+  outcomes: Sequence[Segmented],
+  skipped: Sequence[tuple[str, str]],
+  counters: dict[str, int],
+  timings: dict[str, float],
+  clock: CompileClock,
+  folder: pathlib.Path,
+  say: Narrator,
+) -> dict[str, Any]:
+  """Draws pictures, puts the results together and writes all files."""
   with timed(timings, "pictures"):
     pictures = [
       picture
@@ -109,7 +161,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     },
     "timings": {name: round(value, 3) for name, value in timings.items()},
   }
-  results = segmentation_rows(
+  return segmentation_rows(
     results,
     outcomes,
     folder,
@@ -121,10 +173,3 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     pictures=pictures,
     say=say,
   )
-  bad = sum(len(outcome.reasons) for outcome in outcomes)
-  if bad and run.strict:
-    raise ValueError(
-      f"`config.strict` allows no bad example, got {bad}:"
-      f" {folder / 'results.json'} lists them."
-    )
-  return results

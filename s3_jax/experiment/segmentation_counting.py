@@ -6,16 +6,22 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.data.segmentation_sets import class_entries
 from s3_jax.data.segmentation_stream import MaskedImage, masked_images
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.pixel_shards import (
   CountedImage,
+  CountedSet,
   count_in_shards,
   count_missing_images,
+  merge_sets,
+  own_rows,
+  stored_shards,
 )
 from s3_jax.evaluation.segmentation import (
   SegmentationProtocol,
@@ -87,6 +93,7 @@ def segment_set(
   }
   store = run.cache_dir / "segmentation"
   left = count_missing_images(store, keys, total=total)
+  own = _own_shards(stored_shards(store, keys, total=total))
   say(
     f"To segment: {left:,} images. A run that is stopped goes on from there."
     if left
@@ -100,25 +107,37 @@ def segment_set(
       desc=f"segment {spec.name}",
       unit="image",
       leave=False,
-      disable=None,
+      disable=None if hosts.is_first() else True,
     ) as bar,
   ):
+    done = {"tower_batches": 0, "windows": 0, "images_decoded": 0}
 
     def count(places: list[int], lacking: tuple[str, ...]):
       wanted = {name: targets[name] for name in lacking}
       try:
         for image in _count(run, embedder, each, wanted, places):
-          counters["tower_batches"] += bool(image.windows)
-          counters["windows"] += image.windows
+          done["tower_batches"] += bool(image.windows)
+          done["windows"] += image.windows
+          done["images_decoded"] += 1
           bar.update()
           yield image.counted
       except ValueError as error:  # of a mask, whose file several sets may have
         raise ValueError(f"{spec.title}: {error}") from error
 
-    sets, counted = count_in_shards(
-      store, keys, count, name=spec.name, total=total, classes=spec.classes
+    sets, _ = hosts.together(
+      lambda: count_in_shards(
+        store,
+        keys,
+        count,
+        name=spec.name,
+        total=total,
+        classes=spec.classes,
+        numbers=own,
+      )
     )
-  counters["images_decoded"] += counted
+    sets = _merge(sets, own, total)
+  for name, number in hosts.add_up(done).items():
+    counters[name] += number
   outcome = Segmented(
     spec=spec,
     found=found,
@@ -132,6 +151,28 @@ def segment_set(
   )
   _check_good(outcome, say)
   return outcome
+
+
+def _own_shards(stored: np.ndarray) -> list[int]:
+  """Lists the shards that this process reads or makes."""
+  found = hosts.gather_arrays({"stored": stored})
+  owner = hosts.assign(np.stack([each["stored"] for each in found]))
+  return np.flatnonzero(owner == jax.process_index()).tolist()
+
+
+def _merge(
+  sets: dict[str, CountedSet], own: list[int], total: int
+) -> dict[str, CountedSet]:
+  """Adds the counts of all processes up."""
+  if jax.process_count() == 1:
+    return sets
+  merged = {}
+  for name, counted in sets.items():
+    parts = hosts.gather_arrays(own_rows(counted, own))
+    reasons = hosts.gather_json(sorted(counted.reasons.items()))
+    all_reasons = dict(sorted(pair for part in reasons for pair in part))
+    merged[name] = merge_sets(parts, all_reasons, total=total)
+  return merged
 
 
 def _in_words(run: Segmentation, dataset: str) -> str:

@@ -20,6 +20,7 @@ from s3_jax.experiment.embedding import (
   bound_tower,
   identity,
   on_devices,
+  own_shards,
   progress_bar,
 )
 
@@ -85,7 +86,7 @@ def read_views(
   """Embeds the views of every image, or reads them from the cache.
 
   One shard is in memory at a time: fifty thousand images of 64 views would be
-  6.5 GB.
+  6.5 GB. Several processes share out the shards, and each keeps its own.
 
   Args:
     embedder: the checkpoint.
@@ -95,8 +96,12 @@ def read_views(
     counters: "images_decoded" and "tower_batches" are counted up.
 
   Yields:
-    Embeddings f32[images, views, dim] in the data set's order.
+    Embeddings f32[images, views, dim] of this process's shards, in the data
+    set's order.
   """
+  layout = views_layout(embedder, spec, opened, options)
+  numbers = own_shards(embedder, layout)
+  own = sum(layout.span(number).size for number in numbers)
   mesh = embedder.devices
   # Whole images, whose views the devices can share equally.
   step = mesh.size // math.gcd(options.views, mesh.size)
@@ -118,9 +123,7 @@ def read_views(
     )
     flat = (_flatten(batch, options.views) for batch in stream)
     pieces = embed_batches(bound_tower(embedder), on_devices(flat, mesh))
-    with progress_bar(
-      f"views of {spec.name}", len(opened.records), places.size
-    ) as bar:
+    with progress_bar(f"views of {spec.name}", own, places.size) as bar:
       for piece in pieces:
         whole = _gather(piece, options.views)
         for inner in whole.places[~whole.good].tolist():
@@ -132,10 +135,11 @@ def read_views(
 
   yield from read_shards(
     embedder.folder,
-    views_layout(embedder, spec, opened, options),
+    layout,
     embed,
     reasons,
     batch_size=images,
+    numbers=numbers,
   )
 
 

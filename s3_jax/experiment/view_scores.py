@@ -5,13 +5,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from s3_jax import hosts
 from s3_jax.data.datasets import DatasetSpec
-from s3_jax.evaluation.classification import ClassificationResult, Scoring
+from s3_jax.evaluation.classification import (
+  ClassificationResult,
+  Scoring,
+  summarise,
+)
 from s3_jax.experiment.benchmark_methods import Prepared
 from s3_jax.experiment.benchmark_sets import BenchmarkSet
 from s3_jax.experiment.embedding import Embedder, TestSet
 from s3_jax.experiment.methods import SpaceOptions, TextTable
 from s3_jax.experiment.narration import timed
+from s3_jax.experiment.scoring import gather_counted
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.view_embedding import (
   VIEW_SHARD,
@@ -138,7 +144,8 @@ def score_views(
 ) -> dict[str, ClassificationResult]:
   """Scores every image by the methods that look at its views.
 
-  The views of one shard are in memory at a time.
+  The views of one shard are in memory at a time. Several processes share out
+  the shards, and put together what they have counted.
 
   Args:
     plan: the methods.
@@ -159,6 +166,7 @@ def score_views(
   """
   logit_scale = float(embedder.clip.params["logit_scale"])
   results = {}
+  done = dict.fromkeys(counters, 0)
   for view in view_options(settings, data.spec):
     scorings = {
       each.name: Scoring(
@@ -171,26 +179,34 @@ def score_views(
         classes=len(data.classes),
         batch_size=min(VIEW_SHARD, len(data.opened.records)),
         logit_scale=logit_scale,
+        mesh=embedder.devices,
       )
       for each in plan
     }
-    shards = read_views(embedder, data.spec, data.opened, view, counters)
-    labels = []
-    while True:
-      with timed(timings, "embed_views"):
-        shard = next(shards, None)
-      if shard is None:
-        break
-      labels.append(shard.labels[shard.good])
-      with timed(timings, "adapt"):
-        for scoring in scorings.values():
-          scoring.add(shard.embeddings[shard.good], labels[-1])
-    if not np.array_equal(np.concatenate(labels), test_set.labels):
-      raise ValueError(
-        f"the views of {data.spec.title} must be of the images that have an"
-        f" embedding, got {sum(map(len, labels))} of {len(test_set.labels)}:"
-        " some view of an image gave none."
-      )
+    shards = read_views(embedder, data.spec, data.opened, view, done)
+
+    def add_shards(shards=shards, scorings=scorings) -> list[np.ndarray]:
+      places = [np.arange(0)]
+      while True:
+        with timed(timings, "embed_views"):
+          shard = next(shards, None)
+        if shard is None:
+          return places
+        places.append(shard.places[shard.good])
+        with timed(timings, "adapt"):
+          for scoring in scorings.values():
+            scoring.add(shard.embeddings[shard.good], shard.labels[shard.good])
+
+    places = np.concatenate(hosts.together(add_shards))
     for name, scoring in scorings.items():
-      results[row_name(name, settings, view.seed)] = scoring.result()
+      counted = gather_counted(scoring.counted(), places)
+      if not np.array_equal(counted.labels, test_set.labels):
+        raise ValueError(
+          f"the views of {data.spec.title} must be of the images that have an"
+          f" embedding, got {len(counted.labels)} of {len(test_set.labels)}:"
+          " some view of an image gave none."
+        )
+      results[row_name(name, settings, view.seed)] = summarise(counted)
+  for name, number in hosts.add_up(done).items():
+    counters[name] += number
   return results

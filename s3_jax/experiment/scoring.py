@@ -1,0 +1,100 @@
+"""Scores of a test set: each process its part of the images, then all of them.
+
+What processes send each other are predictions, confidences and integer counts,
+so that the results are those of one process.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from s3_jax import hosts
+from s3_jax.evaluation.accumulators import ClassificationCounts
+from s3_jax.evaluation.classification import (
+  ClassificationResult,
+  Counted,
+  Scoring,
+  summarise,
+)
+from s3_jax.experiment.embedding import Embedder, TestSet
+
+SCORE_ROWS = 900
+"""Images scored at once. The hulls' and complexes' temporaries grow with it."""
+
+
+def score_images(
+  scorer: Callable[..., Any],
+  test_set: TestSet,
+  embedder: Embedder,
+  *,
+  classes: int,
+  per_class: bool,
+) -> ClassificationResult:
+  """Scores every image of a test set against every class.
+
+  Args:
+    scorer: f32[batch, dim] -> f32[batch, classes].
+    test_set: the embedded images, the same in every process.
+    embedder: of the checkpoint; its devices share the work.
+    classes: number of classes.
+    per_class: whether each class's score depends on its own arrays alone, so
+      that devices may share out the classes.
+
+  Returns:
+    The result over all images, in every process.
+
+  Raises:
+    ValueError: for a score that is not finite.
+  """
+  share = hosts.own_share(len(test_set.labels))
+  scoring = Scoring(
+    scorer,
+    classes=classes,
+    batch_size=SCORE_ROWS,
+    logit_scale=float(embedder.clip.params["logit_scale"]),
+    mesh=embedder.devices,
+    per_class=per_class,
+  )
+  scoring.add(
+    test_set.embeddings[share.start : share.stop],
+    test_set.labels[share.start : share.stop],
+  )
+  places = np.arange(share.start, share.stop)
+  return summarise(gather_counted(scoring.counted(), places))
+
+
+def gather_counted(
+  counted: Counted, places: Int[np.ndarray, " images"]
+) -> Counted:
+  """Puts what all processes have counted together.
+
+  Args:
+    counted: by this process.
+    places: of its images in the data set; every image is in one process.
+
+  Returns:
+    The sums of the counts, and the images in the data set's order.
+  """
+  parts = hosts.gather_arrays(_flat(counted) | {"places": places})
+  joined = hosts.concatenate(
+    [{name: part[name] for name in _PER_IMAGE} for part in parts]
+  )
+  places = np.concatenate([part["places"] for part in parts])
+  order = np.argsort(places, kind="stable")
+  counts = ClassificationCounts(
+    *(
+      np.sum([part[name] for part in parts], axis=0)
+      for name in ClassificationCounts._fields
+    )
+  )
+  return Counted(counts, **{name: joined[name][order] for name in _PER_IMAGE})
+
+
+_PER_IMAGE = tuple(name for name in Counted._fields if name != "counts")
+
+
+def _flat(counted: Counted) -> dict[str, np.ndarray]:
+  arrays = {name: getattr(counted, name) for name in _PER_IMAGE}
+  return {**arrays, **counted.counts._asdict()}

@@ -1,0 +1,345 @@
+"""One run in several processes: the same results, and nothing lost.
+
+Two processes of four devices against one process, on any mesh; runs that go on
+with another number of processes; peers that never come, and that die.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from s3_jax import experiment
+from s3_jax.experiment.embedding import SHARD_ROWS
+from s3_jax.launch import command_lines, environment, free_port
+from tests.benchmark_replicas import make_replica
+
+IMAGES = 1021  # a prime: four shards, and nothing shares it equally
+METHODS = ("class_name", "synonyms_mean", "s3", "complex", "s3_view_average")
+HEARTBEAT = 5
+# What a process may take to end: the heartbeat, and as long again for JAX to
+# act on it and for a busy machine.
+SOON = 12 * HEARTBEAT
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("processes") / "data"
+  replica = make_replica(
+    "eurosat", folder, layout="folders", images_per_class=IMAGES // 10 + 1
+  )
+  files = sorted(folder.rglob("*.jpg")) + sorted(folder.rglob("*.png"))
+  for file in files[IMAGES:]:
+    file.unlink()
+  files[3].write_bytes(b"no image")
+  files[-70].write_bytes(b"")
+  return replica.data_dir
+
+
+class Run:
+  """The command line of one run, for any number of processes."""
+
+  def __init__(self, repository, checkpoint, data, cache):
+    self.repository = repository
+    self.options = {
+      "model": checkpoint,
+      "data_dir": data,
+      "cache_dir": cache,
+      "partial": True,
+      "batch_size": 32,
+      "methods": str(METHODS).replace(" ", ""),
+      "views": 2,
+      "augmix": "never",
+    }
+
+  def flags(self, workdir, **changes):
+    options = {**self.options, **changes}
+    return [
+      "--config=configs/test_time.py:eurosat",
+      f"--workdir={workdir}",
+      f"--heartbeat_timeout={HEARTBEAT}",
+      *(f"--config.{name}={value}" for name, value in options.items()),
+    ]
+
+  def start(self, workdir, *, processes, devices, only=None, more=()):
+    """Starts the processes, or only one of those that there should be."""
+    commands = command_lines(
+      processes, free_port(), [*self.flags(workdir), *more]
+    )
+    return [
+      subprocess.Popen(
+        command,
+        cwd=self.repository,
+        env=environment(number, cpu_devices=devices),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+      )
+      for number, command in enumerate(commands)
+      if only in (None, number)
+    ]
+
+
+def finish(processes, timeout=240):
+  """Waits for all; returns status and what was said of each."""
+  said = []
+  for process in processes:
+    out, err = process.communicate(timeout=timeout)
+    said.append((process.returncode, out, err))
+  return said
+
+
+def results(folder):
+  """Reads what a run found, and what it predicted for every image."""
+  found = json.loads((folder / "results.json").read_text())
+  assert found["methods"], found
+  rows = []
+  for row in found["methods"]:
+    # Of confidences in float32, which differ in the last bits.
+    rows.append({k: v for k, v in row.items() if k != "ece"})
+  predictions = (folder / "predictions.csv").read_text()
+  return rows, found["datasets"], found["comparisons"], predictions
+
+
+def counters(folder):
+  return json.loads((folder / "results.json").read_text())["counters"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(repository, checkpoint, data, tmp_path_factory):
+  """The results of one process with one device."""
+  folder = tmp_path_factory.mktemp("undisturbed")
+  run = Run(repository, checkpoint, data, folder / "cache")
+  [(status, _, err)] = finish(run.start(folder / "run", processes=1, devices=1))
+  assert status == 0, err
+  found = results(folder / "run")
+  [dataset] = found[1]
+  assert dataset["examples"] == IMAGES
+  assert len(dataset["bad_examples"]) == 2
+  assert all(row["n"] == IMAGES - 2 for row in found[0])
+  assert len(found[0]) == len(METHODS)
+  return found
+
+
+@pytest.mark.parametrize(("devices", "model"), [(8, 1), (4, 2), (2, 4)])
+def test_any_mesh_gives_the_same(
+  repository, checkpoint, data, undisturbed, tmp_path, devices, model
+):
+  run = Run(repository, checkpoint, data, tmp_path / "cache")
+  module = runpy.run_path(str(repository / "configs" / "test_time.py"))
+  config = module["get_config"]("eurosat").unlock()
+  changes = {**run.options, "methods": METHODS}
+  changes |= {"mesh": devices * model, "model_axis": model}
+  for name, value in changes.items():
+    config[name] = str(value) if isinstance(value, pathlib.Path) else value
+  experiment.run(config, str(tmp_path / "run"))
+  assert results(tmp_path / "run") == undisturbed
+
+
+def test_two_processes_give_the_same(
+  repository, checkpoint, data, undisturbed, tmp_path
+):
+  run = Run(repository, checkpoint, data, tmp_path / "cache")
+  command = [
+    sys.executable,
+    "-m",
+    "s3_jax.launch",
+    "--processes=2",
+    "--cpu_devices=4",
+    "--",
+    *run.flags(tmp_path / "run", model_axis=2),
+  ]
+  done = subprocess.run(
+    command,
+    cwd=repository,
+    capture_output=True,
+    text=True,
+    timeout=240,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  assert results(tmp_path / "run") == undisturbed
+  environment = json.loads((tmp_path / "run" / "results.json").read_text())[
+    "environment"
+  ]
+  assert environment["processes"] == 2
+  assert len(environment["devices"]) == 8
+  # Only the first speaks, each says where it waits.
+  assert done.stdout.count("Results, report.html and figures") == 1
+  assert "process 0 of 2 (from flags)" in done.stderr
+  assert "[1] s3_jax: process 1 of 2 (from flags)" in done.stderr
+  assert (tmp_path / "run" / "report.html").exists()
+
+
+def wait_for_shards(cache, count, processes):
+  """Waits until so many shards of images lie in the cache."""
+  end = time.monotonic() + 120
+  while time.monotonic() < end:
+    if len(list(cache.rglob("*.npz"))) >= count:
+      return
+    assert any(process.poll() is None for process in processes), finish(
+      processes
+    )
+    time.sleep(0.01)
+  pytest.fail(f"fewer than {count} files in {cache}")
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["coordinator", "peer"])
+def test_a_process_dies_and_another_number_goes_on(
+  repository, checkpoint, data, undisturbed, tmp_path, victim
+):
+  cache = tmp_path / "cache"
+  run = Run(repository, checkpoint, data, cache)
+  processes = run.start(tmp_path / "run", processes=2, devices=2)
+  # One file of texts may come first.
+  wait_for_shards(cache, 3, processes)
+  processes[victim].send_signal(signal.SIGKILL)
+  killed = time.monotonic()
+  said = finish(processes, timeout=SOON)
+  assert time.monotonic() - killed < SOON
+  status, _, err = said[1 - victim]
+  assert status == 134, err
+  assert re.search(
+    r"Should one be lost later, the others end with status 134 within about"
+    rf" {HEARTBEAT} s; finished shards stay in \S*cache, and the same command",
+    err,
+  )
+  assert not (tmp_path / "run" / "results.json").exists()
+  kept = len(list(cache.rglob("*.npz")))
+  assert kept >= 3
+  again = run.start(tmp_path / "run", processes=3, devices=1)
+  for status, _, err in finish(again):
+    assert status == 0, err
+  assert results(tmp_path / "run") == undisturbed
+  decoded = counters(tmp_path / "run")["images_decoded"]
+  # Each image once, and its two views another time; less what was there.
+  assert decoded <= 2 * IMAGES - SHARD_ROWS // 2
+  # And one alone, with all in the cache.
+  [(status, _, err)] = finish(run.start(tmp_path / "o", processes=1, devices=2))
+  assert status == 0, err
+  assert results(tmp_path / "o") == undisturbed
+  assert counters(tmp_path / "o")["images_decoded"] == 0
+
+
+@pytest.mark.parametrize("there", [0, 1], ids=["coordinator", "peer"])
+def test_a_process_never_comes(repository, checkpoint, data, tmp_path, there):
+  run = Run(repository, checkpoint, data, tmp_path / "cache")
+  start = time.monotonic()
+  [(status, _, err)] = finish(
+    run.start(
+      tmp_path / "run",
+      processes=2,
+      devices=1,
+      only=there,
+      more=["--initialization_timeout=3"],
+    ),
+    timeout=SOON,
+  )
+  assert status == 2
+  assert time.monotonic() - start < SOON
+  last = err.strip().splitlines()[-1]
+  assert last.startswith(
+    "s3_jax: `--initialization_timeout`: not all of 2 processes joined at"
+    " 127.0.0.1:"
+  )
+  assert "Traceback" not in err
+
+
+def test_processes_of_different_runs(repository, checkpoint, data, tmp_path):
+  run = Run(repository, checkpoint, data, tmp_path / "cache")
+  port = free_port()
+  processes = []
+  for number, seed in enumerate((0, 5)):
+    flags = run.flags(tmp_path / "run", seed=seed)
+    command = command_lines(2, port, flags)[number]
+    processes.append(
+      subprocess.Popen(
+        command,
+        cwd=repository,
+        env=environment(number, cpu_devices=1),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+      )
+    )
+  for status, _, err in finish(processes):
+    assert status == 2, err
+    assert err.strip().splitlines()[-1].startswith("s3_jax: `config.seed` must")
+    assert "got 0 in process 0 and 5 in process 1" in err
+
+
+def test_launched_by_slurm(repository, tmp_path):
+  """As srun starts a step of two tasks, here both on this computer."""
+  processes = []
+  job = 4096 + free_port() % 4096
+  for number in (0, 1):
+    slurm = {
+      "SLURM_JOB_ID": str(job),
+      "SLURM_STEP_NODELIST": "127.0.0.1",
+      "SLURM_STEP_NUM_TASKS": "2",
+      "SLURM_NTASKS": "2",
+      "SLURM_PROCID": str(number),
+      "SLURM_LOCALID": str(number),
+    }
+    processes.append(
+      subprocess.Popen(
+        [
+          sys.executable,
+          "main.py",
+          "--config=configs/models.py",
+          f"--workdir={tmp_path}",
+        ],
+        cwd=repository,
+        env={**environment(number, cpu_devices=1), **slurm},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+      )
+    )
+  for number, (status, _, err) in enumerate(finish(processes)):
+    assert f"process {number} of 2 (from Slurm)" in err
+    # A task that is not shared out says so.
+    assert status == 2
+    assert "`config.task` must be one of benchmark, evaluate" in err
+
+
+def test_launch_passes_an_interrupt_on(repository, checkpoint, data, tmp_path):
+  run = Run(repository, checkpoint, data, tmp_path / "cache")
+  launcher = subprocess.Popen(
+    [
+      sys.executable,
+      "-m",
+      "s3_jax.launch",
+      "--processes=2",
+      "--cpu_devices=1",
+      "--",
+      *run.flags(tmp_path / "run"),
+    ],
+    cwd=repository,
+    env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  try:
+    wait_for_shards(tmp_path / "cache", 2, [launcher])
+    launcher.send_signal(signal.SIGINT)
+    _, err = launcher.communicate(timeout=SOON)
+  finally:
+    with contextlib.suppress(ProcessLookupError):
+      launcher.kill()
+  assert launcher.returncode in (130, 134), err
+  assert "the same command goes on from here" in err
+
+
+def test_one_process_is_not_a_cluster():
+  assert jax.process_count() == 1
