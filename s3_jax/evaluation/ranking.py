@@ -84,8 +84,12 @@ def rank_scores(
     logits = jnp.where(is_class, logits, -jnp.inf)
     known = jnp.where(is_class, known, -jnp.inf)
     finite |= ~is_class
-  # Of equal scores the lower index comes first, so padding comes last.
+  # Of equal scores the lower index comes first, so padding comes last. Without
+  # barriers XLA sorts all classes where the first place is read by itself; with
+  # one for both arrays it cannot compile for several devices.
   best, places = jax.lax.top_k(known, min(count, scores.shape[1]))
+  best = jax.lax.optimization_barrier(best)
+  places = jax.lax.optimization_barrier(places)
   classes = (places + first_class).astype(jnp.int32)
   if counted is not None:
     classes = jnp.where(places < counted, classes, NO_CLASS)
