@@ -85,6 +85,8 @@ def main(argv: list[str]) -> None:
     status = 0
   except (ValueError, OSError) as error:
     if _DEBUG.value:
+      if not joined:
+        raise
       traceback.print_exc()
     _say(str(error))
     status = 2

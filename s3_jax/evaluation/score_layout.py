@@ -177,15 +177,15 @@ def rank_batch(
     ranking = rank(score, embeddings, logit_scale, first_class)
     return jax.tree.map(lambda x: x[None], ranking)
 
-  part = MODEL if shared else None
+  bound = PartitionSpec(MODEL) if shared else PartitionSpec()
   images = DATA if shared else (DATA, MODEL)
   # No device waits for another here, so there is nothing that the check of
   # varying values could find; it would refuse loops in functions of users.
   rankings = jax.shard_map(
     rank_on_device,
     mesh=mesh,
-    in_specs=(PartitionSpec(part), PartitionSpec(images), PartitionSpec()),
-    out_specs=PartitionSpec(part, images),
+    in_specs=(bound, PartitionSpec(images), PartitionSpec()),
+    out_specs=PartitionSpec(MODEL if shared else None, images),
     check_vma=False,
   )(score, embeddings, logit_scale)
   rankings = jax.lax.with_sharding_constraint(

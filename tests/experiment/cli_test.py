@@ -29,7 +29,8 @@ def call(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_CONFIG", flag(config))
     monkeypatch.setattr(cli, "_WORKDIR", flag(workdir and str(workdir)))
     monkeypatch.setattr(cli, "_DEBUG", flag(debug))
-    monkeypatch.setattr(cli, "_PLATFORM", flag(None))
+    for name in ("PLATFORM", "COORDINATOR", "NUM_PROCESSES", "PROCESS_ID"):
+      monkeypatch.setattr(cli, f"_{name}", flag(None))
     try:
       cli.main(list(argv))
       code = 0
@@ -158,20 +159,6 @@ def test_a_run_gets_config_and_workdir(call, monkeypatch):
   assert call("config", "some/where")[0] == 0
   assert call("config", None)[0] == 0
   assert given == [("config", "some/where"), ("config", None)]
-
-
-@pytest.mark.parametrize(("name", "wanted"), [("gpu", "cuda"), ("tpu", "tpu")])
-def test_a_platform_must_be_there(name, wanted):
-  asked = []
-
-  def devices():
-    raise RuntimeError("no such backend")
-
-  config = types.SimpleNamespace(update=lambda *pair: asked.append(pair))
-  fake = types.SimpleNamespace(config=config, devices=devices)
-  with pytest.raises(ValueError, match=f"`--platform` .*'{name}'.*no such"):
-    cli._require_platform(fake, name)
-  assert asked == [("jax_platforms", wanted)]
 
 
 # Whole processes, started together: what each is given and must say.
