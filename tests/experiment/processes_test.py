@@ -63,7 +63,7 @@ class Run:
   def flags(self, workdir, **changes):
     options = {**self.options, **changes}
     return [
-      "--config=configs/test_time.py:eurosat",
+      f"--config={self.repository / 'configs' / 'test_time.py'}:eurosat",
       f"--workdir={workdir}",
       *(f"--config.{name}={value}" for name, value in options.items()),
     ]
@@ -280,6 +280,36 @@ def test_processes_of_different_runs(repository, checkpoint, data, tmp_path):
     assert status == 2, err
     assert err.strip().splitlines()[-1].startswith("s3_jax: `config.seed` must")
     assert "got 0 in process 0 and 5 in process 1" in err
+
+
+def test_files_that_one_host_lacks(repository, checkpoint, data, tmp_path):
+  """The data set lies in one process's working folder only."""
+  (tmp_path / "here").mkdir()
+  (tmp_path / "there").mkdir()
+  (tmp_path / "here" / "data").symlink_to(data)
+  run = Run(repository, checkpoint, "data", tmp_path / "cache")
+  commands = command_lines(2, free_port(), run.flags(tmp_path / "run"))
+  processes = [
+    subprocess.Popen(
+      command,
+      cwd=tmp_path / folder,
+      env={
+        **environment(number, cpu_devices=1),
+        "PYTHONPATH": str(repository),
+      },
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for number, (command, folder) in enumerate(
+      zip(commands, ("here", "there"), strict=True)
+    )
+  ]
+  for number, (status, _, err) in enumerate(finish(processes)):
+    assert status == 2, err
+    line = err.strip().splitlines()[-1]
+    assert "`data_dir` must be the folder" in line, err
+    assert line.startswith("s3_jax: process 1 of 2: ") == (number == 0)
 
 
 def test_launched_by_slurm(repository, tmp_path):
