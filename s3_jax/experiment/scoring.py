@@ -62,7 +62,9 @@ def score_images(
     test_set.labels[share.start : share.stop],
   )
   places = np.arange(share.start, share.stop)
-  return summarise(gather_counted(scoring.counted(), places))
+  counted = gather_counted(scoring.counted(), places)
+  assert len(counted.labels) == len(test_set.labels)  # each image once
+  return summarise(counted)
 
 
 def gather_counted(

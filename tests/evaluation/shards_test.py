@@ -9,7 +9,9 @@ from s3_jax.evaluation.shards import (
   Rows,
   count_missing,
   fill_shards,
+  join_shards,
   read_shards,
+  stored_shards,
 )
 
 KEY = "ab" * 32
@@ -180,3 +182,67 @@ def test_a_shard_found_damaged_on_the_way_is_made_alone(tmp_path):
   with pytest.warns(UserWarning, match="is not used"):
     check(fill(tmp_path, tower, 12), 12)
   assert tower.seen == [0, 1, 2, 3, 8, 9, 10, 11]
+
+
+@pytest.mark.parametrize("parts", [[[0, 1, 2, 3]], [[2, 3], [0], [], [1]]])
+def test_processes_share_shards_out(tmp_path, parts):
+  """Each makes its own, into one folder; together they have everything."""
+  shards = layout(14)
+  assert stored_shards(tmp_path, shards).tolist() == [False] * 4
+  made, seen = [], []
+  for numbers in parts:
+    tower = Tower(4, bad=(5, 13))
+    made.append(
+      fill_shards(
+        tmp_path,
+        shards,
+        tower,
+        tower.reasons,
+        batch_size=4,
+        numbers=numbers,
+      )
+    )
+    seen += tower.seen
+    assert made[-1].places.tolist() == tower.seen
+  assert sorted(seen) == list(range(14))
+  check(join_shards(shards, made), 14, bad=(5, 13))
+  assert stored_shards(tmp_path, shards).tolist() == [True] * 4
+  assert count_missing(tmp_path, shards) == 0
+
+
+def test_an_image_that_is_missing_or_there_twice(tmp_path):
+  shards = layout(8)
+  tower = Tower(4)
+  first, second = (
+    fill_shards(
+      tmp_path, shards, tower, tower.reasons, batch_size=4, numbers=[number]
+    )
+    for number in (0, 1)
+  )
+  check(join_shards(shards, [second, first]), 8)
+  with pytest.raises(ValueError, match="each of the 8 images once, got 4, 4"):
+    join_shards(shards, [first])
+  with pytest.raises(ValueError, match="once, got 12, 8 of them different"):
+    join_shards(shards, [first, second, first])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 5, 9, 20])
+def test_any_batch_size_and_any_share(tmp_path, batch_size):
+  """A batch over a border is made by both, and each keeps its own part."""
+  shards = layout(17)
+  made = []
+  for numbers in ([1, 4], [0, 2, 3]):
+    tower = Tower(batch_size)
+    made.append(
+      fill_shards(
+        tmp_path,
+        shards,
+        tower,
+        tower.reasons,
+        batch_size=batch_size,
+        numbers=numbers,
+      )
+    )
+    starts = {batch[0] for batch in tower.batches}
+    assert all(start % batch_size == 0 for start in starts)
+  check(join_shards(shards, made), 17)

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from s3_jax import experiment
 from s3_jax.experiment.embedding import SHARD_ROWS
 from s3_jax.launch import command_lines, environment, free_port
 from tests.benchmark_replicas import make_replica
+from tests.segmentation_replicas import make_segmentation
 
 IMAGES = 1021  # a prime: four shards, and nothing shares it equally
 METHODS = ("class_name", "synonyms_mean", "s3", "complex", "s3_view_average")
@@ -49,6 +51,7 @@ class Run:
 
   def __init__(self, repository, checkpoint, data, cache):
     self.repository = repository
+    self.config = f"{repository / 'configs' / 'test_time.py'}:eurosat"
     self.options = {
       "model": checkpoint,
       "data_dir": data,
@@ -63,7 +66,7 @@ class Run:
   def flags(self, workdir, **changes):
     options = {**self.options, **changes}
     return [
-      f"--config={self.repository / 'configs' / 'test_time.py'}:eurosat",
+      f"--config={self.config}",
       f"--workdir={workdir}",
       *(f"--config.{name}={value}" for name, value in options.items()),
     ]
@@ -376,6 +379,53 @@ def test_launch_passes_an_interrupt_on(repository, checkpoint, data, tmp_path):
       launcher.kill()
   assert launcher.returncode in (130, 134), err
   assert "the same command goes on from here" in err
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory):
+  """A data set of 72 images with masks, three shards; one image is broken."""
+  folder = tmp_path_factory.mktemp("masked")
+  make_segmentation("ade20k", folder)
+  files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+  for file in files:
+    for copy in range(1, 24):
+      shutil.copy(file, file.with_stem(f"{file.stem}_{copy}"))
+  next(folder.rglob("*_7.jpg")).write_bytes(b"no image")
+  return folder
+
+
+def test_segmentation_in_two_processes(
+  repository, checkpoint, masked, tmp_path
+):
+  found = []
+  for processes in (1, 2):
+    run = Run(repository, checkpoint, masked, tmp_path / f"cache{processes}")
+    run.options = {
+      "model": checkpoint,
+      "data_dir": masked,
+      "cache_dir": tmp_path / f"cache{processes}",
+      "partial": True,
+      "pictures": 0,
+      "methods": "('names_max','s3')",
+      "templates": "('a {}.',)",
+      "protocol_changes.short_side": 32,
+      "protocol_changes.window": 16,
+      "protocol_changes.stride": 8,
+    }
+    run.config = f"{repository / 'configs' / 'ade20k.py'}"
+    folder = tmp_path / f"run{processes}"
+    for status, _, err in finish(
+      run.start(folder, processes=processes, devices=1)
+    ):
+      assert status == 0, err
+    results = json.loads((folder / "results.json").read_text())
+    assert results["counters"]["images_decoded"] == 72
+    [dataset] = results["datasets"]
+    assert len(dataset["bad_examples"]) == 1
+    parts = ("methods", "datasets", "comparisons", "confusions", "counters")
+    found.append({part: results[part] for part in parts})
+  assert found[0] == found[1]
+  assert all(row["n"] == 71 for row in found[0]["methods"])
 
 
 def test_one_process_is_not_a_cluster():
