@@ -9,14 +9,16 @@ With one process every function here returns its own part at once and touches
 no device.
 
 References:
-  Ours. All exchanges are all-gathers: on a CPU these wait as long as a slower
-  peer needs, where other collectives give up after half a minute.
+  Ours. All exchanges are all-gathers: on a CPU these wait half an hour for a
+  slower peer, where other collectives give up after half a minute; `paced`
+  keeps the waits far below that.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -35,14 +37,22 @@ __all__ = [
   "first_only",
   "is_first",
   "own_share",
+  "paced",
   "together",
 ]
+
+_PACE = 300.0
+"""Seconds between the meetings of processes that work for long."""
 
 _Result = TypeVar("_Result")
 
 
 class LostPeer(RuntimeError):
   """Another process of the run has ended or cannot be reached."""
+
+
+class _PeerFailed(ValueError):
+  """The work of another process has failed, as it told us."""
 
 
 class Share(NamedTuple):
@@ -214,15 +224,60 @@ def together(work: Callable[[], _Result]) -> _Result:
     return work()
   try:
     result, error = work(), None
+  except _PeerFailed:  # which has met all others already
+    raise
   except (ValueError, OSError) as caught:
     result, error = None, caught
-  reports = gather_json(None if error is None else str(error))
+  reports = gather_json({"error": None if error is None else str(error)})
   if error is not None:
     raise error
-  for index, report in enumerate(reports):
-    if report is not None:
-      raise ValueError(f"process {index} of {len(reports)}: {report}")
+  _check_reports(reports)
   return result  # pyright: ignore[reportReturnType]
+
+
+def paced(
+  items: Iterable[_Result], *, seconds: float | int = _PACE
+) -> Iterator[_Result]:
+  """Passes the items of long work on, and meets the other processes meanwhile.
+
+  Each process meets the others at the same times, after the item at hand, and
+  one that has no more items waits for the rest so: nobody waits longer than for
+  `seconds` and one item, however different the processes are. For use inside
+  the work of `together`, whose failure in one process then ends all of them at
+  the next meeting.
+
+  Args:
+    items: of this process; what an item needs happens while it is asked for and
+      before the next one is.
+    seconds: between meetings.
+
+  Yields:
+    The items.
+
+  Raises:
+    ValueError: the work of another process failed.
+    LostPeer: a process has ended.
+  """
+  if jax.process_count() == 1:
+    yield from items
+    return
+  start, met = time.monotonic(), 0
+  for item in items:
+    yield item
+    while time.monotonic() - start >= (met + 1) * seconds:
+      met += 1
+      _check_reports(gather_json({"left": True}))
+  left = True
+  while left:
+    reports = gather_json({"left": False})
+    _check_reports(reports)
+    left = any(report["left"] for report in reports)
+
+
+def _check_reports(reports: Sequence[Mapping[str, Any]]) -> None:
+  for index, report in enumerate(reports):
+    if report.get("error") is not None:
+      raise _PeerFailed(f"process {index} of {len(reports)}: {report['error']}")
 
 
 def first_only(work: Callable[[], _Result]) -> _Result:

@@ -15,7 +15,7 @@ from s3_jax.launch import environment, free_port
 
 SCRIPT = textwrap.dedent(
   """
-  import json, sys
+  import json, sys, time
   import jax
   import numpy as np
   from s3_jax import hosts
@@ -57,6 +57,32 @@ SCRIPT = textwrap.dedent(
   attempt("together", lambda: hosts.together(fail))
   attempt("still", lambda: hosts.together(lambda: number))
   attempt("first", lambda: hosts.first_only(lambda: [number, {"of": 2}]))
+
+  def slowly(items, wait, fails=False):
+    done = []
+    for item in hosts.paced(items, seconds=0.1):
+      time.sleep(wait)
+      done.append(item)
+      if fails and item == 2:
+        raise ValueError("image 2 is too large")
+    return done
+
+  meet = hosts.gather_json
+
+  def counted(value):
+    said["meetings"] = said.get("meetings", 0) + 1
+    return meet(value)
+
+  hosts.gather_json = counted
+  # The first is done at once, the second needs six tenths of a second.
+  wait = 0.2 * number
+  attempt("slow", lambda: hosts.together(lambda: slowly([1, 2, 3], wait)))
+  said["waited"], said["meetings"] = said["meetings"], 0
+  hosts.gather_json = meet
+  attempt("none", lambda: hosts.together(lambda: slowly(range(number), 0)))
+  fails = lambda: slowly([1, 2, 3], wait, fails=number == 1)
+  attempt("fails", lambda: hosts.together(fails))
+  attempt("after", lambda: hosts.gather_json(number))
 
   def fail_first():
     raise ValueError("no room for results.json")
@@ -137,6 +163,21 @@ def test_a_failure_of_one_is_a_failure_of_all(said):
   assert (zero["still"], one["still"]) == (0, 1)
 
 
+def test_those_who_are_done_wait_in_small_steps(said):
+  zero, one = said
+  assert zero["slow"] == one["slow"] == [1, 2, 3]
+  # Once for each tenth of a second, at the end, and for the failures.
+  assert zero["waited"] == one["waited"] >= 6
+  assert (zero["none"], one["none"]) == ([], [0])
+
+
+def test_a_failure_reaches_those_who_wait(said):
+  zero, one = said
+  assert one["fails"] == "ValueError: image 2 is too large"
+  assert zero["fails"] == "ValueError: process 1 of 2: image 2 is too large"
+  assert zero["after"] == one["after"] == [0, 1]
+
+
 def test_only_the_first_writes(said):
   zero, one = said
   assert zero["first"] == one["first"] == [0, {"of": 2}]
@@ -156,6 +197,7 @@ def test_one_process_is_alone():
   assert hosts.first_only(lambda: "x") == "x"
   assert hosts.add_up({"n": 3}) == {"n": 3}
   hosts.agree({"x": 1})
+  assert list(hosts.paced(iter("abc"), seconds=0)) == ["a", "b", "c"]
 
 
 @given(

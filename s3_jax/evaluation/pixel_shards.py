@@ -73,6 +73,7 @@ def count_in_shards(
   total: int,
   classes: int,
   numbers: Sequence[int] | None = None,
+  pace: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> tuple[dict[str, CountedSet], int]:
   """Reads the shards that are there, makes the others and stores them.
 
@@ -86,6 +87,7 @@ def count_in_shards(
     total: images of the data set, >= 1.
     classes: number of classes.
     numbers: of the shards that are wanted, ascending; None for all.
+    pace: passes their numbers on, each when the one before it is done.
 
   Returns:
     The data set under each method, zero and good where a shard is not wanted,
@@ -102,7 +104,7 @@ def count_in_shards(
   }
   counted = 0
   asked = range(-(-total // SHARD_IMAGES)) if numbers is None else numbers
-  for number in asked:
+  for number in pace(asked):
     span = _span(number, total)
     lacking = tuple(
       method

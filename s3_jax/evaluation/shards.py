@@ -220,6 +220,7 @@ def fill_shards(
   *,
   batch_size: int,
   numbers: Sequence[int] | None = None,
+  pace: Callable[[Iterable[Shard]], Iterable[Shard]] = iter,
 ) -> Shard:
   """Reads or makes shards, as `read_shards` does, and joins them.
 
@@ -230,6 +231,7 @@ def fill_shards(
     reasons: as for `read_shards`.
     batch_size: images of a batch.
     numbers: as for `read_shards`.
+    pace: passes the shards on as they come.
 
   Returns:
     The data set, or those of its images that are in the wanted shards.
@@ -248,9 +250,10 @@ def fill_shards(
     reasons={},
   )
   start = 0
-  for shard in read_shards(
+  shards = read_shards(
     folder, layout, embed, reasons, batch_size=batch_size, numbers=asked
-  ):
+  )
+  for shard in pace(shards):
     rows = slice(start, start + shard.places.size)
     whole.labels[rows] = shard.labels
     whole.embeddings[rows] = shard.embeddings

@@ -214,6 +214,7 @@ def embed_test_set(
       reasons,
       batch_size=embedder.rows,
       numbers=numbers,
+      pace=hosts.paced,
     )
   )
   whole = join_shards(layout, gather_shards(part))

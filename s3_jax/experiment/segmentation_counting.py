@@ -133,6 +133,7 @@ def segment_set(
         total=total,
         classes=spec.classes,
         numbers=own,
+        pace=hosts.paced,
       )
     )
     sets = _merge(sets, own, total)

@@ -69,7 +69,7 @@ def embed_prompts(
       leave=False,
       disable=True if progress is None or not hosts.is_first() else None,
     ) as bar:
-      for number in own:
+      for number in hosts.paced(own):
         piece, ran = _embed_chunk(embedder, chunks[number], rows)
         pieces[str(number)] = piece
         counts["batches"] += ran

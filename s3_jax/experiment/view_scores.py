@@ -183,7 +183,9 @@ def score_views(
       )
       for each in plan
     }
-    shards = read_views(embedder, data.spec, data.opened, view, done)
+    shards = hosts.paced(
+      read_views(embedder, data.spec, data.opened, view, done)
+    )
 
     def add_shards(shards=shards, scorings=scorings) -> list[np.ndarray]:
       places = [np.arange(0)]
