@@ -6,11 +6,19 @@ results, so that a run neither dies of one file nor hides it.
 """
 
 import io
+import os
 import threading
 import warnings
 from typing import Any
 
-__all__ = ["MAX_FRAMES", "MAX_PIXELS", "MAX_RATIO", "BadImage", "decode_image"]
+__all__ = [
+  "MAX_FRAMES",
+  "MAX_PIXELS",
+  "MAX_RATIO",
+  "BadImage",
+  "decode_image",
+  "decoding_threads",
+]
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 MAX_FRAMES = 16  # a camera's file holds a few pictures, an animation many
@@ -29,6 +37,18 @@ _FORMATS = (
   "JPEG2000",
   "AVIF",
 )
+
+
+def decoding_threads() -> int:
+  """Returns how many threads to decode in: one a core that this process has.
+
+  At least 4, as some of them wait for files, and at most 32, as Python's own
+  part of the work is done by one thread at a time.
+  """
+  cores = os.cpu_count() or 1
+  if hasattr(os, "sched_getaffinity"):  # what Slurm or taskset leaves
+    cores = len(os.sched_getaffinity(0))
+  return max(4, min(cores, 32))
 
 
 class BadImage(ValueError):

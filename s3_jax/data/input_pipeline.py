@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+from s3_jax.data.decoding import (
+  MAX_PIXELS,
+  BadImage,
+  decode_image,
+  decoding_threads,
+)
 from s3_jax.data.records import Records
 
 __all__ = ["PaddedSource", "padded_batches"]
@@ -89,7 +94,7 @@ def padded_batches(
   *,
   batch_size: int,
   with_position: bool = False,
-  threads: int = 4,
+  threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
   start: int = 0,
   bad: dict[int, str] | None = None,
@@ -110,7 +115,7 @@ def padded_batches(
     with_position: whether `preprocess` takes the record's position as well,
       after the image.
     threads: that decode ahead, an image each; they stop when the generator is
-      closed. 0 decodes in the caller's own.
+      closed. 0 decodes in the caller's own; None is `decoding_threads()`.
     max_pixels: greatest number of pixels of an image, see `decode_image`.
     start: position of the first record, a multiple of `batch_size`: what lies
       before it is not read.
@@ -128,6 +133,7 @@ def padded_batches(
   """
   import grain
 
+  threads = decoding_threads() if threads is None else threads
   if batch_size < 1:
     raise ValueError(f"`batch_size` must be >= 1, got {batch_size}.")
   if max_pixels < 1:

@@ -86,7 +86,7 @@ def view_batches(
   seed: int,
   batch_size: int,
   numbers: Int[np.ndarray, " records"] | None = None,
-  threads: int = 4,
+  threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
   start: int = 0,
   bad: dict[int, str] | None = None,

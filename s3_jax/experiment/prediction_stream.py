@@ -5,7 +5,6 @@ Only numbers stay of it.
 """
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from jaxtyping import Int64
 from tqdm import tqdm
 
 from s3_jax.clip import Clip, ModelSpec, embed_images
+from s3_jax.data.decoding import decoding_threads
 from s3_jax.evaluation.contact_sheet import Card
 from s3_jax.evaluation.embedding import embed_batches
 from s3_jax.evaluation.predictions import (
@@ -33,8 +33,6 @@ from s3_jax.experiment.image_files import (
 from s3_jax.experiment.prediction_settings import Prediction
 from s3_jax.sharding import batch_sharding, local_mesh, replicated
 from s3_jax.space import SynonymousSpace
-
-_THREADS = min(16, os.cpu_count() or 1)
 
 
 class Looked(NamedTuple):
@@ -119,7 +117,9 @@ def look_at(
   waiting: dict[int, LoadedImage] = {}  # at most two batches
 
   def batches() -> Iterator[dict[str, Any]]:
-    images = load_images(files, load, ahead=2 * batch_size, threads=_THREADS)
+    images = load_images(
+      files, load, ahead=2 * batch_size, threads=decoding_threads()
+    )
     for batch, loaded in batch_images(
       images, batch_size=batch_size, size=clip.spec.crop_size
     ):

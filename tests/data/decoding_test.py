@@ -1,6 +1,7 @@
 """Every file gives a picture or one reason, and touches nothing else."""
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -12,7 +13,12 @@ import pytest
 from hypothesis import strategies
 from PIL import Image
 
-from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+from s3_jax.data.decoding import (
+  MAX_PIXELS,
+  BadImage,
+  decode_image,
+  decoding_threads,
+)
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
@@ -361,3 +367,19 @@ def test_the_reason_is_the_same_every_time():
   broken = data[:60] + bytes(20) + data[80:]
   reasons = {reason_of(broken) for _ in range(3)}
   assert len(reasons) == 1
+
+
+@pytest.mark.parametrize(
+  ("cores", "threads"), [(1, 4), (4, 4), (5, 5), (32, 32), (96, 32)]
+)
+def test_a_thread_for_each_core_of_this_process(monkeypatch, cores, threads):
+  def affinity(process):
+    assert process == 0  # this one
+    return set(range(cores))
+
+  monkeypatch.setattr(os, "cpu_count", lambda: 1000)
+  monkeypatch.setattr(os, "sched_getaffinity", affinity, raising=False)
+  assert decoding_threads() == threads
+  monkeypatch.delattr(os, "sched_getaffinity")
+  monkeypatch.setattr(os, "cpu_count", lambda: cores)
+  assert decoding_threads() == threads
