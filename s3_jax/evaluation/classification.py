@@ -134,8 +134,9 @@ def evaluate_scores(
   """Scores every image against every class and counts what is right.
 
   Batches have one fixed shape; the last is padded with zero rows that never
-  count. Counts are integers, added up on the device: they and the predictions
-  are the same on any mesh, but where two classes are equal to the last bits.
+  count. Counts are integers, added up on the device. They and the predictions
+  are the same on any mesh, unless an image's scores of two classes differ by no
+  more than rounding.
 
   Memory beside the bound arrays: a batch's scores for all classes. With
   `per_class` and more than 4000 classes a device, they are held for about 1000
