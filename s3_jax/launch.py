@@ -142,9 +142,11 @@ def _wait(running: Sequence[subprocess.Popen[str]]) -> list[int]:
 
 
 def _repeat(number: int, child: subprocess.Popen[str]) -> None:
-  for line in child.stdout or ():
-    sys.stderr.write(f"[{number}] {line}")
-    sys.stderr.flush()
+  assert child.stdout is not None
+  with child.stdout:
+    for line in child.stdout:
+      sys.stderr.write(f"[{number}] {line}")
+      sys.stderr.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -168,8 +168,8 @@ def _pivot_to_optimum(gram, s, squared_norms, mask):
     tableau,
     jnp.ones_like(s),
     jnp.zeros_like(s),
-    jnp.zeros(s.shape, bool),
-    jnp.zeros(s.shape[:2], bool),
+    jnp.zeros_like(s, bool),
+    jnp.zeros_like(s[:, :, 0], bool),
     jnp.zeros((), jnp.int32),
   )
   start = _pivot(start, first, jnp.ones(s.shape[:2], bool))

@@ -231,6 +231,21 @@ def test_eight_devices_are_as_one(name):
   np.testing.assert_allclose(scores, POINT_TO_SPACE[name](x, space), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", POINT_TO_SPACE)
+def test_a_callers_shard_map_takes_every_metric(name):
+  """Loops carry no constant that varies over devices only later."""
+  space, x = make_space(8, 5), images(6)
+  by_class = PartitionSpec("model")
+  shared = jax.shard_map(
+    POINT_TO_SPACE[name],
+    mesh=local_mesh(model=4),
+    in_specs=(PartitionSpec(), by_class),
+    out_specs=PartitionSpec(None, "model"),
+  )
+  scores = jax.jit(shared)(x, space)
+  np.testing.assert_allclose(scores, POINT_TO_SPACE[name](x, space), atol=1e-6)
+
+
 def test_local_center_of_all_or_one_neighbor():
   space, x = make_space(21, 6), images(6)
   center = POINT_TO_SPACE["center"](x, space)
