@@ -3,6 +3,9 @@
 The mesh has two axes. Images are shared out over `data`; the classes of a
 large vocabulary, with their texts and scores, over `model`. While no classes
 are shared out, images are over both axes, so that every device has work.
+Parameters of a large network are stored in parts over `model`, and gathered
+block by block where they are used: each device computes what it would compute
+with all of them.
 
 A process of a run on several hosts makes its mesh of its own devices: no
 program then waits for another host, and what the hosts found is put together
@@ -10,7 +13,8 @@ afterwards, as integers (`s3_jax.hosts`). Every function here takes any mesh,
 one over the devices of all processes too.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -24,17 +28,20 @@ __all__ = [
   "MODEL",
   "batch_sharding",
   "class_sharding",
+  "gather_params",
   "local_mesh",
   "make_mesh",
+  "param_shardings",
   "replicated",
   "shard_classes",
+  "shard_params",
 ]
 
 DATA = "data"
 """Axis over which images are shared out."""
 
 MODEL = "model"
-"""Axis over which classes are shared out."""
+"""Axis over which classes, and large parameters, are shared out."""
 
 _Tree = TypeVar("_Tree")
 
@@ -170,3 +177,78 @@ def _place_parts(
     return np.pad(part, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
   return jax.make_array_from_callback(shape, sharding, read)
+
+
+def param_shardings(
+  params: Any, mesh: Mesh, *, min_bytes: int = 1 << 20
+) -> Any:
+  """Says how parameters are stored, by one rule for all networks.
+
+  A parameter of at least `min_bytes` is cut along its longest axis that the
+  devices of `model` divide, the last of equally long ones. All others, and
+  those with no such axis, are whole on every device: they are many and small.
+  Along `data` all rows of the mesh hold the same.
+
+  Args:
+    params: arrays, or their shapes and types as `jax.eval_shape` gives them.
+    mesh: with an axis `model`.
+    min_bytes: of a parameter as it is stored, from which on it is cut.
+
+  Returns:
+    A `NamedSharding` for each of them.
+
+  References:
+    Ours. Rajbhandari et al. 2020 (arXiv 1910.02054), section 5.3, store the
+    parameters of training in parts and gather them when they are used.
+  """
+  parts = mesh.shape[MODEL]
+
+  def sharding(leaf: Any) -> NamedSharding:
+    axes = [axis for axis, size in enumerate(leaf.shape) if size % parts == 0]
+    if parts == 1 or not axes or leaf.size * leaf.dtype.itemsize < min_bytes:
+      return replicated(mesh)
+    longest = max(axes, key=lambda axis: (leaf.shape[axis], axis))
+    return NamedSharding(mesh, PartitionSpec(*[None] * longest, MODEL))
+
+  return jax.tree.map(sharding, params)
+
+
+def shard_params(
+  params: _Tree, mesh: Mesh, *, min_bytes: int = 1 << 20
+) -> _Tree:
+  """Stores parameters as `param_shardings` says.
+
+  Args:
+    params: arrays.
+    mesh: with an axis `model`.
+    min_bytes: as for `param_shardings`.
+
+  Returns:
+    The arrays on the devices. What computes with them needs `gather_params`:
+    left to itself, the compiler shares out the products instead.
+  """
+  return jax.device_put(
+    params, param_shardings(params, mesh, min_bytes=min_bytes)
+  )
+
+
+@functools.cache
+def gather_params(mesh: Mesh) -> Callable[[Any, Array], Any]:
+  """Makes what puts parameters together that are stored in parts.
+
+  Args:
+    mesh: of `shard_params`.
+
+  Returns:
+    (parameters, input) -> the parameters, whole on every device; for use under
+    `jit`, such as the `gather` of `embed_images`. One object for each mesh.
+  """
+
+  def gather(params: Any, x: Array) -> Any:
+    # Nothing else would keep the compiler from gathering the parameters of all
+    # blocks first, and holding them. Behind the barrier they are there only
+    # once the input is.
+    _, params = jax.lax.optimization_barrier((x, params))
+    return jax.lax.with_sharding_constraint(params, replicated(mesh))
+
+  return gather

@@ -126,7 +126,9 @@ def embed_patches(
     )
   if images.dtype == jnp.uint8:
     images = normalize_images(spec, images)
-  tower = _PatchTower(spec, dtype, attention, position_offset)
+  tower = _PatchTower(
+    spec, dtype, attention=attention, position_offset=position_offset
+  )
   raw = tower.apply({"params": params["image"]}, images, affinity)
   assert isinstance(raw, jax.Array)  # apply's type allows for mutable state
   return l2_normalize(raw.reshape(raw.shape[0], rows, cols, -1))

@@ -15,15 +15,31 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
-from s3_jax.clip.transformer import Attention, Block, Dense, LayerNorm, Mlp
+from s3_jax.clip.transformer import (
+  Attention,
+  Block,
+  Dense,
+  Gather,
+  LayerNorm,
+  Mlp,
+  gathered,
+)
 from s3_jax.clip.zoo import ModelSpec
 
 
 class VisionTransformer(nn.Module):
-  """Normalised pixels to raw embeddings."""
+  """Normalised pixels to raw embeddings.
+
+  Attributes:
+    spec: the architecture.
+    dtype: type in which matrices are multiplied.
+    gather: what parameters go through before they are used; those of a block
+      with the block's input.
+  """
 
   spec: ModelSpec
   dtype: str = "float32"
+  gather: Gather | None = None
 
   @nn.compact
   def __call__(
@@ -33,7 +49,10 @@ class VisionTransformer(nn.Module):
     spec, width = self.spec, self.spec.image_width
     x = self.tokens(images)
     normal = nn.initializers.normal(width**-0.5)
-    x += self.param("position_embedding", normal, x.shape[1:])[None]
+    positions = self.param("position_embedding", normal, x.shape[1:])
+    if self.gather is not None:
+      positions = self.gather(positions, x)
+    x += positions[None]
     x = self.blocks(x, spec.image_layers)
     if spec.image_pooling == "class_token":
       x = x[:, 0]
@@ -41,7 +60,8 @@ class VisionTransformer(nn.Module):
     if spec.image_pooling == "mean":
       x = jnp.mean(x, axis=1)
     elif spec.image_pooling == "attention":
-      x = AttentionPooling(spec, self.dtype, name="pooling")(x)
+      pooling = gathered(AttentionPooling, self.gather, x)
+      x = pooling(spec, self.dtype, name="pooling")(x)
     return self.project(x)
 
   def tokens(
@@ -50,7 +70,7 @@ class VisionTransformer(nn.Module):
     """Embeds the patches, after the class token where there is one."""
     spec, width = self.spec, self.spec.image_width
     patches = _patches(images, spec.patch_size)
-    x = Dense(
+    x = gathered(Dense, self.gather, patches)(
       width,
       patches.shape[-1] ** -0.5,
       use_bias=spec.patch_bias,
@@ -72,7 +92,7 @@ class VisionTransformer(nn.Module):
     if spec.pre_norm:
       x = LayerNorm(spec.layer_norm_eps, name="pre_norm")(x)
     for index in range(count):
-      x = Block(
+      x = gathered(Block, self.gather, x)(
         spec.image_heads,
         spec.image_mlp_dim,
         spec.activation,
@@ -91,7 +111,7 @@ class VisionTransformer(nn.Module):
     spec = self.spec
     if not spec.image_projection:
       return x
-    return Dense(
+    return gathered(Dense, self.gather, x)(
       spec.embed_dim,
       spec.image_width**-0.5,
       use_bias=False,

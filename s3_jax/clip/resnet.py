@@ -20,7 +20,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
-from s3_jax.clip.transformer import Dense, attend, contract
+from s3_jax.clip.transformer import (
+  Dense,
+  Gather,
+  attend,
+  contract,
+  gathered,
+)
 from s3_jax.clip.zoo import ModelSpec
 
 STRIDE = 32
@@ -31,10 +37,18 @@ _EPSILON = 1e-5  # of every batch norm
 
 
 class ResNet(nn.Module):
-  """Normalised pixels to raw embeddings."""
+  """Normalised pixels to raw embeddings.
+
+  Attributes:
+    spec: the architecture.
+    dtype: type in which numbers are multiplied.
+    gather: what parameters go through before they are used; those of a block
+      with the block's input.
+  """
 
   spec: ModelSpec
   dtype: str = "float32"
+  gather: Gather | None = None
 
   @nn.compact
   def __call__(
@@ -42,16 +56,18 @@ class ResNet(nn.Module):
   ) -> Float32[Array, "batch dim"]:
     """Embeds normalised images of the image size; not unit vectors."""
     spec, width = self.spec, self.spec.image_width
-    x = _Stem(width, self.dtype, name="stem")(images)
+    stem = gathered(_Stem, self.gather, images)
+    x = stem(width, self.dtype, name="stem")(images)
     for stage, blocks in enumerate(spec.image_stages):
       x = _Stage(
         width * 2**stage,
         blocks,
         halve=stage > 0,
         dtype=self.dtype,
+        gather=self.gather,
         name=f"stage_{stage + 1}",
       )(x)
-    pooling = _CellPooling(
+    pooling = gathered(_CellPooling, self.gather, x)(
       spec.image_heads, spec.embed_dim, self.dtype, name="pooling"
     )
     return pooling(x)
@@ -78,11 +94,12 @@ class _Stage(nn.Module):
   blocks: int
   halve: bool
   dtype: str
+  gather: Gather | None
 
   @nn.compact
   def __call__(self, x):
     for index in range(self.blocks):
-      x = _Bottleneck(
+      x = gathered(_Bottleneck, self.gather, x)(
         self.inner,
         first=index == 0,
         halve=self.halve and index == 0,

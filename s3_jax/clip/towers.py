@@ -32,7 +32,7 @@ from jaxtyping import Array, Float32, Int, PRNGKeyArray, UInt, UInt8
 from s3_jax.clip.image_tower import VisionTransformer
 from s3_jax.clip.resnet import STRIDE, ResNet
 from s3_jax.clip.text_tower import TextTower
-from s3_jax.clip.transformer import ACTIVATIONS
+from s3_jax.clip.transformer import ACTIVATIONS, Gather
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.embeddings import l2_normalize
 
@@ -99,12 +99,15 @@ def _refuse(spec: ModelSpec, field: str, rule: str) -> None:
   )
 
 
-def image_tower(spec: ModelSpec, dtype: str = "float32") -> nn.Module:
+def image_tower(
+  spec: ModelSpec, dtype: str = "float32", gather: Gather | None = None
+) -> nn.Module:
   """Makes the image network of a spec, normalised pixels to raw embeddings.
 
   Args:
     spec: the architecture.
     dtype: type in which matrices are multiplied.
+    gather: what parameters go through before they are used.
 
   Returns:
     The module: f32[batch, height, width, 3] -> f32[batch, dim].
@@ -114,7 +117,7 @@ def image_tower(spec: ModelSpec, dtype: str = "float32") -> nn.Module:
   """
   check_spec(spec)
   tower = ResNet if spec.image_tower == "resnet" else VisionTransformer
-  return tower(spec, dtype)
+  return tower(spec, dtype, gather)
 
 
 def text_tower(spec: ModelSpec, dtype: str = "float32") -> nn.Module:
@@ -191,7 +194,7 @@ def normalize_images(
   return (jnp.asarray(images).astype(jnp.float32) / 255 - mean) / std
 
 
-@functools.partial(jax.jit, static_argnames=("spec", "dtype"))
+@functools.partial(jax.jit, static_argnames=("spec", "dtype", "gather"))
 def embed_images(
   spec: ModelSpec,
   params: Mapping[str, Any],
@@ -199,6 +202,7 @@ def embed_images(
   | Float32[Array | np.ndarray, "batch height width 3"],
   *,
   dtype: str = "float32",
+  gather: Gather | None = None,
 ) -> Float32[Array, "batch dim"]:
   """Embeds images as unit vectors.
 
@@ -208,6 +212,10 @@ def embed_images(
     images: uint8 images are resized and cropped RGB pixels and are normalised
       here; float32 images are already normalised. Both of the image size.
     dtype: type in which matrices are multiplied, "float32" or "bfloat16".
+    gather: (parameters, input) -> parameters, what those of each block, and
+      the others, go through just before they are used; such as
+      `sharding.gather_params`, where devices store parts of them. It compiles
+      once for each object.
 
   Returns:
     One unit embedding per image.
@@ -225,7 +233,9 @@ def embed_images(
     )
   if images.dtype == jnp.uint8:
     images = normalize_images(spec, images)
-  raw = image_tower(spec, dtype).apply({"params": params["image"]}, images)
+  raw = image_tower(spec, dtype, gather).apply(
+    {"params": params["image"]}, images
+  )
   assert isinstance(raw, jax.Array)  # apply's type allows for mutable state
   return l2_normalize(raw)
 

@@ -5,6 +5,7 @@ type they are multiplied in. Parameters may be stored in float32, float16 or
 bfloat16, whatever that word is; what is computed from them is float32.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +19,29 @@ ACTIVATIONS = {
   "gelu": lambda x: jax.nn.gelu(x, approximate=False),
   "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
 }
+
+
+Gather = Callable[[Any, Array], Any]
+"""(parameters, input) -> the parameters as the module that reads the input
+multiplies them: such as whole where they are stored in parts."""
+
+
+def gathered(
+  module: type[nn.Module], gather: Gather | None, x: Float[Array, "..."]
+) -> Any:
+  """Returns a module's class, the parameters of which go through `gather`.
+
+  Args:
+    module: the class.
+    gather: None returns the class itself.
+    x: what the module will read. A `gather` whose result depends on it cannot
+      run long before the module does.
+  """
+  if gather is None:
+    return module
+  return nn.map_variables(
+    module, "params", trans_in_fn=lambda variables: gather(variables, x)
+  )
 
 
 def contract(

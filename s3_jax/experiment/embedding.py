@@ -29,7 +29,17 @@ from s3_jax.evaluation.shards import (
   join_shards,
   stored_shards,
 )
-from s3_jax.sharding import batch_sharding, local_mesh, replicated
+from s3_jax.sharding import (
+  batch_sharding,
+  gather_params,
+  local_mesh,
+  replicated,
+  shard_params,
+)
+
+SPLIT_BYTES = 1 << 30
+"""Float32 bytes from which on an image tower is stored in parts: ViT-L and
+larger."""
 
 
 class Embedder(NamedTuple):
@@ -41,7 +51,7 @@ class Embedder(NamedTuple):
   mesh: int  # devices of this process that are used; 0 for all
   cache_dir: pathlib.Path
   max_pixels: int = MAX_PIXELS  # of an image file; larger ones are bad
-  model_axis: int = 1  # devices that share the classes
+  model_axis: int = 1  # devices that share the classes and large towers
 
   @property
   def folder(self) -> pathlib.Path:
@@ -357,6 +367,11 @@ def progress_bar(text: str, total: int, left: int) -> tqdm:
 def bound_tower(embedder: Embedder) -> Partial:
   """Binds the image tower to its weights, on all devices of the mesh.
 
+  Each device holds all weights, but where `model_axis` has several devices and
+  the tower `SPLIT_BYTES` or more: these devices then hold parts, and each block
+  is gathered as it is used. Images are over all devices either way, and the
+  embeddings are the same to the last bit.
+
   Args:
     embedder: the checkpoint.
 
@@ -364,15 +379,24 @@ def bound_tower(embedder: Embedder) -> Partial:
     u8[batch, height, width, 3] -> f32[batch, dim]. It compiles once for a
     checkpoint and a shape.
   """
-  params = jax.device_put(embedder.clip.params, replicated(embedder.devices))
-  return Partial(_image_tower(embedder.clip.spec, embedder.dtype), params)
+  mesh, params = embedder.devices, {"image": embedder.clip.params["image"]}
+  size = 4 * sum(leaf.size for leaf in jax.tree.leaves(params))
+  gather = None
+  if embedder.model_axis > 1 and size >= SPLIT_BYTES:
+    params, gather = shard_params(params, mesh), gather_params(mesh)
+  else:
+    params = jax.device_put(params, replicated(mesh))
+  spec, dtype = embedder.clip.spec, embedder.dtype
+  return Partial(_image_tower(spec, dtype, gather), params)
 
 
 @functools.cache
-def _image_tower(spec: ModelSpec, dtype: str) -> Callable[..., Any]:
+def _image_tower(
+  spec: ModelSpec, dtype: str, gather: Callable[..., Any] | None
+) -> Callable[..., Any]:
   """One function object a network, so that it compiles once."""
 
   def tower(params, images):
-    return embed_images(spec, params, images, dtype=dtype)
+    return embed_images(spec, params, images, dtype=dtype, gather=gather)
 
   return tower
