@@ -1,5 +1,6 @@
 """Embeddings of texts and images: order, padding, devices, the cache."""
 
+import functools
 import io
 
 import jax
@@ -7,19 +8,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s3_jax.clip import embed_images, embed_texts, load_clip
+from s3_jax.clip import (
+  ZOO,
+  embed_images,
+  embed_texts,
+  init_params,
+  load_clip,
+)
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.pictograph_sets import all_images
 from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment import embedding, text_embedding
 from s3_jax.experiment.embedding import (
   Embedder,
+  bound_tower,
   embed_test_set,
   find_test_set,
   images_layout,
 )
 from s3_jax.experiment.estimate import estimate
 from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.sharding import shard_params
 
 PROMPTS = tuple(f"a photo of a {word}." for word in ("sun", "eel", "anchor"))
 
@@ -146,6 +155,44 @@ def all_devices(clip, make_small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("all")
     embedder = Embedder(clip, "float32", 64, 0, folder)
     return embed_set(embedder, DATASETS["plain"]).embeddings
+
+
+@pytest.mark.parametrize(("limit", "in_parts"), [(1, True), (1 << 30, False)])
+def test_a_large_tower_is_stored_in_parts(
+  embedder, opened, monkeypatch, all_devices, limit, in_parts
+):
+  monkeypatch.setattr(embedding, "SPLIT_BYTES", limit)
+  small = functools.partial(shard_params, min_bytes=1)
+  monkeypatch.setattr(embedding, "shard_params", small)
+  shared = embedder._replace(model_axis=4)
+  (params,) = bound_tower(shared).args
+  query = params["image"]["block_0"]["attention"]["query"]["kernel"]
+  part = query.addressable_shards[0].data
+  assert part.shape == (query.shape[0], query.shape[1] // (1 + 3 * in_parts))
+  # One device a row of `model`: nothing to share the parameters with.
+  (whole,) = bound_tower(embedder).args
+  kernel = whole["image"]["block_0"]["attention"]["query"]["kernel"]
+  assert kernel.sharding.is_fully_replicated
+  # As many images a device as without: the same to the last bit.
+  test_set = embed_set(shared, DATASETS["plain"])
+  np.testing.assert_array_equal(test_set.embeddings, all_devices)
+
+
+@pytest.mark.parametrize(
+  ("name", "large"),
+  [
+    ("openai/ViT-B/16", False),
+    ("openai/RN50x16", False),
+    ("openai/ViT-L/14", True),
+    ("openai/RN50x64", True),
+  ],
+)
+def test_which_towers_are_large(name, large):
+  params = jax.eval_shape(
+    lambda key: init_params(key, ZOO[name])["image"], jax.random.key(0)
+  )
+  size = sum(4 * leaf.size for leaf in jax.tree.leaves(params))
+  assert (size >= embedding.SPLIT_BYTES) == large
 
 
 def test_more_devices_than_there_are_is_an_error(embedder, opened):
