@@ -153,6 +153,7 @@ def decoded_per_second(spec: ModelSpec, records: Any) -> float:
 def main(argv):
   """Compiles, counts, prints the tables and writes what the flag asks for."""
   del argv
+  jax.config.update("jax_platforms", "cpu")
   jax.config.update("jax_num_cpu_devices", _DEVICES)
   meshes = [local_mesh(_DEVICES, model=model) for model in (1, 2, 4)]
   print(f"{machine()}; programs of {_DEVICES} devices\n")  # noqa: T201
