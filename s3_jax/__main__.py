@@ -79,7 +79,7 @@ def main(argv: list[str]) -> None:
     joined = _join()
     if _PLATFORM.value:
       platforms.require_platform(_PLATFORM.value)
-    else:
+    elif experiment.computes(_CONFIG.value):
       platforms.check_fallback()
     experiment.run(_CONFIG.value, _WORKDIR.value)
     status = 0

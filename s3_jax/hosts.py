@@ -5,8 +5,8 @@ share out the images, work without waiting for each other, and meet where
 results are put together. What they exchange are bytes: names, counts and
 embeddings arrive as they were sent, to the last bit.
 
-With one process every function here returns its own part at once and touches
-no device.
+With one process every function here returns its own part at once and starts no
+device.
 
 References:
   Ours. All exchanges are all-gathers: on a CPU these wait half an hour for a
@@ -32,9 +32,11 @@ __all__ = [
   "agree",
   "assign",
   "concatenate",
+  "count",
+  "first_only",
   "gather_arrays",
   "gather_json",
-  "first_only",
+  "index",
   "is_first",
   "own_share",
   "paced",
@@ -67,9 +69,23 @@ class Share(NamedTuple):
   stop: int
 
 
+def count() -> int:
+  """Returns how many processes the run has.
+
+  Only one that has joined others by `jax.distributed` asks JAX, which starts
+  the devices.
+  """
+  return jax.process_count() if jax.distributed.is_initialized() else 1
+
+
+def index() -> int:
+  """Returns the number of this process, from 0."""
+  return jax.process_index() if jax.distributed.is_initialized() else 0
+
+
 def is_first() -> bool:
   """Says whether this process writes the results."""
-  return jax.process_index() == 0
+  return index() == 0
 
 
 def own_share(total: int) -> Share:
@@ -81,8 +97,8 @@ def own_share(total: int) -> Share:
   Returns:
     This process's part; those of all, in their order, are the list.
   """
-  index, count = jax.process_index(), jax.process_count()
-  return Share(total * index // count, total * (index + 1) // count)
+  number, processes = index(), count()
+  return Share(total * number // processes, total * (number + 1) // processes)
 
 
 def assign(
@@ -124,7 +140,7 @@ def gather_json(value: Any) -> list[Any]:
   Raises:
     LostPeer: a process has ended.
   """
-  if jax.process_count() == 1:
+  if count() == 1:
     return [value]
   text = json.dumps(value, allow_nan=False)
   return [json.loads(part) for part in _gather_bytes(text.encode())]
@@ -144,7 +160,7 @@ def gather_arrays(
   Raises:
     LostPeer: a process has ended.
   """
-  if jax.process_count() == 1:
+  if count() == 1:
     return [dict(arrays)]
   buffer = io.BytesIO()
   np.savez(buffer, allow_pickle=False, **arrays)
@@ -182,18 +198,18 @@ def agree(facts: Mapping[str, Any]) -> None:
       process.
     LostPeer: a process has ended.
   """
-  if jax.process_count() == 1:
+  if count() == 1:
     return
   own = {name: _shown(value) for name, value in facts.items()}
   received = gather_json(own)
-  for index, other in enumerate(received):
+  for number, other in enumerate(received):
     for name in sorted({*received[0], *other}):
       first, here = received[0].get(name), other.get(name)
       if first != here:
         raise ValueError(
           f"{name} must be the same in every process, got {first} in process 0"
-          f" and {here} in process {index}: start them all with one command, on"
-          " the same files."
+          f" and {here} in process {number}: start them all with one command,"
+          " on the same files."
         )
 
 
@@ -220,7 +236,7 @@ def together(work: Callable[[], _Result]) -> _Result:
     OSError: the work of this process failed.
     LostPeer: a process has ended.
   """
-  if jax.process_count() == 1:
+  if count() == 1:
     return work()
   try:
     result, error = work(), None
@@ -258,7 +274,7 @@ def paced(
     ValueError: the work of another process failed.
     LostPeer: a process has ended.
   """
-  if jax.process_count() == 1:
+  if count() == 1:
     yield from items
     return
   start, met = time.monotonic(), 0
@@ -275,9 +291,11 @@ def paced(
 
 
 def _check_reports(reports: Sequence[Mapping[str, Any]]) -> None:
-  for index, report in enumerate(reports):
+  for number, report in enumerate(reports):
     if report.get("error") is not None:
-      raise _PeerFailed(f"process {index} of {len(reports)}: {report['error']}")
+      raise _PeerFailed(
+        f"process {number} of {len(reports)}: {report['error']}"
+      )
 
 
 def first_only(work: Callable[[], _Result]) -> _Result:
@@ -301,21 +319,27 @@ def first_only(work: Callable[[], _Result]) -> _Result:
 def _gather_bytes(data: bytes) -> list[bytes]:
   from jax.experimental import multihost_utils
 
+  own = jax.local_device_count()
+  if jax.device_count() != own * count():
+    raise ValueError(
+      f"processes must have as many devices each, got {own} here and"
+      f" {jax.device_count()} in all {count()}."
+    )
+  # In two parts, as JAX has no 64 bits unless asked: 2 GiB are not rare.
+  size = np.asarray(divmod(len(data), 1 << 30), np.int32)
   try:
-    lengths = multihost_utils.process_allgather(np.int32(len(data)))
-    lengths = np.asarray(lengths).reshape(-1)
-    padded = np.zeros((int(lengths.max()),), np.uint8)
+    sizes = np.asarray(multihost_utils.process_allgather(size))
+    lengths = [high << 30 | low for high, low in sizes.tolist()]
+    padded = np.zeros((max(lengths),), np.uint8)
     padded[: len(data)] = np.frombuffer(data, np.uint8)
     rows = np.asarray(multihost_utils.process_allgather(padded))
-  except jax.errors.JaxRuntimeError as error:
+  except (RuntimeError, ValueError) as error:  # on a CPU it is the latter
     raise LostPeer(
       "a peer ended or cannot be reached while the processes met:"
       f" {str(error).splitlines()[0]}"
     ) from error
-  rows = rows.reshape((lengths.size, -1))
   return [
-    row[:length].tobytes()
-    for row, length in zip(rows, lengths.tolist(), strict=True)
+    row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)
   ]
 
 

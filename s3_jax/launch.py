@@ -9,13 +9,16 @@ first process that did not.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+_LEAST = {"processes": 1, "cpu_devices": 0, "gpus": 0, "port": 0}
 
 
 def command_lines(
@@ -53,18 +56,29 @@ def environment(
   Args:
     number: of the process.
     cpu_devices: virtual devices that it makes of the processor; 0 for none.
-    gpus: GPUs that it has for itself; 0 leaves the choice to JAX.
+    gpus: GPUs that it has for itself, of those that this process sees; 0 leaves
+      the choice to JAX.
 
   Returns:
     Its environment.
+
+  Raises:
+    ValueError: CUDA_VISIBLE_DEVICES shows too few GPUs.
   """
   own = dict(os.environ)
   if cpu_devices:
     own |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(cpu_devices)}
   if gpus:
-    first = number * gpus
-    seen = ",".join(map(str, range(first, first + gpus)))
-    own["CUDA_VISIBLE_DEVICES"] = seen
+    first, last = number * gpus, (number + 1) * gpus
+    seen = [str(each) for each in range(last)]
+    if own.get("CUDA_VISIBLE_DEVICES"):
+      seen = own["CUDA_VISIBLE_DEVICES"].split(",")
+    if len(seen) < last:
+      raise ValueError(
+        f"--gpus must be at most what CUDA_VISIBLE_DEVICES shows, {len(seen)},"
+        f" for all processes together, got {gpus} for process {number}."
+      )
+    own["CUDA_VISIBLE_DEVICES"] = ",".join(seen[first:last])
   return own
 
 
@@ -97,31 +111,38 @@ def launch(
     a signal has ended counts as 128 + the signal.
   """
   commands = command_lines(processes, port or free_port(), flags)
+  environments = [
+    environment(number, cpu_devices=cpu_devices, gpus=gpus)
+    for number in range(processes)
+  ]
   running: list[subprocess.Popen[str]] = []
   readers = []
-  for number, command in enumerate(commands):
-    others = None if number == 0 else subprocess.PIPE
-    child = subprocess.Popen(
-      command,
-      env=environment(number, cpu_devices=cpu_devices, gpus=gpus),
-      stdout=others,
-      stderr=None if number == 0 else subprocess.STDOUT,
-      text=True,
-      errors="replace",
-    )
-    running.append(child)
-    if number:
-      reader = threading.Thread(target=_repeat, args=(number, child))
-      reader.start()
-      readers.append(reader)
-  statuses = _wait(running)
+  with _passing_on(running):
+    for number, command in enumerate(commands):
+      child = subprocess.Popen(
+        command,
+        env=environments[number],
+        stdout=None if number == 0 else subprocess.PIPE,
+        stderr=None if number == 0 else subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # signals come from here, once
+      )
+      running.append(child)
+      if number:
+        reader = threading.Thread(target=_repeat, args=(number, child))
+        reader.start()
+        readers.append(reader)
+    statuses = [child.wait() for child in running]
   for reader in readers:
     reader.join()
+  statuses = [each if each >= 0 else 128 - each for each in statuses]
   return next((each for each in statuses if each), 0)
 
 
-def _wait(running: Sequence[subprocess.Popen[str]]) -> list[int]:
-  """Waits for all; an interrupt or a termination reaches each of them once."""
+@contextlib.contextmanager
+def _passing_on(running: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
+  """Lets an interrupt, or a request to end, reach each process once."""
 
   def pass_on(number, frame):
     del frame
@@ -134,11 +155,10 @@ def _wait(running: Sequence[subprocess.Popen[str]]) -> list[int]:
     for number in (signal.SIGINT, signal.SIGTERM)
   }
   try:
-    statuses = [child.wait() for child in running]
+    yield
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
-  return [each if each >= 0 else 128 - each for each in statuses]
 
 
 def _repeat(number: int, child: subprocess.Popen[str]) -> None:
@@ -177,15 +197,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
   )
   parser.add_argument("flags", nargs="*", help="behind --: flags of the run")
   given = parser.parse_args(arguments)
-  if given.processes < 1:
-    parser.error(f"--processes must be >= 1, got {given.processes}")
-  return launch(
-    given.processes,
-    given.flags,
-    cpu_devices=given.cpu_devices,
-    gpus=given.gpus,
-    port=given.port,
-  )
+  for name, least in _LEAST.items():
+    if getattr(given, name) < least:
+      parser.error(f"--{name} must be >= {least}, got {getattr(given, name)}")
+  try:
+    return launch(
+      given.processes,
+      given.flags,
+      cpu_devices=given.cpu_devices,
+      gpus=given.gpus,
+      port=given.port,
+    )
+  except ValueError as error:
+    parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -231,10 +231,10 @@ def test_shards_are_shared_out(processes, shards, seed, shared):
 @given(total=st.integers(0, 50), count=st.integers(1, 9))
 def test_shares_are_the_whole_list(total, count):
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr("jax.process_count", lambda: count)
+    patch.setattr(hosts, "count", lambda: count)
     parts = []
     for index in range(count):
-      patch.setattr("jax.process_index", lambda index=index: index)
+      patch.setattr(hosts, "index", lambda index=index: index)
       parts.append(hosts.own_share(total))
   places = [place for part in parts for place in range(part.start, part.stop)]
   assert places == list(range(total))

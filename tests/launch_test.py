@@ -20,6 +20,7 @@ def test_what_each_process_is_told():
 
 def test_what_each_process_sees(monkeypatch):
   monkeypatch.setenv("S3_JAX_OTHER", "kept")
+  monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
   assert launch.environment(3) == dict(os.environ)
   third = launch.environment(2, gpus=4)
   assert third["CUDA_VISIBLE_DEVICES"] == "8,9,10,11"
@@ -27,6 +28,13 @@ def test_what_each_process_sees(monkeypatch):
   virtual = launch.environment(1, cpu_devices=4)
   assert virtual["JAX_NUM_CPU_DEVICES"] == "4"
   assert virtual["JAX_PLATFORMS"] == "cpu"
+
+
+def test_gpus_are_those_that_may_be_used(monkeypatch):
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
+  assert launch.environment(1, gpus=1)["CUDA_VISIBLE_DEVICES"] == "5"
+  with pytest.raises(ValueError, match="shows, 3, for all .* for process 1"):
+    launch.environment(1, gpus=2)
 
 
 def test_a_port_is_free():
@@ -62,7 +70,11 @@ def test_status_is_that_of_the_first_that_failed(
 
 @pytest.mark.parametrize(
   ("arguments", "words"),
-  [(["--processes=0"], "must be >= 1, got 0"), ([], "--processes")],
+  [
+    (["--processes=0"], "must be >= 1, got 0"),
+    ([], "--processes"),
+    (["--processes=1", "--gpus=-1"], "--gpus must be >= 0, got -1"),
+  ],
 )
 def test_what_is_refused(capsys, arguments, words):
   with pytest.raises(SystemExit) as stop:

@@ -54,10 +54,24 @@ def fingerprint(layout: str, parts: Iterable[tuple[str, int, int, int]]) -> str:
       every image, in order; -1 where something is not known.
 
   Returns:
-    64 hexadecimal digits.
+    64 hexadecimal digits; the first 32 do not depend on the times.
   """
-  digest = hashlib.sha256(layout.encode())
+  timeless = hashlib.sha256(layout.encode())
+  times = hashlib.sha256()
   for name, label, size, modified in parts:
-    line = f"\n{name}\t{label}\t{size}\t{modified}"
-    digest.update(line.encode("utf-8", "surrogateescape"))
-  return digest.hexdigest()
+    line = f"\n{name}\t{label}\t{size}"
+    timeless.update(line.encode("utf-8", "surrogateescape"))
+    times.update(f"\n{modified}".encode())
+  return timeless.hexdigest()[:32] + times.hexdigest()[:32]
+
+
+def timeless_part(fingerprint: str) -> str:
+  """Returns what a data set and its copy on another disk have in common.
+
+  Args:
+    fingerprint: of a data set.
+
+  Returns:
+    The digits that follow from names, labels and sizes alone.
+  """
+  return fingerprint[:32]

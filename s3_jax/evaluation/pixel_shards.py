@@ -20,8 +20,8 @@ __all__ = [
   "SHARD_IMAGES",
   "CountedImage",
   "CountedSet",
+  "count_images",
   "count_in_shards",
-  "count_missing_images",
   "merge_sets",
   "own_rows",
   "stored_shards",
@@ -133,22 +133,18 @@ def count_in_shards(
   return sets, counted
 
 
-def count_missing_images(
-  folder: Path, keys: Mapping[str, str], *, total: int
-) -> int:
-  """Counts the images that some method's shards lack.
+def count_images(shards: Bool[np.ndarray, " shards"], *, total: int) -> int:
+  """Counts the images of some shards.
 
   Args:
-    folder: of the cache.
-    keys: of each method.
+    shards: which of them.
     total: images of the data set.
 
   Returns:
-    How many `count_in_shards` will count, unless a shard turns out to be
-    damaged.
+    How many images they hold.
   """
-  missing = np.flatnonzero(~stored_shards(folder, keys, total=total)).tolist()
-  return sum(len(_span(number, total)) for number in missing)
+  numbers = np.flatnonzero(shards).tolist()
+  return sum(len(_span(number, total)) for number in numbers)
 
 
 def stored_shards(

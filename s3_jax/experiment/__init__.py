@@ -4,13 +4,13 @@ The only reader of a ConfigDict. A config names its task; the task's settings
 are read whole, and unread fields refused, before anything is computed.
 """
 
+import contextlib
 import datetime
 import importlib.metadata
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import ml_collections
 
 import s3_jax
@@ -39,6 +39,7 @@ from s3_jax.experiment.compiled_programs import (
   kept_programs,
   read_compilation_cache_dir,
 )
+from s3_jax.experiment.environment import git_commit
 from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.hosts import LostPeer as LostPeer
 
@@ -68,6 +69,21 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
 # Those that share their work out over the processes of a run.
 SHARED_TASKS = ("benchmark", "evaluate", "segmentation")
 
+# Those that leave the devices alone.
+_IDLE_TASKS = ("check_data", "compare", "models", "prepare_data", "synonyms")
+
+
+def computes(config: ml_collections.ConfigDict) -> bool:
+  """Says whether an experiment needs JAX's devices.
+
+  Args:
+    config: as for `run`.
+
+  Returns:
+    False for tasks that only read, list or download.
+  """
+  return config.get("task") not in _IDLE_TASKS
+
 
 def run(
   config: ml_collections.ConfigDict,
@@ -95,20 +111,22 @@ def run(
     LostPeer: in a run of several processes, when one of them has ended.
   """
   task, programs = hosts.together(lambda: _read(config, methods))
-  _agree(config)
+  _agree(config, methods or {})
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
-  folder = pathlib.Path(workdir)
-  if hosts.is_first():
-    require_writable(folder, "workdir")
-  with kept_programs(programs):
+  folder = pathlib.Path(hosts.gather_json(workdir)[0])
+  hosts.first_only(lambda: require_writable(folder, "workdir"))
+  with contextlib.ExitStack() as stack:
+    hosts.together(lambda: stack.enter_context(kept_programs(programs)))
     return task(folder)
 
 
-def _agree(config: ml_collections.ConfigDict) -> None:
+def _agree(
+  config: ml_collections.ConfigDict, methods: Mapping[str, Any]
+) -> None:
   """Refuses processes that do not run the same thing."""
-  if jax.process_count() == 1:
+  if hosts.count() == 1:
     return
   facts: dict[str, Any] = {
     f"`config.{name}`": value for name, value in config.to_dict().items()
@@ -116,6 +134,8 @@ def _agree(config: ml_collections.ConfigDict) -> None:
   for package in ("jax", "jaxlib", "numpy"):
     facts[f"the version of {package}"] = importlib.metadata.version(package)
   facts["the version of s3_jax"] = s3_jax.__version__
+  facts["the commit of s3_jax"] = git_commit()
+  facts["the keys of `methods`"] = list(methods)
   hosts.agree(facts)
   if config.task not in SHARED_TASKS:
     raise ValueError(

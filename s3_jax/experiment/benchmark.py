@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.clip import Clip
+from s3_jax.data.records import timeless_part
 from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.evaluation.statistics import INTERVALS
@@ -29,7 +30,12 @@ from s3_jax.experiment.benchmark_plan import (
 from s3_jax.experiment.benchmark_report import write_benchmark
 from s3_jax.experiment.benchmark_sets import BenchmarkSet, find_sets
 from s3_jax.experiment.benchmark_settings import Benchmark, read_benchmark
-from s3_jax.experiment.embedding import Embedder, TestSet, embed_test_set
+from s3_jax.experiment.embedding import (
+  Embedder,
+  TestSet,
+  embed_test_set,
+  share_fingerprints,
+)
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
@@ -105,6 +111,12 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       lambda: _prepare(benchmark, say)
     )
     _agree(embedder, found, plans)
+    # A copy of the data set has other times, and one key must do for all.
+    opened = share_fingerprints([data.opened for data in found])
+    found = tuple(
+      data._replace(opened=same)
+      for data, same in zip(found, opened, strict=True)
+    )
   clip = embedder.clip
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
@@ -193,7 +205,9 @@ def _agree(
   facts["the data sets found"] = [data.spec.name for data in found]
   for data, plan in zip(found, plans, strict=True):
     title = data.spec.title
-    facts[f"the images of {title}"] = data.opened.fingerprint
+    facts[f"the images of {title} (names, labels, sizes)"] = timeless_part(
+      data.opened.fingerprint
+    )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
     facts[f"the texts of {title}"] = _sha256(texts)
   hosts.agree(facts)

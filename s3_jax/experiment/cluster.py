@@ -25,6 +25,7 @@ LOST = 134
 _GRACE = 15  # seconds by which JAX's own time-out, which aborts, comes later
 _LEAVE = 10  # seconds that leaving together may take
 _TPU_PORT = 8476
+_PREEMPTION = "jax_enable_preemption_service"
 
 
 class Cluster(NamedTuple):
@@ -36,12 +37,15 @@ class Cluster(NamedTuple):
     processes: how many; None if JAX finds out.
     process: this one's number, from 0; None if JAX finds out.
     source: who said so, for messages.
+    local_device: the accelerator of its computer that a process has for itself;
+      None for all that it sees.
   """
 
   address: str
   processes: int | None
   process: int | None
   source: str
+  local_device: int | None = None
 
 
 def find_cluster(
@@ -68,7 +72,8 @@ def find_cluster(
   """
   if num_processes == 1:
     return None
-  launched = _slurm(environ) or _open_mpi(environ) or _tpu(environ)
+  # Open MPI first: within a Slurm job its daemons are a step of Slurm's.
+  launched = _open_mpi(environ) or _slurm(environ) or _tpu(environ)
   given = (coordinator_address, num_processes, process_id)
   if given == (None, None, None):
     if launched is not None and not launched.address:
@@ -99,6 +104,11 @@ def _either(given: int | None, found: int | None) -> int | None:
 
 
 def _check(cluster: Cluster) -> None:
+  if not cluster.address:
+    raise ValueError(
+      "`--coordinator_address` must be host:port of process 0, the same in"
+      " every process, and is not set."
+    )
   if not re.fullmatch(r"(\[[^\]]+\]|[^:\s\[\]]+):\d{1,5}", cluster.address):
     raise ValueError(
       "`--coordinator_address` must be host:port of process 0, the same in"
@@ -128,7 +138,27 @@ def _slurm(environ: Mapping[str, str]) -> Cluster | None:
   host = re.sub(r"^([^,\[]*)\[([^\],-]+).*$", r"\1\2", nodes).split(",")[0]
   # Jobs on one node get different ports, all of them unprivileged.
   port = _port(environ, 61440 + int(environ["SLURM_JOB_ID"]) % 4096)
-  return Cluster(f"{host}:{port}", count, int(environ["SLURM_PROCID"]), "Slurm")
+  # Such as 8(x4), or 2,1: tasks of the step on each node.
+  tasks = environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
+  shared = set(re.sub(r"\(x\d+\)", "", tasks).split(",")) != {"1"}
+  return Cluster(
+    f"{host}:{port}",
+    count,
+    int(environ["SLURM_PROCID"]),
+    "Slurm",
+    _own_device(environ, "SLURM_LOCALID") if shared else None,
+  )
+
+
+def _own_device(environ: Mapping[str, str], name: str) -> int | None:
+  """Returns which accelerator a process has, of those on its computer.
+
+  None where the launcher shows it just one, under whatever number.
+  """
+  seen = environ.get("CUDA_VISIBLE_DEVICES")
+  if name not in environ or (seen is not None and "," not in seen):
+    return None
+  return int(environ[name])
 
 
 def _open_mpi(environ: Mapping[str, str]) -> Cluster | None:
@@ -144,8 +174,14 @@ def _open_mpi(environ: Mapping[str, str]) -> Cluster | None:
   if found:
     port = _port(environ, 61440 + int(found[1]) // 4096 % 4096)
     address = f"{found[2]}:{port}"
-  number = int(environ["OMPI_COMM_WORLD_RANK"])
-  return Cluster(address, count, number, "Open MPI")
+  shared = int(environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1")) > 1
+  return Cluster(
+    address,
+    count,
+    int(environ["OMPI_COMM_WORLD_RANK"]),
+    "Open MPI",
+    _own_device(environ, "OMPI_COMM_WORLD_LOCAL_RANK") if shared else None,
+  )
 
 
 def _tpu(environ: Mapping[str, str]) -> Cluster | None:
@@ -184,7 +220,8 @@ def join(
   Raises:
     ValueError: if JAX cannot join, as when the port is taken.
   """
-  where = "found by JAX" if cluster.address == AUTO else cluster.address
+  by_jax = cluster.address == AUTO
+  where = "found by JAX" if by_jax else cluster.address
   number = "?" if cluster.process is None else cluster.process
   count = "?" if cluster.processes is None else cluster.processes
   _tell(
@@ -201,25 +238,40 @@ def join(
     " coordinator address that each can reach (not a loopback address on"
     " several hosts, and a port that no firewall closes)."
   )
-  watch = threading.Timer(initialization_timeout, _give_up, (missing,))
-  watch.daemon = True
-  watch.start()
-  try:
-    jax.distributed.initialize(
-      None if cluster.address == AUTO else cluster.address,
-      cluster.processes,
-      cluster.process,
-      initialization_timeout=initialization_timeout + _GRACE,
-      heartbeat_timeout_seconds=heartbeat_timeout,
-      shutdown_timeout_seconds=heartbeat_timeout,
-    )
-  except (RuntimeError, ValueError) as error:
+  failed: list[Exception] = []
+
+  def initialize() -> None:
+    try:
+      jax.distributed.initialize(
+        None if by_jax else cluster.address,
+        cluster.processes,
+        cluster.process,
+        cluster.local_device,
+        None if by_jax else "deactivate",
+        initialization_timeout=initialization_timeout + _GRACE,
+        heartbeat_timeout_seconds=heartbeat_timeout,
+        shutdown_timeout_seconds=heartbeat_timeout,
+      )
+    except Exception as error:
+      failed.append(error)
+
+  # JAX would catch the signal that asks a process to end, and go on.
+  if hasattr(jax.config, _PREEMPTION):
+    jax.config.update(_PREEMPTION, False)
+  # In a thread, as nothing interrupts the wait itself.
+  joining = threading.Thread(target=initialize, daemon=True)
+  joining.start()
+  joining.join(initialization_timeout)
+  if joining.is_alive():
+    _tell(missing)
+    os._exit(2)
+  if failed and not isinstance(failed[0], RuntimeError | ValueError):
+    raise failed[0]
+  if failed:
     raise ValueError(
       f"`--coordinator_address` must be one that all processes can use, got"
-      f" {where}: {str(error).splitlines()[0]}"
-    ) from error
-  finally:
-    watch.cancel()
+      f" {where}: {str(failed[0]).splitlines()[0]}"
+    )
 
 
 def leave(status: int) -> NoReturn:
@@ -244,11 +296,6 @@ def _shut_down() -> None:
     jax.distributed.shutdown()
   except RuntimeError as error:
     _tell(f"left without the others: {str(error).splitlines()[0]}")
-
-
-def _give_up(reason: str) -> None:
-  _tell(reason)
-  os._exit(2)
 
 
 def _tell(text: str) -> None:

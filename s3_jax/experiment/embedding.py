@@ -3,13 +3,13 @@
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Bool, Float32, Int, Int32
 from tqdm import tqdm
 
 from s3_jax import hosts
@@ -259,11 +259,32 @@ def own_shards(embedder: Embedder, layout: Layout) -> list[int]:
   Returns:
     Their numbers, ascending; all of them in a run of one process.
   """
-  stored = hosts.gather_arrays(
+  owner = hosts.assign(_stored(embedder, layout))
+  return np.flatnonzero(owner == hosts.index()).tolist()
+
+
+def stored_anywhere(
+  embedder: Embedder, layout: Layout
+) -> Bool[np.ndarray, " shards"]:
+  """Says which shards some process finds in its cache.
+
+  Args:
+    embedder: whose cache folder holds them.
+    layout: of the shards.
+
+  Returns:
+    One entry a shard, the same in every process.
+  """
+  return np.any(_stored(embedder, layout), axis=0)
+
+
+def _stored(
+  embedder: Embedder, layout: Layout
+) -> Bool[np.ndarray, "processes shards"]:
+  found = hosts.gather_arrays(
     {"stored": stored_shards(embedder.folder, layout)}
   )
-  owner = hosts.assign(np.stack([each["stored"] for each in stored]))
-  return np.flatnonzero(owner == jax.process_index()).tolist()
+  return np.stack([each["stored"] for each in found])
 
 
 def gather_shards(part: Shard) -> list[Shard]:
@@ -287,6 +308,24 @@ def gather_shards(part: Shard) -> list[Shard]:
   return [
     Shard(**each, reasons=dict(why))
     for each, why in zip(arrays, reasons, strict=True)
+  ]
+
+
+def share_fingerprints(
+  opened: Sequence[OpenedDataset],
+) -> list[OpenedDataset]:
+  """Gives data sets the fingerprints that process 0 has found.
+
+  Args:
+    opened: the data sets, with the same images in every process.
+
+  Returns:
+    The same, under one key of the cache.
+  """
+  first = hosts.gather_json([each.fingerprint for each in opened])[0]
+  return [
+    each._replace(fingerprint=fingerprint)
+    for each, fingerprint in zip(opened, first, strict=True)
   ]
 
 

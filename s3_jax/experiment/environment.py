@@ -34,7 +34,7 @@ def describe_environment(dtype: str) -> dict[str, Any]:
   """
   return {
     "s3_jax": s3_jax.__version__,
-    "git": _git_commit(),
+    "git": git_commit(),
     "python": platform.python_version(),
     "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     "platform": jax.default_backend(),
@@ -49,7 +49,8 @@ def describe_environment(dtype: str) -> dict[str, Any]:
   }
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
+  """Returns the commit of a checkout, marked if it was changed, or None."""
   root = pathlib.Path(__file__).resolve().parents[2]
   if not (root / ".git").exists():
     return None

@@ -8,11 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from s3_jax import hosts
 from s3_jax.clip import embed_texts
 from s3_jax.clip.text_batches import embed_in_buckets
 from s3_jax.evaluation.embedding import embed_batches
-from s3_jax.evaluation.shards import Layout, count_missing
-from s3_jax.experiment.embedding import Embedder, bound_tower
+from s3_jax.evaluation.shards import Layout
+from s3_jax.experiment.embedding import (
+  Embedder,
+  bound_tower,
+  stored_anywhere,
+)
 from s3_jax.experiment.text_embedding import TEXT_ROWS, missing_chunks
 from s3_jax.sharding import batch_sharding
 
@@ -52,11 +57,11 @@ def estimate(
     for token_ids in missing_chunks(embedder, of_method):
       texts += len(token_ids)
       sample = token_ids
-  images = sum(
-    count_missing(embedder.folder, layout)
-    * (layout.shape[0] if len(layout.shape) > 1 else 1)
-    for layout in layouts
-  )
+  images = 0
+  for layout in layouts:
+    views = layout.shape[0] if len(layout.shape) > 1 else 1
+    missing = np.flatnonzero(~stored_anywhere(embedder, layout)).tolist()
+    images += views * sum(layout.span(number).size for number in missing)
   seconds = 0.0
   if sample is not None:
     rows = min(TEXT_ROWS, _FEW_TEXTS) if _is_slow() else TEXT_ROWS
@@ -67,7 +72,7 @@ def estimate(
     rows = rows if _is_slow() else embedder.rows
     seconds += _image_seconds(embedder, rows) * images / rows
   # Processes share out both.
-  return Estimate(texts, images, seconds / jax.process_count())
+  return Estimate(texts, images, seconds / hosts.count())
 
 
 # A processor takes seconds for a batch, and as long for each image of a small

@@ -57,9 +57,11 @@ def score_images(
     mesh=embedder.devices,
     per_class=per_class,
   )
-  scoring.add(
-    test_set.embeddings[share.start : share.stop],
-    test_set.labels[share.start : share.stop],
+  hosts.together(
+    lambda: scoring.add(
+      test_set.embeddings[share.start : share.stop],
+      test_set.labels[share.start : share.stop],
+    )
   )
   places = np.arange(share.start, share.stop)
   counted = gather_counted(scoring.counted(), places)

@@ -7,9 +7,10 @@ from typing import Any
 
 from s3_jax import hosts
 from s3_jax.clip import Clip
+from s3_jax.data.records import timeless_part
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.experiment import checkpoint
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedding import Embedder, share_fingerprints
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.segmentation_counting import segment_set
@@ -64,9 +65,14 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"the checkpoint's sha256": embedder.clip.sha256}
     facts["the data sets found"] = [each.spec.name for each in sets]
     for each in sets:
-      fingerprint = each.found.opened.fingerprint
-      facts[f"the images of {each.spec.title}"] = fingerprint
+      digest = timeless_part(each.found.opened.fingerprint)
+      facts[f"the images of {each.spec.title} (names, sizes)"] = digest
     hosts.agree(facts)
+    opened = share_fingerprints([each.found.opened for each in sets])
+    sets = [
+      each._replace(found=each.found._replace(opened=same))
+      for each, same in zip(sets, opened, strict=True)
+    ]
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
   # All windows of an image are one batch here, however the tower takes them.

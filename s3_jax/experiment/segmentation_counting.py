@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -17,8 +16,8 @@ from s3_jax.evaluation import cache
 from s3_jax.evaluation.pixel_shards import (
   CountedImage,
   CountedSet,
+  count_images,
   count_in_shards,
-  count_missing_images,
   merge_sets,
   own_rows,
   stored_shards,
@@ -92,8 +91,13 @@ def segment_set(
     for name, target in targets.items()
   }
   store = run.cache_dir / "segmentation"
-  left = count_missing_images(store, keys, total=total)
-  own = _own_shards(stored_shards(store, keys, total=total))
+  hosts.agree({f"the classes and texts of {spec.title}": keys})
+  stored = _gather_stored(stored_shards(store, keys, total=total))
+  absent = np.all(~stored, axis=0)
+  left = count_images(absent, total=total)
+  is_own = hosts.assign(stored) == hosts.index()
+  own = np.flatnonzero(is_own).tolist()
+  mine = count_images(is_own, total=total)
   say(
     f"To segment: {left:,} images. A run that is stopped goes on from there."
     if left
@@ -102,8 +106,8 @@ def segment_set(
   with (
     timed(timings, "segment"),
     tqdm(
-      total=total,
-      initial=total - left,
+      total=mine,
+      initial=mine - count_images(is_own & absent, total=total),
       desc=f"segment {spec.name}",
       unit="image",
       leave=False,
@@ -154,18 +158,17 @@ def segment_set(
   return outcome
 
 
-def _own_shards(stored: np.ndarray) -> list[int]:
-  """Lists the shards that this process reads or makes."""
+def _gather_stored(stored: np.ndarray) -> np.ndarray:
+  """Says which shards each process has in its cache."""
   found = hosts.gather_arrays({"stored": stored})
-  owner = hosts.assign(np.stack([each["stored"] for each in found]))
-  return np.flatnonzero(owner == jax.process_index()).tolist()
+  return np.stack([each["stored"] for each in found])
 
 
 def _merge(
   sets: dict[str, CountedSet], own: list[int], total: int
 ) -> dict[str, CountedSet]:
   """Adds the counts of all processes up."""
-  if jax.process_count() == 1:
+  if hosts.count() == 1:
     return sets
   merged = {}
   for name, counted in sets.items():

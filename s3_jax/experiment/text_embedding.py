@@ -5,9 +5,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Bool, Float32, Int
 from tqdm import tqdm
 
 from s3_jax import hosts
@@ -53,10 +52,7 @@ def embed_prompts(
   Returns:
     One unit row a text.
   """
-  chunks = [
-    prompts[start : start + TEXT_CHUNK]
-    for start in range(0, len(prompts), TEXT_CHUNK)
-  ]
+  chunks = _chunks(prompts)
   own = _own_chunks(embedder, chunks)
   counts = {"batches": 0, "computed": 0}
 
@@ -92,12 +88,18 @@ def _own_chunks(
   embedder: Embedder, chunks: Sequence[Sequence[str]]
 ) -> list[int]:
   """Lists the chunks that this process reads or makes."""
-  if jax.process_count() == 1:
+  if hosts.count() == 1:
     return list(range(len(chunks)))
+  owner = hosts.assign(_stored(embedder, chunks))
+  return np.flatnonzero(owner == hosts.index()).tolist()
+
+
+def _stored(
+  embedder: Embedder, chunks: Sequence[Sequence[str]]
+) -> Bool[np.ndarray, "processes chunks"]:
   stored = [_is_stored(embedder, chunk) for chunk in chunks]
   found = hosts.gather_arrays({"stored": np.asarray(stored, bool)})
-  owner = hosts.assign(np.stack([each["stored"] for each in found]))
-  return np.flatnonzero(owner == jax.process_index()).tolist()
+  return np.stack([each["stored"] for each in found])
 
 
 def _embed_chunk(
@@ -150,7 +152,7 @@ def _texts_key(
 def missing_chunks(
   embedder: Embedder, prompts: Sequence[str]
 ) -> Iterator[Int[np.ndarray, "texts context"]]:
-  """Tokenizes the chunks of a list that the cache lacks.
+  """Tokenizes the chunks of a list that no process has in its cache.
 
   Args:
     embedder: the checkpoint.
@@ -159,10 +161,17 @@ def missing_chunks(
   Yields:
     Token ids of a chunk.
   """
-  for start in range(0, len(prompts), TEXT_CHUNK):
-    chunk = prompts[start : start + TEXT_CHUNK]
-    if not _is_stored(embedder, chunk):
-      yield _tokenized(embedder.clip.tokenize, tuple(chunk))
+  chunks = _chunks(prompts)
+  stored = _stored(embedder, chunks).any(axis=0)
+  for number in np.flatnonzero(~stored).tolist():
+    yield _tokenized(embedder.clip.tokenize, tuple(chunks[number]))
+
+
+def _chunks(prompts: Sequence[str]) -> list[Sequence[str]]:
+  return [
+    prompts[start : start + TEXT_CHUNK]
+    for start in range(0, len(prompts), TEXT_CHUNK)
+  ]
 
 
 def _is_stored(embedder: Embedder, chunk: Sequence[str]) -> bool:

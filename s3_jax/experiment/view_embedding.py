@@ -1,7 +1,7 @@
 """Embeddings of many views an image, from the cache where it has them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,6 @@ from s3_jax.experiment.embedding import (
   bound_tower,
   identity,
   on_devices,
-  own_shards,
   progress_bar,
 )
 
@@ -82,11 +81,12 @@ def read_views(
   opened: OpenedDataset,
   options: ViewOptions,
   counters: dict[str, int],
+  numbers: Sequence[int] | None = None,
 ) -> Iterator[Shard]:
   """Embeds the views of every image, or reads them from the cache.
 
   One shard is in memory at a time: fifty thousand images of 64 views would be
-  6.5 GB. Several processes share out the shards, and each keeps its own.
+  6.5 GB.
 
   Args:
     embedder: the checkpoint.
@@ -94,14 +94,15 @@ def read_views(
     opened: its images.
     options: how views are made.
     counters: "images_decoded" and "tower_batches" are counted up.
+    numbers: of the shards that are wanted, such as `own_shards` gives; None for
+      all.
 
   Yields:
-    Embeddings f32[images, views, dim] of this process's shards, in the data
-    set's order.
+    Embeddings f32[images, views, dim] in the data set's order.
   """
   layout = views_layout(embedder, spec, opened, options)
-  numbers = own_shards(embedder, layout)
-  own = sum(layout.span(number).size for number in numbers)
+  asked = range(layout.shards) if numbers is None else numbers
+  own = sum(layout.span(number).size for number in asked)
   mesh = embedder.devices
   # Whole images, whose views the devices can share equally.
   step = mesh.size // math.gcd(options.views, mesh.size)
@@ -139,7 +140,7 @@ def read_views(
     embed,
     reasons,
     batch_size=images,
-    numbers=numbers,
+    numbers=asked,
   )
 
 

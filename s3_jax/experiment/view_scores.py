@@ -14,7 +14,7 @@ from s3_jax.evaluation.classification import (
 )
 from s3_jax.experiment.benchmark_methods import Prepared
 from s3_jax.experiment.benchmark_sets import BenchmarkSet
-from s3_jax.experiment.embedding import Embedder, TestSet
+from s3_jax.experiment.embedding import Embedder, TestSet, own_shards
 from s3_jax.experiment.methods import SpaceOptions, TextTable
 from s3_jax.experiment.narration import timed
 from s3_jax.experiment.scoring import gather_counted
@@ -23,6 +23,7 @@ from s3_jax.experiment.view_embedding import (
   VIEW_SHARD,
   ViewOptions,
   read_views,
+  views_layout,
 )
 from s3_jax.experiment.view_methods import Adaptation
 
@@ -183,8 +184,10 @@ def score_views(
       )
       for each in plan
     }
+    layout = views_layout(embedder, data.spec, data.opened, view)
+    numbers = own_shards(embedder, layout)
     shards = hosts.paced(
-      read_views(embedder, data.spec, data.opened, view, done)
+      read_views(embedder, data.spec, data.opened, view, done, numbers)
     )
 
     def add_shards(shards=shards, scorings=scorings) -> list[np.ndarray]:

@@ -17,6 +17,11 @@ OPEN_MPI = {
   "OMPI_COMM_WORLD_RANK": "3",
   "OMPI_MCA_orte_hnp_uri": "8192.0;tcp://10.96.0.1,10.148.0.1:34911",
 }
+LOCAL_SLURM = {"SLURM_LOCALID": "1", "SLURM_STEP_TASKS_PER_NODE": "2(x4)"}
+LOCAL_MPI = {
+  "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+  "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+}
 POD = {"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2", "TPU_WORKER_ID": "1"}
 
 
@@ -42,6 +47,34 @@ POD = {"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2", "TPU_WORKER_ID": "1"}
     ),
     (OPEN_MPI, Cluster("10.96.0.1:61442", 4, 3, "Open MPI")),
     ({**OPEN_MPI, "OMPI_COMM_WORLD_SIZE": "1"}, None),
+    # One accelerator each where a node has several tasks, ...
+    (
+      {**SLURM, **LOCAL_SLURM},
+      Cluster("tpu07:61443", 8, 5, "Slurm", 1),
+    ),
+    (
+      {**SLURM, **LOCAL_SLURM, "SLURM_STEP_TASKS_PER_NODE": "2,1(x6)"},
+      Cluster("tpu07:61443", 8, 5, "Slurm", 1),
+    ),
+    (
+      {**OPEN_MPI, **LOCAL_MPI},
+      Cluster("10.96.0.1:61442", 4, 3, "Open MPI", 1),
+    ),
+    # ... unless it has one, or sees only its own.
+    (
+      {**SLURM, **LOCAL_SLURM, "SLURM_STEP_TASKS_PER_NODE": "1(x8)"},
+      Cluster("tpu07:61443", 8, 5, "Slurm"),
+    ),
+    (
+      {**SLURM, **LOCAL_SLURM, "CUDA_VISIBLE_DEVICES": "3"},
+      Cluster("tpu07:61443", 8, 5, "Slurm"),
+    ),
+    (
+      {**SLURM, **LOCAL_SLURM, "CUDA_VISIBLE_DEVICES": "2,3"},
+      Cluster("tpu07:61443", 8, 5, "Slurm", 1),
+    ),
+    # Open MPI's daemons are a step of Slurm's, with other numbers.
+    ({**SLURM, **OPEN_MPI}, Cluster("10.96.0.1:61442", 4, 3, "Open MPI")),
     (POD, Cluster("10.0.0.1:8476", 2, 1, "the TPU pod")),
     ({**POD, "TPU_WORKER_HOSTNAMES": "localhost"}, None),
     ({**POD, "MEGASCALE_NUM_SLICES": "2"}, None),
@@ -71,7 +104,7 @@ def test_flags_go_before_launchers():
 @pytest.mark.parametrize(
   ("environ", "given", "message"),
   [
-    ({}, {"num_processes": 2}, "`--coordinator_address` must be host:port"),
+    ({}, {"num_processes": 2}, "in every process, and is not set"),
     (
       {},
       {"coordinator_address": "host", "num_processes": 2, "process_id": 0},

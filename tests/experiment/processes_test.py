@@ -77,17 +77,22 @@ class Run:
       processes, free_port(), [*self.flags(workdir), *more]
     )
     return [
-      subprocess.Popen(
-        command,
-        cwd=self.repository,
-        env=environment(number, cpu_devices=devices),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-      )
+      start(command, self.repository, environment(number, cpu_devices=devices))
       for number, command in enumerate(commands)
       if only in (None, number)
     ]
+
+
+def start(command, folder, environ):
+  """Starts one process, and catches what it says."""
+  return subprocess.Popen(
+    command,
+    cwd=folder,
+    env=environ,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
 
 
 def finish(processes, timeout=240):
@@ -109,8 +114,10 @@ def results(folder):
   for row in found["methods"]:
     # Of confidences in float32, which differ in the last bits.
     rows.append({k: v for k, v in row.items() if k != "ece"})
+  [dataset] = found["datasets"]
+  del dataset["found"]  # names the folder
   predictions = (folder / "predictions.csv").read_text()
-  return rows, found["datasets"], found["comparisons"], predictions
+  return rows, [dataset], found["comparisons"], predictions
 
 
 def counters(folder):
@@ -262,27 +269,84 @@ def test_a_process_never_comes(repository, checkpoint, data, tmp_path, there):
   assert "Traceback" not in err
 
 
-def test_processes_of_different_runs(repository, checkpoint, data, tmp_path):
+DIFFERENT = {
+  "seed": (
+    ["--config.seed=0"],
+    ["--config.seed=5"],
+    "`config.seed` must be the same in every process, got 0 in process 0 and 5",
+  ),
+  "workdir": (
+    ["--workdir={file}/results"],
+    ["--workdir={file}/results"],
+    "`workdir` must be a folder that can be written",
+  ),
+  "programs": (
+    [],
+    ["--config.compilation_cache_dir={file}/x"],
+    "`config.compilation_cache_dir` must be the same in every process",
+  ),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_what_ends_all_processes(repository, checkpoint, data, tmp_path, case):
   run = Run(repository, checkpoint, data, tmp_path / "cache")
-  port = free_port()
-  processes = []
-  for number, seed in enumerate((0, 5)):
-    flags = run.flags(tmp_path / "run", seed=seed)
-    command = command_lines(2, port, flags)[number]
-    processes.append(
-      subprocess.Popen(
-        command,
-        cwd=repository,
-        env=environment(number, cpu_devices=1),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-      )
+  (tmp_path / "file").touch()
+  *more, words = DIFFERENT[case]
+  commands = command_lines(2, free_port(), run.flags(tmp_path / "run"))
+  processes = [
+    start(
+      [*command, *(flag.format(file=tmp_path / "file") for flag in flags)],
+      repository,
+      environment(number, cpu_devices=1),
     )
+    for number, (command, flags) in enumerate(zip(commands, more, strict=True))
+  ]
   for status, _, err in finish(processes):
     assert status == 2, err
-    assert err.strip().splitlines()[-1].startswith("s3_jax: `config.seed` must")
-    assert "got 0 in process 0 and 5 in process 1" in err
+    assert words in err.strip().splitlines()[-1], err
+    assert "Traceback" not in err
+
+
+def test_processes_have_as_many_devices(repository, checkpoint, data, tmp_path):
+  run = Run(repository, checkpoint, data, tmp_path / "cache")
+  commands = command_lines(2, free_port(), run.flags(tmp_path / "run"))
+  processes = [
+    start(command, repository, environment(number, cpu_devices=number + 1))
+    for number, command in enumerate(commands)
+  ]
+  for number, (status, _, err) in enumerate(finish(processes)):
+    assert status == 2, err
+    line = err.strip().splitlines()[-1]
+    assert f"as many devices each, got {number + 1} here and 3 in all 2" in line
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["coordinator", "peer"])
+def test_a_process_dies_while_another_waits_for_it(
+  repository, checkpoint, data, tmp_path, victim
+):
+  """Stopped first, so that the other one gets to where they meet."""
+  cache = tmp_path / "cache"
+  run = Run(repository, checkpoint, data, cache)
+  processes = run.start(tmp_path / "run", processes=2, devices=1)
+  wait_for_shards(cache, 1, processes)
+  processes[victim].send_signal(signal.SIGSTOP)
+  files, since = -1, time.monotonic()
+  while time.monotonic() - since < 3:
+    found = len(list(cache.rglob("*.npz")))
+    if found != files:
+      files, since = found, time.monotonic()
+    time.sleep(0.05)
+  processes[victim].send_signal(signal.SIGKILL)
+  killed = time.monotonic()
+  said = finish(processes, timeout=SOON)
+  assert time.monotonic() - killed < 30  # half a heartbeat, and no shutdown
+  status, _, err = said[1 - victim]
+  assert status == 134, err
+  if victim == 1:
+    line = err.strip().splitlines()[-1]
+    assert line.startswith("s3_jax: a peer ended or cannot be reached"), err
+    assert line.endswith("cache; the same command goes on from them."), err
 
 
 def test_files_that_one_host_lacks(repository, checkpoint, data, tmp_path):
@@ -293,16 +357,10 @@ def test_files_that_one_host_lacks(repository, checkpoint, data, tmp_path):
   run = Run(repository, checkpoint, "data", tmp_path / "cache")
   commands = command_lines(2, free_port(), run.flags(tmp_path / "run"))
   processes = [
-    subprocess.Popen(
+    start(
       command,
-      cwd=tmp_path / folder,
-      env={
-        **environment(number, cpu_devices=1),
-        "PYTHONPATH": str(repository),
-      },
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
+      tmp_path / folder,
+      environment(number, cpu_devices=1) | {"PYTHONPATH": str(repository)},
     )
     for number, (command, folder) in enumerate(
       zip(commands, ("here", "there"), strict=True)
@@ -329,18 +387,15 @@ def test_launched_by_slurm(repository, tmp_path):
       "SLURM_LOCALID": str(number),
     }
     processes.append(
-      subprocess.Popen(
+      start(
         [
           sys.executable,
           "main.py",
           "--config=configs/models.py",
           f"--workdir={tmp_path}",
         ],
-        cwd=repository,
-        env={**environment(number, cpu_devices=1), **slurm},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        repository,
+        environment(number, cpu_devices=1) | slurm,
       )
     )
   for number, (status, _, err) in enumerate(finish(processes)):
@@ -350,10 +405,10 @@ def test_launched_by_slurm(repository, tmp_path):
     assert "`config.task` must be one of benchmark, evaluate" in err
 
 
-def test_launch_passes_an_interrupt_on(repository, checkpoint, data, tmp_path):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_launch_ends_all_processes(repository, checkpoint, data, tmp_path, end):
   run = Run(repository, checkpoint, data, tmp_path / "cache")
-  heartbeat = f"--heartbeat_timeout={HEARTBEAT}"
-  launcher = subprocess.Popen(
+  launcher = start(
     [
       sys.executable,
       "-m",
@@ -362,23 +417,64 @@ def test_launch_passes_an_interrupt_on(repository, checkpoint, data, tmp_path):
       "--cpu_devices=1",
       "--",
       *run.flags(tmp_path / "run"),
-      heartbeat,
     ],
-    cwd=repository,
-    env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
+    repository,
+    os.environ | {"PYTHONUNBUFFERED": "1"},
   )
   try:
     wait_for_shards(tmp_path / "cache", 2, [launcher])
-    launcher.send_signal(signal.SIGINT)
+    launcher.send_signal(end)
     _, err = launcher.communicate(timeout=SOON)
   finally:
     with contextlib.suppress(ProcessLookupError):
       launcher.kill()
-  assert launcher.returncode in (130, 134), err
-  assert "the same command goes on from here" in err
+  if end == signal.SIGINT:
+    assert launcher.returncode in (130, 134), err
+    assert "the same command goes on from here" in err
+  else:
+    assert launcher.returncode in (128 + signal.SIGTERM, 134), err
+  assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_each_process_has_a_cache_and_a_copy_of_its_own(
+  repository, checkpoint, data, undisturbed, tmp_path
+):
+  """As on hosts that share no disk; one of them has been at work before."""
+  run = Run(repository, checkpoint, "data", "cache")
+  for host in ("0", "1"):
+    (tmp_path / host).mkdir()
+    # Without the times of the files.
+    shutil.copytree(
+      data, tmp_path / host / "data", copy_function=shutil.copyfile
+    )
+  one = run.flags(tmp_path / "first")
+  [(status, _, err)] = finish(
+    [
+      start(
+        [sys.executable, "-m", "s3_jax", *one],
+        tmp_path / "0",
+        environment(0, cpu_devices=1) | {"PYTHONPATH": str(repository)},
+      )
+    ]
+  )
+  assert status == 0, err
+  stored = sorted((tmp_path / "0" / "cache").rglob("*.npz"))
+  for file in stored[::2]:
+    file.unlink()
+  commands = command_lines(2, free_port(), run.flags(tmp_path / "run"))
+  processes = [
+    start(
+      command,
+      tmp_path / str(number),
+      environment(number, cpu_devices=2) | {"PYTHONPATH": str(repository)},
+    )
+    for number, command in enumerate(commands)
+  ]
+  for status, _, err in finish(processes):
+    assert status == 0, err
+  assert results(tmp_path / "run") == undisturbed
+  assert list((tmp_path / "1" / "cache").rglob("*.npz"))
+  assert 0 < counters(tmp_path / "run")["images_decoded"] < 2 * IMAGES
 
 
 @pytest.fixture(scope="module")
