@@ -224,3 +224,11 @@ def test_the_environment_is_described():
   first = clock.seconds()
   assert first > 0
   assert CompileClock().seconds() == 0
+
+
+def test_tasks_that_leave_the_devices_alone(read_config):
+  assert set(experiment._IDLE_TASKS) < set(experiment.TASKS)
+  assert not experiment.computes(read_config("models"))
+  assert experiment.computes(read_config("demo"))
+  assert set(experiment.SHARED_TASKS) < set(experiment.TASKS)
+  assert not set(experiment.SHARED_TASKS) & set(experiment._IDLE_TASKS)
