@@ -225,7 +225,7 @@ def together(work: Callable[[], _Result]) -> _Result:
   """Does work in which a failure of one process is a failure of all.
 
   Args:
-    work: what this process does, without meeting the others.
+    work: what this process does, without meeting the others but in `paced`.
 
   Returns:
     What `work` returns.

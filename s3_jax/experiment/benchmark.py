@@ -34,13 +34,13 @@ from s3_jax.experiment.embedding import (
   Embedder,
   TestSet,
   embed_test_set,
-  share_fingerprints,
 )
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, require_writable
+from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import score_views

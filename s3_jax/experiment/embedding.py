@@ -3,13 +3,13 @@
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Bool, Float32, Int, Int32
+from jaxtyping import Float32, Int, Int32
 from tqdm import tqdm
 
 from s3_jax import hosts
@@ -24,11 +24,10 @@ from s3_jax.evaluation.shards import (
   SHARD_ROWS,
   Layout,
   Rows,
-  Shard,
   fill_shards,
   join_shards,
-  stored_shards,
 )
+from s3_jax.experiment.shared_shards import gather_shards, own_shards
 from s3_jax.sharding import (
   batch_sharding,
   gather_params,
@@ -189,7 +188,7 @@ def embed_test_set(
     ValueError: if no image at all has one.
   """
   layout = images_layout(embedder, spec, opened)
-  numbers = own_shards(embedder, layout)
+  numbers = own_shards(embedder.folder, layout)
   own = sum(layout.span(number).size for number in numbers)
   reasons: dict[int, str] = {}
   counts = {"images": 0, "batches": 0}
@@ -247,86 +246,6 @@ def embed_test_set(
     counts["images"],
     counts["batches"],
   )
-
-
-def own_shards(embedder: Embedder, layout: Layout) -> list[int]:
-  """Lists the shards that this process reads or makes.
-
-  Args:
-    embedder: whose cache folder holds them.
-    layout: of the shards.
-
-  Returns:
-    Their numbers, ascending; all of them in a run of one process.
-  """
-  owner = hosts.assign(_stored(embedder, layout))
-  return np.flatnonzero(owner == hosts.index()).tolist()
-
-
-def stored_anywhere(
-  embedder: Embedder, layout: Layout
-) -> Bool[np.ndarray, " shards"]:
-  """Says which shards some process finds in its cache.
-
-  Args:
-    embedder: whose cache folder holds them.
-    layout: of the shards.
-
-  Returns:
-    One entry a shard, the same in every process.
-  """
-  return np.any(_stored(embedder, layout), axis=0)
-
-
-def _stored(
-  embedder: Embedder, layout: Layout
-) -> Bool[np.ndarray, "processes shards"]:
-  found = hosts.gather_arrays(
-    {"stored": stored_shards(embedder.folder, layout)}
-  )
-  return np.stack([each["stored"] for each in found])
-
-
-def gather_shards(part: Shard) -> list[Shard]:
-  """Sends what this process has of a data set to all others.
-
-  Args:
-    part: of the data set.
-
-  Returns:
-    The part of each process.
-  """
-  arrays = hosts.gather_arrays(
-    {
-      "places": part.places,
-      "labels": part.labels,
-      "embeddings": part.embeddings,
-      "good": part.good,
-    }
-  )
-  reasons = hosts.gather_json(sorted(part.reasons.items()))
-  return [
-    Shard(**each, reasons=dict(why))
-    for each, why in zip(arrays, reasons, strict=True)
-  ]
-
-
-def share_fingerprints(
-  opened: Sequence[OpenedDataset],
-) -> list[OpenedDataset]:
-  """Gives data sets the fingerprints that process 0 has found.
-
-  Args:
-    opened: the data sets, with the same images in every process.
-
-  Returns:
-    The same, under one key of the cache.
-  """
-  first = hosts.gather_json([each.fingerprint for each in opened])[0]
-  return [
-    each._replace(fingerprint=fingerprint)
-    for each, fingerprint in zip(opened, first, strict=True)
-  ]
 
 
 UNUSABLE = "its embedding is zero or not finite"

@@ -10,7 +10,7 @@ from s3_jax.clip import Clip
 from s3_jax.data.records import timeless_part
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.experiment import checkpoint
-from s3_jax.experiment.embedding import Embedder, share_fingerprints
+from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.segmentation_counting import segment_set
@@ -28,6 +28,7 @@ from s3_jax.experiment.segmentation_rows import (
 )
 from s3_jax.experiment.segmentation_showcase import draw_examples
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.window_embedding import check_embeddings
 
 

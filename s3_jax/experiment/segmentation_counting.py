@@ -78,6 +78,7 @@ def segment_set(
     f" methods, {len(prompts):,} texts; {found.opened.found}."
     f" {_in_words(run, spec.name)}"
   )
+  hosts.agree({f"the texts of {spec.title}": prompts})
   with timed(timings, "embed_text"):
     embedded = embed_prompts(embedder, prompts, progress=spec.title)
   counters["text_tower_batches"] += embedded.tower_batches
@@ -91,7 +92,8 @@ def segment_set(
     for name, target in targets.items()
   }
   store = run.cache_dir / "segmentation"
-  hosts.agree({f"the classes and texts of {spec.title}": keys})
+  # Made of arrays, whose last bits may differ between kinds of processors.
+  keys = hosts.gather_json(keys)[0]
   stored = _gather_stored(stored_shards(store, keys, total=total))
   absent = np.all(~stored, axis=0)
   left = count_images(absent, total=total)

@@ -14,11 +14,12 @@ from s3_jax.evaluation.classification import (
 )
 from s3_jax.experiment.benchmark_methods import Prepared
 from s3_jax.experiment.benchmark_sets import BenchmarkSet
-from s3_jax.experiment.embedding import Embedder, TestSet, own_shards
+from s3_jax.experiment.embedding import Embedder, TestSet
 from s3_jax.experiment.methods import SpaceOptions, TextTable
 from s3_jax.experiment.narration import timed
 from s3_jax.experiment.scoring import gather_counted
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.shared_shards import own_shards
 from s3_jax.experiment.view_embedding import (
   VIEW_SHARD,
   ViewOptions,
@@ -185,7 +186,7 @@ def score_views(
       for each in plan
     }
     layout = views_layout(embedder, data.spec, data.opened, view)
-    numbers = own_shards(embedder, layout)
+    numbers = own_shards(embedder.folder, layout)
     shards = hosts.paced(
       read_views(embedder, data.spec, data.opened, view, done, numbers)
     )

@@ -1,0 +1,89 @@
+"""How processes share out a data set's shards, and put them together again."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool
+
+from s3_jax import hosts
+from s3_jax.data.records import OpenedDataset
+from s3_jax.evaluation.shards import Layout, Shard, stored_shards
+
+
+def own_shards(folder: pathlib.Path, layout: Layout) -> list[int]:
+  """Lists the shards that this process reads or makes.
+
+  Args:
+    folder: of the cache.
+    layout: of the shards.
+
+  Returns:
+    Their numbers, ascending; all of them in a run of one process.
+  """
+  owner = hosts.assign(_stored(folder, layout))
+  return np.flatnonzero(owner == hosts.index()).tolist()
+
+
+def stored_anywhere(
+  folder: pathlib.Path, layout: Layout
+) -> Bool[np.ndarray, " shards"]:
+  """Says which shards some process finds in its cache.
+
+  Args:
+    folder: of the cache.
+    layout: of the shards.
+
+  Returns:
+    One entry a shard, the same in every process.
+  """
+  return np.any(_stored(folder, layout), axis=0)
+
+
+def _stored(
+  folder: pathlib.Path, layout: Layout
+) -> Bool[np.ndarray, "processes shards"]:
+  found = hosts.gather_arrays({"stored": stored_shards(folder, layout)})
+  return np.stack([each["stored"] for each in found])
+
+
+def gather_shards(part: Shard) -> list[Shard]:
+  """Sends what this process has of a data set to all others.
+
+  Args:
+    part: of the data set.
+
+  Returns:
+    The part of each process.
+  """
+  arrays = hosts.gather_arrays(
+    {
+      "places": part.places,
+      "labels": part.labels,
+      "embeddings": part.embeddings,
+      "good": part.good,
+    }
+  )
+  reasons = hosts.gather_json(sorted(part.reasons.items()))
+  return [
+    Shard(**each, reasons=dict(why))
+    for each, why in zip(arrays, reasons, strict=True)
+  ]
+
+
+def share_fingerprints(
+  opened: Sequence[OpenedDataset],
+) -> list[OpenedDataset]:
+  """Gives data sets the fingerprints that process 0 has found.
+
+  Args:
+    opened: the data sets, with the same images in every process.
+
+  Returns:
+    The same, under one key of the cache.
+  """
+  first = hosts.gather_json([each.fingerprint for each in opened])[0]
+  return [
+    each._replace(fingerprint=fingerprint)
+    for each, fingerprint in zip(opened, first, strict=True)
+  ]
