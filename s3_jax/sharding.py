@@ -35,6 +35,7 @@ __all__ = [
   "replicated",
   "shard_classes",
   "shard_params",
+  "share_batch",
 ]
 
 DATA = "data"
@@ -120,6 +121,21 @@ def batch_sharding(mesh: Mesh, *, with_classes: bool = False) -> NamedSharding:
   """
   axes = DATA if with_classes else (DATA, MODEL)
   return NamedSharding(mesh, PartitionSpec(axes))
+
+
+def share_batch(batch: np.ndarray, mesh: Mesh | None) -> Array | np.ndarray:
+  """Shares a batch out over all devices of a mesh.
+
+  Args:
+    batch: its first axis is one that they divide.
+    mesh: None, or of one device, leaves the batch on the host.
+
+  Returns:
+    The batch.
+  """
+  if mesh is None or mesh.size == 1:
+    return batch
+  return jax.device_put(batch, batch_sharding(mesh))
 
 
 def class_sharding(mesh: Mesh) -> NamedSharding:

@@ -30,6 +30,7 @@ from s3_jax.experiment.segmentation_showcase import draw_examples
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.window_embedding import check_embeddings
+from s3_jax.sharding import local_mesh
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -117,8 +118,10 @@ def _prepare(
 ) -> tuple[Embedder, Sequence[FoundSet], Sequence[tuple[str, str]]]:
   """Loads the checkpoint and finds the data sets."""
   clip = checkpoint.load_checkpoint(run.model)
-  # One batch of texts is what the towers take at once; devices play no part.
-  embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir, run.max_pixels)
+  local_mesh(run.mesh)  # refuses too many devices before any work
+  embedder = Embedder(
+    clip, run.dtype, 64, run.mesh, run.cache_dir, run.max_pixels
+  )
   for protocol in run.protocols.values():
     check_embeddings(clip, protocol, run.embeddings)
   sets, skipped = find_sets(run)

@@ -48,6 +48,7 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
   config.min_gap = 0.15
   config.pictures = 3  # worst, best, most gained and most lost images of each
   config.dtype = "float32"  # of the towers' matrix products
+  config.mesh = 0  # devices of each process that share windows; 0 for all
   config.max_pixels = 89_478_485  # of an image file, all frames together
   config.cache_dir = ""  # default: the user's cache folder
   config.compilation_cache_dir = ""  # keeps compiled programs; default: off

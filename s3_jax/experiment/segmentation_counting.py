@@ -4,8 +4,9 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -42,6 +43,7 @@ from s3_jax.experiment.segmentation_rows import Segmented
 from s3_jax.experiment.segmentation_settings import too_small
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.window_embedding import EMBEDDINGS
+from s3_jax.sharding import replicated
 
 
 def segment_set(
@@ -116,12 +118,13 @@ def segment_set(
       disable=None if hosts.is_first() else True,
     ) as bar,
   ):
+    params = jax.device_put(embedder.clip.params, replicated(embedder.devices))
     done = {"tower_batches": 0, "windows": 0, "images_decoded": 0}
 
     def count(places: list[int], lacking: tuple[str, ...]):
       wanted = {name: targets[name] for name in lacking}
       try:
-        for image in _count(run, embedder, each, wanted, places):
+        for image in _count(run, embedder, each, wanted, places, params):
           done["tower_batches"] += bool(image.windows)
           done["windows"] += image.windows
           done["images_decoded"] += 1
@@ -212,6 +215,7 @@ def _count(
   each: FoundSet,
   targets: dict[str, PatchTarget],
   places: list[int],
+  params: Any,
 ) -> Iterator[_Counted]:
   """Labels images with every target, one pass of the tower each."""
   stream = masked_images(each.found, places, max_pixels=run.max_pixels)
@@ -219,7 +223,7 @@ def _count(
   for _, group in itertools.groupby(
     stream, lambda image: image.place // _GROUP
   ):
-    yield from _count_group(run, embedder, each, targets, list(group))
+    yield from _count_group(run, embedder, each, targets, list(group), params)
 
 
 def _count_group(
@@ -228,6 +232,7 @@ def _count_group(
   each: FoundSet,
   targets: dict[str, PatchTarget],
   group: list[MaskedImage],
+  params: Any,
 ) -> Iterator[_Counted]:
   clip, protocol = embedder.clip, run.protocols[each.spec.name]
   reasons = []
@@ -240,7 +245,7 @@ def _count_group(
   embedded = iter(
     EMBEDDINGS[run.embeddings](
       clip.spec,
-      clip.params,
+      params,
       [
         image.pixels
         for image, reason in zip(group, reasons, strict=True)
@@ -248,6 +253,7 @@ def _count_group(
       ],
       protocol=protocol,
       dtype=run.dtype,
+      mesh=embedder.devices,
     )
   )
   for image, reason in zip(group, reasons, strict=True):

@@ -47,6 +47,7 @@ class Segmentation(NamedTuple):
   options: SpaceOptions
   pictures: int
   dtype: str
+  mesh: int
   max_pixels: int
   cache_dir: pathlib.Path
   seed: int
@@ -109,6 +110,7 @@ def read_plan(settings: Settings) -> Segmentation:
     options=read_space_options(settings),
     pictures=settings.take("pictures", int, default=3, minimum=0),
     dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
+    mesh=settings.take("mesh", int, default=0, minimum=0),
     max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
     cache_dir=read_cache_dir(settings),
     seed=settings.take("seed", int, minimum=0),

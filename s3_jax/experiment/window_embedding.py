@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import UInt8
 
 from s3_jax.clip import Clip, ModelSpec, embed_images, embed_patches
@@ -21,11 +22,12 @@ from s3_jax.evaluation.segmentation import (
   embed_windows,
   windows,
 )
+from s3_jax.sharding import share_batch
 
 __all__ = ["EMBEDDINGS", "check_embeddings", "embed_whole_windows"]
 
 _BATCH = 64
-"""Windows that go through the tower at once."""
+"""Windows that go through the tower at once, on each device."""
 
 
 def embed_whole_windows(
@@ -35,6 +37,7 @@ def embed_whole_windows(
   *,
   protocol: SegmentationProtocol,
   dtype: str = "float32",
+  mesh: Mesh | None = None,
 ) -> WindowPatches:
   """Embeds every window of an image as one image.
 
@@ -48,6 +51,7 @@ def embed_whole_windows(
     protocol: the resize, the windows, which must have the checkpoint's own
       size, and the pixel statistics; attention and padding play no part.
     dtype: type in which the tower multiplies, "float32" or "bfloat16".
+    mesh: devices that share the windows; None for one.
 
   Returns:
     WindowPatches with one patch a window, for `label_windows`.
@@ -79,11 +83,13 @@ def embed_whole_windows(
     mean, std = np.asarray((protocol.pixel_mean, protocol.pixel_std))
   pixels = (resized - mean.astype(np.float32)) / std.astype(np.float32)
   cut = windows.cut_windows(pixels, rows, cols)
-  padded = np.pad(cut, ((0, -len(cut) % _BATCH), (0, 0), (0, 0), (0, 0)))
+  batch = _BATCH * (1 if mesh is None else mesh.size)
+  padded = np.pad(cut, ((0, -len(cut) % batch), (0, 0), (0, 0), (0, 0)))
+  embed = _embed(spec, dtype)
   embeddings = np.concatenate(
     [
-      np.asarray(_embed(spec, dtype)(params, padded[start : start + _BATCH]))
-      for start in range(0, len(padded), _BATCH)
+      np.asarray(embed(params, share_batch(padded[start:][:batch], mesh)))
+      for start in range(0, len(padded), batch)
     ]
   )[: len(cut)]
   return WindowPatches(
@@ -140,10 +146,13 @@ def _embed_each(
   *,
   protocol: SegmentationProtocol,
   dtype: str = "float32",
+  mesh: Mesh | None = None,
 ) -> list[WindowPatches]:
   """As `embed_windows`, but of whole windows."""
   return [
-    embed_whole_windows(spec, params, image, protocol=protocol, dtype=dtype)
+    embed_whole_windows(
+      spec, params, image, protocol=protocol, dtype=dtype, mesh=mesh
+    )
     for image in images
   ]
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, Int, Int32, UInt8
 
 from s3_jax.clip import ModelSpec, embed_patches
@@ -24,6 +25,7 @@ from s3_jax.evaluation.segmentation.protocols import (
   check_protocol,
 )
 from s3_jax.point_to_space import POINT_TO_SPACE
+from s3_jax.sharding import share_batch
 from s3_jax.space import SynonymousSpace
 from s3_jax.zero_shot import zero_shot_scores
 
@@ -125,11 +127,13 @@ def embed_windows(
   *,
   protocol: SegmentationProtocol,
   dtype: str = "float32",
+  mesh: Mesh | None = None,
 ) -> list[WindowPatches]:
   """Embeds the patches of all windows of some images: what the tower is for.
 
-  Windows of one size share batches whatever image they are of, eight at a time,
-  so that images of many sizes need one compiled program a size of window.
+  Windows of one size share batches whatever image they are of, eight at a time
+  on each device, so that images of many sizes need one compiled program a size
+  of window.
 
   Args:
     spec: the checkpoint's settings; a ViT with a class token.
@@ -137,6 +141,8 @@ def embed_windows(
     images: RGB pixels at the size that the labels shall have.
     protocol: everything but its factor and thresholds matters here.
     dtype: type in which the tower multiplies, "float32" or "bfloat16".
+    mesh: devices that share the windows; all of them should hold `params`.
+      None for one device.
 
   Returns:
     WindowPatches of each image, for `label_windows`.
@@ -160,6 +166,7 @@ def embed_windows(
       np.concatenate([cut[i].windows for i in some]),
       protocol=protocol,
       dtype=dtype,
+      mesh=mesh,
     )
     parts = np.split(embedded, np.cumsum(counts)[:-1])
     for i, part in zip(some, parts, strict=True):
@@ -226,18 +233,21 @@ def _embed_in_batches(
   *,
   protocol: SegmentationProtocol,
   dtype: str,
+  mesh: Mesh | None,
 ) -> Float32[np.ndarray, "windows _ _ dim"]:
   """Runs the tower on windows of one size; the last batch is filled up."""
   total = len(cut)
-  # Up to eight windows are one batch as they are; more make full batches.
-  size = min(total, _MAX_WINDOWS)
+  devices = 1 if mesh is None else mesh.size
+  # Up to eight windows are one batch; more make full ones, all of one shape.
+  share = _MAX_WINDOWS if total > _MAX_WINDOWS else -(-total // devices)
+  size = share * devices
   cut = np.pad(cut, ((0, -total % size), *[(0, 0)] * 3))
   found = [
     np.asarray(
       embed_patches(
         spec,
         params,
-        cut[start : start + size],
+        share_batch(cut[start : start + size], mesh),
         attention=protocol.attention,
         position_offset=protocol.position_offset,
         dtype=dtype,

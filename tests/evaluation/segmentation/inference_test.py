@@ -1,6 +1,7 @@
 """Label maps against the steps of the papers' codes in float64."""
 
 import cv2
+import jax
 import numpy as np
 import PIL.Image
 import pytest
@@ -16,6 +17,7 @@ from s3_jax.evaluation.segmentation import (
   segment_image,
 )
 from s3_jax.point_to_space import POINT_TO_SPACE, point_to_local_center
+from s3_jax.sharding import local_mesh, replicated
 from s3_jax.space import build_space
 from tests.evaluation.segmentation.torch_segmentation import torch_segmentation
 
@@ -201,6 +203,24 @@ def test_windows_of_many_images_share_batches(tower, monkeypatch):
   )
   assert len(set(sizes)) == 1, "one compiled shape"
   assert len(sizes) == -(-total // 8) and sizes[0][0] == 8
+
+
+@pytest.mark.parametrize("sides", [(112, 112), (224, 400)])
+def test_devices_share_windows(tower, sides):
+  """One window, and more than the devices take at once."""
+  protocol = SEGMENTATION_PROTOCOLS["sclip"]._replace(
+    short_side=112, window=112, stride=16
+  )
+  images = [draw_image(*sides, seed=seed) for seed in range(2)]
+  alone = embed_windows(tower.spec, tower.params, images, protocol=protocol)
+  mesh = local_mesh(8, model=2)
+  params = jax.device_put(tower.params, replicated(mesh))
+  shared = embed_windows(
+    tower.spec, params, images, protocol=protocol, mesh=mesh
+  )
+  for one, other in zip(alone, shared, strict=True):
+    assert one.embeddings.shape == other.embeddings.shape
+    np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-5)
 
 
 def test_pixel_statistics_of_the_checkpoint(tower, names):
