@@ -35,9 +35,11 @@ __all__ = [
   "count",
   "first_only",
   "gather_arrays",
+  "gather_flags",
   "gather_json",
   "index",
   "is_first",
+  "own_items",
   "own_share",
   "paced",
   "together",
@@ -126,6 +128,37 @@ def assign(
     owner[shard] = readers[np.argmin(load[readers])]
     load[owner[shard]] += 1
   return owner
+
+
+def gather_flags(
+  flags: Bool[np.ndarray, " items"],
+) -> Bool[np.ndarray, "processes items"]:
+  """Sends flags, such as which shards are in the cache, to every process.
+
+  Args:
+    flags: of this process; all have as many.
+
+  Returns:
+    Those of each process, in their order.
+
+  Raises:
+    LostPeer: a process has ended.
+  """
+  return np.stack([each["flags"] for each in gather_arrays({"flags": flags})])
+
+
+def own_items(
+  stored: Bool[np.ndarray, "processes items"],
+) -> Bool[np.ndarray, " items"]:
+  """Says which items `assign` gives to this process.
+
+  Args:
+    stored: as for `assign`.
+
+  Returns:
+    One flag an item.
+  """
+  return assign(stored) == index()
 
 
 def gather_json(value: Any) -> list[Any]:

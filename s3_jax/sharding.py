@@ -128,12 +128,12 @@ def share_batch(batch: np.ndarray, mesh: Mesh | None) -> Array | np.ndarray:
 
   Args:
     batch: its first axis is one that they divide.
-    mesh: None, or of one device, leaves the batch on the host.
+    mesh: None leaves the batch on the host.
 
   Returns:
     The batch.
   """
-  if mesh is None or mesh.size == 1:
+  if mesh is None:
     return batch
   return jax.device_put(batch, batch_sharding(mesh))
 

@@ -193,6 +193,9 @@ def test_one_process_is_alone():
   assert hosts.gather_json({"a": 1}) == [{"a": 1}]
   assert hosts.gather_arrays(arrays)[0]["x"] is arrays["x"]
   assert hosts.own_share(5) == (0, 5)
+  flags = np.asarray([True, False])
+  assert hosts.gather_flags(flags).tolist() == [[True, False]]
+  assert hosts.own_items(flags[None]).tolist() == [True, True]
   assert hosts.together(lambda: 4) == 4
   assert hosts.first_only(lambda: "x") == "x"
   assert hosts.add_up({"n": 3}) == {"n": 3}

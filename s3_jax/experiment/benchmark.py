@@ -36,7 +36,7 @@ from s3_jax.experiment.embedding import (
   embed_test_set,
 )
 from s3_jax.experiment.environment import CompileClock, describe_environment
-from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.narration import Narrator, say_bad, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, require_writable
@@ -293,12 +293,7 @@ def _measure(
     test_set = embed_test_set(embedder, data.spec, data.opened)
   counters["images_decoded"] += test_set.images_decoded
   counters["tower_batches"] += test_set.tower_batches
-  if test_set.bad:
-    file, reason = test_set.bad[0]
-    say(
-      f"{title}: {len(test_set.bad)} of {len(data.opened.records)} images are"
-      f" bad and not counted; the first is {file}: {reason}."
-    )
+  say_bad(say, title, test_set.bad, len(data.opened.records))
   scorers, results = Scorers(benchmark.options), {}
   bar = tqdm(
     plan,

@@ -30,6 +30,7 @@ from s3_jax.lexicon.vertices import (
   concept_vertices,
   described,
   descriptor_prompts,
+  distinct_prompts,
   pooled,
   sentence_vertices,
   waffle_texts,
@@ -212,13 +213,8 @@ def prepare_methods(
     if method.vertices not in made:
       made[method.vertices] = _checked(name, method.vertices(texts), texts)
     vertices = made[method.vertices]
-    distinct = dict.fromkeys(
-      prompt
-      for of_class in vertices
-      for prompts in of_class
-      for prompt in prompts
-    )
-    prepared.append(Prepared(name, method, vertices, tuple(distinct)))
+    distinct = distinct_prompts([vertices])
+    prepared.append(Prepared(name, method, vertices, distinct))
   return tuple(prepared)
 
 

@@ -29,11 +29,11 @@ from s3_jax.evaluation.shards import (
 )
 from s3_jax.experiment.shared_shards import gather_shards, own_shards
 from s3_jax.sharding import (
-  batch_sharding,
   gather_params,
   local_mesh,
   replicated,
   shard_params,
+  share_batch,
 )
 
 SPLIT_BYTES = 1 << 30
@@ -295,8 +295,7 @@ def on_devices(
     The batches.
   """
   for batch in batches:
-    image = jax.device_put(batch["image"], batch_sharding(mesh))
-    yield {**batch, "image": image}
+    yield {**batch, "image": share_batch(batch["image"], mesh)}
 
 
 def progress_bar(text: str, total: int, left: int) -> tqdm:

@@ -16,7 +16,7 @@ from s3_jax.evaluation.shards import Layout
 from s3_jax.experiment.embedding import Embedder, bound_tower
 from s3_jax.experiment.shared_shards import stored_anywhere
 from s3_jax.experiment.text_embedding import TEXT_ROWS, missing_chunks
-from s3_jax.sharding import batch_sharding
+from s3_jax.sharding import share_batch
 
 
 class Estimate(NamedTuple):
@@ -98,9 +98,8 @@ def _image_seconds(embedder: Embedder, rows: int) -> float:
   """Times black images."""
   size = embedder.clip.spec.image_size
   black = np.zeros((rows, size, size, 3), np.uint8)
-  sharding = batch_sharding(embedder.devices)
   batch = {
-    "image": jax.device_put(black, sharding),
+    "image": share_batch(black, embedder.devices),
     "label": np.zeros((rows,), np.int32),
     "mask": np.ones((rows,), bool),
     "index": np.arange(rows),

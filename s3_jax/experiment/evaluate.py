@@ -34,7 +34,7 @@ from s3_jax.experiment.methods import (
   build_spaces,
   gather_texts,
 )
-from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.narration import Narrator, say_bad, timed
 from s3_jax.experiment.rows import class_rows, comparison_rows, method_rows
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, read_cache_dir
@@ -218,12 +218,8 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       for spec, images in zip(specs, opened, strict=True)
     ]
   for test_set in test_sets:
-    if test_set.bad:
-      file, reason = test_set.bad[0]
-      say(
-        f"{test_set.spec.title}: {len(test_set.bad)} images are bad and not"
-        f" counted; the first is {file}: {reason}."
-      )
+    spec = test_set.spec
+    say_bad(say, spec.title, test_set.bad, spec.examples)
   inputs = MethodInputs(texts, spaces, evaluation.options, evaluation.seed)
   with timed(timings, "score"):
     measured = {

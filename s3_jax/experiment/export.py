@@ -46,7 +46,7 @@ from s3_jax.experiment.settings import (
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
-from s3_jax.lexicon.vertices import concept_vertices
+from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 
 SCHEMA = 1
 COMPATIBILITY = (
@@ -115,14 +115,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
   say = Narrator(folder / "log.txt")
   clip = load_checkpoint(run.model)
   vertices = concept_vertices(run.classes.texts, run.templates)
-  prompts = tuple(
-    dict.fromkeys(
-      prompt
-      for of_class in vertices
-      for of_vertex in of_class
-      for prompt in of_vertex
-    )
-  )
+  prompts = distinct_prompts([vertices])
   embedder = Embedder(
     clip, run.dtype, batch_size=1, mesh=1, cache_dir=run.cache_dir
   )

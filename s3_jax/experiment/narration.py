@@ -3,7 +3,7 @@
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from s3_jax import hosts
@@ -36,6 +36,25 @@ class Narrator:
     sys.stdout.flush()
     self._lines.append(text.rstrip("\n"))
     atomic_write(self._path, "\n".join(self._lines) + "\n")
+
+
+def say_bad(
+  say: Narrator, title: str, bad: Sequence[tuple[str, str]], total: int
+) -> None:
+  """Says how many images of a data set are bad, if any.
+
+  Args:
+    say: what says it.
+    title: of the data set.
+    bad: file and reason of each.
+    total: images of the data set.
+  """
+  if bad:
+    file, reason = bad[0]
+    say(
+      f"{title}: {len(bad)} of {total} images are bad and not counted; the"
+      f" first is {file}: {reason}."
+    )
 
 
 @contextmanager

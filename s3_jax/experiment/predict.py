@@ -34,7 +34,7 @@ from s3_jax.experiment.prediction_stream import look_at
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import replacing
-from s3_jax.lexicon.vertices import concept_vertices
+from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.sharding import local_mesh
 from s3_jax.space import SynonymousSpace, build_space
 
@@ -163,14 +163,7 @@ def _read_words(
   """Embeds the texts and builds the classes' spaces."""
   options = prediction.options
   vertices = concept_vertices(prediction.classes.texts, (prediction.template,))
-  prompts = tuple(
-    dict.fromkeys(
-      prompt
-      for of_class in vertices
-      for of_vertex in of_class
-      for prompt in of_vertex
-    )
-  )
+  prompts = distinct_prompts([vertices])
   embedder = Embedder(
     clip,
     prediction.dtype,

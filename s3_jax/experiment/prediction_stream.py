@@ -31,7 +31,7 @@ from s3_jax.experiment.image_files import (
   load_images,
 )
 from s3_jax.experiment.prediction_settings import Prediction
-from s3_jax.sharding import batch_sharding, local_mesh, replicated
+from s3_jax.sharding import local_mesh, replicated, share_batch
 from s3_jax.space import SynonymousSpace
 
 
@@ -125,7 +125,7 @@ def look_at(
     ):
       for index, image in zip(batch["index"].tolist(), loaded, strict=False):
         waiting[index] = image._replace(pixels=None)
-      pixels = jax.device_put(batch["image"], batch_sharding(mesh))
+      pixels = share_batch(batch["image"], mesh)
       yield {**batch, "image": pixels}
 
   params = jax.device_put(clip.params, replicated(mesh))

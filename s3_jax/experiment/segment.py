@@ -41,7 +41,6 @@ from s3_jax.experiment.narration import Narrator
 from s3_jax.experiment.segmentation_methods import (
   PATCH_METHODS,
   PatchTarget,
-  distinct_prompts,
   make_targets,
 )
 from s3_jax.experiment.segmentation_settings import (
@@ -56,7 +55,7 @@ from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.window_embedding import EMBEDDINGS, check_embeddings
 from s3_jax.files import atomic_write, safe_name
-from s3_jax.lexicon.vertices import concept_vertices
+from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 
 SCHEMA = 1
 _METHODS = ("synonyms_max", "s3")
@@ -227,7 +226,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
 
 def _target(run: Segment, clip: Clip) -> PatchTarget:
   vertices = {run.method: concept_vertices(run.classes.texts, run.templates)}
-  prompts = distinct_prompts(vertices)
+  prompts = distinct_prompts(vertices.values())
   embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir)
   embedded = embed_prompts(embedder, prompts, progress="texts")
   methods = {run.method: PATCH_METHODS[run.method]}

@@ -33,7 +33,6 @@ from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.segmentation_methods import (
   PATCH_METHODS,
   PatchTarget,
-  distinct_prompts,
   make_targets,
   method_vertices,
   texts_of,
@@ -43,6 +42,7 @@ from s3_jax.experiment.segmentation_rows import Segmented
 from s3_jax.experiment.segmentation_settings import too_small
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.window_embedding import EMBEDDINGS
+from s3_jax.lexicon.vertices import distinct_prompts
 from s3_jax.sharding import replicated
 
 
@@ -74,7 +74,7 @@ def segment_set(
   total = len(found.opened.records)
   methods = {name: PATCH_METHODS[name] for name in run.methods}
   vertices = method_vertices(methods, texts_of(spec, run.templates))
-  prompts = distinct_prompts(vertices)
+  prompts = distinct_prompts(vertices.values())
   say(
     f"{spec.title}: {total:,} images, {spec.classes} classes, {len(methods)}"
     f" methods, {len(prompts):,} texts; {found.opened.found}."
@@ -96,10 +96,10 @@ def segment_set(
   store = run.cache_dir / "segmentation"
   # Made of arrays, whose last bits may differ between kinds of processors.
   keys = hosts.gather_json(keys)[0]
-  stored = _gather_stored(stored_shards(store, keys, total=total))
+  stored = hosts.gather_flags(stored_shards(store, keys, total=total))
   absent = np.all(~stored, axis=0)
   left = count_images(absent, total=total)
-  is_own = hosts.assign(stored) == hosts.index()
+  is_own = hosts.own_items(stored)
   own = np.flatnonzero(is_own).tolist()
   mine = count_images(is_own, total=total)
   say(
@@ -161,12 +161,6 @@ def segment_set(
   )
   _check_good(outcome, say)
   return outcome
-
-
-def _gather_stored(stored: np.ndarray) -> np.ndarray:
-  """Says which shards each process has in its cache."""
-  found = hosts.gather_arrays({"stored": stored})
-  return np.stack([each["stored"] for each in found])
 
 
 def _merge(

@@ -118,23 +118,6 @@ def method_vertices(
   }
 
 
-def distinct_prompts(vertices: Mapping[str, Vertices]) -> tuple[str, ...]:
-  """Lists the prompts of all methods, each once, in the order of first use.
-
-  Args:
-    vertices: by method.
-
-  Returns:
-    The prompts.
-  """
-  found: dict[str, None] = {}
-  for of_method in vertices.values():
-    for of_class in of_method:
-      for prompts in of_class:
-        found |= dict.fromkeys(prompts)
-  return tuple(found)
-
-
 class PatchTarget(NamedTuple):
   """A method, ready to label images.
 

@@ -31,11 +31,10 @@ from s3_jax.evaluation.suite_table import suite_text
 from s3_jax.experiment.narration import Narrator
 from s3_jax.experiment.segmentation_methods import (
   PatchTarget,
-  distinct_prompts,
 )
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_80
-from s3_jax.lexicon.vertices import Vertices
+from s3_jax.lexicon.vertices import Vertices, distinct_prompts
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (("s3", "synonyms_max"), ("s3", "class_name"))
@@ -141,7 +140,7 @@ def describe_texts(outcomes: Sequence[Segmented], clip: Clip) -> dict[str, Any]:
     methods = {}
     facts: dict[str, Any] = {"methods": methods}
     for name, vertices in outcome.vertices.items():
-      prompts = distinct_prompts({name: vertices})
+      prompts = distinct_prompts([vertices])
       hashes.append(_sha256(prompts))
       methods[name] = {
         "sha256": hashes[-1],

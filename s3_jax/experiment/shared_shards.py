@@ -21,8 +21,8 @@ def own_shards(folder: pathlib.Path, layout: Layout) -> list[int]:
   Returns:
     Their numbers, ascending; all of them in a run of one process.
   """
-  owner = hosts.assign(_stored(folder, layout))
-  return np.flatnonzero(owner == hosts.index()).tolist()
+  stored = hosts.gather_flags(stored_shards(folder, layout))
+  return np.flatnonzero(hosts.own_items(stored)).tolist()
 
 
 def stored_anywhere(
@@ -37,14 +37,8 @@ def stored_anywhere(
   Returns:
     One entry a shard, the same in every process.
   """
-  return np.any(_stored(folder, layout), axis=0)
-
-
-def _stored(
-  folder: pathlib.Path, layout: Layout
-) -> Bool[np.ndarray, "processes shards"]:
-  found = hosts.gather_arrays({"stored": stored_shards(folder, layout)})
-  return np.stack([each["stored"] for each in found])
+  stored = hosts.gather_flags(stored_shards(folder, layout))
+  return np.any(stored, axis=0)
 
 
 def gather_shards(part: Shard) -> list[Shard]:

@@ -90,16 +90,14 @@ def _own_chunks(
   """Lists the chunks that this process reads or makes."""
   if hosts.count() == 1:
     return list(range(len(chunks)))
-  owner = hosts.assign(_stored(embedder, chunks))
-  return np.flatnonzero(owner == hosts.index()).tolist()
+  return np.flatnonzero(hosts.own_items(_stored(embedder, chunks))).tolist()
 
 
 def _stored(
   embedder: Embedder, chunks: Sequence[Sequence[str]]
 ) -> Bool[np.ndarray, "processes chunks"]:
   stored = [_is_stored(embedder, chunk) for chunk in chunks]
-  found = hosts.gather_arrays({"stored": np.asarray(stored, bool)})
-  return np.stack([each["stored"] for each in found])
+  return hosts.gather_flags(np.asarray(stored, bool))
 
 
 def _embed_chunk(

@@ -8,7 +8,7 @@ table of one vertex a class.
 
 import random
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.synonyms import ClassEntry
@@ -19,6 +19,7 @@ __all__ = [
   "concept_vertices",
   "described",
   "descriptor_prompts",
+  "distinct_prompts",
   "pooled",
   "sentence_vertices",
   "waffle_texts",
@@ -26,6 +27,23 @@ __all__ = [
 
 # classes -> vertices -> prompts
 Vertices = tuple[tuple[tuple[str, ...], ...], ...]
+
+
+def distinct_prompts(tables: Iterable[Vertices]) -> tuple[str, ...]:
+  """Lists the prompts of tables, each once, in the order of their first use.
+
+  Args:
+    tables: such as those of several methods.
+
+  Returns:
+    The prompts.
+  """
+  found: dict[str, None] = {}
+  for vertices in tables:
+    for of_class in vertices:
+      for prompts in of_class:
+        found |= dict.fromkeys(prompts)
+  return tuple(found)
 
 
 def concept_vertices(
