@@ -118,6 +118,9 @@ def batch_sharding(mesh: Mesh, *, with_classes: bool = False) -> NamedSharding:
     mesh: with the axes `data` and `model`.
     with_classes: whether the axis `model` is taken by classes; if not, images
       are shared out over it too.
+
+  Returns:
+    The sharding.
   """
   axes = DATA if with_classes else (DATA, MODEL)
   return NamedSharding(mesh, PartitionSpec(axes))
@@ -139,12 +142,26 @@ def share_batch(batch: np.ndarray, mesh: Mesh | None) -> Array | np.ndarray:
 
 
 def class_sharding(mesh: Mesh) -> NamedSharding:
-  """Returns the sharding of an array whose first axis is the classes."""
+  """Returns the sharding of an array whose first axis is the classes.
+
+  Args:
+    mesh: with an axis `model`.
+
+  Returns:
+    The sharding.
+  """
   return NamedSharding(mesh, PartitionSpec(MODEL))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """Returns the sharding of an array that every device holds whole."""
+  """Returns the sharding of an array that every device holds whole.
+
+  Args:
+    mesh: any.
+
+  Returns:
+    The sharding.
+  """
   return NamedSharding(mesh, PartitionSpec())
 
 

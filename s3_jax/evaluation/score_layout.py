@@ -71,6 +71,9 @@ def round_batch(batch_size: int, layout: ScoreLayout) -> int:
   Args:
     batch_size: images, >= 1.
     layout: of the scores.
+
+  Returns:
+    The least number of images that is no smaller and that they divide.
   """
   if layout.mesh is None:
     return batch_size
@@ -84,6 +87,9 @@ def place_images(array: np.ndarray, layout: ScoreLayout) -> Array | np.ndarray:
   Args:
     array: its first axis is that of the images.
     layout: of the scores; without a mesh the array stays on the host.
+
+  Returns:
+    The batch.
   """
   if layout.mesh is None:
     return array

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from s3_jax import experiment
+from s3_jax.data import pictograph_sets
 from s3_jax.evaluation.schema import validate_results
 from s3_jax.experiment import embedding, text_embedding
 from s3_jax.experiment.methods import METHODS
@@ -310,3 +311,33 @@ def test_what_is_found_late_leaves_no_results(
     run_demo(tmp_path / "run", tmp_path / "cache", **changes)
   left = {path.name for path in (tmp_path / "run").rglob("*")}
   assert left <= {"log.txt"}
+
+
+def test_a_bad_image_is_listed_and_not_counted(
+  checkpoint, read_config, make_small, tmp_path, monkeypatch, capsys
+):
+  make_small(monkeypatch, embedding)
+  open_good = pictograph_sets.open_pictographs
+
+  def open_bad(spec, folder):
+    found = list(open_good(spec, folder))
+    found[7] = {**found[7], "image": b"no image"}
+    return found
+
+  monkeypatch.setattr(pictograph_sets, "open_pictographs", open_bad)
+  config = read_config(
+    "demo",
+    model=str(checkpoint),
+    test_sets=("plain",),
+    methods=("class_name",),
+    batch_size=64,
+    cache_dir=str(tmp_path / "cache"),
+    figure_classes=(),
+  )
+  results = experiment.run(config, str(tmp_path / "run"))
+  [dataset], [method] = results["datasets"], results["methods"]
+  reason = "not an image of a known format"
+  assert dataset["bad_examples"] == [{"file": "plain/7", "reason": reason}]
+  assert method["n"] == IMAGES - 1
+  said = capsys.readouterr().out
+  assert f"1 of {IMAGES} images are bad and not counted; the first is" in said

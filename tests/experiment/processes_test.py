@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 
-import jax
 import pytest
 
 from s3_jax import experiment
@@ -522,7 +521,3 @@ def test_segmentation_in_two_processes(
     found.append({part: results[part] for part in parts})
   assert found[0] == found[1]
   assert all(row["n"] == 71 for row in found[0]["methods"])
-
-
-def test_one_process_is_not_a_cluster():
-  assert jax.process_count() == 1
