@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float, Int, Int32
 
 from s3_jax.evaluation.ranking import ClassRanking
 from s3_jax.evaluation.score_layout import (
@@ -22,8 +22,14 @@ from s3_jax.evaluation.score_layout import (
 )
 from s3_jax.sharding import MODEL, shard_classes
 from s3_jax.space import SynonymousSpace, build_space, checks
+from s3_jax.space.witnesses import read_question, weigh_checked
 
-__all__ = ["TopClasses", "build_sharded_space", "top_classes"]
+__all__ = [
+  "TopClasses",
+  "build_sharded_space",
+  "sharded_two_witnesses",
+  "top_classes",
+]
 
 # The name of the rule whose numbers, one a class, are shared out as well.
 _NUMBER = "number"
@@ -129,6 +135,81 @@ def _rank(score, embeddings, layout, *, classes, count) -> ClassRanking:
   )
 
 
+def sharded_two_witnesses(
+  embeddings: Float[np.ndarray, "..."],
+  mask: Bool[np.ndarray, "..."],
+  *,
+  mesh: Mesh,
+  forms: Int[np.ndarray, "..."] | None = None,
+  official: Bool[np.ndarray, "..."] | None = None,
+  keep: str = "largest",
+  min_fraction: float | int = 0.5,
+  min_gap: float | int = 0.15,
+) -> Bool[np.ndarray, "classes synonyms"]:
+  """Says which texts to keep, each device about those of its classes.
+
+  `two_witnesses`, with the classes shared out over the axis `model`: the same
+  texts. What devices exchange is listed at `weigh_texts`. The result is a
+  `mask` for `build_sharded_space`.
+
+  Args:
+    embeddings: unit embeddings, `f32[classes, synonyms, dim]`; rows of padding
+      may hold anything.
+    mask: which texts are real, `bool[classes, synonyms]`.
+    mesh: with an axis `model`.
+    forms: as for `two_witnesses`, and so are the other options.
+    official: which texts are official names.
+    keep: "largest", "label" or "all".
+    min_fraction: in (0, 1].
+    min_gap: at least 0.
+
+  Returns:
+    The texts to keep, on the host.
+
+  Raises:
+    ValueError: as `two_witnesses` does.
+
+  References:
+    Ours; see `weigh_texts`.
+  """
+  asked = read_question(
+    embeddings,
+    mask,
+    forms=forms,
+    official=official,
+    keep=keep,
+    min_fraction=min_fraction,
+    min_gap=min_gap,
+    num_forms=None,
+  )
+  if not (mask.all() or np.isfinite(embeddings[~mask]).all()):
+    embeddings = np.where(mask[:, :, None], embeddings, 0)
+  arrays = (
+    np.asarray(embeddings, np.float32),
+    mask,
+    np.asarray(asked.forms, np.int32),
+    np.asarray(asked.official) & mask,
+  )
+  placed: Any = shard_classes(arrays, mesh)
+  weigh = functools.partial(
+    weigh_checked,
+    keep=keep,
+    num_forms=asked.num_forms,
+    columns=asked.columns,
+    axis_name=MODEL,
+  )
+  by_class, whole = PartitionSpec(MODEL), PartitionSpec()
+  kept = jax.jit(
+    jax.shard_map(
+      lambda *arrays: weigh(*arrays).kept,
+      mesh=mesh,
+      in_specs=(by_class, by_class, by_class, by_class, whole, whole),
+      out_specs=by_class,
+    )
+  )(*placed, np.float32(min_fraction), np.float32(min_gap))
+  return np.asarray(kept)[: mask.shape[0]]
+
+
 def build_sharded_space(
   embeddings: Float[np.ndarray, "..."],
   mask: Bool[np.ndarray, "..."],
@@ -139,7 +220,7 @@ def build_sharded_space(
   | float
   | int
   | Float[Array | np.ndarray, "..."]
-  | None = "gap",
+  | None = None,
   keep: str = "largest",
   min_fraction: float | int = 0.5,
   min_gap: float | int = 0.15,

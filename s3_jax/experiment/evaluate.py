@@ -27,6 +27,7 @@ from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.figures import draw_spaces
 from s3_jax.experiment.methods import (
   METHODS,
+  TWO_WITNESSES,
   MethodInputs,
   SpaceOptions,
   Spaces,
@@ -134,7 +135,7 @@ def _read_scale(
   scale: str | float | int | tuple | list | None,
 ) -> str | float | tuple[str, float] | None:
   """Also reads numbers and None as a command line gives them: as words."""
-  if scale in ("gap", None):
+  if scale in (TWO_WITNESSES, "gap", None):
     return scale
   if scale == "None":
     return None
@@ -146,8 +147,8 @@ def _read_scale(
     number = float("nan")
   if not (np.isfinite(number) and number >= 0):
     raise ValueError(
-      '`config.scale` must be "gap", ("quantile", q), ("coverage", p), a number'
-      f" >= 0 or None, got {scale!r}."
+      '`config.scale` must be "two_witnesses", "gap", ("quantile", q),'
+      f' ("coverage", p), a number >= 0 or None, got {scale!r}.'
     )
   return number
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.synonyms import (
@@ -20,7 +20,13 @@ from s3_jax.lexicon.synonyms import (
   texts_of_classes,
 )
 from s3_jax.point_to_space import POINT_TO_SPACE
-from s3_jax.space import SynonymousSpace, attach_complex, build_space
+from s3_jax.space import (
+  Evidence,
+  SynonymousSpace,
+  attach_complex,
+  build_space,
+  weigh_texts,
+)
 from s3_jax.zero_shot import (
   name_classifier,
   random_synonym_classifier,
@@ -28,24 +34,37 @@ from s3_jax.zero_shot import (
   zero_shot_scores,
 )
 
+TWO_WITNESSES = "two_witnesses"
+"""The scale rule that looks at all classes; the others are `build_space`'s."""
+
 
 class SpaceOptions(NamedTuple):
   """How spaces are pruned and scored."""
 
   metric: str
   neighbors: int
-  scale: str | float | tuple[str, float] | None
+  scale: str | float | tuple[str, float] | None  # also TWO_WITNESSES
   keep: str
   min_fraction: float
   min_gap: float
 
 
 class TextTable(NamedTuple):
-  """Embedded texts, padded to the class with the most."""
+  """Embedded texts, padded to the class with the most.
 
-  texts: tuple[tuple[str, ...], ...]  # of each class
+  Attributes:
+    texts: of each class.
+    embeddings: unit rows, zero where padded.
+    mask: which texts are real.
+    forms: kind of each text, as for `two_witnesses`; None: all of one kind.
+    official: which texts are official names; None: the first of each class.
+  """
+
+  texts: tuple[tuple[str, ...], ...]
   embeddings: Float[np.ndarray, "classes synonyms dim"]
   mask: Bool[np.ndarray, "classes synonyms"]
+  forms: Int[np.ndarray, "classes synonyms"] | None = None
+  official: Bool[np.ndarray, "classes synonyms"] | None = None
 
 
 class Texts(NamedTuple):
@@ -130,10 +149,27 @@ def build_core(table: TextTable, options: SpaceOptions) -> SynonymousSpace:
   Returns:
     The spaces, without a complex.
   """
+  mask, scale = table.mask, options.scale
+  if scale == TWO_WITNESSES:
+    mask = weigh_table(table, options).kept
+    return build_space(table.embeddings, mask, scale=None, keep="all")
   return build_space(
     table.embeddings,
+    mask,
+    scale=scale,
+    keep=options.keep,
+    min_fraction=options.min_fraction,
+    min_gap=options.min_gap,
+  )
+
+
+def weigh_table(table: TextTable, options: SpaceOptions) -> Evidence:
+  """Hears the two witnesses about the texts of a table."""
+  return weigh_texts(
+    table.embeddings,
     table.mask,
-    scale=options.scale,
+    forms=table.forms,
+    official=table.official,
     keep=options.keep,
     min_fraction=options.min_fraction,
     min_gap=options.min_gap,

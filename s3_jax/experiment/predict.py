@@ -20,7 +20,7 @@ from s3_jax.experiment.class_list import ClassList, shared_texts
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.environment import CompileClock
 from s3_jax.experiment.image_files import find_images
-from s3_jax.experiment.methods import space_scorer
+from s3_jax.experiment.methods import build_core, space_scorer
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.prediction_report import (
   check_good,
@@ -36,7 +36,7 @@ from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import replacing
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.sharding import local_mesh
-from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.space import SynonymousSpace
 
 
 class Words(NamedTuple):
@@ -175,14 +175,7 @@ def _read_words(
     embedded = embed_prompts(embedder, prompts)
     table = embed_vertices(vertices, prompts, embedded.embeddings)
   with timed(timings, "build_space"):
-    space = build_space(
-      table.embeddings,
-      table.mask,
-      scale=options.scale,
-      keep=options.keep,
-      min_fraction=options.min_fraction,
-      min_gap=options.min_gap,
-    )
+    space = build_core(table, options)
     score = space_scorer(space, options.metric, neighbors=options.neighbors)
   notes = tuple(_notes(prediction.classes, clip, prompts))
   return Words(space, score, prompts, notes)

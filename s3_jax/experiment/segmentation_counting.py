@@ -35,6 +35,7 @@ from s3_jax.experiment.segmentation_methods import (
   PatchTarget,
   make_targets,
   method_vertices,
+  official_names,
   texts_of,
 )
 from s3_jax.experiment.segmentation_plan import FoundSet, Segmentation
@@ -73,7 +74,8 @@ def segment_set(
   spec, found = each.spec, each.found
   total = len(found.opened.records)
   methods = {name: PATCH_METHODS[name] for name in run.methods}
-  vertices = method_vertices(methods, texts_of(spec, run.templates))
+  texts = texts_of(spec, run.templates)
+  vertices = method_vertices(methods, texts)
   prompts = distinct_prompts(vertices.values())
   say(
     f"{spec.title}: {total:,} images, {spec.classes} classes, {len(methods)}"
@@ -86,7 +88,12 @@ def segment_set(
   counters["text_tower_batches"] += embedded.tower_batches
   with timed(timings, "build_space"):
     targets = make_targets(
-      methods, vertices, prompts, embedded.embeddings, run.options
+      methods,
+      vertices,
+      prompts,
+      embedded.embeddings,
+      run.options,
+      official=official_names(texts),
     )
   protocols = {name: run.protocol_of(spec.name, name) for name in run.methods}
   keys = {

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float32
+from jaxtyping import Array, Bool, Float32
 
 from s3_jax.data.segmentation_sets import (
   SegmentationSpec,
@@ -21,11 +21,16 @@ from s3_jax.data.segmentation_sets import (
 )
 from s3_jax.evaluation.segmentation import NameClassifier, Target
 from s3_jax.experiment.benchmark_methods import embed_vertices
-from s3_jax.experiment.methods import SpaceOptions, TextTable, space_scorer
-from s3_jax.lexicon.synonyms import ClassEntry
+from s3_jax.experiment.methods import (
+  SpaceOptions,
+  TextTable,
+  build_core,
+  space_scorer,
+)
+from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
 from s3_jax.lexicon.vertices import Vertices, concept_vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
-from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.space import SynonymousSpace
 
 Names = tuple[tuple[str, ...], ...]
 """The names of each class."""
@@ -98,6 +103,29 @@ def texts_of(spec: SegmentationSpec, templates: tuple[str, ...]) -> PatchTexts:
   return PatchTexts(class_entries(spec), benchmark_names(spec), templates)
 
 
+def official_names(texts: PatchTexts) -> Bool[np.ndarray, "classes synonyms"]:
+  """Marks the names of a space with which the benchmark is evaluated.
+
+  Args:
+    texts: of the data set.
+
+  Returns:
+    True for the first name of each class and for each of the benchmark's, such
+    as the many of a background.
+  """
+  names = _all(texts.classes, texts.benchmark)
+  official = np.zeros((len(names), max(map(len, names))), bool)
+  official[:, 0] = True
+  for label, (of_class, known) in enumerate(
+    zip(names, texts.benchmark, strict=True)
+  ):
+    keys = {comparison_key(name) for name in known}
+    official[label, : len(of_class)] |= [
+      comparison_key(name) in keys for name in of_class
+    ]
+  return official
+
+
 def method_vertices(
   methods: Mapping[str, PatchMethod], texts: PatchTexts
 ) -> dict[str, Vertices]:
@@ -138,6 +166,8 @@ def make_targets(
   prompts: Sequence[str],
   embeddings: Float32[np.ndarray, "prompts dim"],
   options: SpaceOptions,
+  *,
+  official: Bool[np.ndarray, "classes synonyms"] | None = None,
 ) -> dict[str, PatchTarget]:
   """Turns embedded prompts into what patches are compared with.
 
@@ -147,6 +177,8 @@ def make_targets(
     prompts: the distinct ones among them.
     embeddings: theirs, unit rows.
     options: how spaces are pruned and scored.
+    official: which names of a space are official ones, see `official_names`;
+      by default the first of each class.
 
   Returns:
     One target a method.
@@ -163,14 +195,7 @@ def make_targets(
       targets[name] = _names_target(table)
       continue
     if made not in spaces:
-      spaces[made] = build_space(
-        table.embeddings,
-        table.mask,
-        scale=options.scale,
-        keep=options.keep,
-        min_fraction=options.min_fraction,
-        min_gap=options.min_gap,
-      )
+      spaces[made] = build_core(table._replace(official=official), options)
     targets[name] = _space_target(
       spaces[made], method.metric or options.metric, options.neighbors
     )

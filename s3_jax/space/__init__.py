@@ -10,8 +10,10 @@ from s3_jax.space.report import (
 )
 from s3_jax.space.shared import exclude_shared
 from s3_jax.space.storage import load_space, save_space
+from s3_jax.space.witnesses import Evidence, two_witnesses, weigh_texts
 
 __all__ = [
+  "Evidence",
   "KeptRow",
   "SharedRow",
   "SynonymousSpace",
@@ -22,4 +24,6 @@ __all__ = [
   "load_space",
   "save_space",
   "shared_report",
+  "two_witnesses",
+  "weigh_texts",
 ]

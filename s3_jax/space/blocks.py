@@ -5,7 +5,9 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float
 
 _Tree = TypeVar("_Tree")
 
@@ -73,3 +75,21 @@ def block_size(entries: int) -> int:
     Ours.
   """
   return max(1, min(50, 2**20 // max(entries, 1)))
+
+
+def finite_padding(
+  embeddings: Float[Array | np.ndarray, "classes synonyms dim"],
+  mask: Bool[Array | np.ndarray, "classes synonyms"],
+) -> Float[Array, "classes synonyms dim"]:
+  """Makes sure that 0 times padding is 0, without a copy where it is."""
+  points = embeddings
+  if not isinstance(points, jax.Array):
+    points = jnp.asarray(points)
+  points = points.astype(jnp.float32)
+  if isinstance(points, Tracer) or isinstance(mask, Tracer):
+    # Under jit a copy of all points would cost as much as the whole space.
+    return points
+  real = np.asarray(mask)
+  if real.all() or np.isfinite(np.asarray(points)[~real]).all():
+    return points
+  return jnp.where(jnp.asarray(mask)[:, :, None], points, 0.0)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from s3_jax import topology
 from s3_jax.embeddings import chordal_distances, gram_matrix
 from s3_jax.space import checks, rules
-from s3_jax.space.blocks import block_size, map_classes
+from s3_jax.space.blocks import block_size, finite_padding, map_classes
 from s3_jax.topology import validation
 
 
@@ -49,7 +49,7 @@ def build_space(
   | float
   | int
   | Float[Array | np.ndarray, "..."]
-  | None = "gap",
+  | None = None,
   keep: str = "largest",
   min_fraction: float | int | Float[Array, ""] = 0.5,
   min_gap: float | int | Float[Array, ""] = 0.15,
@@ -59,7 +59,10 @@ def build_space(
   """Builds the space of every class from the embeddings of its texts.
 
   Per class the Vietoris-Rips complex at a scale eps splits the texts into
-  connected components, and the kept component is the class's core. With
+  connected components, and the kept component is the class's core. By default
+  `eps` is the longest edge of the minimum spanning tree, and every text is
+  kept: which texts are wrong is better told from all classes at once, by
+  `two_witnesses`, whose result is a `mask` for this function. With
   `m` texts and H0 deaths `d_1 <= ... <= d_{m-1}` the rule "gap" looks at the
   cuts `j = 1..m-2` with `d_j > 0` where the largest component at eps = `d_j`
   holds at least `min_fraction * m` texts, takes the one with the largest gap
@@ -81,12 +84,12 @@ def build_space(
     embeddings: unit embeddings, `f32[classes, synonyms, dim]`; rows of padding
       may hold anything, under `jit` and `vmap` anything finite.
     mask: which texts are real, `bool[classes, synonyms]`.
-    scale: "gap"; ("quantile", q), linear interpolation between the deaths, q in
-      [0, 1], 0 for fewer than two texts; ("coverage", p), the smallest of
-      `0, d_1, ...` at which one component holds at least `p * m` texts, p in
+    scale: None, `eps = d_{m-1}`, which prunes nothing; "gap"; ("quantile", q),
+      linear interpolation between the deaths, q in [0, 1], 0 for fewer than two
+      texts; ("coverage", p), the smallest of `0, d_1, ...` at which one
+      component holds at least `p * m` texts, p in
       (0, 1], inclusive to 1e-4 of a text; a number, the same eps for all
-      classes, or one for each, `f32[classes]`, chordal; None for
-      `eps = d_{m-1}`, which prunes nothing.
+      classes, or one for each, `f32[classes]`, chordal.
     keep: "largest", the component with the most texts (ties: the smaller mean
       distance over all pairs of its vertices, 0 for a single vertex, where
       means within 1e-6 are equal; then the lower label); "label", the component
@@ -118,7 +121,7 @@ def build_space(
   rule = checks.read_scale(scale, embeddings.shape[0])
   checks.check_values(embeddings, mask, keep)
   mask = jnp.asarray(mask)
-  points = _finite_padding(embeddings, mask)
+  points = finite_padding(embeddings, mask)
   parts = _build(
     points,
     mask,
@@ -133,21 +136,6 @@ def build_space(
   space = SynonymousSpace(points, *parts)
   _check_overflow(space.simplices)
   return space
-
-
-def _finite_padding(embeddings, mask):
-  """Makes sure that 0 times padding is 0, without a copy where it is."""
-  points = embeddings
-  if not isinstance(points, jax.Array):
-    points = jnp.asarray(points)
-  points = points.astype(jnp.float32)
-  if isinstance(points, Tracer) or isinstance(mask, Tracer):
-    # Under jit a copy of all points would cost as much as the whole space.
-    return points
-  real = np.asarray(mask)
-  if real.all() or np.isfinite(np.asarray(points)[~real]).all():
-    return points
-  return jnp.where(mask[:, :, None], points, 0.0)
 
 
 @functools.partial(
@@ -184,12 +172,7 @@ def _build(
     else:
       scale = rules.last_death(deaths, count)
     labels = topology.component_labels(order, mask, scale)
-    if keep == "largest":
-      core = rules.largest_component(distances, labels)
-    elif keep == "label":
-      core = rules.name_component(labels)
-    else:
-      core = mask
+    core = rules.kept_component(keep, distances, labels)
     complex_ = None
     if max_simplices is not None:
       complex_ = topology.rips_complex(

@@ -136,15 +136,29 @@ def check_mask(mask: Any, shape: tuple[int, ...], beside: str) -> None:
   Raises:
     ValueError: its shape or type is another.
   """
-  if mask.shape != shape:
-    raise ValueError(
-      f"`{beside}` and `mask` must agree on [classes, synonyms], got "
-      f"{list(shape)} and {list(mask.shape)}."
-    )
+  check_beside(beside, shape, mask)
   if mask.dtype != bool:
     raise ValueError(
       f"`mask` must be bool, True = real text, got {mask.dtype}; "
       "compare it with 0."
+    )
+
+
+def check_beside(name: str, shape: tuple[int, ...], mask: Any) -> None:
+  """Checks that an array lies beside a mask of texts.
+
+  Args:
+    name: of the argument.
+    shape: its shape, or the part of it that the mask must have.
+    mask: of texts.
+
+  Raises:
+    ValueError: the mask has another shape.
+  """
+  if mask.shape != shape:
+    raise ValueError(
+      f"`{name}` and `mask` must agree on [classes, synonyms], got "
+      f"{list(shape)} and {list(mask.shape)}."
     )
 
 

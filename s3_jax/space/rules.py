@@ -178,3 +178,28 @@ def name_component(
     Ours: rule "label" of `build_space`.
   """
   return (labels >= 0) & (labels == labels[:1])
+
+
+def kept_component(
+  keep: str,
+  distances: Float[Array, "vertices vertices"],
+  labels: Int[Array, " vertices"],
+) -> Bool[Array, " vertices"]:
+  """Marks what a rule keeps of a class.
+
+  Args:
+    keep: "largest", "label" or "all".
+    distances: between the texts of the class.
+    labels: of their components, -1 where masked out.
+
+  Returns:
+    The kept vertices.
+
+  References:
+    Ours; see `build_space`.
+  """
+  if keep == "largest":
+    return largest_component(distances, labels)
+  if keep == "label":
+    return name_component(labels)
+  return labels >= 0

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from s3_jax.evaluation.vocabulary import build_sharded_space, top_classes
+from s3_jax.evaluation.vocabulary import (
+  build_sharded_space,
+  sharded_two_witnesses,
+  top_classes,
+)
 from s3_jax.point_to_space import point_to_local_center
 from s3_jax.sharding import local_mesh
-from s3_jax.space import build_space
+from s3_jax.space import build_space, two_witnesses
 
 
 def draw_texts(classes, texts, dim=8, seed=0):
@@ -172,3 +176,25 @@ def test_top_classes_refuses(change, rule):
   } | change
   with pytest.raises(ValueError, match=rule):
     top_classes(**arguments)
+
+
+@pytest.mark.parametrize(("devices", "model"), [(8, 8), (8, 4), (2, 2), (1, 1)])
+@pytest.mark.parametrize("keep", ["largest", "label"])
+def test_shares_of_the_two_witnesses_say_the_same(devices, model, keep):
+  rng = np.random.default_rng(3)
+  points = rng.normal(size=(29, 5, 12))
+  points[:, 1:3] = points[:, :1] + 0.3 * rng.normal(size=(29, 2, 12))
+  points /= np.linalg.norm(points, axis=2, keepdims=True)
+  points = points.astype(np.float32)
+  mask = rng.random((29, 5)) < 0.9
+  mask[:, 0] = True
+  mask[11] = False
+  forms = np.tile([0, 0, 3, 3, 0], (29, 1))
+  points[~mask] = np.nan
+  options = {"forms": forms, "keep": keep, "min_gap": 0.1}
+  expected = np.asarray(two_witnesses(points, mask, **options))
+  assert 0 < expected.sum() < mask.sum()
+  kept = sharded_two_witnesses(
+    points, mask, mesh=local_mesh(devices, model=model), **options
+  )
+  np.testing.assert_array_equal(kept, expected)
