@@ -21,6 +21,7 @@ __all__ = [
   "INTERVALS",
   "Comparison",
   "bootstrap_interval",
+  "cluster_interval",
   "confidence_bins",
   "expected_calibration_error",
   "mcnemar_p_value",
@@ -135,6 +136,49 @@ def bootstrap_interval(
   rng = np.random.default_rng(seed)
   draws = rng.multinomial(values.size, counts / values.size, size=resamples)
   low, high = np.quantile(draws @ levels / values.size, [0.025, 0.975])
+  return float(low), float(high)
+
+
+def cluster_interval(
+  values: Float[np.ndarray, " images"] | Bool[np.ndarray, " images"],
+  clusters: Int[np.ndarray, " images"],
+  *,
+  seed: int,
+  resamples: int = _RESAMPLES,
+) -> tuple[float, float]:
+  """Returns the 95 % bootstrap interval of a mean, whole clusters drawn.
+
+  Images of one class share its texts, so they are right or wrong together; the
+  interval over classes says what other classes would have given, which one over
+  images understates.
+
+  Args:
+    values: one number per image, such as the difference of two methods.
+    clusters: of each image, such as its class, >= 0.
+    seed: of the resampling.
+    resamples: number of bootstrap samples, >= 1.
+
+  Returns:
+    (low, high): the 2.5 % and 97.5 % quantiles of the mean over the images of
+    as many clusters as there are, drawn with replacement.
+
+  Raises:
+    ValueError: when there are no values, the lengths differ or resamples < 1.
+  """
+  if values.size == 0 or values.shape != clusters.shape:
+    raise ValueError(
+      "`values` and `clusters` must agree on [images], at least one, got"
+      f" {values.shape[0]} and {clusters.shape[0]}."
+    )
+  if resamples < 1:
+    raise ValueError(f"`resamples` must be >= 1, got {resamples}.")
+  _, index = np.unique(clusters, return_inverse=True)
+  sums = np.bincount(index, weights=values.astype(np.float64))
+  sizes = np.bincount(index)
+  rng = np.random.default_rng(seed)
+  share = np.full(sizes.size, 1 / sizes.size)
+  draws = rng.multinomial(sizes.size, share, size=resamples)
+  low, high = np.quantile(draws @ sums / (draws @ sizes), [0.025, 0.975])
   return float(low), float(high)
 
 
