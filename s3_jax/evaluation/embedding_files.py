@@ -439,9 +439,8 @@ def write_text_embeddings(
 def _write(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
   if path.suffix != ".npz":
     raise ValueError(f"`path` must end in .npz, got {str(path)!r}.")
-  with replacing(path) as temporary:
-    with open(temporary, "wb") as file:
-      np.savez(file, **arrays)
+  with replacing(path) as temporary, open(temporary, "wb") as file:
+    np.savez(file, allow_pickle=False, **arrays)
 
 
 def _required(content: Content, part: str, path: _Path) -> Part:

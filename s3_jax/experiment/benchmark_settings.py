@@ -51,6 +51,7 @@ class Benchmark(NamedTuple):
   model_axis: int
   max_pixels: int
   cache_dir: pathlib.Path
+  write_embeddings: bool
   seed: int
   config: dict[str, Any]  # as given, for the results
 
@@ -116,6 +117,7 @@ def read_benchmark(settings: Settings) -> Benchmark:
     model_axis=settings.take("model_axis", int, default=1, minimum=1),
     max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
     cache_dir=read_cache_dir(settings),
+    write_embeddings=settings.take("write_embeddings", bool, default=False),
     seed=settings.take("seed", int, minimum=0),
   )
   if benchmark.baseline not in benchmark.methods:

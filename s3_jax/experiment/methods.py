@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
+from s3_jax.evaluation.text_tables import TextTable, pad_classes
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.synonyms import (
   Lexicon,
@@ -38,14 +39,6 @@ class SpaceOptions(NamedTuple):
   keep: str
   min_fraction: float
   min_gap: float
-
-
-class TextTable(NamedTuple):
-  """Embedded texts, padded to the class with the most."""
-
-  texts: tuple[tuple[str, ...], ...]  # of each class
-  embeddings: Float[np.ndarray, "classes synonyms dim"]
-  mask: Bool[np.ndarray, "classes synonyms"]
 
 
 class Texts(NamedTuple):
@@ -99,14 +92,7 @@ def gather_texts(
     return embeddings[[place[fill_template(each, name)] for name in names]]
 
   def table(texts: tuple[tuple[str, ...], ...]) -> TextTable:
-    widest = max(len(names) for names in texts)
-    shape = (len(texts), widest)
-    points = np.zeros((*shape, embeddings.shape[1]), np.float32)
-    mask = np.zeros(shape, bool)
-    for label, names in enumerate(texts):
-      points[label, : len(names)] = rows(template, names)
-      mask[label, : len(names)] = True
-    return TextTable(texts, points, mask)
+    return pad_classes(texts, [rows(template, names) for names in texts])
 
   return (
     Texts(

@@ -20,8 +20,9 @@ from s3_jax.data.segmentation_sets import (
   class_entries,
 )
 from s3_jax.evaluation.segmentation import NameClassifier, Target
+from s3_jax.evaluation.text_tables import TextTable
 from s3_jax.experiment.benchmark_methods import embed_vertices
-from s3_jax.experiment.methods import SpaceOptions, TextTable, space_scorer
+from s3_jax.experiment.methods import SpaceOptions, space_scorer
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.vertices import Vertices, concept_vertices
 from s3_jax.point_to_space import POINT_TO_SPACE

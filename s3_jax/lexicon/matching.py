@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from s3_jax.lexicon.synonyms import comparison_key
 
@@ -66,6 +67,53 @@ def finder(
     return ()
 
   return find
+
+
+class MatchedRows(NamedTuple):
+  """Which rows of a list of names the texts of classes are.
+
+  Attributes:
+    rows: of each class, those of its first text first.
+    missing: class and text of those that no name of the list is.
+    unofficial: classes whose first text is missing, so that another stands in
+      its place.
+    unused: rows that no class has.
+  """
+
+  rows: tuple[tuple[int, ...], ...]
+  missing: tuple[tuple[int, str], ...]
+  unofficial: tuple[int, ...]
+  unused: tuple[int, ...]
+
+
+def match_rows(
+  texts: Sequence[Sequence[str]], names: Sequence[str]
+) -> MatchedRows:
+  """Looks the texts of classes up in a list of names.
+
+  Args:
+    texts: of each class, the official name first.
+    names: such as those of embedded texts; one may occur several times, and
+      all its rows are then taken.
+
+  Returns:
+    The rows. A class of which no text is found has none.
+  """
+  find = finder(names, {})
+  rows, missing, unofficial = [], [], []
+  for label, of_class in enumerate(texts):
+    found: dict[int, None] = {}
+    for place, text in enumerate(of_class):
+      matches = find(text)
+      found |= dict.fromkeys(matches)
+      if not matches:
+        missing.append((label, text))
+        if not place:
+          unofficial.append(label)
+    rows.append(tuple(found))
+  used = {row for of_class in rows for row in of_class}
+  unused = tuple(row for row in range(len(names)) if row not in used)
+  return MatchedRows(tuple(rows), tuple(missing), tuple(unofficial), unused)
 
 
 def tell_apart(
