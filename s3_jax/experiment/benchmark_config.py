@@ -4,8 +4,8 @@ import ml_collections
 
 _METRICS = (
   "nearest_point",
-  "center",
   "mean_similarity",
+  "center",
   "local_center",
   "soft_local_center",
   "star_center",

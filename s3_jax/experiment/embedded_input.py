@@ -19,7 +19,6 @@ from s3_jax.evaluation.text_tables import TextTable
 from s3_jax.experiment.benchmark_sets import own_name
 from s3_jax.experiment.class_list import ClassList, read_classes, shared_texts
 from s3_jax.experiment.embedding import TestSet, printable
-from s3_jax.experiment.narration import Narrator
 from s3_jax.experiment.settings import Settings
 from s3_jax.lexicon.matching import match_rows
 from s3_jax.lexicon.prompts import fill_template
@@ -61,6 +60,7 @@ class EmbeddedInput(NamedTuple):
     facts: what results say of the texts.
     missing: names of classes that have no vector.
     model: what results say of what gave the embeddings.
+    lines: for the log: what was read, normalised, left out or not found.
   """
 
   test_set: TestSet
@@ -71,6 +71,7 @@ class EmbeddedInput(NamedTuple):
   facts: dict[str, Any]
   missing: int
   model: dict[str, Any]
+  lines: tuple[str, ...]
 
 
 class _Classes(NamedTuple):
@@ -116,12 +117,11 @@ def read_source(settings: Settings) -> EmbeddingSource:
   return source
 
 
-def load_input(source: EmbeddingSource, say: Narrator) -> EmbeddedInput:
+def load_input(source: EmbeddingSource) -> EmbeddedInput:
   """Reads the files and puts images, classes and texts together.
 
   Args:
     source: the files.
-    say: for what was normalised, left out or not found.
 
   Returns:
     What methods need.
@@ -146,12 +146,14 @@ def load_input(source: EmbeddingSource, say: Narrator) -> EmbeddedInput:
       " dimensions."
     )
   total = len(texts.embeddings)
-  _say_read(say, "Images", source.images, images)
-  _say_read(say, "Texts", source.texts, texts)
+  lines = [
+    _read_line("Images", source.images, images),
+    _read_line("Texts", source.texts, texts),
+  ]
   count = 0 if texts.class_index is None else int(texts.class_index.max()) + 1
   if source.forms:
     texts = _of_forms(texts, source)
-    say(
+    lines.append(
       f"Texts of the forms {', '.join(source.forms)}:"
       f" {len(texts.embeddings):,} of {total:,}."
     )
@@ -172,7 +174,7 @@ def load_input(source: EmbeddingSource, say: Narrator) -> EmbeddedInput:
       f" {images.labels[outside[0]]} for image {outside[0]}."
     )
   table = pad_texts(texts, rows=classes.rows)
-  _say_classes(say, classes, texts, table)
+  lines += _class_lines(classes, texts, table)
   digest = hashlib.sha256((images.sha256 + texts.sha256).encode())
   return EmbeddedInput(
     test_set=_test_set(source, images, len(classes.rows)),
@@ -192,6 +194,7 @@ def load_input(source: EmbeddingSource, say: Narrator) -> EmbeddedInput:
       "sha256": digest.hexdigest(),
       "revision": None,
     },
+    lines=tuple(lines),
   )
 
 
@@ -205,19 +208,16 @@ def _file_facts(
   }
 
 
-def _say_read(
-  say: Narrator,
-  what: str,
-  path: str,
-  read: ImageEmbeddings | TextEmbeddings,
-) -> None:
+def _read_line(
+  what: str, path: str, read: ImageEmbeddings | TextEmbeddings
+) -> str:
   rows, dim = read.embeddings.shape
   length = (
     "rows of unit length"
     if read.normalized
     else "rows of other lengths, which were normalised"
   )
-  say(f"{what}: {printable(path)}, {rows:,} x {dim}, {length}.")
+  return f"{what}: {printable(path)}, {rows:,} x {dim}, {length}."
 
 
 def _of_forms(texts: TextEmbeddings, source: EmbeddingSource) -> TextEmbeddings:
@@ -299,42 +299,43 @@ def _first_name(texts: TextEmbeddings, rows: Sequence[int]) -> str:
   return texts.names[rows[0]]
 
 
-def _say_classes(
-  say: Narrator, classes: _Classes, texts: TextEmbeddings, table: TextTable
-) -> None:
+def _class_lines(
+  classes: _Classes, texts: TextEmbeddings, table: TextTable
+) -> list[str]:
   """Says how the texts fit the classes, and what does not fit."""
   counts = table.mask.sum(1)
-  say(
+  lines = [
     f"Classes: {len(classes.rows):,}, with {counts.sum():,} texts,"
     f" {counts.min()} to {counts.max()} each."
-  )
+  ]
   if classes.missing:
     some = [text for _, text in classes.missing[:_SHOWN]]
-    say(
+    lines.append(
       f"Names of classes without a vector: {len(classes.missing):,}"
       f" ({_some(some, classes.missing)})."
     )
   if classes.unofficial:
     some = [classes.names[label] for label in classes.unofficial[:_SHOWN]]
-    say(
+    lines.append(
       "Classes whose official name has no vector, so that another name stands"
       f" for it: {len(classes.unofficial):,}"
       f" ({_some(some, classes.unofficial)})."
     )
   if classes.unused and texts.names is not None:
     some = [texts.names[row] for row in classes.unused[:_SHOWN]]
-    say(
+    lines.append(
       f"Vectors that no class uses: {len(classes.unused):,}"
       f" ({_some(some, classes.unused)})."
     )
   shared = shared_texts(table.texts) if texts.names is not None else ()
   if shared:
     text, labels = shared[0]
-    say(
+    lines.append(
       f"Names that several classes share: {len(shared)}, such as {text!r} of"
       f" the classes {', '.join(map(str, labels))}; equal scores go to the"
       " class that comes first."
     )
+  return lines
 
 
 def _some(shown: Sequence[str], all_of_them: Sequence[Any]) -> str:

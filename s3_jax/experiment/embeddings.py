@@ -21,6 +21,10 @@ from s3_jax.experiment.benchmark_methods import (
   official_name,
   random_name,
 )
+from s3_jax.experiment.benchmark_settings import (
+  check_baseline,
+  read_own_methods,
+)
 from s3_jax.experiment.embedded_input import (
   EmbeddedInput,
   EmbeddingSource,
@@ -107,31 +111,19 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     strict=settings.take("strict", bool, default=False),
     seed=settings.take("seed", int, minimum=0),
   )
-  if run.baseline not in run.methods:
-    raise ValueError(
-      "`config.methods` must hold the baseline"
-      f" {run.baseline!r}, got {', '.join(run.methods)}: add it, or let"
-      " `config.baseline` name one of these."
-    )
+  check_baseline(run.baseline, run.methods)
   return lambda folder: run_embeddings(run, folder)
 
 
 def _read_methods(settings: Settings) -> dict[str, Method]:
-  own = {
-    name: method
-    if isinstance(method, Method)
-    else Method(concepts, method, core=True)
-    for name, method in settings.own_methods().items()
-  }
+  own = read_own_methods(settings)
   names = settings.words("methods")
+  runnable: dict[str, Method] = {}
   for name in (*names, *own):
-    if name in own and name in METHODS:
-      raise ValueError(
-        f"`methods` must have keys of their own, got {name!r}, which is a"
-        " method of this package: choose another key."
-      )
-    known = own[name].vertices in TEXTS if name in own else name in RUNNABLE
-    if not known:
+    method = own.get(name) or RUNNABLE.get(name)
+    if isinstance(method, Method) and method.vertices in TEXTS:
+      runnable[name] = method
+    else:
       why = (
         " needs a tower"
         if name in own or name in METHODS or name in VIEW_METHODS
@@ -141,7 +133,7 @@ def _read_methods(settings: Settings) -> dict[str, Method]:
         "`config.methods` must hold those that need no tower, got"
         f" {name!r:.40}, which{why}: {' '.join(RUNNABLE)}."
       )
-  return {**{name: RUNNABLE[name] for name in names}, **own}
+  return runnable
 
 
 def _read_logit_scale(settings: Settings) -> float:
@@ -167,16 +159,18 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
       classes without a vector, after everything is written.
   """
   clock, timings = CompileClock(), {}
-  say = Narrator(folder / "log.txt")
   with timed(timings, "load"):
     mesh = local_mesh(run.mesh, model=run.model_axis)
-    given = hosts.together(lambda: load_input(run.source, say))
+    given = hosts.together(lambda: load_input(run.source))
     hosts.agree(
       {
         "the sha256 of the embeddings": given.model["sha256"],
         "the classes": list(given.class_names),
       }
     )
+  say = Narrator(folder / "log.txt")
+  for line in given.lines:
+    say(line)
   tables = make_tables(given, run.seed)
   plan = [
     Prepared(name, method, (), _named(tables[method.vertices].texts), ())
@@ -297,8 +291,10 @@ def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
   Returns:
     The rows, the best first.
   """
+  given = load_input(sweep.source)
   say = Narrator(folder / "log.txt")
-  given = load_input(sweep.source, say)
+  for line in given.lines:
+    say(line)
   say(
     "If these are test images, the numbers describe the choices, and must not"
     " make them."
