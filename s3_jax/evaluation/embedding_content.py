@@ -153,44 +153,43 @@ def read_content(
     digests.append(digest)
     for name, array in arrays.items():
       add(name, array, known.get(name) if name else unnamed, path)
-    json_path = json_path or _beside(path)
+    json_path = json_path or _beside(path, listed)
   if json_path is not None:
-    document, digest = _read_json(json_path, path.stem)
+    document, digest = _read_json(json_path)
     digests.append(digest)
+    if isinstance(document, dict):
+      entry = document.get(path.stem)
+      # One JSON may describe several files, by their stems.
+      if isinstance(entry, dict) or (
+        isinstance(entry, list) and path.stem not in known
+      ):
+        document = entry
     if isinstance(document, list):
       add("", document, listed, json_path)
-    elif isinstance(document, dict):
+    else:
       for key, value in document.items():
         add(key, value, known.get(key), json_path)
-    else:
-      raise ValueError(
-        f"{json_path} must hold an object or a list, got {document!r:.40}."
-      )
   if len(digests) > 1:
     digests = [hashlib.sha256("".join(digests).encode()).hexdigest()]
   return Content(parts, digests[0])
 
 
-def _beside(path: pathlib.Path) -> pathlib.Path | None:
-  """Finds the JSON of the same stem, or one that describes a whole folder."""
+def _beside(path: pathlib.Path, listed: str) -> pathlib.Path | None:
+  """Finds the JSON of the same stem, or names.json with an entry for it."""
   own = path.with_suffix(".json")
   if own.is_file():
     return own
   common = path.with_name("names.json")
-  if common.is_file():
-    document, _ = _read_json(common, path.stem)
-    if isinstance(document, dict) and document.get(path.stem) is None:
-      return common if _is_entry(document) else None
-    return common
-  return None
+  if not common.is_file():
+    return None
+  document, _ = _read_json(common)
+  of_texts = listed == "names" and (
+    isinstance(document, list) or "names" in document
+  )
+  return common if of_texts or path.stem in document else None
 
 
-def _is_entry(document: Any) -> bool:
-  return isinstance(document, list) or "names" in document
-
-
-def _read_json(path: pathlib.Path, stem: str) -> tuple[Any, str]:
-  """Reads a JSON; of one that describes several files, the entry of `stem`."""
+def _read_json(path: pathlib.Path) -> tuple[list | dict[str, Any], str]:
   try:
     text = path.read_bytes()
   except OSError as error:
@@ -198,8 +197,10 @@ def _read_json(path: pathlib.Path, stem: str) -> tuple[Any, str]:
       f"{path} must be a readable file, got: {error.strerror}."
     ) from error
   document = parse_json(text, path)
-  if isinstance(document, dict) and isinstance(document.get(stem), dict | list):
-    document = document[stem]
+  if not isinstance(document, list | dict):
+    raise ValueError(
+      f"{path} must hold an object or a list, got {document!r:.40}."
+    )
   return document, hashlib.sha256(text).hexdigest()
 
 

@@ -139,11 +139,13 @@ def load_input(source: EmbeddingSource) -> EmbeddedInput:
       " their file."
     )
   texts = read_text_embeddings(source.texts)
-  if images.embeddings.shape[1] != texts.embeddings.shape[1]:
+  dim = images.embeddings.shape[1]
+  if texts.embeddings.shape[1] != dim:
+    turned = texts.embeddings.shape[0] == dim
     raise ValueError(
       "`config.images` and `config.texts` must be of one encoder, got"
-      f" {images.embeddings.shape[1]} and {texts.embeddings.shape[1]}"
-      " dimensions."
+      f" {dim} and {texts.embeddings.shape[1]} dimensions"
+      + (": the texts seem to lie in columns, turn them." if turned else ".")
     )
   total = len(texts.embeddings)
   lines = [
@@ -267,7 +269,8 @@ def _sort_into_classes(
       [fill_template(source.template, text) for text in of_class]
       for of_class in listed.texts
     ]
-    return _Classes(listed.names, *match_rows(asked, texts.names))
+    forms = None if texts.forms is None else texts.forms.tolist()
+    return _Classes(listed.names, *match_rows(asked, texts.names, forms=forms))
   if texts.class_index is not None:
     order = np.argsort(texts.class_index, kind="stable")
     sizes = np.bincount(texts.class_index, minlength=count)

@@ -521,3 +521,22 @@ def test_real_embeddings_give_the_known_first_row(
   assert 100 * np.mean(predicted == read.labels) == pytest.approx(
     expected, abs=0.006
   )
+
+
+@pytest.mark.parametrize("stem", ["texts", "names", "embeddings"])
+def test_a_stem_that_is_a_key_is_no_entry(stem, tmp_path):
+  path = write(
+    tmp_path / f"{stem}.npz",
+    {"v": rows(TEXTS)},
+    {"texts": NAMES, "class_index": CLASSES, "classes": ["a", "b", "c"]},
+  )
+  read = read_text_embeddings(path)
+  assert read.names == tuple(NAMES) and read.class_names == ("a", "b", "c")
+
+
+def test_names_beside_images_are_not_theirs(tmp_path):
+  path = write(tmp_path / "x.npz", {"x": rows(IMAGES)})
+  (tmp_path / "names.json").write_text(json.dumps(NAMES))
+  assert read_image_embeddings(path).files == tuple("0123456")
+  texts = write(tmp_path / "t.npy", {"": rows(TEXTS)})
+  assert read_text_embeddings(texts).names == tuple(NAMES)

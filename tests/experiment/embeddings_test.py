@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from s3_jax.evaluation import (
   read_image_embeddings,
   read_text_embeddings,
 )
+from s3_jax.evaluation.embedding_content import IMAGE_KEYS, TEXT_KEYS
 from s3_jax.evaluation.schema import validate_results
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import build_space
@@ -381,6 +383,58 @@ def test_the_command_line_refuses_in_one_line(repository, tmp_path, files):
   assert done.stderr.count("\n") == 1
   assert done.stderr.startswith("s3_jax: 'x' in ")
   assert "nan in row 7" in done.stderr
+
+
+def test_two_processes_give_the_same(repository, files, whole, tmp_path):
+  done = subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "s3_jax.launch",
+      "--processes=2",
+      "--cpu_devices=1",
+      "--",
+      "--config=configs/embeddings.py",
+      f"--config.images={files / 'images.npz'}",
+      f"--config.texts={files / 'texts.npz'}",
+      "--config.methods=('class_name','random_synonym','s3')",
+      "--config.neighbors=2",
+      "--config.min_gap=0.05",
+      f"--workdir={tmp_path / 'run'}",
+    ],
+    cwd=repository,
+    capture_output=True,
+    text=True,
+    timeout=300,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  results = json.loads((tmp_path / "run" / "results.json").read_text())
+  assert results["environment"]["processes"] == 2
+  want = top1(whole[1])
+  assert top1(results) == {name: want[name] for name in top1(results)}
+  assert len(top1(results)) == 3
+
+
+def test_the_example_of_the_page_runs_as_printed(
+  repository, files, whole, monkeypatch, capsys
+):
+  text = (repository / "docs" / "EMBEDDINGS.md").read_text("utf-8")
+  (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+  monkeypatch.chdir(files)
+  exec(compile(example, "EMBEDDINGS.md", "exec"), {})
+  assert 0.2 < float(capsys.readouterr().out) <= 1
+
+
+def test_the_page_lists_every_key(repository):
+  page = (repository / "docs" / "EMBEDDINGS.md").read_text("utf-8")
+  keys = [
+    key
+    for table in (IMAGE_KEYS, TEXT_KEYS)
+    for names in table.values()
+    for key in names
+  ]
+  assert [key for key in keys if f"`{key}`" not in page] == []
 
 
 def test_own_methods_are_checked(read, tmp_path):
