@@ -3,13 +3,14 @@
 from s3_jax.evaluation.embedding_files import (
   ImageEmbeddings,
   TextEmbeddings,
-  pad_texts,
   read_image_embeddings,
   read_text_embeddings,
+)
+from s3_jax.evaluation.embedding_writing import (
   write_image_embeddings,
   write_text_embeddings,
 )
-from s3_jax.evaluation.text_tables import TextTable
+from s3_jax.evaluation.text_tables import TextTable, pad_texts
 
 __all__ = [
   "ImageEmbeddings",

@@ -1,4 +1,4 @@
-"""Embeddings in files: those that people already have, and ours to take away.
+"""Embeddings in files as people already have them.
 
 Images with labels, texts with names, classes and forms, of any encoder and any
 dimension. docs/EMBEDDINGS.md lists the forms of files and the keys in them.
@@ -25,17 +25,12 @@ from s3_jax.evaluation.embedding_content import (
   unit_rows,
   whole_numbers,
 )
-from s3_jax.evaluation.text_tables import TextTable, pad_classes
-from s3_jax.files import replacing
 
 __all__ = [
   "ImageEmbeddings",
   "TextEmbeddings",
-  "pad_texts",
   "read_image_embeddings",
   "read_text_embeddings",
-  "write_image_embeddings",
-  "write_text_embeddings",
 ]
 
 _Path = str | os.PathLike[str]
@@ -288,6 +283,8 @@ def _forms(
   names: tuple[str, ...] = ()
   if "form_names" in parts:
     names = strings(parts["form_names"])
+    if len(set(names)) < len(names):
+      raise ValueError(f"{parts['form_names'].where} must not repeat a name.")
   if "forms" not in parts:
     if "template" in parts and isinstance(parts["template"].value, str):
       # One template for all.
@@ -334,113 +331,6 @@ def _class_names(
   if class_index is not None:
     _same_length(part, names, "class", int(class_index.max()) + 1)
   return names
-
-
-def pad_texts(
-  texts: TextEmbeddings, *, rows: Sequence[Sequence[int]] | None = None
-) -> TextTable:
-  """Puts texts into a table of one row a class, as spaces are made of.
-
-  Args:
-    texts: as `read_text_embeddings` gives them.
-    rows: the texts of each class, the official name first; by default those
-      of `class_index`, in the file's order.
-
-  Returns:
-    The table: embeddings f32[classes, synonyms, dim], their mask, forms i32 (0
-    where nothing is said) and strings ("text 7" where a text has no name).
-
-  Raises:
-    ValueError: it is not said which class a text belongs to, or a class has no
-      text.
-  """
-  if rows is None:
-    if texts.class_index is None:
-      raise ValueError(
-        "`rows` must say which texts are of which class where `class_index` is"
-        " None, and is not set."
-      )
-    order = np.argsort(texts.class_index, kind="stable")
-    ends = np.cumsum(np.bincount(texts.class_index))
-    rows = [part.tolist() for part in np.split(order, ends[:-1])]
-  for label, of_class in enumerate(rows):
-    if not of_class:
-      raise ValueError(
-        f"`rows` must give every class a text, got none for class {label}."
-      )
-  names = texts.names
-  forms = texts.forms
-  return pad_classes(
-    [
-      [f"text {row}" if names is None else names[row] for row in of_class]
-      for of_class in rows
-    ],
-    [texts.embeddings[list(of_class)] for of_class in rows],
-    None if forms is None else [forms[list(each)].tolist() for each in rows],
-  )
-
-
-def write_image_embeddings(
-  path: pathlib.Path,
-  embeddings: Float32[np.ndarray, "images dim"],
-  labels: Int[np.ndarray, " images"] | None = None,
-  files: Sequence[str] = (),
-) -> None:
-  """Writes embedded images; a reader sees the whole file or none.
-
-  Args:
-    path: ending in .npz.
-    embeddings: one row an image.
-    labels: class indices, if they are known.
-    files: a name an image, or () for none.
-  """
-  arrays: dict[str, np.ndarray] = {"embeddings": embeddings}
-  if labels is not None:
-    arrays["labels"] = np.asarray(labels, np.int32)
-  if files:
-    arrays["files"] = np.array(files)
-  _write(path, arrays)
-
-
-def write_text_embeddings(
-  path: pathlib.Path,
-  embeddings: Float32[np.ndarray, "texts dim"],
-  names: Sequence[str],
-  *,
-  class_index: Int[np.ndarray, " texts"] | None = None,
-  forms: Int[np.ndarray, " texts"] | None = None,
-  form_names: Sequence[str] = (),
-  class_names: Sequence[str] = (),
-) -> None:
-  """Writes embedded texts; a reader sees the whole file or none.
-
-  Args:
-    path: ending in .npz.
-    embeddings: one row a text.
-    names: what each text is.
-    class_index: the class of each text.
-    forms: the kind of each text.
-    form_names: of these kinds.
-    class_names: of the classes.
-  """
-  arrays: dict[str, np.ndarray] = {
-    "embeddings": embeddings,
-    "names": np.array(names),
-  }
-  for key, numbers in (("class_index", class_index), ("forms", forms)):
-    if numbers is not None:
-      arrays[key] = np.asarray(numbers, np.int32)
-  for key, words in (("form_names", form_names), ("class_names", class_names)):
-    if words:
-      arrays[key] = np.array(words)
-  _write(path, arrays)
-
-
-def _write(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-  if path.suffix != ".npz":
-    raise ValueError(f"`path` must end in .npz, got {str(path)!r}.")
-  with replacing(path) as temporary, open(temporary, "wb") as file:
-    np.savez(file, allow_pickle=False, **arrays)
 
 
 def _required(content: Content, part: str, path: _Path) -> Part:

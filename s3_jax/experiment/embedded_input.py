@@ -11,11 +11,10 @@ from s3_jax.data.specs import DatasetSpec
 from s3_jax.evaluation.embedding_files import (
   ImageEmbeddings,
   TextEmbeddings,
-  pad_texts,
   read_image_embeddings,
   read_text_embeddings,
 )
-from s3_jax.evaluation.text_tables import TextTable
+from s3_jax.evaluation.text_tables import TextTable, pad_texts
 from s3_jax.experiment.benchmark_sets import own_name
 from s3_jax.experiment.class_list import ClassList, read_classes, shared_texts
 from s3_jax.experiment.embedding import TestSet, printable

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from s3_jax.evaluation.embedding_files import (
+from s3_jax.evaluation.embedding_writing import (
   write_image_embeddings,
   write_text_embeddings,
 )

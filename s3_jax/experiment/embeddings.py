@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from s3_jax import hosts
-from s3_jax.evaluation.embedding_files import pad_texts
+from s3_jax.evaluation.text_tables import pad_texts
 from s3_jax.experiment.benchmark_methods import (
   METHODS,
   Method,

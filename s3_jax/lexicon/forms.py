@@ -4,9 +4,9 @@ Texts of one form lie near each other whatever they name, so that texts are best
 compared within a form. The form of a name in a template is the template.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
+from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import comparison_key
 from s3_jax.lexicon.templates import IMAGENET_7, IMAGENET_80
 
@@ -14,6 +14,8 @@ __all__ = ["NAME_WITH_DESCRIPTOR", "SENTENCE", "prompt_forms"]
 
 NAME_WITH_DESCRIPTOR = "name with descriptor"
 SENTENCE = "sentence"
+
+_CLIP = frozenset((*IMAGENET_80, *IMAGENET_7))
 
 
 def prompt_forms(
@@ -35,18 +37,19 @@ def prompt_forms(
     Of each prompt: a template; `SENTENCE` for one of `sentences` or a text
     without any of the names; else `NAME_WITH_DESCRIPTOR`.
   """
-  known: dict[str, str] = {}
-  _fill(known, (*templates, NAME_TEMPLATE, "{}"), names)
-  if any(prompt not in known for prompt in prompts):
-    _fill(known, (*IMAGENET_80, *IMAGENET_7), names)
+  first = frozenset((*templates, NAME_TEMPLATE, "{}"))
   given = set(sentences)
   keys = [comparison_key(name) for name in names]
 
   def form(prompt: str) -> str:
     if prompt in given:
       return SENTENCE
-    if prompt in known:
-      return known[prompt]
+    found = list(_without(names, prompt))
+    # "a photo of a small {}." may also be a small one in "a photo of a {}.".
+    for known in (first, _CLIP):
+      for template in found:
+        if template in known:
+          return template
     text = comparison_key(prompt)
     return (
       NAME_WITH_DESCRIPTOR if any(key in text for key in keys) else SENTENCE
@@ -55,9 +58,10 @@ def prompt_forms(
   return {prompt: form(prompt) for prompt in prompts}
 
 
-def _fill(
-  known: dict[str, str], templates: Iterable[str], names: Sequence[str]
-) -> None:
-  for template in templates:
-    for name in names:
-      known.setdefault(fill_template(template, name), template)
+def _without(names: Sequence[str], prompt: str) -> Iterator[str]:
+  """Takes a name out of a prompt, at each place where it stands."""
+  for name in names:
+    place = prompt.find(name)
+    while place >= 0:
+      yield f"{prompt[:place]}{{}}{prompt[place + len(name) :]}"
+      place = prompt.find(name, place + 1)

@@ -387,6 +387,7 @@ BAD_TEXTS = {
     {"form_names": ["a", "b"]},
     "below 2.*got 2",
   ),
+  "one form twice": ({"forms": FORMS}, {"form_names": list("aab")}, "repeat"),
   "odd form": (
     {},
     {"forms": ["a", "a", "a", "a", "c"], "form_names": ["a", "b"]},
