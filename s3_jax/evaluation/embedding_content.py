@@ -310,7 +310,8 @@ def unit_rows(
   unit = np.empty(value.shape, np.float32)
   normalized, tolerance = True, _UNIT_BFLOAT16 if bfloat16 else _UNIT
   for start in range(0, len(value), _BLOCK):
-    block = value[start : start + _BLOCK].astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of NaNs, which are refused below
+      block = value[start : start + _BLOCK].astype(np.float64)
     finite = np.isfinite(block).all(axis=1)
     if not finite.all():
       row = int(np.argmin(finite))

@@ -286,9 +286,10 @@ def _forms(
     if len(set(names)) < len(names):
       raise ValueError(f"{parts['form_names'].where} must not repeat a name.")
   if "forms" not in parts:
-    if "template" in parts and isinstance(parts["template"].value, str):
-      # One template for all.
-      names = names or strings(Part("template", [parts["template"].value]))
+    if "template" in parts:  # one for all
+      where, value = parts["template"]
+      value = value.tolist() if isinstance(value, np.ndarray) else value
+      names = names or strings(Part(where, [value]))
     return None, names
   part = parts["forms"]
   value = part.value

@@ -388,6 +388,7 @@ BAD_TEXTS = {
     "below 2.*got 2",
   ),
   "one form twice": ({"forms": FORMS}, {"form_names": list("aab")}, "repeat"),
+  "no template": ({}, {"template": 5}, "got 5 at 0"),
   "odd form": (
     {},
     {"forms": ["a", "a", "a", "a", "c"], "form_names": ["a", "b"]},
@@ -541,3 +542,10 @@ def test_names_beside_images_are_not_theirs(tmp_path):
   assert read_image_embeddings(path).files == tuple("0123456")
   texts = write(tmp_path / "t.npy", {"": rows(TEXTS)})
   assert read_text_embeddings(texts).names == tuple(NAMES)
+
+
+def test_a_signalling_nan_is_a_nan(tmp_path):
+  bits = np.full((2, 2), 0x3F800000, np.uint32)
+  bits[1, 0] = 0x7FA00000
+  path = write(tmp_path / "x.npz", {"x": bits.view(np.float32)})
+  assert "got nan in row 1" in refused(path)
