@@ -165,7 +165,12 @@ def load_input(source: EmbeddingSource) -> EmbeddedInput:
     raise ValueError(
       f"{source.texts} must have a text for every class, got none for"
       f" {len(without)} of {len(classes.rows)}, the first is class"
-      f" {without[0]} ({classes.names[without[0]]!r:.60})."
+      f" {without[0]} ({classes.names[without[0]]!r:.60})"
+      + (
+        "; `config.template` says what the names stand in."
+        if listed is not None and texts.names is not None
+        else "."
+      )
     )
   outside = np.flatnonzero(images.labels >= len(classes.rows))
   if outside.size:
