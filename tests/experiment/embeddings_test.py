@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import runpy
 import subprocess
 import sys
 
@@ -17,9 +18,11 @@ from s3_jax.evaluation import (
   pad_texts,
   read_image_embeddings,
   read_text_embeddings,
+  report,
 )
 from s3_jax.evaluation.embedding_content import IMAGE_KEYS, TEXT_KEYS
 from s3_jax.evaluation.schema import validate_results
+from s3_jax.experiment.benchmark_methods import Method, names_in
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import build_space
 from tests.benchmark_replicas import make_replica
@@ -172,7 +175,7 @@ def test_results_are_those_of_the_functions(whole, files):
   assert len(set(top1(results).values())) > 5
 
 
-def test_the_drawn_name_goes_by_the_seed(read, whole, tmp_path):
+def test_the_drawn_name_goes_by_the_seed(read, whole, tmp_path, no_pictures):
   found = []
   for seed in (0, 1):
     config = read(
@@ -189,11 +192,17 @@ def test_the_drawn_name_goes_by_the_seed(read, whole, tmp_path):
   assert hashes[0] != hashes[1]
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+  """Leaves out the figures, most of the time of a small run."""
+  monkeypatch.setattr(report, "_draw", lambda *rest: [])
+
+
 FEW = {"methods": ("class_name", "synonyms_mean")}
 
 
 def test_encoders_that_are_rotated_or_stretched_give_the_same(
-  read, whole, tmp_path
+  read, whole, tmp_path, no_pictures
 ):
   images, labels, texts, index = drawn()
   turn, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(DIM, DIM)))
@@ -220,7 +229,7 @@ def lexicon(path, classes):
 
 
 def test_a_lexicon_says_which_texts_are_of_which_class(
-  read, files, whole, tmp_path, capsys
+  read, whole, tmp_path, no_pictures
 ):
   names = [list(each) for each in NAMES]
   names[0][1] = "CLASS_0  Name_1"  # spelled otherwise
@@ -247,7 +256,9 @@ def test_a_lexicon_says_which_texts_are_of_which_class(
   assert (tmp_path / "strict" / "results.json").exists()
 
 
-def test_names_in_a_template_and_forms(read, files, whole, tmp_path):
+def test_names_in_a_template_and_forms(
+  read, files, whole, tmp_path, no_pictures
+):
   images, _, texts, index = drawn()
   flat = [name for names in NAMES for name in names]
   noise = np.random.default_rng(7).normal(size=texts.shape)
@@ -278,7 +289,9 @@ def test_names_in_a_template_and_forms(read, files, whole, tmp_path):
   assert every["class_name"] < want["class_name"]
 
 
-def test_tip_adapters_caches_with_a_class_list(read, whole, tmp_path):
+def test_tip_adapters_caches_with_a_class_list(
+  read, whole, tmp_path, no_pictures
+):
   images, labels, texts, index = drawn()
   unit = images / np.linalg.norm(images, axis=1, keepdims=True)
   first = np.searchsorted(index, np.arange(CLASSES))
@@ -438,8 +451,6 @@ def test_the_page_lists_every_key(repository):
 
 
 def test_own_methods_are_checked(read, tmp_path):
-  from s3_jax.experiment.benchmark_methods import Method, names_in
-
   for methods, rule in (
     ({"s3": lambda x, space: x}, "keys of their own, got 's3'"),
     ({"mine": Method(names_in("{}"))}, "got 'mine', which needs a tower"),
@@ -448,9 +459,7 @@ def test_own_methods_are_checked(read, tmp_path):
       experiment.run(read(), str(tmp_path / "run"), methods=methods)
 
 
-def test_the_sweep_runs_from_files(files, whole, repository, tmp_path, capsys):
-  import runpy
-
+def test_the_sweep_runs_from_files(files, whole, repository, tmp_path):
   module = runpy.run_path(str(repository / "configs" / "embeddings.py"))
   config = module["get_config"]("sweep").unlock()
   config.images = str(files / "images.npz")
@@ -550,7 +559,7 @@ def test_a_benchmark_run_writes_its_embeddings(benchmark):
 
 
 def test_what_was_written_gives_the_same_results(
-  benchmark, read_config, tmp_path
+  benchmark, read_config, tmp_path, no_pictures
 ):
   folder, results = benchmark
   config = read_config(
