@@ -127,6 +127,25 @@ def parse_object(text: bytes, where: object) -> dict[str, Any]:
   Raises:
     ValueError: no JSON, no object, or a repeated key at any depth.
   """
+  document = parse_json(text, where)
+  if not isinstance(document, dict):
+    raise ValueError(f"{where} must hold an object, got {document!r:.40}.")
+  return document
+
+
+def parse_json(text: bytes, where: object) -> Any:
+  """Parses JSON in which no key of an object may come twice.
+
+  Args:
+    text: in UTF-8.
+    where: what it was read from, for messages.
+
+  Returns:
+    The value.
+
+  Raises:
+    ValueError: no JSON, or a repeated key at any depth.
+  """
 
   def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
@@ -137,12 +156,9 @@ def parse_object(text: bytes, where: object) -> dict[str, Any]:
     return result
 
   try:
-    document = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+    return json.loads(text.decode("utf-8"), object_pairs_hook=unique)
   except (ValueError, RecursionError) as error:
     raise ValueError(f"{where} must hold JSON, got: {error}.") from error
-  if not isinstance(document, dict):
-    raise ValueError(f"{where} must hold an object, got {document!r:.40}.")
-  return document
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

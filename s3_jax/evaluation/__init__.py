@@ -1,1 +1,24 @@
 """Measures, intervals, the embedding cache, result files and figures."""
+
+from s3_jax.evaluation.embedding_files import (
+  ImageEmbeddings,
+  TextEmbeddings,
+  read_image_embeddings,
+  read_text_embeddings,
+)
+from s3_jax.evaluation.embedding_writing import (
+  write_image_embeddings,
+  write_text_embeddings,
+)
+from s3_jax.evaluation.text_tables import TextTable, pad_texts
+
+__all__ = [
+  "ImageEmbeddings",
+  "TextEmbeddings",
+  "TextTable",
+  "pad_texts",
+  "read_image_embeddings",
+  "read_text_embeddings",
+  "write_image_embeddings",
+  "write_text_embeddings",
+]

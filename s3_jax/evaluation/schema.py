@@ -30,7 +30,8 @@ _PIXEL_MEASURES = ("miou", "pixel_accuracy")
 _PIXEL_KEYS = (*_PIXEL_MEASURES, "per_class_iou")
 _COMPARISON_KEYS = ("dataset", "a", "b", "delta", "ci95", "p_value")
 _MODEL_KEYS = ("name", "spec", "sha256")
-# Absent in files of older versions; the last two may be null.
+# Absent in files of older versions, the towers' where none ran; the last two
+# may be null.
 _PRECISION_KEYS = ("tower_matmul", "tower_precision", "core_matmul")
 _NULLABLE_KEYS = ("default_matmul_precision", "xla_flags")
 _COUNTERS = ("images_decoded", "tower_batches")

@@ -20,6 +20,7 @@ from s3_jax.experiment import (
   check_data,
   compare,
   convert,
+  embeddings,
   evaluate,
   export,
   gallery,
@@ -50,6 +51,8 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "check_data": check_data.read_settings,
   "compare": compare.read_settings,
   "convert": convert.read_settings,
+  "embeddings": embeddings.read_settings,
+  "embeddings_sweep": embeddings.read_sweep_settings,
   "evaluate": evaluate.read_settings,
   "export": export.read_settings,
   "gallery": gallery.read_settings,
@@ -67,7 +70,7 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
 }
 
 # Those that share their work out over the processes of a run.
-SHARED_TASKS = ("benchmark", "evaluate", "segmentation")
+SHARED_TASKS = ("benchmark", "embeddings", "evaluate", "segmentation")
 
 # Those that leave the devices alone.
 _IDLE_TASKS = ("check_data", "compare", "models", "prepare_data", "synonyms")

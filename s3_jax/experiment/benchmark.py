@@ -1,25 +1,15 @@
 """The task "benchmark": every method on one data set, or on a suite of them."""
 
-import hashlib
-import json
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from tqdm import tqdm
+from typing import Any
 
 from s3_jax import hosts
-from s3_jax.clip import Clip
 from s3_jax.data.records import timeless_part
-from s3_jax.evaluation.classification import ClassificationResult
-from s3_jax.evaluation.schema import SCHEMA
-from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.benchmark_methods import (
   Prepared,
   Scorers,
-  concepts,
   embed_vertices,
 )
 from s3_jax.experiment.benchmark_plan import (
@@ -27,54 +17,26 @@ from s3_jax.experiment.benchmark_plan import (
   looks_at_views,
   plan_methods,
 )
-from s3_jax.experiment.benchmark_report import write_benchmark
 from s3_jax.experiment.benchmark_sets import BenchmarkSet, find_sets
 from s3_jax.experiment.benchmark_settings import Benchmark, read_benchmark
-from s3_jax.experiment.embedding import (
-  Embedder,
-  TestSet,
-  embed_test_set,
-)
+from s3_jax.experiment.embedding import Embedder, TestSet, embed_test_set
+from s3_jax.experiment.embedding_output import write_embedded
 from s3_jax.experiment.environment import CompileClock, describe_environment
+from s3_jax.experiment.measurement import (
+  Head,
+  Outcome,
+  core_counts,
+  score_plan,
+  texts_sha256,
+  write_outcomes,
+)
 from s3_jax.experiment.narration import Narrator, say_bad, timed
-from s3_jax.experiment.rows import comparison_rows, method_rows
-from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import score_views
 from s3_jax.sharding import local_mesh
-
-# Compared with each other, beside every method with the baseline.
-_PAIRS = (
-  ("s3", "synonyms_mean"),
-  ("s3", "templates_80"),
-  ("s3_descriptors", "s3"),
-  ("ts3", "s3"),
-  ("ts3", "tps"),
-  ("ts3", "tps_synonyms"),
-  ("ts3", "mta"),
-  ("ts3", "s3_view_average"),
-  ("s3_anchored", "s3"),
-  ("s3_anchored", "ts3"),
-)
-
-
-class Outcome(NamedTuple):
-  """What one data set gave.
-
-  Attributes:
-    data: the data set.
-    test_set: its embedded images.
-    results: of every method.
-    texts: what results say of its texts.
-  """
-
-  data: BenchmarkSet
-  test_set: TestSet
-  results: dict[str, ClassificationResult]
-  texts: dict[str, Any]
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -117,41 +79,33 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       data._replace(opened=same)
       for data, same in zip(found, opened, strict=True)
     )
-  clip = embedder.clip
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
   with timed(timings, "estimate"):
     announce(embedder, found, plans, benchmark.views, say)
   counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
-  outcomes = [
-    _measure(benchmark, embedder, data, plan, timings, counters, say)
-    for data, plan in zip(found, plans, strict=True)
-  ]
+  outcomes, embedded = [], 0
+  for data, plan in zip(found, plans, strict=True):
+    outcome, computed = _measure(
+      benchmark, embedder, data, plan, timings, counters, folder, say
+    )
+    outcomes.append(outcome)
+    embedded += computed
   decoded = sum(each.test_set.images_decoded for each in outcomes)
   if decoded:
     timings["images_per_second"] = decoded / timings["embed_images"]
   if counters["text_tower_batches"]:
-    texts = sum(each.texts["embedded_now"] for each in outcomes)
-    timings["texts_per_second"] = texts / timings["embed_text"]
+    timings["texts_per_second"] = embedded / timings["embed_text"]
   timings["compile"] = clock.seconds()
-  measured = {
-    (outcome.data.spec.name, name): result
-    for outcome in outcomes
-    for name, result in outcome.results.items()
-  }
-  results = hosts.first_only(
-    lambda: _write(
-      benchmark,
-      clip,
-      outcomes,
-      skipped,
-      measured,
-      counters,
-      timings,
-      folder,
-      say,
-    )
+  head = Head(
+    seed=benchmark.seed,
+    config=benchmark.config,
+    environment=describe_environment(benchmark.dtype),
+    model=checkpoint.describe_model(embedder.clip),
+    skipped=skipped,
+    baseline=benchmark.baseline,
   )
+  results = write_outcomes(outcomes, head, counters, timings, folder, say)
   bad = sum(len(outcome.test_set.bad) for outcome in outcomes)
   if bad and benchmark.strict:
     raise ValueError(
@@ -209,57 +163,8 @@ def _agree(
       data.opened.fingerprint
     )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
-    facts[f"the texts of {title}"] = _sha256(texts)
+    facts[f"the texts of {title}"] = texts_sha256(texts)
   hosts.agree(facts)
-
-
-def _write(
-  benchmark: Benchmark,
-  clip: Clip,
-  outcomes: Sequence[Outcome],
-  skipped: Sequence[tuple[str, str]],
-  measured: dict[tuple[str, str], ClassificationResult],
-  counters: dict[str, int],
-  timings: dict[str, float],
-  folder: pathlib.Path,
-  say: Narrator,
-) -> dict[str, Any]:
-  """Puts the results together and writes them."""
-  results = {
-    "schema": SCHEMA,
-    "seed": benchmark.seed,
-    "intervals": INTERVALS,
-    "config": json.loads(json.dumps(benchmark.config)),
-    "environment": describe_environment(benchmark.dtype),
-    "model": checkpoint.describe_model(clip),
-    "texts": _all_texts(outcomes),
-    "datasets": [_dataset_row(outcome) for outcome in outcomes],
-    "skipped": [{"dataset": name, "reason": why} for name, why in skipped],
-    "methods": method_rows(measured, seed=benchmark.seed),
-    "comparisons": comparison_rows(
-      measured,
-      baseline=benchmark.baseline,
-      pairs=_PAIRS,
-      seed=benchmark.seed,
-    ),
-    "counters": {
-      **counters,
-      "cache": "cold" if any(counters.values()) else "warm",
-    },
-    "timings": {name: round(value, 3) for name, value in timings.items()},
-  }
-  return write_benchmark(
-    results,
-    measured,
-    {
-      each.data.spec.name: [entry.names[0] for entry in each.data.classes]
-      for each in outcomes
-    },
-    {each.data.spec.name: each.test_set for each in outcomes},
-    folder,
-    baseline=benchmark.baseline,
-    say=say,
-  )
 
 
 def _measure(
@@ -269,11 +174,12 @@ def _measure(
   plan: tuple[Prepared, ...],
   timings: dict[str, float],
   counters: dict[str, int],
+  folder: pathlib.Path,
   say: Narrator,
-) -> Outcome:
-  """Runs every method on one data set."""
+) -> tuple[Outcome, int]:
+  """Runs every method on one data set; counts the texts embedded for it."""
   title, now = data.spec.title, 0
-  tables, described, truncated = {}, {}, {}
+  tables, truncated, vectors = {}, {}, {}
   for prepared in plan:
     if prepared.method.vertices in tables:
       continue
@@ -284,42 +190,35 @@ def _measure(
     counters["text_tower_batches"] += embedded.tower_batches
     now += embedded.computed
     tables[prepared.method.vertices] = embed_vertices(
-      prepared.vertices, prepared.prompts, embedded.embeddings
+      prepared.vertices, prepared.prompts, embedded.embeddings, prepared.forms
     )
     truncated[prepared.method.vertices] = (
       embedder.clip.tokenize.count_truncated(prepared.prompts)
     )
+    if benchmark.write_embeddings:
+      vectors |= zip(prepared.prompts, embedded.embeddings, strict=True)
   with timed(timings, "embed_images"):
     test_set = embed_test_set(embedder, data.spec, data.opened)
   counters["images_decoded"] += test_set.images_decoded
   counters["tower_batches"] += test_set.tower_batches
   say_bad(say, title, test_set.bad, len(data.opened.records))
-  scorers, results = Scorers(benchmark.options), {}
-  bar = tqdm(
-    plan,
-    desc=f"score {title}",
-    leave=False,
-    disable=None if hosts.is_first() else True,
-  )
-  for prepared in bar:
-    table = tables[prepared.method.vertices]
-    described[prepared.name] = {
-      "sha256": _sha256(prepared.prompts),
-      "distinct": len(prepared.prompts),
-      "truncated": truncated[prepared.method.vertices],
-    }
-    if isinstance(prepared.method, ViewMethod):
-      continue
-    with timed(timings, "build_space"):
-      scorer = scorers.scorer(prepared, table)
-    with timed(timings, "score"):
-      results[prepared.name] = score_images(
-        scorer,
-        test_set,
-        embedder,
-        classes=len(data.classes),
-        per_class=not callable(prepared.method.metric),
+  if benchmark.write_embeddings:
+    hosts.first_only(
+      lambda: write_embedded(
+        folder / "embeddings", data, test_set, plan, vectors, say
       )
+    )
+  scorers = Scorers(benchmark.options)
+  results = score_plan(
+    plan,
+    tables,
+    test_set,
+    scorers,
+    classes=len(data.classes),
+    logit_scale=embedder.logit_scale,
+    mesh=embedder.devices,
+    timings=timings,
+  )
   if looks_at_views(plan):
     results |= score_views(
       [each for each in plan if isinstance(each.method, ViewMethod)],
@@ -333,61 +232,35 @@ def _measure(
       counters,
     )
   texts = {
-    "embedded_now": now,
     "lexicon_sha256": data.lexicon_sha256,
-    "methods": described,
-    **_core_counts(plan, scorers),
+    "methods": {
+      each.name: {
+        "sha256": texts_sha256(each.prompts),
+        "distinct": len(each.prompts),
+        "truncated": truncated[each.method.vertices],
+      }
+      for each in plan
+    },
+    **core_counts(plan, tables, scorers),
   }
-  return Outcome(data, test_set, results, texts)
+  names = tuple(entry.names[0] for entry in data.classes)
+  row = _dataset_row(data, test_set)
+  return Outcome(row, names, test_set, results, texts), now
 
 
-def _core_counts(
-  plan: tuple[Prepared, ...], scorers: Scorers
-) -> dict[str, list[int]]:
-  """Counts each class's concepts before and after the core."""
-  for prepared in plan:
-    core = getattr(prepared.method, "core", False)
-    if prepared.method.vertices is concepts and core:
-      counts = [len(of_class) for of_class in prepared.vertices]
-      space = scorers.spaces.get((concepts, True))
-      # Classes of one text each need no space.
-      kept = counts if space is None else np.asarray(space.mask).sum(1).tolist()
-      return {"per_class": counts, "core_per_class": kept}
-  return {}
-
-
-def _sha256(texts: tuple[str, ...]) -> str:
-  return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
-def _all_texts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-  """Says which texts gave the results, data set by data set."""
-  by_set = {}
-  for outcome in outcomes:
-    facts = {**outcome.texts}
-    del facts["embedded_now"]
-    by_set[outcome.data.spec.name] = facts
-  hashes = [
-    method["sha256"]
-    for facts in by_set.values()
-    for method in facts["methods"].values()
-  ]
-  return {"sha256": _sha256(tuple(hashes)), "datasets": by_set}
-
-
-def _dataset_row(outcome: Outcome) -> dict[str, Any]:
-  spec, opened = outcome.data.spec, outcome.data.opened
+def _dataset_row(data: BenchmarkSet, test_set: TestSet) -> dict[str, Any]:
+  spec, opened = data.spec, data.opened
   return {
     "name": spec.name,
     "title": spec.title,
     "split": spec.split,
     "family": spec.family,
-    "classes": len(outcome.data.classes),
+    "classes": len(data.classes),
     "examples": len(opened.records),
     "published_examples": spec.examples,
     "layout": opened.layout,
     "found": opened.found,
     "bad_examples": [
-      {"file": file, "reason": reason} for file, reason in outcome.test_set.bad
+      {"file": file, "reason": reason} for file, reason in test_set.bad
     ],
   }

@@ -2,6 +2,20 @@
 
 import ml_collections
 
+_METRICS = (
+  "nearest_point",
+  "mean_similarity",
+  "center",
+  "local_center",
+  "soft_local_center",
+  "star_center",
+  "simplex_center",
+  "subspace",
+  "affine_hull",
+  "convex_hull",
+  "complex",
+)
+
 
 def benchmark_config(dataset: str) -> ml_collections.ConfigDict:
   """Returns a benchmark run on one data set, not yet locked.
@@ -51,6 +65,7 @@ def benchmark_config(dataset: str) -> ml_collections.ConfigDict:
   config.mesh = 0  # devices of each process that are used; 0 for all
   config.model_axis = 1  # of them share the classes; the rest share images
   config.cache_dir = ""  # default: the user's cache folder
+  config.write_embeddings = False  # True: as files, docs/EMBEDDINGS.md
   config.compilation_cache_dir = ""  # keeps compiled programs; default: off
   config.seed = 0
   return config
@@ -102,4 +117,63 @@ def test_time_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
   config.confident_fraction = 0.1  # of the views, those of lowest entropy
   config.shift = "per_class"  # or "shared", one shift of all spaces
   config.batch_size = 64  # views
+  return config
+
+
+def embeddings_config(kind: str) -> ml_collections.ConfigDict:
+  """Returns a run on embeddings that lie in files, not yet locked.
+
+  Args:
+    kind: "run" for the result files of every method, "sweep" for a table of
+      hyper-parameters.
+
+  Returns:
+    The fields with their defaults.
+
+  Raises:
+    ValueError: for another kind.
+  """
+  if kind not in ("run", "sweep"):
+    raise ValueError(
+      f'the word behind the colon must be "run" or "sweep", got {kind!r}.'
+    )
+  config = ml_collections.ConfigDict()
+  config.task = "embeddings" if kind == "run" else "embeddings_sweep"
+  config.images = "images.npz"
+  config.labels = ""  # their file, where the file of images has none
+  config.texts = "texts.npz"
+  config.classes = ""  # names, a file or a table; default: those of the texts
+  config.template = "{}"  # that names of classes stand in, in `texts`
+  config.forms = ()  # kinds of text to take; default: all
+  config.logit_scale = 100.0  # of probabilities; CLIP's
+  if kind == "sweep":
+    config.metrics = _METRICS
+    config.neighbors = (1, 2, 3, 4, 5, 6, 8)
+    config.scales = (None, "gap", 0.6, 0.8, 1.0, 1.2)  # numbers are chordal
+    config.min_gaps = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)  # of the gap rule
+    return config
+  config.strict = False  # True: a name without a vector makes the run fail
+  config.methods = (
+    "class_name",
+    "random_synonym",
+    "synonyms_mean",
+    "synonyms_nearest",
+    *_METRICS,
+    "s3",
+  )
+  config.baseline = "class_name"
+  shared = benchmark_config("own")
+  for field in (
+    "metric",
+    "neighbors",
+    "scale",
+    "keep",
+    "min_fraction",
+    "min_gap",
+    "mesh",
+    "model_axis",
+    "compilation_cache_dir",
+    "seed",
+  ):
+    config[field] = shared[field]
   return config

@@ -14,13 +14,14 @@ from jax.tree_util import Partial
 from jaxtyping import Float32
 
 from s3_jax.embeddings import MIN_SQUARED_MEAN
+from s3_jax.evaluation.text_tables import TextTable, pad_classes
 from s3_jax.experiment.methods import (
   SpaceOptions,
-  TextTable,
   build_core,
   classifier_scorer,
   space_scorer,
 )
+from s3_jax.lexicon.forms import prompt_forms
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_7, IMAGENET_80
@@ -31,6 +32,7 @@ from s3_jax.lexicon.vertices import (
   described,
   descriptor_prompts,
   distinct_prompts,
+  drawn_places,
   pooled,
   sentence_vertices,
   waffle_texts,
@@ -40,6 +42,10 @@ from s3_jax.space import SynonymousSpace
 from s3_jax.zero_shot import name_classifier
 
 WAFFLE_PAIRS = 15
+
+
+Forms = tuple[Mapping[str, str], ...]
+"""Of each class: prompt -> its form, as `prompt_forms` says."""
 
 
 class MethodTexts(NamedTuple):
@@ -63,6 +69,21 @@ class MethodTexts(NamedTuple):
   def names(self) -> tuple[str, ...]:
     """The official name of each class, underscores as blanks."""
     return tuple(entry.names[0] for entry in self.classes)
+
+  def forms(self, vertices: Vertices) -> Forms:
+    """Says of which form the prompts of each class are."""
+    sentences = self.files.get("cupl") or ((),) * len(self.classes)
+    return tuple(
+      prompt_forms(
+        distinct_prompts([(of_class,)]),
+        entry.names,
+        templates=(*self.templates, self.template),
+        sentences=given,
+      )
+      for of_class, entry, given in zip(
+        vertices, self.classes, sentences, strict=True
+      )
+    )
 
 
 class Method(NamedTuple):
@@ -96,6 +117,25 @@ def names_in(*templates: str) -> Callable[[MethodTexts], Vertices]:
     return concept_vertices([(name,) for name in texts.names], chosen)
 
   return vertices
+
+
+def official_name(texts: MethodTexts) -> Vertices:
+  """Makes one vertex of the official name, in CLIP's own template."""
+  return concept_vertices([(name,) for name in texts.names], (NAME_TEMPLATE,))
+
+
+def random_name(texts: MethodTexts) -> Vertices:
+  """Makes one vertex of a name or synonym that is drawn by seed."""
+  drawn = drawn_places(
+    [len(entry.names) for entry in texts.classes], seed=texts.seed
+  )
+  return concept_vertices(
+    [
+      (entry.names[place],)
+      for entry, place in zip(texts.classes, drawn, strict=True)
+    ],
+    texts.templates,
+  )
 
 
 def concepts(texts: MethodTexts) -> Vertices:
@@ -156,7 +196,7 @@ def _waffle(texts: MethodTexts) -> Vertices:
 # eleven metrics all score one space, the core of the concepts; `s3` is the one
 # among them that the config names.
 METHODS: dict[str, Method] = {
-  "class_name": Method(names_in(NAME_TEMPLATE)),
+  "class_name": Method(official_name),
   "dataset_template": Method(names_in()),
   "templates_7": Method(names_in(*IMAGENET_7)),
   "templates_80": Method(names_in(*IMAGENET_80)),
@@ -165,6 +205,7 @@ METHODS: dict[str, Method] = {
   "waffle": Method(_waffle, "mean_similarity"),
   "descriptors": Method(_descriptors, "mean_similarity"),
   "templates_descriptors": Method(_templates_with_descriptors),
+  "random_synonym": Method(random_name),
   "synonyms_mean": Method(concepts),
   "synonyms_nearest": Method(concepts, "nearest_point"),
   **{name: Method(concepts, name, core=True) for name in POINT_TO_SPACE},
@@ -183,12 +224,14 @@ class Prepared(NamedTuple):
     method: the method.
     vertices: its prompts.
     prompts: the distinct ones, in the order of their first use.
+    forms: of the prompts of each class.
   """
 
   name: str
   method: Any  # Method or ViewMethod
   vertices: Vertices
   prompts: tuple[str, ...]
+  forms: Forms
 
 
 def prepare_methods(
@@ -207,14 +250,14 @@ def prepare_methods(
   Raises:
     ValueError: if a method gives a class no vertex, or a vertex no prompt.
   """
-  made: dict[Callable[[MethodTexts], Vertices], Vertices] = {}
+  made: dict[Callable[[MethodTexts], Vertices], tuple[Any, ...]] = {}
   prepared = []
   for name, method in methods.items():
     if method.vertices not in made:
-      made[method.vertices] = _checked(name, method.vertices(texts), texts)
-    vertices = made[method.vertices]
-    distinct = distinct_prompts([vertices])
-    prepared.append(Prepared(name, method, vertices, distinct))
+      vertices = _checked(name, method.vertices(texts), texts)
+      distinct = distinct_prompts([vertices])
+      made[method.vertices] = (vertices, distinct, texts.forms(vertices))
+    prepared.append(Prepared(name, method, *made[method.vertices]))
   return tuple(prepared)
 
 
@@ -237,6 +280,7 @@ def embed_vertices(
   vertices: Vertices,
   prompts: Sequence[str],
   embeddings: Float32[np.ndarray, "prompts dim"],
+  forms: Forms | None = None,
 ) -> TextTable:
   """Averages the prompts of every vertex and pads the classes.
 
@@ -244,21 +288,30 @@ def embed_vertices(
     vertices: prompts of each vertex of each class.
     prompts: the distinct ones among them.
     embeddings: theirs, unit rows.
+    forms: of the prompts; None for one form.
 
   Returns:
-    The table; `texts` holds each vertex's first prompt.
+    The table; `texts` holds each vertex's first prompt, `forms` numbers the
+    forms of these in the order of their first use.
   """
   place = {prompt: row for row, prompt in enumerate(prompts)}
-  widest = max(len(of_class) for of_class in vertices)
-  shape = (len(vertices), widest)
-  points = np.zeros((*shape, embeddings.shape[1]), np.float32)
-  mask = np.zeros(shape, bool)
-  for label, of_class in enumerate(vertices):
-    mask[label, : len(of_class)] = True
-    rows = [[place[text] for text in texts] for texts in of_class]
-    points[label, : len(of_class)] = _means(embeddings, rows)
-  firsts = tuple(tuple(texts[0] for texts in of_class) for of_class in vertices)
-  return TextTable(firsts, points, mask)
+  firsts = [[texts[0] for texts in of_class] for of_class in vertices]
+  kinds, numbers = None, {}
+  if forms is not None:
+    kinds = [
+      [numbers.setdefault(known[text], len(numbers)) for text in texts]
+      for texts, known in zip(firsts, forms, strict=True)
+    ]
+  return pad_classes(
+    firsts,
+    [
+      _means(
+        embeddings, [[place[text] for text in texts] for texts in of_class]
+      )
+      for of_class in vertices
+    ],
+    kinds,
+  )
 
 
 def _means(

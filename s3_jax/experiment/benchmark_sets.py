@@ -130,7 +130,7 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
     if table is not None
     else tuple(_bare_class(i, name) for i, name in enumerate(class_names))
   )
-  name = _own_name(data_dir)
+  name = own_name(data_dir)
   spec = DatasetSpec(
     name=name,
     title=name,
@@ -151,10 +151,16 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
   return BenchmarkSet(spec, opened, classes, sha256)
 
 
-def _own_name(path: pathlib.Path) -> str:
+def own_name(path: pathlib.Path) -> str:
   """Names a data set of one's own, never as a benchmark is named.
 
   Published numbers and the averages of a suite go by names.
+
+  Args:
+    path: of its folder or file.
+
+  Returns:
+    The folder's name, or the file's without its suffix.
   """
   whole = path.resolve()
   name = (whole.name if whole.is_dir() else whole.stem) or OWN

@@ -1,6 +1,7 @@
 """The settings of a benchmark run, read and checked."""
 
 import pathlib
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from s3_jax.data.datasets import DATASETS
@@ -51,6 +52,7 @@ class Benchmark(NamedTuple):
   model_axis: int
   max_pixels: int
   cache_dir: pathlib.Path
+  write_embeddings: bool
   seed: int
   config: dict[str, Any]  # as given, for the results
 
@@ -74,20 +76,9 @@ def read_benchmark(settings: Settings) -> Benchmark:
   else:
     datasets = (settings.take("dataset", str, choices=known),)
   data_dir = settings.take("data_dir", str, default="")
-  own = {
-    name: method
-    if isinstance(method, Method | ViewMethod)
-    else Method(concepts, method, core=True)
-    for name, method in settings.own_methods().items()
-  }
+  own = read_own_methods(settings)
   known_methods = {**METHODS, **VIEW_METHODS}
   methods = settings.words("methods", tuple(known_methods))
-  taken = [name for name in own if name in known_methods]
-  if taken:
-    raise ValueError(
-      f"`methods` must have keys of their own, got {taken[0]!r}, which is a"
-      " method of this package: choose another key."
-    )
   benchmark = Benchmark(
     config=settings.everything,
     model=checkpoint.read_checkpoint(settings, "model"),
@@ -116,14 +107,10 @@ def read_benchmark(settings: Settings) -> Benchmark:
     model_axis=settings.take("model_axis", int, default=1, minimum=1),
     max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
     cache_dir=read_cache_dir(settings),
+    write_embeddings=settings.take("write_embeddings", bool, default=False),
     seed=settings.take("seed", int, minimum=0),
   )
-  if benchmark.baseline not in benchmark.methods:
-    raise ValueError(
-      "`config.methods` must hold the baseline"
-      f" {benchmark.baseline!r}, got {', '.join(benchmark.methods)}: add it, or"
-      " let `config.baseline` name one of these."
-    )
+  check_baseline(benchmark.baseline, benchmark.methods)
   for name in NEED_FILES:
     if name in benchmark.methods and name not in benchmark.files:
       raise ValueError(
@@ -131,3 +118,48 @@ def read_benchmark(settings: Settings) -> Benchmark:
         f" `config.methods` holds {name!r}, and is not set."
       )
   return benchmark
+
+
+def read_own_methods(settings: Settings) -> dict[str, Method | ViewMethod]:
+  """Reads the methods that the caller of `run` gave; a function is a metric.
+
+  Args:
+    settings: of the run.
+
+  Returns:
+    Key of the results -> the method.
+
+  Raises:
+    ValueError: a key is that of a method of this package.
+  """
+  own = {
+    name: method
+    if isinstance(method, Method | ViewMethod)
+    else Method(concepts, method, core=True)
+    for name, method in settings.own_methods().items()
+  }
+  taken = [name for name in own if name in METHODS or name in VIEW_METHODS]
+  if taken:
+    raise ValueError(
+      f"`methods` must have keys of their own, got {taken[0]!r}, which is a"
+      " method of this package: choose another key."
+    )
+  return own
+
+
+def check_baseline(baseline: str, methods: Collection[str]) -> None:
+  """Refuses a baseline that is not run.
+
+  Args:
+    baseline: the method that the others are compared with.
+    methods: of the run.
+
+  Raises:
+    ValueError: it is not among them.
+  """
+  if baseline not in methods:
+    raise ValueError(
+      f"`config.methods` must hold the baseline {baseline!r:.40}, got"
+      f" {', '.join(methods):.120}: add it, or let `config.baseline` name one"
+      " of these."
+    )

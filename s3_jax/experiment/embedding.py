@@ -63,6 +63,11 @@ class Embedder(NamedTuple):
     return local_mesh(self.mesh, model=self.model_axis)
 
   @property
+  def logit_scale(self) -> float:
+    """As the checkpoint stores it: the natural logarithm of the factor."""
+    return float(self.clip.params["logit_scale"])
+
+  @property
   def rows(self) -> int:
     """Images of a batch: `batch_size`, rounded up to what devices can share."""
     devices = self.devices.size

@@ -22,11 +22,11 @@ _DEFAULT = "jax_default_matmul_precision"
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 
 
-def describe_environment(dtype: str) -> dict[str, Any]:
+def describe_environment(dtype: str | None) -> dict[str, Any]:
   """Lists versions, devices and numerical settings.
 
   Args:
-    dtype: of the towers' matrix products.
+    dtype: of the towers' matrix products; None where no tower runs.
 
   Returns:
     A JSON-able mapping; `git` is None outside a checkout,
@@ -40,13 +40,18 @@ def describe_environment(dtype: str) -> dict[str, Any]:
     "platform": jax.default_backend(),
     "devices": [str(device.device_kind) for device in jax.devices()],
     "processes": jax.process_count(),
-    "tower_matmul": dtype,
-    "tower_precision": _TOWER_PRECISION[dtype],
+    **_tower_precision(dtype),
     "core_matmul": "float32, precision HIGHEST",
     # Of products that state no precision; towers and core have none.
     "default_matmul_precision": getattr(jax.config, _DEFAULT),
     "xla_flags": os.environ.get("XLA_FLAGS") or None,
   }
+
+
+def _tower_precision(dtype: str | None) -> dict[str, str]:
+  if dtype is None:
+    return {}
+  return {"tower_matmul": dtype, "tower_precision": _TOWER_PRECISION[dtype]}
 
 
 def git_commit() -> str | None:

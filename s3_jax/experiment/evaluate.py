@@ -227,9 +227,10 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       (test_set.spec.name, method): score_images(
         METHODS[method](inputs),
         test_set,
-        embedder,
         classes=len(lexicon.classes),
         per_class=True,
+        logit_scale=embedder.logit_scale,
+        mesh=embedder.devices,
       )
       for test_set in test_sets
       for method in evaluation.methods

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
-from s3_jax.experiment.methods import TextTable
+from s3_jax.evaluation.text_tables import TextTable
 
 SETS = {
   "imagenet84": "imagenet_train4",
@@ -154,7 +154,9 @@ def with_wrong(
   names = table.embeddings[:, 0]
   if kind == "no class":
     used = {name_key(text) for of_class in table.texts for text in of_class}
-    free = [i for i, name in enumerate(pool.names) if name_key(name) not in used]
+    free = [
+      i for i, name in enumerate(pool.names) if name_key(name) not in used
+    ]
     chosen = [draw.choice(free, count, replace=False) for _ in range(classes)]
     wrong, forms = pool.embeddings[np.stack(chosen)], 0
   elif kind == "sibling":

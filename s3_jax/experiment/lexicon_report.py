@@ -16,6 +16,7 @@ from s3_jax.evaluation.lexicon_page import (
   render_page,
   summarize,
 )
+from s3_jax.evaluation.text_tables import pad_classes
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
@@ -205,14 +206,13 @@ def _compare(texts, embedder, report, lexicon):
   rows = dict(
     zip(distinct, embed_prompts(embedder, distinct).embeddings, strict=True)
   )
-  shape = (len(texts), max(map(len, texts)))
-  points = np.zeros((*shape, embedder.clip.spec.embed_dim), np.float32)
-  mask = np.zeros(shape, bool)
-  for label, names in enumerate(texts):
-    points[label, : len(names)] = [
-      rows[fill_template(report.template, text)] for text in names
-    ]
-    mask[label, : len(names)] = True
+  _, points, mask, _ = pad_classes(
+    texts,
+    [
+      np.stack([rows[fill_template(report.template, text)] for text in names])
+      for names in texts
+    ],
+  )
   core = build_space(
     points, mask, min_fraction=report.min_fraction, min_gap=report.min_gap
   )

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
+from s3_jax.evaluation.text_tables import TextTable, pad_classes
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.synonyms import (
   Lexicon,
@@ -47,24 +48,6 @@ class SpaceOptions(NamedTuple):
   keep: str
   min_fraction: float
   min_gap: float
-
-
-class TextTable(NamedTuple):
-  """Embedded texts, padded to the class with the most.
-
-  Attributes:
-    texts: of each class.
-    embeddings: unit rows, zero where padded.
-    mask: which texts are real.
-    forms: kind of each text, as for `two_witnesses`; None: all of one kind.
-    official: which texts are official names; None: the first of each class.
-  """
-
-  texts: tuple[tuple[str, ...], ...]
-  embeddings: Float[np.ndarray, "classes synonyms dim"]
-  mask: Bool[np.ndarray, "classes synonyms"]
-  forms: Int[np.ndarray, "classes synonyms"] | None = None
-  official: Bool[np.ndarray, "classes synonyms"] | None = None
 
 
 class Texts(NamedTuple):
@@ -118,14 +101,7 @@ def gather_texts(
     return embeddings[[place[fill_template(each, name)] for name in names]]
 
   def table(texts: tuple[tuple[str, ...], ...]) -> TextTable:
-    widest = max(len(names) for names in texts)
-    shape = (len(texts), widest)
-    points = np.zeros((*shape, embeddings.shape[1]), np.float32)
-    mask = np.zeros(shape, bool)
-    for label, names in enumerate(texts):
-      points[label, : len(names)] = rows(template, names)
-      mask[label, : len(names)] = True
-    return TextTable(texts, points, mask)
+    return pad_classes(texts, [rows(template, names) for names in texts])
 
   return (
     Texts(

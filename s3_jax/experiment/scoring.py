@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Int
 
 from s3_jax import hosts
@@ -18,7 +19,7 @@ from s3_jax.evaluation.classification import (
   Scoring,
   summarise,
 )
-from s3_jax.experiment.embedding import Embedder, TestSet
+from s3_jax.experiment.embedding import TestSet
 
 SCORE_ROWS = 900
 """Images scored at once. The hulls' and complexes' temporaries grow with it."""
@@ -27,20 +28,22 @@ SCORE_ROWS = 900
 def score_images(
   scorer: Callable[..., Any],
   test_set: TestSet,
-  embedder: Embedder,
   *,
   classes: int,
   per_class: bool,
+  logit_scale: float,
+  mesh: Mesh,
 ) -> ClassificationResult:
   """Scores every image of a test set against every class.
 
   Args:
     scorer: f32[batch, dim] -> f32[batch, classes].
     test_set: the embedded images, the same in every process.
-    embedder: of the checkpoint; its devices share the work.
     classes: number of classes.
     per_class: whether each class's score depends on its own arrays alone, so
       that devices may share out the classes.
+    logit_scale: natural logarithm of the factor of scores in probabilities.
+    mesh: the devices of this process, which share the work.
 
   Returns:
     The result over all images, in every process.
@@ -53,8 +56,8 @@ def score_images(
     scorer,
     classes=classes,
     batch_size=SCORE_ROWS,
-    logit_scale=float(embedder.clip.params["logit_scale"]),
-    mesh=embedder.devices,
+    logit_scale=logit_scale,
+    mesh=mesh,
     per_class=per_class,
   )
   hosts.together(

@@ -20,10 +20,10 @@ from s3_jax.data.segmentation_sets import (
   class_entries,
 )
 from s3_jax.evaluation.segmentation import NameClassifier, Target
+from s3_jax.evaluation.text_tables import TextTable
 from s3_jax.experiment.benchmark_methods import embed_vertices
 from s3_jax.experiment.methods import (
   SpaceOptions,
-  TextTable,
   build_core,
   space_scorer,
 )

@@ -4,7 +4,7 @@ import itertools
 import math
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from s3_jax.data.datasets import DATASETS
 from s3_jax.evaluation.classification import evaluate_scores
+from s3_jax.evaluation.text_tables import TextTable
 from s3_jax.experiment.benchmark_methods import (
   Method,
   MethodTexts,
@@ -28,9 +29,10 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.embedding import (
   Embedder,
+  TestSet,
   embed_test_set,
 )
-from s3_jax.experiment.methods import TextTable, space_scorer
+from s3_jax.experiment.methods import space_scorer
 from s3_jax.experiment.settings import (
   Settings,
   read_cache_dir,
@@ -49,6 +51,14 @@ TEXTS = {
 }
 
 
+class Choices(NamedTuple):
+  """What a sweep tries, each with each."""
+
+  metrics: tuple[str, ...]
+  neighbors: tuple[int, ...]
+  scales: tuple[tuple[str | float | None, float], ...]  # scale, min_gap
+
+
 class Sweep(NamedTuple):
   """The settings of a sweep, read and checked."""
 
@@ -60,9 +70,7 @@ class Sweep(NamedTuple):
   partial: bool
   templates: tuple[str, ...]  # () for the data set's own
   texts: tuple[str, ...]
-  metrics: tuple[str, ...]
-  neighbors: tuple[int, ...]
-  scales: tuple[tuple[str | float | None, float], ...]  # scale, min_gap
+  choices: Choices
   dtype: str
   batch_size: int
   cache_dir: pathlib.Path
@@ -97,6 +105,36 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   Returns:
     The sweep, as a function of the workdir; it returns the rows.
   """
+  data_dir = settings.take("data_dir", str, default="")
+  sweep = Sweep(
+    model=read_checkpoint(settings, "model"),
+    dataset=settings.take("dataset", str, choices=tuple(DATASETS)),
+    data_dir=pathlib.Path(data_dir) if data_dir else None,
+    layout=settings.take("layout", str, default="auto"),
+    lexicon=settings.take("lexicon", str, default=""),
+    partial=settings.take("partial", bool, default=False),
+    templates=read_templates(settings),
+    texts=settings.words("texts", tuple(TEXTS)),
+    choices=read_choices(settings),
+    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
+    batch_size=settings.take("batch_size", int, minimum=1),
+    cache_dir=read_cache_dir(settings),
+  )
+  return lambda folder: run_sweep(sweep, folder)
+
+
+def read_choices(settings: Settings) -> Choices:
+  """Reads what a sweep tries.
+
+  Args:
+    settings: of a config with `metrics`, `neighbors`, `scales`, `min_gaps`.
+
+  Returns:
+    The choices.
+
+  Raises:
+    ValueError: a field breaks a rule.
+  """
   scales = settings.take("scales", (list, tuple))
   gaps = settings.take("min_gaps", (list, tuple))
   for gap in gaps:
@@ -122,24 +160,11 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       " neighbors whole numbers >= 1, got"
       f" {neighbors} and {tuple(scales)}."
     )
-  data_dir = settings.take("data_dir", str, default="")
-  sweep = Sweep(
-    model=read_checkpoint(settings, "model"),
-    dataset=settings.take("dataset", str, choices=tuple(DATASETS)),
-    data_dir=pathlib.Path(data_dir) if data_dir else None,
-    layout=settings.take("layout", str, default="auto"),
-    lexicon=settings.take("lexicon", str, default=""),
-    partial=settings.take("partial", bool, default=False),
-    templates=read_templates(settings),
-    texts=settings.words("texts", tuple(TEXTS)),
+  return Choices(
     metrics=settings.words("metrics", tuple(POINT_TO_SPACE)),
     neighbors=neighbors,
     scales=tuple(pairs),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    batch_size=settings.take("batch_size", int, minimum=1),
-    cache_dir=read_cache_dir(settings),
   )
-  return lambda folder: run_sweep(sweep, folder)
 
 
 def _is_number(value: Any) -> bool:
@@ -186,37 +211,75 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
   if any(entry.polluted for entry in data.classes):
     polluted = _embed(embedder, _with_wrong_entries, texts)
   images = embed_test_set(embedder, data.spec, data.opened)
+  rows = score_choices(
+    sweep.choices,
+    clean,
+    images,
+    classes=len(data.classes),
+    logit_scale=embedder.logit_scale,
+    polluted=polluted,
+    right=[len(entry.names) for entry in data.classes],
+  )
+  write_sweep(rows, folder, f"{images.labels.size} {data.spec.split} images")
+  return rows
+
+
+def score_choices(
+  choices: Choices,
+  clean: Mapping[str, TextTable],
+  images: TestSet,
+  *,
+  classes: int,
+  logit_scale: float,
+  polluted: TextTable | None = None,
+  right: Sequence[int] = (),
+) -> list[Row]:
+  """Scores every choice on one data set.
+
+  Args:
+    choices: what to try.
+    clean: what spaces may be made of -> its table.
+    images: the embedded images.
+    classes: number of classes.
+    logit_scale: natural logarithm of the factor of scores in probabilities.
+    polluted: a table with wrong entries behind the right ones, if there is one.
+    right: how many entries of each class of it are right.
+
+  Returns:
+    The rows, best on the clean table first (ties: better on the polluted one,
+    then the order of the config).
+  """
 
   def accuracy(space, metric, neighbors):
     return evaluate_scores(
       space_scorer(space, metric, neighbors=neighbors),
       images.embeddings,
       images.labels,
-      classes=len(data.classes),
+      classes=classes,
       batch_size=900,
-      logit_scale=float(clip.params["logit_scale"]),
+      logit_scale=logit_scale,
     ).top1
 
-  choices = [
+  metrics = [
     (metric, k)
-    for metric in sweep.metrics
-    for k in (sweep.neighbors if metric == "local_center" else (None,))
+    for metric in choices.metrics
+    for k in (choices.neighbors if metric == "local_center" else (None,))
   ]
   rows = []
   with tqdm(
-    total=len(clean) * len(sweep.scales) * len(choices),
+    total=len(clean) * len(choices.scales) * len(metrics),
     unit="choice",
     disable=None,
   ) as bar:
-    for name, (scale, min_gap) in itertools.product(clean, sweep.scales):
+    for name, (scale, min_gap) in itertools.product(clean, choices.scales):
       space = _space(clean[name], scale, min_gap)
       cut = np.asarray(space.mask).sum(1) < clean[name].mask.sum(1)
       counts: tuple[int | None, ...] = (None,) * 4
       dirty = None
       if polluted is not None:
         dirty = _space(polluted, scale, min_gap)
-        counts = _count_removed(data.classes, polluted, dirty)
-      for metric, k in choices:
+        counts = _count_removed(right, polluted, dirty)
+      for metric, k in metrics:
         rows.append(
           Row(
             name,
@@ -232,7 +295,6 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
         )
         bar.update()
   rows.sort(key=lambda row: (-row.clean, -(row.polluted or 0.0)))
-  _write(rows, folder, f"{images.labels.size} {data.spec.split} images")
   return rows
 
 
@@ -260,11 +322,11 @@ def _space(
 
 
 def _count_removed(
-  classes: tuple[Any, ...], table: TextTable, space: SynonymousSpace
+  names: Sequence[int], table: TextTable, space: SynonymousSpace
 ) -> tuple[int, int, int, int]:
   """Counts wrong entries that the core left out, all, and the right ones."""
-  names = np.array([len(entry.names) for entry in classes])
-  right = table.mask & (np.arange(table.mask.shape[1]) < names[:, None])
+  columns = np.arange(table.mask.shape[1])
+  right = table.mask & (columns < np.array(names)[:, None])
   wrong = table.mask & ~right
   removed = table.mask & ~np.asarray(space.mask)
   return (
@@ -292,7 +354,14 @@ def _cells(row: Row) -> dict[str, str]:
   return cells
 
 
-def _write(rows: list[Row], folder: pathlib.Path, images: str) -> None:
+def write_sweep(rows: list[Row], folder: pathlib.Path, images: str) -> None:
+  """Writes sweep.md and sweep.csv, and shows the first rows.
+
+  Args:
+    rows: the best first.
+    folder: an existing folder.
+    images: what was scored, in words.
+  """
   table = [_cells(row) for row in rows]
   markdown = [
     f"Top-1 (%) on the {images}; classes cut (%): those whose core leaves a"

@@ -17,12 +17,13 @@ from s3_jax.adaptation import (
   template_descriptor_classifier,
 )
 from s3_jax.embeddings import scale_logits
+from s3_jax.evaluation.text_tables import TextTable
 from s3_jax.experiment.benchmark_methods import (
   METHODS,
   MethodTexts,
   concepts,
 )
-from s3_jax.experiment.methods import SpaceOptions, TextTable, build_core
+from s3_jax.experiment.methods import SpaceOptions, build_core
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, descriptor_prompts
 from s3_jax.point_to_space import POINT_TO_SPACE

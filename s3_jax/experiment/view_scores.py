@@ -12,10 +12,11 @@ from s3_jax.evaluation.classification import (
   Scoring,
   summarise,
 )
+from s3_jax.evaluation.text_tables import TextTable
 from s3_jax.experiment.benchmark_methods import Prepared
 from s3_jax.experiment.benchmark_sets import BenchmarkSet
 from s3_jax.experiment.embedding import Embedder, TestSet
-from s3_jax.experiment.methods import SpaceOptions, TextTable
+from s3_jax.experiment.methods import SpaceOptions
 from s3_jax.experiment.narration import timed
 from s3_jax.experiment.scoring import gather_counted
 from s3_jax.experiment.settings import Settings

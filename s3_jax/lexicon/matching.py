@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from s3_jax.lexicon.synonyms import comparison_key
 
@@ -66,6 +67,77 @@ def finder(
     return ()
 
   return find
+
+
+class MatchedRows(NamedTuple):
+  """Which rows of a list of names the texts of classes are.
+
+  Attributes:
+    rows: of each class, those of its first text first.
+    missing: class and text of those that no name of the list is.
+    unofficial: classes whose first text is missing, so that another stands in
+      its place.
+    unused: rows that no class has.
+  """
+
+  rows: tuple[tuple[int, ...], ...]
+  missing: tuple[tuple[int, str], ...]
+  unofficial: tuple[int, ...]
+  unused: tuple[int, ...]
+
+
+def match_rows(
+  texts: Sequence[Sequence[str]],
+  names: Sequence[str],
+  *,
+  forms: Sequence[int] | None = None,
+) -> MatchedRows:
+  """Looks the texts of classes up in a list of names.
+
+  A name may occur several times, and all its rows are then taken. Where
+  several classes ask for one name, and the list has it once for each of them,
+  they are paired in order; else they share it.
+
+  Args:
+    texts: of each class, the official name first.
+    names: such as those of embedded texts.
+    forms: of the names; those of each form are paired by themselves.
+
+  Returns:
+    The rows. A class of which no text is found has none.
+  """
+  find = finder(names, {})
+  matches = [[find(text) for text in of_class] for of_class in texts]
+  askers: dict[tuple[int, ...], list[int]] = {}
+  for label, of_class in enumerate(matches):
+    for found in dict.fromkeys(of_class):
+      askers.setdefault(found, []).append(label)
+
+  def own(found: tuple[int, ...], label: int) -> list[int]:
+    by_form: dict[int, list[int]] = {}
+    for row in found:
+      by_form.setdefault(0 if forms is None else forms[row], []).append(row)
+    labels = askers[found]
+    place = labels.index(label)
+    return [
+      row
+      for some in by_form.values()
+      for row in (some if len(some) != len(labels) else [some[place]])
+    ]
+
+  missing, unofficial, rows = [], [], []
+  for label, of_class in enumerate(matches):
+    chosen: dict[int, None] = {}
+    for place, found in enumerate(of_class):
+      chosen |= dict.fromkeys(own(found, label))
+      if not found:
+        missing.append((label, texts[label][place]))
+        if not place:
+          unofficial.append(label)
+    rows.append(tuple(chosen))
+  used = {row for of_class in rows for row in of_class}
+  unused = tuple(row for row in range(len(names)) if row not in used)
+  return MatchedRows(tuple(rows), tuple(missing), tuple(unofficial), unused)
 
 
 def tell_apart(

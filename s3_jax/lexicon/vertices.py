@@ -20,6 +20,7 @@ __all__ = [
   "described",
   "descriptor_prompts",
   "distinct_prompts",
+  "drawn_places",
   "pooled",
   "sentence_vertices",
   "waffle_texts",
@@ -184,6 +185,20 @@ def pooled(*tables: Vertices) -> Vertices:
     )
     for of_class in zip(*tables, strict=True)
   )
+
+
+def drawn_places(counts: Sequence[int], *, seed: int) -> tuple[int, ...]:
+  """Draws one text of every class.
+
+  Args:
+    counts: texts of each class, at least one.
+    seed: of the draw.
+
+  Returns:
+    The place of the text within its class.
+  """
+  draw = random.Random(seed)
+  return tuple(draw.randrange(count) for count in counts)
 
 
 def waffle_texts(

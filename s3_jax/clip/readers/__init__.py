@@ -7,6 +7,7 @@ to outlive the file. A file that is cut off, inconsistent, or asks for anything
 but numbers is a ValueError of one line.
 """
 
+import functools
 import hashlib
 import pathlib
 import re
@@ -15,12 +16,22 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from s3_jax.clip.readers.msgpack_file import read_msgpack
-from s3_jax.clip.readers.numpy_files import read_npy, read_npz
+from s3_jax.clip.readers.numpy_files import (
+  read_npy,
+  read_npy_array,
+  read_npz,
+)
 from s3_jax.clip.readers.safetensors_file import read_safetensors
 from s3_jax.clip.readers.shards import INDEX_SUFFIX, read_index
 from s3_jax.clip.readers.torch_archive import read_torch
 
-__all__ = ["SUFFIXES", "file_sha256", "read_arrays"]
+__all__ = [
+  "DATA_SUFFIXES",
+  "SUFFIXES",
+  "file_sha256",
+  "read_arrays",
+  "read_data_arrays",
+]
 
 Arrays = dict[str, np.ndarray]
 
@@ -34,6 +45,16 @@ _READERS: Mapping[str, Callable[[pathlib.Path], Arrays]] = {
   ".msgpack": read_msgpack,
 }
 SUFFIXES = tuple(_READERS)
+_read_tensors = functools.partial(read_torch, alone=True)
+# Files of data: arrays without a name have the name "".
+_DATA_READERS: Mapping[str, Callable[[pathlib.Path], Arrays]] = {
+  ".npz": functools.partial(read_npz, texts=True, inflated_limit=1 << 30),
+  ".npy": lambda path: {"": read_npy_array(path)},
+  ".safetensors": read_safetensors,
+  ".pt": _read_tensors,
+  ".pth": _read_tensors,
+}
+DATA_SUFFIXES = tuple(_DATA_READERS)
 # flax.training.checkpoints writes msgpack under this name.
 _FLAX = re.compile(r"checkpoint_\d+")
 
@@ -70,6 +91,32 @@ def read_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
     reason = error.strerror or error
     raise ValueError(
       f"{error.filename or path} must be a readable file, got: {reason}."
+    ) from error
+
+
+def read_data_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
+  """Reads a file of data: named arrays, or one array without a name.
+
+  Args:
+    path: a file whose suffix is one of `DATA_SUFFIXES`.
+
+  Returns:
+    The arrays, of numbers or (in numpy's files) of Unicode texts; an array
+    without a name has the name "". And the hexadecimal sha256 of the file.
+
+  Raises:
+    ValueError: the file is missing, of an unknown form, or broken, or asks for
+      anything but numbers and texts.
+  """
+  reader = _DATA_READERS.get(path.suffix.lower())
+  if reader is None:
+    raise ValueError(f"{path} must end in one of {', '.join(DATA_SUFFIXES)}.")
+  try:
+    sha256 = file_sha256(path)
+    return _named(reader(path), path), sha256
+  except OSError as error:
+    raise ValueError(
+      f"{path} must be a readable file, got: {error.strerror or error}."
     ) from error
 
 

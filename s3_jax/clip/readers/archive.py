@@ -12,7 +12,8 @@ from jaxtyping import UInt8
 from s3_jax.clip.readers.mapped import map_file
 
 _LOCAL_HEADER = 30  # bytes before the name
-_INFLATED_LIMIT = 1 << 24  # bytes; weights are stored, never compressed
+INFLATED_LIMIT = 1 << 24
+"""Bytes of a compressed member: weights are stored, never compressed."""
 
 
 class Archive(NamedTuple):
@@ -55,12 +56,15 @@ def open_archive(path: pathlib.Path) -> Archive:
   return Archive(map_file(path), members)
 
 
-def read_member(archive: Archive, name: str) -> UInt8[np.ndarray, " bytes"]:
+def read_member(
+  archive: Archive, name: str, *, inflated_limit: int = INFLATED_LIMIT
+) -> UInt8[np.ndarray, " bytes"]:
   """Reads one member and checks its checksum.
 
   Args:
     archive: the archive.
     name: of the member.
+    inflated_limit: bytes that a compressed member may have at most.
 
   Returns:
     Its bytes, a view of the file.
@@ -82,7 +86,7 @@ def read_member(archive: Archive, name: str) -> UInt8[np.ndarray, " bytes"]:
   if entry.flag_bits & 1:
     raise ValueError(f"the encrypted member {name!r}")
   if entry.compress_type == zipfile.ZIP_DEFLATED:
-    content = _inflate(content, entry)
+    content = _inflate(content, entry, inflated_limit)
   elif entry.compress_type != zipfile.ZIP_STORED:
     raise ValueError(f"the compressed member {name!r}")
   if content.size != entry.file_size:
@@ -94,10 +98,13 @@ def read_member(archive: Archive, name: str) -> UInt8[np.ndarray, " bytes"]:
   return content
 
 
-def _inflate(content: np.ndarray, entry: zipfile.ZipInfo) -> np.ndarray:
-  if entry.file_size > _INFLATED_LIMIT:
+def _inflate(
+  content: np.ndarray, entry: zipfile.ZipInfo, limit: int
+) -> np.ndarray:
+  if entry.file_size > limit:
     raise ValueError(
-      f"the compressed member {entry.orig_filename!r} (numbers must be stored)"
+      f"the compressed member {entry.orig_filename!r} of {entry.file_size}"
+      f" bytes (above {limit} numbers must be stored)"
     )
   try:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from s3_jax.clip.readers.archive import open_archive, read_member
-from s3_jax.clip.readers.mapped import BFLOAT16, as_array
+from s3_jax.clip.readers.archive import (
+  INFLATED_LIMIT,
+  open_archive,
+  read_member,
+)
+from s3_jax.clip.readers.mapped import BFLOAT16, as_array, map_file
 from s3_jax.clip.readers.pickles import Inert, read_pickle
 from s3_jax.clip.readers.trees import flatten
 
@@ -46,17 +50,24 @@ _ALLOWED = {
 }
 
 
-def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read_npz(
+  path: pathlib.Path,
+  *,
+  texts: bool = False,
+  inflated_limit: int = INFLATED_LIMIT,
+) -> dict[str, np.ndarray]:
   """Reads an archive as `numpy.savez` writes it; nothing is unpickled.
 
   Args:
     path: the file.
+    texts: whether arrays of Unicode texts may be in it, beside numbers.
+    inflated_limit: bytes that a compressed array may have at most.
 
   Returns:
     The arrays, as views of the mapped file.
 
   Raises:
-    ValueError: no whole archive, a compressed one, or an array of objects.
+    ValueError: no whole archive, a large compressed array, or one of objects.
     OSError: it cannot be read.
   """
   arrays = {}
@@ -64,9 +75,9 @@ def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
     archive = open_archive(path)
     for member in archive.members:
       name = member.removesuffix(".npy")
-      content = read_member(archive, member)
+      content = read_member(archive, member, inflated_limit=inflated_limit)
       try:
-        arrays[name] = _npy_member(content)
+        arrays[name] = _npy_member(content, texts)
       except ValueError as error:
         raise ValueError(f"{error} in {member!r}") from error
     if len(arrays) != len(archive.members):
@@ -77,6 +88,27 @@ def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
       f"{error}."
     ) from error
   return arrays
+
+
+def read_npy_array(path: pathlib.Path) -> np.ndarray:
+  """Reads one array of numbers or texts; nothing is unpickled.
+
+  Args:
+    path: the file.
+
+  Returns:
+    The array, a view of the mapped file.
+
+  Raises:
+    ValueError: another file, one that is cut off, or an array of objects.
+    OSError: it cannot be read.
+  """
+  try:
+    return _npy_member(map_file(path), True)
+  except ValueError as error:
+    raise ValueError(
+      f"{path} must be an array as numpy.save writes, got: {error}."
+    ) from error
 
 
 def read_npy(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -124,10 +156,11 @@ def _read_header(
     raise ValueError(f"no header of the npy form ({error!r:.80})") from error
 
 
-def _npy_member(content: np.ndarray) -> np.ndarray:
+def _npy_member(content: np.ndarray, texts: bool) -> np.ndarray:
   file = io.BytesIO(content[:70_000].tobytes())  # a header has at most 64 KiB
   shape, fortran, dtype = _read_header(file)
-  dtype = _number(dtype)
+  if not (texts and dtype.kind == "U" and dtype == dtype.newbyteorder("<")):
+    dtype = _number(dtype)
   return as_array(content[file.tell() :], dtype, shape, fortran=fortran)
 
 

@@ -47,7 +47,9 @@ _MOST_TENSORS = 100_000  # a few thousand is large; shared modules can multiply
 _DEEPEST = 64
 
 
-def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read_torch(
+  path: pathlib.Path, *, alone: bool = False
+) -> dict[str, np.ndarray]:
   """Reads a `.pt` or `.bin` file, as written by torch 1.6 or newer.
 
   Of a TorchScript archive the tensors of all modules are taken, their names
@@ -56,6 +58,8 @@ def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
 
   Args:
     path: the file.
+    alone: whether the file may also be one tensor without a name; its name
+      here is "".
 
   Returns:
     The tensors, as views of the mapped file where they are contiguous.
@@ -67,7 +71,7 @@ def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
   """
   try:
     archive = open_archive(path)
-    return _tensors(archive)
+    return _tensors(archive, alone)
   except ValueError as error:
     raise ValueError(
       f"{path} must be an archive of tensors as torch writes since version "
@@ -75,7 +79,7 @@ def read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     ) from error
 
 
-def _tensors(archive: Archive) -> dict[str, np.ndarray]:
+def _tensors(archive: Archive, alone: bool) -> dict[str, np.ndarray]:
   roots = [
     posixpath.dirname(name)
     for name in archive.members
@@ -97,6 +101,8 @@ def _tensors(archive: Archive) -> dict[str, np.ndarray]:
   found: dict[str, Inert] = {}
   if isinstance(tree, Inert) and tree.name.startswith(_MODULE):
     _walk_module(tree, "", found, 0)
+  elif alone and _is_tensor(tree):
+    found[""] = tree
   else:
     _walk_state_dict(tree, found)
   storages: dict[str, np.ndarray] = {}

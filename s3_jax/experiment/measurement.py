@@ -1,0 +1,232 @@
+"""Embedded data sets in, result files out: what runs of several kinds share.
+
+Whether a tower has made the embeddings or a file held them, from here on a data
+set is its images and a table of texts for each method.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from s3_jax import hosts
+from s3_jax.evaluation.classification import ClassificationResult
+from s3_jax.evaluation.schema import SCHEMA
+from s3_jax.evaluation.statistics import INTERVALS
+from s3_jax.evaluation.text_tables import TextTable
+from s3_jax.experiment.benchmark_methods import (
+  MethodTexts,
+  Prepared,
+  Scorers,
+  concepts,
+)
+from s3_jax.experiment.benchmark_report import write_benchmark
+from s3_jax.experiment.embedding import TestSet
+from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.rows import comparison_rows, method_rows
+from s3_jax.experiment.scoring import score_images
+from s3_jax.experiment.view_methods import ViewMethod
+from s3_jax.lexicon.vertices import Vertices
+
+# Compared with each other, beside every method with the baseline.
+_PAIRS = (
+  ("s3", "synonyms_mean"),
+  ("s3", "templates_80"),
+  ("s3", "random_synonym"),
+  ("s3_descriptors", "s3"),
+  ("ts3", "s3"),
+  ("ts3", "tps"),
+  ("ts3", "tps_synonyms"),
+  ("ts3", "mta"),
+  ("ts3", "s3_view_average"),
+  ("s3_anchored", "s3"),
+  ("s3_anchored", "ts3"),
+)
+
+# A method's `vertices` -> its texts, embedded.
+Tables = Mapping[Callable[[MethodTexts], Vertices], TextTable]
+
+
+class Outcome(NamedTuple):
+  """What one data set gave.
+
+  Attributes:
+    row: of `datasets` in results.json.
+    class_names: in label order.
+    test_set: its embedded images.
+    results: of every method.
+    texts: what results say of its texts.
+  """
+
+  row: dict[str, Any]
+  class_names: tuple[str, ...]
+  test_set: TestSet
+  results: dict[str, ClassificationResult]
+  texts: dict[str, Any]
+
+
+class Head(NamedTuple):
+  """What results say of a run beside what it measured.
+
+  Attributes:
+    seed: of the run.
+    config: as given.
+    environment: as `describe_environment` gives it.
+    model: what gave the embeddings.
+    skipped: name and reason of data sets that were left out.
+    baseline: the method that the others are compared with.
+  """
+
+  seed: int
+  config: dict[str, Any]
+  environment: dict[str, Any]
+  model: dict[str, Any]
+  skipped: Sequence[tuple[str, str]]
+  baseline: str
+
+
+def score_plan(
+  plan: Sequence[Prepared],
+  tables: Tables,
+  test_set: TestSet,
+  scorers: Scorers,
+  *,
+  classes: int,
+  logit_scale: float,
+  mesh: Mesh,
+  timings: dict[str, float],
+) -> dict[str, ClassificationResult]:
+  """Scores every image by every method of one vector an image.
+
+  Args:
+    plan: the methods; those that look at views are left out.
+    tables: their texts.
+    test_set: the embedded images.
+    scorers: make the spaces, each once.
+    classes: number of classes.
+    logit_scale: natural logarithm of the factor of scores in probabilities.
+    mesh: the devices of this process.
+    timings: "build_space" and "score" are added to.
+
+  Returns:
+    Method -> what was measured.
+  """
+  results = {}
+  bar = tqdm(
+    [each for each in plan if not isinstance(each.method, ViewMethod)],
+    desc=f"score {test_set.spec.title}",
+    leave=False,
+    disable=None if hosts.is_first() else True,
+  )
+  for prepared in bar:
+    with timed(timings, "build_space"):
+      scorer = scorers.scorer(prepared, tables[prepared.method.vertices])
+    with timed(timings, "score"):
+      results[prepared.name] = score_images(
+        scorer,
+        test_set,
+        classes=classes,
+        per_class=not callable(prepared.method.metric),
+        logit_scale=logit_scale,
+        mesh=mesh,
+      )
+  return results
+
+
+def core_counts(
+  plan: Sequence[Prepared], tables: Tables, scorers: Scorers
+) -> dict[str, list[int]]:
+  """Counts each class's concepts before and after the core."""
+  for prepared in plan:
+    core = getattr(prepared.method, "core", False)
+    if prepared.method.vertices is concepts and core:
+      counts = tables[concepts].mask.sum(1).tolist()
+      space = scorers.spaces.get((concepts, True))
+      # Classes of one text each need no space.
+      kept = counts if space is None else np.asarray(space.mask).sum(1).tolist()
+      return {"per_class": counts, "core_per_class": kept}
+  return {}
+
+
+def texts_sha256(texts: Sequence[str]) -> str:
+  """Hashes a list of texts."""
+  return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def write_outcomes(
+  outcomes: Sequence[Outcome],
+  head: Head,
+  counters: dict[str, int],
+  timings: dict[str, float],
+  folder: pathlib.Path,
+  say: Narrator,
+) -> dict[str, Any]:
+  """Puts the results together and writes all files; only process 0 does.
+
+  Args:
+    outcomes: of the data sets.
+    head: what results say beside them.
+    counters: of decoded images and tower batches.
+    timings: seconds of each part.
+    folder: an existing folder.
+    say: for the table.
+
+  Returns:
+    The results, as in results.json (schema 1).
+  """
+  measured = {
+    (outcome.row["name"], name): result
+    for outcome in outcomes
+    for name, result in outcome.results.items()
+  }
+
+  def write() -> dict[str, Any]:
+    results = {
+      "schema": SCHEMA,
+      "seed": head.seed,
+      "intervals": INTERVALS,
+      "config": json.loads(json.dumps(head.config)),
+      "environment": head.environment,
+      "model": head.model,
+      "texts": _all_texts(outcomes),
+      "datasets": [outcome.row for outcome in outcomes],
+      "skipped": [
+        {"dataset": name, "reason": why} for name, why in head.skipped
+      ],
+      "methods": method_rows(measured, seed=head.seed),
+      "comparisons": comparison_rows(
+        measured, baseline=head.baseline, pairs=_PAIRS, seed=head.seed
+      ),
+      "counters": {
+        **counters,
+        "cache": "cold" if any(counters.values()) else "warm",
+      },
+      "timings": {name: round(value, 3) for name, value in timings.items()},
+    }
+    return write_benchmark(
+      results,
+      measured,
+      {each.row["name"]: each.class_names for each in outcomes},
+      {each.row["name"]: each.test_set for each in outcomes},
+      folder,
+      baseline=head.baseline,
+      say=say,
+    )
+
+  return hosts.first_only(write)
+
+
+def _all_texts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+  """Says which texts gave the results, data set by data set."""
+  by_set = {outcome.row["name"]: outcome.texts for outcome in outcomes}
+  hashes = [
+    method["sha256"]
+    for facts in by_set.values()
+    for method in facts["methods"].values()
+  ]
+  return {"sha256": texts_sha256(hashes), "datasets": by_set}
