@@ -126,9 +126,11 @@ def share_of_tower() -> dict[str, float]:
   counts = [len(entry.names) for entry in load_lexicon("imagenet").classes]
   points = make_texts(len(counts), max(counts), _DIM)
   mask = np.arange(max(counts)) < np.array(counts)[:, None]
-  jax.block_until_ready(build_space(points, mask))
-  building = cpu_seconds(lambda: build_space(points, mask))
-  scorer = space_scorer(build_space(points, mask), "local_center", neighbors=4)
+  jax.block_until_ready(build_space(points, mask, scale="gap"))
+  building = cpu_seconds(lambda: build_space(points, mask, scale="gap"))
+  scorer = space_scorer(
+    build_space(points, mask, scale="gap"), "local_center", neighbors=4
+  )
   images = draw_images(8 * SCORE_ROWS)
   scoring = score_seconds(scorer, images, len(counts))
   return {

@@ -96,7 +96,9 @@ def gudhi_skeleton(distances: np.ndarray, scale: float, as_list: bool) -> int:
 
 
 # A jitted function copies what it returns, so the points stay outside.
-_jit_spaces = jax.jit(lambda points, mask: build_space(points, mask)[1:])
+_jit_spaces = jax.jit(
+  lambda points, mask: build_space(points, mask, scale="gap")[1:]
+)
 _h0 = jax.jit(jax.vmap(topology.h0_persistence))
 
 
@@ -115,7 +117,7 @@ def space_rows(points: np.ndarray, loop: int, repeats: int) -> list[Row]:
   built: list[SynonymousSpace] = []
 
   def ours():
-    built[:] = [build_space(on_device, mask)]
+    built[:] = [build_space(on_device, mask, scale="gap")]
     return built
 
   cores = np.asarray([build_class(cloud)[0] for cloud in points[:loop]])

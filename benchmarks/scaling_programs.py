@@ -186,7 +186,9 @@ def _padded(classes: Classes, mesh: Mesh) -> Classes:
 def _space(classes: Classes, sharding: NamedSharding) -> SynonymousSpace:
   shape = jax.ShapeDtypeStruct(classes, jnp.float32)
   mask = jax.ShapeDtypeStruct(classes[:2], jnp.bool_)
-  space = jax.eval_shape(lambda x, mask: build_space(x, mask), shape, mask)
+  space = jax.eval_shape(
+    lambda x, mask: build_space(x, mask, scale="gap"), shape, mask
+  )
   return jax.tree.map(lambda leaf: _placed(leaf, sharding), space)
 
 

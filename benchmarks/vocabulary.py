@@ -123,7 +123,9 @@ def building_memory(space: SynonymousSpace, layout: ScoreLayout) -> Any:
   """Compiles the construction and asks for its memory on one device."""
   if layout.mesh is None:
     # Without the points, which are those given and no result.
-    build = jax.jit(lambda points, mask: build_space(points, mask)[1:])
+    build = jax.jit(
+      lambda points, mask: build_space(points, mask, scale="gap")[1:]
+    )
     return build.lower(space.points, space.mask).compile().memory_analysis()
   step = vocabulary._build.lower(
     space.points,
@@ -176,12 +178,12 @@ def main(argv):
   building = measure(
     "building",
     {
-      alone: (lambda: build_space(points, mask), 1.0),
+      alone: (lambda: build_space(points, mask, scale="gap"), 1.0),
       together: (lambda: build(mesh=shared.mesh), 1.0),
     },
     _REPEATS.value,
   )
-  space, parts = build_space(points, mask), build(mesh=shared.mesh)
+  space, parts = build_space(points, mask, scale="gap"), build(mesh=shared.mesh)
   scorings = {
     alone: make_scoring(space, one),
     together: make_scoring(parts, shared),

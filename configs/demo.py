@@ -41,7 +41,7 @@ def get_config() -> ml_collections.ConfigDict:
   )
   config.metric = "local_center"
   config.neighbors = 4  # this, scale and min_gap: the best of configs/sweep.py
-  config.scale = "gap"  # or a chordal distance, or None
+  config.scale = "two_witnesses"  # or "gap", or None: every text counts
   config.keep = "largest"
   config.min_fraction = 0.5
   config.min_gap = 0.05

@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.templates = ("a photo of a {}.",)  # averaged, where there are several
   config.metric = "local_center"
   config.neighbors = 4
-  config.scale = "gap"  # or a chordal distance, or None: every text counts
+  config.scale = "two_witnesses"  # or "gap", or None: every text counts
   config.keep = "largest"
   config.min_fraction = 0.5
   config.min_gap = 0.15

@@ -38,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.templates = ()  # of the texts; default: the 80 of ImageNet
   config.metric = "local_center"  # of s3
   config.neighbors = 4
-  config.scale = "gap"  # or a chordal distance, or None: every text counts
+  config.scale = "two_witnesses"  # or "gap", or None: every text counts
   config.keep = "largest"
   config.min_fraction = 0.5
   config.min_gap = 0.15

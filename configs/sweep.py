@@ -43,8 +43,8 @@ def get_config() -> ml_collections.ConfigDict:
     "complex",
   )
   config.neighbors = (1, 2, 3, 4, 5, 6, 8)
-  config.scales = (None, "gap", 0.6, 0.8, 1.0, 1.2)  # numbers are chordal
-  config.min_gaps = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)  # of the gap rule
+  config.scales = (None, "two_witnesses", "gap", 0.6, 0.8, 1.0, 1.2)
+  config.min_gaps = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)  # of the first two
   config.dtype = "float32"
   config.batch_size = 100
   config.cache_dir = ""  # default: the user's cache folder

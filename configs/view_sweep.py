@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.anchors = (1.0, 2.0, 4.0)
   config.metric = "local_center"  # of s3_anchored; `metrics` are those of TS3
   config.neighbors = 4
-  config.scale = "gap"
+  config.scale = "two_witnesses"
   config.keep = "largest"
   config.min_fraction = 0.5
   config.min_gap = 0.05  # as configs/demo.py

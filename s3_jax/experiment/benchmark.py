@@ -25,7 +25,7 @@ from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.measurement import (
   Head,
   Outcome,
-  core_counts,
+  describe_core,
   score_plan,
   texts_sha256,
   write_outcomes,
@@ -241,7 +241,7 @@ def _measure(
       }
       for each in plan
     },
-    **core_counts(plan, tables, scorers),
+    **describe_core(plan, tables, scorers, title=data.spec.title, say=say),
   }
   names = tuple(entry.names[0] for entry in data.classes)
   row = _dataset_row(data, test_set)

@@ -55,7 +55,7 @@ def benchmark_config(dataset: str) -> ml_collections.ConfigDict:
   config.waffle_file = ""  # default: nonsense drawn by seed
   config.metric = "local_center"  # of s3 and s3_descriptors
   config.neighbors = 4
-  config.scale = "gap"  # or a chordal distance, or None
+  config.scale = "two_witnesses"  # or "gap", a distance, or None
   config.keep = "largest"
   config.min_fraction = 0.5
   config.min_gap = 0.15

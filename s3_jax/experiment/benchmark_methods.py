@@ -16,9 +16,10 @@ from jaxtyping import Float32
 from s3_jax.embeddings import MIN_SQUARED_MEAN
 from s3_jax.evaluation.text_tables import TextTable, pad_classes
 from s3_jax.experiment.methods import (
+  Core,
   SpaceOptions,
-  build_core,
   classifier_scorer,
+  cut_core,
   space_scorer,
 )
 from s3_jax.lexicon.forms import prompt_forms
@@ -336,14 +337,13 @@ class Scorers:
   """Makes the scoring function of each method, and each space once.
 
   Attributes:
-    spaces: (a method's `vertices`, pruned or not) -> the space built of them.
+    options: how spaces are pruned and scored.
+    cores: (a method's `vertices`, pruned or not) -> what was built of them.
   """
 
   def __init__(self, options: SpaceOptions):
-    self._options = options
-    self.spaces: dict[
-      tuple[Callable[[MethodTexts], Vertices], bool], SynonymousSpace
-    ] = {}
+    self.options = options
+    self.cores: dict[tuple[Callable[[MethodTexts], Vertices], bool], Core] = {}
 
   def scorer(self, prepared: Prepared, table: TextTable) -> Partial:
     """Returns f32[batch, dim] -> f32[batch, classes].
@@ -359,19 +359,19 @@ class Scorers:
     if table.mask.shape[1] == 1 and not callable(method.metric):
       return classifier_scorer(name_classifier(table.embeddings[:, 0]))
     space = self._space(method, table)
-    metric = method.metric or self._options.metric
+    metric = method.metric or self.options.metric
     if callable(metric):
       return Partial(_swapped(metric), space)
-    return space_scorer(space, metric, neighbors=self._options.neighbors)
+    return space_scorer(space, metric, neighbors=self.options.neighbors)
 
   def _space(self, method: Method, table: TextTable) -> SynonymousSpace:
     key = (method.vertices, method.core)
-    if key not in self.spaces:
-      options = self._options
+    if key not in self.cores:
+      options = self.options
       if not method.core:
         options = options._replace(scale=None, keep="all")
-      self.spaces[key] = build_core(table, options)
-    return self.spaces[key]
+      self.cores[key] = cut_core(table, options)
+    return self.cores[key].space
 
 
 @functools.cache

@@ -37,7 +37,7 @@ from s3_jax.experiment.measurement import (
   Head,
   Outcome,
   Tables,
-  core_counts,
+  describe_core,
   score_plan,
   texts_sha256,
   write_outcomes,
@@ -197,7 +197,9 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
       }
       for each in plan
     },
-    **core_counts(plan, tables, scorers),
+    **describe_core(
+      plan, tables, scorers, title=given.test_set.spec.title, say=say
+    ),
   }
   outcome = Outcome(
     _dataset_row(given), given.class_names, given.test_set, results, texts

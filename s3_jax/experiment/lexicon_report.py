@@ -23,6 +23,11 @@ from s3_jax.experiment.checkpoint import (
   read_checkpoint,
 )
 from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.methods import (
+  TWO_WITNESSES,
+  SpaceOptions,
+  build_core,
+)
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
@@ -98,8 +103,9 @@ def report_lexicon(
   if embedder is not None:
     about = (
       f"Similarities by {embedder.clip.spec.name} (sha256 "
-      f"{embedder.clip.sha256}), texts in {report.template!r}; core by the gap "
-      f"rule, min_gap {report.min_gap}, min_fraction {report.min_fraction}."
+      f"{embedder.clip.sha256}), texts in {report.template!r}; core by "
+      f"two witnesses, min_gap {report.min_gap}, min_fraction "
+      f"{report.min_fraction}."
     )
     if embedder.clip.spec.name in MODELS:
       about += (
@@ -206,18 +212,18 @@ def _compare(texts, embedder, report, lexicon):
   rows = dict(
     zip(distinct, embed_prompts(embedder, distinct).embeddings, strict=True)
   )
-  _, points, mask, _ = pad_classes(
+  table = pad_classes(
     texts,
     [
       np.stack([rows[fill_template(report.template, text)] for text in names])
       for names in texts
     ],
   )
-  core = build_space(
-    points, mask, min_fraction=report.min_fraction, min_gap=report.min_gap
+  options = SpaceOptions(
+    "center", 1, TWO_WITNESSES, "largest", report.min_fraction, report.min_gap
   )
-  kept = kept_report(core, mask, texts)
-  whole = build_space(points, mask, scale=None, keep="all")
+  kept = kept_report(build_core(table, options), table.mask, texts)
+  whole = build_space(table.embeddings, table.mask)
   after = exclude_shared(whole, margin=report.margin)
   nearer: list[list[NearerWord]] = [[] for _ in texts]
   for row in shared_report(whole, after, texts):

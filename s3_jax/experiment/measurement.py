@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Bool
 from tqdm import tqdm
 
 from s3_jax import hosts
@@ -32,6 +33,8 @@ from s3_jax.experiment.rows import comparison_rows, method_rows
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.lexicon.vertices import Vertices
+from s3_jax.space import Evidence
+from s3_jax.space.witnesses import MIN_CLASSES
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (
@@ -47,6 +50,10 @@ _PAIRS = (
   ("s3_anchored", "s3"),
   ("s3_anchored", "ts3"),
 )
+
+_UNEQUAL = 2
+"""Times as many texts at the 90 % as at the 10 % class, from which on a run
+says so."""
 
 # A method's `vertices` -> its texts, embedded.
 Tables = Mapping[Callable[[MethodTexts], Vertices], TextTable]
@@ -138,19 +145,89 @@ def score_plan(
   return results
 
 
-def core_counts(
-  plan: Sequence[Prepared], tables: Tables, scorers: Scorers
-) -> dict[str, list[int]]:
-  """Counts each class's concepts before and after the core."""
-  for prepared in plan:
-    core = getattr(prepared.method, "core", False)
-    if prepared.method.vertices is concepts and core:
-      counts = tables[concepts].mask.sum(1).tolist()
-      space = scorers.spaces.get((concepts, True))
-      # Classes of one text each need no space.
-      kept = counts if space is None else np.asarray(space.mask).sum(1).tolist()
-      return {"per_class": counts, "core_per_class": kept}
-  return {}
+def describe_core(
+  plan: Sequence[Prepared],
+  tables: Tables,
+  scorers: Scorers,
+  *,
+  title: str,
+  say: Narrator,
+) -> dict[str, Any]:
+  """Lists what the core of the concepts left out, and says what to know of it.
+
+  Args:
+    plan: the methods.
+    tables: their texts.
+    scorers: after the scoring.
+    title: of the data set.
+    say: for what the run should not pass over in silence.
+
+  Returns:
+    Parts of what results say of the texts; none where no method has a core.
+  """
+  if not any(
+    prepared.method.vertices is concepts
+    and getattr(prepared.method, "core", False)
+    for prepared in plan
+  ):
+    return {}
+  table = tables[concepts]
+  counts = table.mask.sum(1)
+  low, high = np.quantile(counts, [0.1, 0.9])
+  if high >= _UNEQUAL * low:
+    say(
+      f"{title}: the numbers of texts differ, {counts.min()} to"
+      f" {counts.max()} a class; classes with more have more chances to be"
+      " near (docs/GEOMETRY.md)."
+    )
+  core = scorers.cores.get((concepts, True))
+  # Classes of one text each need no space.
+  kept = table.mask if core is None else np.asarray(core.space.mask)
+  facts: dict[str, Any] = {
+    "per_class": counts.tolist(),
+    "core_per_class": kept.sum(1).tolist(),
+    "removed": removed_rows(table, kept, core and core.evidence),
+  }
+  if core is not None and core.evidence is not None:
+    evidence = core.evidence
+    facts["witnesses"] = {
+      "on": bool(evidence.is_on),
+      "common_scale": round(float(evidence.common_scale), 6),
+      "common_scale_for_all": bool(evidence.is_common),
+    }
+    if not evidence.is_on:
+      say(
+        f"{title}: fewer than {MIN_CLASSES} classes, too few for the rule"
+        ' "two_witnesses"; every text is kept.'
+      )
+    if evidence.is_common:
+      say(
+        f"{title}: most texts lie nearer to another class's name than to their"
+        " own, and no class can see it from its own texts: one scale for all"
+        " classes left them out. Check the texts (docs/EVIDENCE.md)."
+      )
+  if facts["removed"]:
+    say(
+      f"{title}: the core left out {len(facts['removed']):,} of"
+      f" {table.mask.sum():,} texts; results.json lists them."
+    )
+  return facts
+
+
+def removed_rows(
+  table: TextTable,
+  kept: Bool[np.ndarray, "classes synonyms"],
+  evidence: Evidence | None,
+) -> list[dict[str, Any]]:
+  """Lists the texts that are not kept, with what the witnesses said of each."""
+  rows = []
+  for label, place in np.argwhere(table.mask & ~kept).tolist():
+    row = {"label": label, "text": table.texts[label][place]}
+    if evidence is not None:
+      row["own"] = round(float(evidence.own[label, place]), 4)
+      row["other"] = round(float(evidence.other[label, place]), 4)
+    rows.append(row)
+  return rows
 
 
 def texts_sha256(texts: Sequence[str]) -> str:

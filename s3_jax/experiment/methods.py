@@ -115,7 +115,19 @@ def gather_texts(
   )
 
 
-def build_core(table: TextTable, options: SpaceOptions) -> SynonymousSpace:
+class Core(NamedTuple):
+  """Spaces of kept texts, without a complex, and what spoke for them.
+
+  Attributes:
+    space: the spaces.
+    evidence: what the two witnesses said; None under another rule.
+  """
+
+  space: SynonymousSpace
+  evidence: Evidence | None
+
+
+def cut_core(table: TextTable, options: SpaceOptions) -> Core:
   """Builds spaces and cuts their cores out.
 
   Args:
@@ -123,33 +135,31 @@ def build_core(table: TextTable, options: SpaceOptions) -> SynonymousSpace:
     options: how the core is cut out.
 
   Returns:
-    The spaces, without a complex.
+    The core.
   """
-  mask, scale = table.mask, options.scale
-  if scale == TWO_WITNESSES:
-    mask = weigh_table(table, options).kept
-    return build_space(table.embeddings, mask, scale=None, keep="all")
-  return build_space(
-    table.embeddings,
-    mask,
-    scale=scale,
-    keep=options.keep,
-    min_fraction=options.min_fraction,
-    min_gap=options.min_gap,
-  )
-
-
-def weigh_table(table: TextTable, options: SpaceOptions) -> Evidence:
-  """Hears the two witnesses about the texts of a table."""
-  return weigh_texts(
+  rule: Any = {
+    "keep": options.keep,
+    "min_fraction": options.min_fraction,
+    "min_gap": options.min_gap,
+  }
+  if options.scale != TWO_WITNESSES:
+    return Core(
+      build_space(table.embeddings, table.mask, scale=options.scale, **rule),
+      None,
+    )
+  evidence = weigh_texts(
     table.embeddings,
     table.mask,
     forms=table.forms,
     official=table.official,
-    keep=options.keep,
-    min_fraction=options.min_fraction,
-    min_gap=options.min_gap,
+    **rule,
   )
+  return Core(build_space(table.embeddings, evidence.kept), evidence)
+
+
+def build_core(table: TextTable, options: SpaceOptions) -> SynonymousSpace:
+  """Builds the spaces of `cut_core` where nobody asks why."""
+  return cut_core(table, options).space
 
 
 def build_spaces(texts: Texts, options: SpaceOptions) -> Spaces:

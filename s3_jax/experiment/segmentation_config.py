@@ -42,7 +42,7 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
   config.templates = ()  # of the names; default: the 80 of ImageNet
   config.metric = "local_center"  # of s3
   config.neighbors = 4
-  config.scale = "gap"  # or a chordal distance, or None
+  config.scale = "two_witnesses"  # or "gap", a distance, or None
   config.keep = "largest"
   config.min_fraction = 0.5
   config.min_gap = 0.15

@@ -32,7 +32,12 @@ from s3_jax.experiment.embedding import (
   TestSet,
   embed_test_set,
 )
-from s3_jax.experiment.methods import space_scorer
+from s3_jax.experiment.methods import (
+  TWO_WITNESSES,
+  SpaceOptions,
+  build_core,
+  space_scorer,
+)
 from s3_jax.experiment.settings import (
   Settings,
   read_cache_dir,
@@ -42,13 +47,17 @@ from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
 from s3_jax.lexicon.vertices import Vertices, concept_vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
-from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.space import SynonymousSpace
 
 # What the spaces may be made of.
 TEXTS = {
   "concepts": concepts,
   "concepts_x_descriptors": concepts_with_descriptors,
 }
+
+
+WITH_GAP = (TWO_WITNESSES, "gap")
+"""The scale rules that `min_gaps` belongs to."""
 
 
 class Choices(NamedTuple):
@@ -144,13 +153,14 @@ def read_choices(settings: Settings) -> Choices:
       )
   pairs = []
   for scale in scales:
-    if scale == "gap":
-      pairs += [("gap", float(gap)) for gap in gaps]
+    if scale in WITH_GAP:
+      pairs += [(scale, float(gap)) for gap in gaps]
     elif scale is None or _is_number(scale):
       pairs.append((scale if scale is None else float(scale), 0.0))
     else:
       raise ValueError(
-        f'`config.scales` must hold "gap", numbers >= 0 or None, got {scale!r}.'
+        '`config.scales` must hold "two_witnesses", "gap", numbers >= 0 or'
+        f" None, got {scale!r}."
       )
   neighbors = tuple(settings.take("neighbors", (list, tuple)))
   counts = all(type(k) is int and k >= 1 for k in neighbors)
@@ -286,7 +296,7 @@ def score_choices(
             metric,
             k,
             scale,
-            min_gap if scale == "gap" else None,
+            min_gap if scale in WITH_GAP else None,
             float(np.mean(cut)),
             accuracy(space, metric, k or 1),
             None if dirty is None else accuracy(dirty, metric, k or 1),
@@ -318,7 +328,8 @@ def _with_wrong_entries(texts: MethodTexts) -> Vertices:
 def _space(
   table: TextTable, scale: str | float | None, min_gap: float
 ) -> SynonymousSpace:
-  return build_space(table.embeddings, table.mask, scale=scale, min_gap=min_gap)
+  options = SpaceOptions("center", 1, scale, "largest", 0.5, min_gap)
+  return build_core(table, options)
 
 
 def _count_removed(

@@ -23,7 +23,8 @@ class KeptRow(NamedTuple):
     kept: number of texts in its core.
     removed: the texts outside the core, in the order given.
     max_edge_length: its scale, chordal.
-    is_cut: whether the scale is below the one that connects all its texts.
+    is_cut: whether texts were left out when its space was built: the scale is
+      below the one that connects them, or they were no texts of the space.
   """
 
   label: int
@@ -86,6 +87,7 @@ def kept_report(
   deaths = np.asarray(space.deaths)
   finite = np.where(np.isfinite(deaths), deaths, 0.0)
   connecting = np.max(finite, axis=1, initial=0.0)
+  built = np.isfinite(deaths).sum(axis=1) + 1  # texts that a space was built of
   rows = []
   for label, names in enumerate(texts):
     removed = np.flatnonzero(real[label] & ~core[label])
@@ -97,7 +99,9 @@ def kept_report(
         int(core[label].sum()),
         tuple(names[text] for text in removed.tolist()),
         float(scales[label]),
-        bool(scales[label] < connecting[label]),
+        bool(
+          scales[label] < connecting[label] or built[label] < real[label].sum()
+        ),
       )
     )
   return tuple(rows)

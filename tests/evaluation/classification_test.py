@@ -205,7 +205,7 @@ def draw_space(classes, texts=5, dim=8):
   mask = rng.random((classes, texts)) < 0.8
   mask[:, 0] = True
   mask[classes // 2] = False  # a class without a text
-  return build_space(points, mask)
+  return build_space(points, mask, scale="gap")
 
 
 def assert_same(result, expected):

@@ -69,8 +69,10 @@ def test_shares_of_a_space_are_the_space(classes, model, options):
 def test_padding_that_is_not_finite_becomes_zero():
   points, mask = draw_texts(7, 4)
   points[~mask] = np.nan
-  expected = build_space(points, mask)
-  space = build_sharded_space(points, mask, mesh=local_mesh(2, model=2))
+  expected = build_space(points, mask, scale="gap")
+  space = build_sharded_space(
+    points, mask, mesh=local_mesh(2, model=2), scale="gap"
+  )
   np.testing.assert_array_equal(np.asarray(space.points)[:7], expected.points)
   np.testing.assert_array_equal(np.asarray(space.mask)[:7], expected.mask)
 
@@ -131,11 +133,11 @@ def test_a_sharded_space_is_scored_where_it_lies():
   points, mask = draw_texts(13, 5)
   mesh = local_mesh(8, model=4)
   embeddings = draw_texts(30, 1, seed=1)[0][:, 0]
-  space = build_sharded_space(points, mask, mesh=mesh)
+  space = build_sharded_space(points, mask, mesh=mesh, scale="gap")
   found = top_classes(
     embeddings, Partial(local_center, space), classes=13, mesh=mesh
   )
-  one = build_space(points, mask)
+  one = build_space(points, mask, scale="gap")
   scores = np.asarray(local_center(one, embeddings))
   expected, order = best_by_sorting(scores, 5)
   np.testing.assert_array_equal(found.classes, order)

@@ -86,7 +86,7 @@ def test_classes_and_images_are_independent(seed):
 
 def test_metrics_of_simplices_say_how_to_get_a_complex():
   points, mask = unit(np.random.default_rng(0), 3, 4, 8), np.ones((3, 4), bool)
-  space = build_space(points, mask)
+  space = build_space(points, mask, scale="gap")
   for name in WITHOUT_COMPLEX:
     assert POINT_TO_SPACE[name](images(2), space).shape == (2, 3)
   for name in ("complex", "simplex_center"):

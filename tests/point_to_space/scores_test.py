@@ -259,7 +259,10 @@ def test_local_center_of_all_or_one_neighbor():
   )
   points = unit(np.random.default_rng(5), 4, 9, 8)
   few = build_space(
-    points, np.arange(9) < np.array([[1], [2], [3], [5]]), keep="all"
+    points,
+    np.arange(9) < np.array([[1], [2], [3], [5]]),
+    keep="all",
+    scale="gap",
   )
   np.testing.assert_allclose(
     point_to_local_center(x, few, neighbors=5),

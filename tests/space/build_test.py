@@ -183,8 +183,8 @@ def test_small_spaces_are_defined(clouds, synonyms, scale, keep):
 @pytest.mark.parametrize("classes", [1, 50])
 def test_blocks_of_classes_change_nothing(clouds, classes):
   points, mask = clouds(51, 5)
-  whole = build_space(points, mask)
-  part = build_space(points[:classes], mask[:classes])
+  whole = build_space(points, mask, scale="gap")
+  part = build_space(points[:classes], mask[:classes], scale="gap")
   for expected, result in zip(
     jax.tree.leaves(whole), jax.tree.leaves(part), strict=True
   ):
@@ -192,7 +192,7 @@ def test_blocks_of_classes_change_nothing(clouds, classes):
 
 
 def test_gap_removes_an_outlier():
-  space = build_space(*_circle(0.0, 0.1, 0.2, 0.3, 2.0))
+  space = build_space(*_circle(0.0, 0.1, 0.2, 0.3, 2.0), scale="gap")
   assert _core(space) == [0, 1, 2, 3]
   short, long = _chord(0.1), _chord(1.7)
   np.testing.assert_allclose(
@@ -206,22 +206,31 @@ def test_gap_removes_an_outlier():
 def test_gap_needs_its_share_of_the_last_death():
   cloud = _circle(0.0, 0.2, 0.4, 0.7)
   share = (_chord(0.3) - _chord(0.2)) / _chord(0.3)
-  assert _core(build_space(*cloud, min_gap=share - 0.01)) == [0, 1, 2]
-  whole = build_space(*cloud, min_gap=share + 0.01)
+  assert _core(build_space(*cloud, min_gap=share - 0.01, scale="gap")) == [
+    0,
+    1,
+    2,
+  ]
+  whole = build_space(*cloud, min_gap=share + 0.01, scale="gap")
   assert _core(whole) == [0, 1, 2, 3]
   np.testing.assert_allclose(whole.max_edge_length, [_chord(0.3)], atol=1e-5)
 
 
 def test_min_fraction_is_inclusive_and_the_tighter_half_stays():
   cloud = _circle(0.0, 0.2, 1.5, 1.6)
-  assert _core(build_space(*cloud, min_fraction=0.5)) == [2, 3]
-  assert _core(build_space(*cloud, min_fraction=0.51)) == [0, 1, 2, 3]
+  assert _core(build_space(*cloud, min_fraction=0.5, scale="gap")) == [2, 3]
+  assert _core(build_space(*cloud, min_fraction=0.51, scale="gap")) == [
+    0,
+    1,
+    2,
+    3,
+  ]
 
 
 def test_min_fraction_of_a_whole_number_survives_rounding():
   assert np.float32(0.6) * np.float32(25) > 15
   angles = [*np.linspace(0.0, 0.1, 15), *np.linspace(1.0, 3.0, 10)]
-  space = build_space(*_circle(*angles), min_fraction=0.6)
+  space = build_space(*_circle(*angles), min_fraction=0.6, scale="gap")
   assert _core(space) == list(range(15))
 
 
@@ -235,23 +244,23 @@ def test_equal_gaps_cut_at_the_larger_scale():
 
 
 def test_equal_components_go_to_the_lower_label():
-  assert _core(build_space(*_circle(0.0, 0.1, 1.5, 1.6))) == [0, 1]
+  assert _core(build_space(*_circle(0.0, 0.1, 1.5, 1.6), scale="gap")) == [0, 1]
   assert _core(build_space(*_circle(0.0, 0.5, 1.0), scale=0.1)) == [0]
 
 
 def test_two_texts_are_never_cut():
-  space = build_space(*_circle(0.0, 3.0))
+  space = build_space(*_circle(0.0, 3.0), scale="gap")
   assert _core(space) == [0, 1]
   np.testing.assert_allclose(space.max_edge_length, [_chord(3.0)], atol=1e-5)
 
 
 def test_equal_texts_merge_at_zero_and_make_no_cut():
   cloud = _circle(1.0, 1.0, 1.0, 2.5)
-  space = build_space(*cloud)
+  space = build_space(*cloud, scale="gap")
   assert _core(space) == [0, 1, 2, 3]
   np.testing.assert_array_equal(space.deaths[0, :2], [0.0, 0.0])
   assert _core(build_space(*cloud, scale=0)) == [0, 1, 2]
-  space = build_space(*_circle(1.0, 1.0, 1.0))
+  space = build_space(*_circle(1.0, 1.0, 1.0), scale="gap")
   assert _core(space) == [0, 1, 2]
   np.testing.assert_array_equal(space.max_edge_length, [0.0])
 
@@ -270,9 +279,11 @@ def test_padding_changes_nothing_whatever_it_holds(clouds):
   points, mask = clouds(6, 5)
   junk = np.full((6, 3, 16), np.nan, np.float32)
   padded = build_space(
-    np.concatenate([points, junk], axis=1), np.pad(mask, ((0, 0), (0, 3)))
+    np.concatenate([points, junk], axis=1),
+    np.pad(mask, ((0, 0), (0, 3))),
+    scale="gap",
   )
-  space = build_space(points, mask)
+  space = build_space(points, mask, scale="gap")
   np.testing.assert_array_equal(padded.mask[:, :5], space.mask)
   assert not padded.mask[:, 5:].any()
   np.testing.assert_allclose(padded.gram[:, :5, :5], space.gram, atol=1e-6)
@@ -287,7 +298,7 @@ def test_finite_padding_is_kept_and_other_padding_is_zero(clouds, junk):
   points, mask = clouds(3, 4)
   points = np.concatenate([points, np.full((3, 1, 16), junk, "f4")], axis=1)
   mask = np.pad(mask, ((0, 0), (0, 1)))
-  space = build_space(points, mask)
+  space = build_space(points, mask, scale="gap")
   np.testing.assert_array_equal(space.points[mask], points[mask])
   np.testing.assert_array_equal(
     space.points[:, 4], junk if np.isfinite(junk) else 0.0
@@ -296,18 +307,20 @@ def test_finite_padding_is_kept_and_other_padding_is_zero(clouds, junk):
 
 def test_removed_points_are_kept_as_given():
   points, mask = _circle(0.0, 0.1, 0.2, 0.3, 2.0)
-  space = build_space(points, mask)
+  space = build_space(points, mask, scale="gap")
   assert not space.mask[0, 4]
   np.testing.assert_array_equal(space.points[mask], points[mask])
 
 
 def test_jit_and_vmap_equal_the_plain_call(clouds):
   points, mask = map(jnp.asarray, clouds(6, 5))
-  space = build_space(points, mask, min_gap=0.1)
-  jitted = jax.jit(lambda points, gap: build_space(points, mask, min_gap=gap))
+  space = build_space(points, mask, min_gap=0.1, scale="gap")
+  jitted = jax.jit(
+    lambda points, gap: build_space(points, mask, min_gap=gap, scale="gap")
+  )
   points_pair = jnp.stack([points, points[::-1]])
   mask_pair = jnp.stack([mask, mask[::-1]])
-  batch = jax.vmap(lambda p, m: build_space(p, m, min_gap=0.1))(
+  batch = jax.vmap(lambda p, m: build_space(p, m, min_gap=0.1, scale="gap"))(
     points_pair, mask_pair
   )
   assert isinstance(batch, SynonymousSpace)
@@ -323,8 +336,8 @@ def test_jit_and_vmap_equal_the_plain_call(clouds):
 def test_vertex_order_changes_only_the_order(clouds):
   points, mask = clouds(20, 6, seed=5)
   order = np.random.default_rng(0).permutation(6)
-  space = build_space(points, mask)
-  moved = build_space(points[:, order], mask[:, order])
+  space = build_space(points, mask, scale="gap")
+  moved = build_space(points[:, order], mask[:, order], scale="gap")
   np.testing.assert_array_equal(moved.mask, space.mask[:, order])
   np.testing.assert_allclose(moved.deaths, space.deaths, atol=1e-5)
 
@@ -375,9 +388,9 @@ def test_wrong_embeddings_are_named_unless_masked_out(row, message):
   points[1, 2] = row
   mask = np.ones((2, 3), bool)
   with pytest.raises(ValueError, match=message):
-    build_space(points, mask)
+    build_space(points, mask, scale="gap")
   mask[1, 2] = False
-  assert np.isfinite(build_space(points, mask).gram).all()
+  assert np.isfinite(build_space(points, mask, scale="gap").gram).all()
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_too_small_a_capacity_is_refused_and_names_the_right_one(clouds):
 
 
 def test_wrong_use_is_named(clouds):
-  space = build_space(*clouds(3, 4))
+  space = build_space(*clouds(3, 4), scale="gap")
   with pytest.raises(ValueError, match="`max_dimension` must be a whole"):
     _checked_attach(space, max_dimension=-1)
   with pytest.raises(ValueError, match="`max_simplices` must be a whole"):

@@ -38,7 +38,7 @@ def test_kept_rows_by_hand():
     "x",
   ]
   texts[3] = ["owl"]
-  space = build_space(points, mask)
+  space = build_space(points, mask, scale="gap")
   rows = kept_report(space, mask, texts)
   scales = np.asarray(space.max_edge_length).tolist()
   assert rows == (
@@ -47,7 +47,9 @@ def test_kept_rows_by_hand():
     KeptRow(2, "", 0, 0, (), 0.0, False),
     KeptRow(3, "owl", 1, 1, (), 0.0, False),
   )
-  every = kept_report(build_space(points, mask, keep="all"), mask, texts)
+  every = kept_report(
+    build_space(points, mask, keep="all", scale="gap"), mask, texts
+  )
   assert every[0][3:5] == (5, ())
   assert every[0].is_cut
   whole = kept_report(build_space(points, mask, scale=None), mask, texts)
@@ -57,7 +59,7 @@ def test_kept_rows_by_hand():
 def test_kept_rows_add_up(clouds):
   points, mask = clouds(30, 8)
   texts = [[f"{c}-{i}" for i in range(8)] for c in range(30)]
-  space = exclude_shared(build_space(points, mask))
+  space = exclude_shared(build_space(points, mask, scale="gap"))
   core = np.asarray(space.mask)
   for row in kept_report(space, mask, texts):
     assert row.texts == row.kept + len(row.removed) == mask[row.label].sum()
@@ -112,12 +114,12 @@ def test_shared_rows_equal_a_loop(clouds, classes):
 
 def test_nothing_shared_and_nothing_at_all(clouds):
   points, mask = _circle([[0, 10], [180, 190]], 2)
-  space = build_space(points, mask)
+  space = build_space(points, mask, scale="gap")
   assert shared_report(space, exclude_shared(space), [["a", "b"]] * 2) == ()
-  empty = build_space(*clouds(0, 3))
+  empty = build_space(*clouds(0, 3), scale="gap")
   assert shared_report(empty, empty, []) == ()
   assert kept_report(empty, np.zeros((0, 3), bool), []) == ()
-  blank = build_space(*clouds(2, 0))
+  blank = build_space(*clouds(2, 0), scale="gap")
   rows = kept_report(blank, np.zeros((2, 0), bool), [[], []])
   assert rows == (
     KeptRow(0, "", 0, 0, (), 0.0, False),
@@ -138,4 +140,4 @@ def test_nothing_shared_and_nothing_at_all(clouds):
 def test_wrong_arguments_are_named(mask, texts, message):
   points, real = _circle([[0, 10], [180, 190]], 2)
   with pytest.raises(ValueError, match=message):
-    _checked_kept(build_space(points, real), mask, texts)
+    _checked_kept(build_space(points, real, scale="gap"), mask, texts)

@@ -22,7 +22,7 @@ _checked_load = inspect.unwrap(load_space)
 def test_round_trip(
   tmp_path, clouds, assert_equal, classes, synonyms, with_complex
 ):
-  space = build_space(*clouds(classes, synonyms))
+  space = build_space(*clouds(classes, synonyms), scale="gap")
   if with_complex:
     space = attach_complex(space)
   path = tmp_path / "new" / "space.safetensors"
@@ -47,7 +47,7 @@ def test_round_trip(
 
 
 def test_the_hash_is_that_of_the_content(tmp_path, clouds):
-  space = build_space(*clouds(3, 4))
+  space = build_space(*clouds(3, 4), scale="gap")
   digests = {
     save_space(tmp_path / "file", changed)
     for changed in (
@@ -68,7 +68,7 @@ def stored(tmp_path_factory, clouds):
   path = tmp_path_factory.mktemp("stored") / "space.safetensors"
   points, mask = clouds(2, 3, dim=3)
   mask[:] = True
-  save_space(path, attach_complex(build_space(points, mask)))
+  save_space(path, attach_complex(build_space(points, mask, scale="gap")))
   return path.read_bytes()
 
 

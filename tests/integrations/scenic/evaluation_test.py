@@ -81,7 +81,9 @@ class Setting:
     )
     texts = l2_normalize(means[:, None] + 0.02 * noise)
     mask = np.arange(4) < np.array([4, 3, 4, 2, 4, 4, 1])[:, None]
-    self.space = attach_complex(build_space(texts, mask, keep="all"))
+    self.space = attach_complex(
+      build_space(texts, mask, keep="all", scale="gap")
+    )
     self.classifier = texts[:, 0]
 
   def step(self, **options):
