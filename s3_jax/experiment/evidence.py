@@ -11,14 +11,18 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Bool, Float32
 from tqdm import tqdm
 
 from s3_jax.evaluation.text_tables import TextTable
+from s3_jax.experiment.evidence_records import (
+  COUNTS,
+  Condition,
+  Findings,
+  Removed,
+)
+from s3_jax.experiment.evidence_scoring import METRICS, correct_by
 from s3_jax.experiment.evidence_sets import (
   KINDS,
   SETS,
@@ -29,26 +33,12 @@ from s3_jax.experiment.evidence_sets import (
   with_forms,
   with_wrong,
 )
+from s3_jax.experiment.evidence_studies import studies
 from s3_jax.experiment.evidence_tables import write_evidence
-from s3_jax.experiment.methods import space_scorer
 from s3_jax.experiment.narration import Narrator
 from s3_jax.experiment.settings import Settings
-from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import build_space, weigh_texts
 
-COUNTS = (1, 2, 5)
-"""Wrong texts of a class."""
-
-_ROWS = 1000
-"""Images scored at once."""
-
-# Metrics of a run, with k where there is one. "local_center" of four texts and
-# more is "center" of classes that have no more, so two stand beside it.
-METRICS: dict[str, tuple[str, int]] = {
-  **{name: (name, 4) for name in POINT_TO_SPACE if name != "local_center"},
-  "local_center(2)": ("local_center", 2),
-  "local_center(4)": ("local_center", 4),
-}
 _SLOW = ("convex_hull",)
 """Tried with one seed: it costs as much as all others together."""
 
@@ -115,50 +105,7 @@ class Evidence(NamedTuple):
   metric: str  # a key of METRICS
   seeds: int
   seed: int
-
-
-class Condition(NamedTuple):
-  """What was done to a set."""
-
-  dataset: str
-  kind: str  # of KINDS, "" for none
-  count: int
-
-
-class Removed(NamedTuple):
-  """How many texts a rule kept and removed, summed over seeds.
-
-  The second four count classes with three right texts or more alone.
-  """
-
-  right: int
-  right_kept: int
-  wrong: int
-  wrong_removed: int
-  right_3: int
-  right_kept_3: int
-  wrong_3: int
-  wrong_removed_3: int
-
-
-class Findings(NamedTuple):
-  """All that was measured.
-
-  Attributes:
-    labels: of the images of each set.
-    sizes: texts of each class of each set.
-    correct: (condition, rule, metric) -> share of the seeds in which each image
-      was right.
-    removed: (condition, rule) -> counts.
-    drawn: of each set, share of draws in which an image was right by one text
-      of each class drawn at random.
-  """
-
-  labels: dict[str, np.ndarray]
-  sizes: dict[str, np.ndarray]
-  correct: dict[tuple[Condition, str, str], Float32[np.ndarray, " images"]]
-  removed: dict[tuple[Condition, str], Removed]
-  drawn: dict[str, Float32[np.ndarray, " images"]]
+  config: dict[str, Any]  # as given, for the results
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -180,6 +127,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     metric=settings.take("metric", str, choices=tuple(METRICS)),
     seeds=settings.take("seeds", int, minimum=1),
     seed=settings.take("seed", int, minimum=0),
+    config=settings.everything,
   )
   if not data_dir or not evidence.data_dir.is_dir():
     raise ValueError(
@@ -209,7 +157,7 @@ def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
     found["lvis1203, two texts"] = with_forms(
       found["lvis1203"], (0, 3)
     )._replace(name="lvis1203, two texts")
-  findings = Findings({}, {}, {}, {}, {})
+  findings = Findings(tuple(METRICS), {}, {}, {}, {}, {}, {})
   for each in found.values():
     table = each.table
     say(
@@ -218,11 +166,23 @@ def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
     )
     findings.labels[each.name] = each.labels
     findings.sizes[each.name] = table.mask.sum(axis=1)
+    names = each.images @ table.embeddings[:, 0].T
+    right = np.argmax(names, axis=1) == each.labels
+    findings.named[each.name] = right.astype(np.float32)
     findings.drawn[each.name] = _drawn_names(each, seed=evidence.seed)
   work = list(_work(found, pool, evidence))
   for condition, made in tqdm(work, unit="condition", disable=None):
     _measure(condition, made, evidence.metric, findings)
-  write_evidence(findings, evidence, folder)
+  write_evidence(
+    findings,
+    metric=evidence.metric,
+    seed=evidence.seed,
+    config=evidence.config,
+    more=studies(
+      list(found.values()), pool, metric=evidence.metric, seed=evidence.seed
+    ),
+    folder=folder,
+  )
   say(f"Tables: {folder / 'evidence.md'}")
   return findings
 
@@ -259,7 +219,7 @@ def _measure(
     for rule, keep in {**RULES, **VARIANTS}.items():
       kept = keep(given.table)
       counted = _count(given, kept)
-      so_far = findings.removed.get((condition, rule), Removed(*[0] * 8))
+      so_far = findings.removed.get((condition, rule), Removed())
       findings.removed[condition, rule] = Removed(
         *(a + b for a, b in zip(so_far, counted, strict=True))
       )
@@ -271,10 +231,11 @@ def _measure(
         if key not in known:
           if space is None:
             space = build_space(given.table.embeddings, kept)
-          known[key] = _correct(given, space, name)
+          known[key] = correct_by(space, name, given)
         sums.setdefault((rule, name), []).append(known[key])
   for (rule, name), each in sums.items():
-    findings.correct[condition, rule, name] = np.mean(each, axis=0)
+    mean = np.mean(each, axis=0)
+    findings.correct[condition, rule, name] = mean.astype(np.float32)
 
 
 def _count(given: EvidenceSet, kept: Mask) -> Removed:
@@ -291,24 +252,6 @@ def _count(given: EvidenceSet, kept: Mask) -> Removed:
       (wrong & ~kept & of).sum(),
     ]
   return Removed(*map(int, counts))
-
-
-def _correct(given: EvidenceSet, space, name: str) -> np.ndarray:
-  metric, neighbors = METRICS[name]
-  scorer = space_scorer(space, metric, neighbors=neighbors)
-  return _predictions(scorer, given.images) == given.labels
-
-
-def _predictions(scorer: Partial, images: np.ndarray) -> np.ndarray:
-  starts = range(0, len(images), _ROWS)
-  return np.concatenate(
-    [np.asarray(_best(scorer, images[at : at + _ROWS])) for at in starts]
-  )
-
-
-@jax.jit
-def _best(scorer: Partial, images: Any):
-  return jnp.argmax(scorer(images), axis=-1)
 
 
 def _drawn_names(
