@@ -49,8 +49,9 @@ class ClassFinder:
 
   Case, underscores and blanks do not count, nor does punctuation in words; in
   numbers it does. The closest spelling of any class wins over a looser one of
-  another. A class is also found by its WordNet id, and "apse (indoor)", "/a/apse/indoor", "Audi TTS Coupe 2012" find
-  "indoor apse" and "2012 Audi TTS Coupe".
+  another. A class is also found by its WordNet id, and "apse (indoor)",
+  "/a/apse/indoor", "Audi TTS Coupe 2012" find "indoor apse" and "2012 Audi TTS
+  Coupe".
 
   Attributes:
     classes: how many there are.

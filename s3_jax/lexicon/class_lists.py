@@ -1,0 +1,92 @@
+"""Lists of classes as people have them, read in one place and never guessed.
+
+A list is a value (of JSON, YAML, Python), a table, or lines. What was taken as
+a header, a number or an id is said in a note; what may mean two things is
+refused with the way to say which.
+"""
+
+import os
+import pathlib
+from typing import Any
+
+from s3_jax.lexicon.class_lines import line_classes
+from s3_jax.lexicon.class_tables import parse_rows, table_classes
+from s3_jax.lexicon.class_values import (
+  ListedClass,
+  ListedClasses,
+  value_classes,
+)
+from s3_jax.lexicon.documents import (
+  parse_brackets,
+  parse_json,
+  parse_yaml,
+  read_text,
+  split_lines,
+)
+from s3_jax.lexicon.synonyms import load_lexicon
+
+JSON, YAML, TABLES = (".json", ".jsonl"), (".yaml", ".yml"), (".csv", ".tsv")
+
+
+def read_class_list(path: str | os.PathLike[str]) -> ListedClasses:
+  """Reads the classes of a file.
+
+  Args:
+    path: ".json", ".yaml", ".csv" or ".tsv"; any other file has a class a line.
+
+  Returns:
+    The classes.
+
+  Raises:
+    ValueError: it cannot be read, names no class, has an empty name, or may
+      mean two things; the message names the line and what to change.
+  """
+  path = pathlib.Path(path)
+  suffix, where = path.suffix.lower(), str(path)
+  text = read_text(path)
+  if suffix in JSON:
+    parse = parse_brackets if suffix == ".jsonl" else parse_json
+    value = parse(text, where)
+    if is_table_of_ours(value):
+      found = ListedClasses(_own_table(path))
+    else:
+      found = value_classes(value, where)
+  elif suffix in YAML:
+    found = value_classes(parse_yaml(text, where), where)
+  elif suffix in TABLES:
+    found = table_classes(parse_rows(text, where, suffix), where)
+  else:
+    found = line_classes(split_lines(text), where)
+  return checked(found, where)
+
+
+def checked(found: ListedClasses, where: str) -> ListedClasses:
+  """Refuses a list without classes or with a name that is empty."""
+  if not found.classes:
+    raise ValueError(f"{where} must name at least one class, got none.")
+  for label, entry in enumerate(found.classes):
+    if not entry.name.strip():
+      raise ValueError(
+        f"{where} must not hold an empty name, got {entry.name!r} as class"
+        f" {label}."
+      )
+  commas = sum("," in entry.name for entry in found.classes)
+  if commas:
+    note = (
+      f'commas in {commas:,} names are part of them, "CLASS: TEXT, TEXT" lines'
+      " give a class several texts"
+    )
+    found = found._replace(notes=(*found.notes, note))
+  return found
+
+
+def is_table_of_ours(value: Any) -> bool:
+  """Says whether a JSON value is one of this package's tables."""
+  return isinstance(value, dict) and {"schema", "classes"} <= value.keys()
+
+
+def _own_table(path: pathlib.Path) -> tuple[ListedClass, ...]:
+  return tuple(
+    ListedClass(entry.name, entry.names, entry.wnid)
+    for entry in load_lexicon(path).classes
+  )
