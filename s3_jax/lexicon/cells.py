@@ -22,7 +22,7 @@ RANKS: dict[str, int] = {
     (
       *("class", "cls", "label", "category", "target", "classname"),
       *("labelname", "categoryname", "targetname", "classlabel", "species"),
-      *("breed", "concept", "tag"),
+      *("breed", "concept", "tag", "kind", "type"),
     ),
     2,
   ),
@@ -43,6 +43,8 @@ _IDS = (
   ),
 )
 _WNIDS = ("wnid", "synset", "synsetid", "wordnetid", "wordnet", "imagenetid")
+# Of a list of names alone: other words may be the first of the names.
+_ALONE = ("name", "class", "label", "category", "classname", "labelname")
 _PLURALS = {
   **{f"{word}s": word for word in RANKS},
   **{"aliases": "alias", "categories": "category", "classes": "class"},
@@ -123,6 +125,11 @@ def is_header_word(cell: str) -> bool:
   """Says whether a cell is a word that headers of class lists have."""
   word = header_word(cell)
   return bool(word) and (word in RANKS or word in _IDS or word in _WNIDS)
+
+
+def heads_names(cell: str) -> bool:
+  """Says whether a cell is the header of a list of names alone."""
+  return header_word(cell) in _ALONE
 
 
 def are_running(cells: Sequence[str]) -> bool:

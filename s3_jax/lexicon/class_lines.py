@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from s3_jax.lexicon.cells import RANKS, are_running, header_word
+from s3_jax.lexicon.cells import are_running, heads_names
 from s3_jax.lexicon.class_tables import parse_rows, table_classes
 from s3_jax.lexicon.class_values import (
   ListedClass,
@@ -49,12 +49,12 @@ def line_classes(
     )
   notes: list[str] = []
   offset = 1
-  if len(lines) > 1 and RANKS.get(header_word(lines[0]), 0) in (1, 2):
+  if len(lines) > 1 and heads_names(lines[0]):
     notes.append("first line taken as a header")
     lines, offset = lines[1:], 2
   lines = _without_marks(lines, notes)
-  lines = _without_numbers(lines, notes, where, offset)
-  classes, found = split_ids(lines, where)
+  lines = without_numbers(lines, notes, where, offset)
+  classes, found = split_ids(lines)
   notes += found
   if found:
     return ListedClasses(tuple(classes), tuple(notes))
@@ -86,10 +86,23 @@ _FIRST = re.compile(r"(\d{1,9})(?:\s*[:),;|=]\s*|\s*[.-]\s*(?!\d)|\s+)(\S.*)")
 _LAST = re.compile(r"(\S.*?)(?:\s*[:,;|=]\s*|\s+)(\d{1,9})")
 
 
-def _without_numbers(
-  lines: list[str], notes: list[str], where: str, offset: int
+def without_numbers(
+  lines: list[str], notes: list[str], where: str, offset: int = 1
 ) -> list[str]:
-  """Takes running numbers off, twice where CUB's list has two."""
+  """Takes running numbers off names, twice where CUB's list has two.
+
+  Args:
+    lines: a name each.
+    notes: gets what was left out.
+    where: what has them, for messages.
+    offset: number of the first line.
+
+  Returns:
+    The names; as they were if they have no running numbers.
+
+  Raises:
+    ValueError: they begin with numbers from 0 or 1 that do not run.
+  """
   for _ in range(2):
     first = [_FIRST.fullmatch(line) for line in lines]
     if all(first):

@@ -12,6 +12,7 @@ from typing import Any
 from s3_jax.lexicon.class_lines import line_classes
 from s3_jax.lexicon.class_tables import parse_rows, table_classes
 from s3_jax.lexicon.class_values import (
+  WNID,
   ListedClass,
   ListedClasses,
   value_classes,
@@ -23,7 +24,7 @@ from s3_jax.lexicon.documents import (
   read_text,
   split_lines,
 )
-from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.lexicon.synonyms import classes_by_wnid, load_lexicon
 
 JSON, YAML, TABLES = (".json", ".jsonl"), (".yaml", ".yml"), (".csv", ".tsv")
 
@@ -70,6 +71,7 @@ def checked(found: ListedClasses, where: str) -> ListedClasses:
         f"{where} must not hold an empty name, got {entry.name!r} as class"
         f" {label}."
       )
+  found = _named(found, where)
   commas = sum("," in entry.name for entry in found.classes)
   if commas:
     note = (
@@ -77,7 +79,28 @@ def checked(found: ListedClasses, where: str) -> ListedClasses:
       " give a class several texts"
     )
     found = found._replace(notes=(*found.notes, note))
-  return found
+  return found._replace(notes=tuple(dict.fromkeys(found.notes)))
+
+
+def _named(found: ListedClasses, where: str) -> ListedClasses:
+  """Gives classes that are called by WordNet ids the names of our table."""
+  if not any(WNID.fullmatch(entry.name) for entry in found.classes):
+    return found
+  known, classes = classes_by_wnid(), []
+  for label, entry in enumerate(found.classes):
+    if entry.name not in known and WNID.fullmatch(entry.name):
+      raise ValueError(
+        f"{where} must name its classes, got the WordNet id {entry.name!r} as"
+        f" class {label}, which is none of ImageNet's 1000: write its name"
+        " after it."
+      )
+    if entry.name in known:
+      ours = known[entry.name]
+      texts = ours.names if entry.texts is None else entry.texts
+      entry = ListedClass(ours.name, texts, entry.name)
+    classes.append(entry)
+  note = "WordNet ids found in the table imagenet, names and synonyms are its"
+  return ListedClasses(tuple(classes), (*found.notes, note))
 
 
 def is_table_of_ours(value: Any) -> bool:

@@ -1,5 +1,6 @@
 """Classes from tables: names and classes in columns, a header or none."""
 
+import collections
 import csv
 import re
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from s3_jax.lexicon.cells import (
   Row,
   are_running,
   header_word,
+  heads_names,
   is_header_word,
   is_id_word,
   is_plural,
@@ -88,6 +90,8 @@ def table_classes(rows: Sequence[Row], where: str) -> ListedClasses:
 def _header(rows: Sequence[Row], where: str) -> list[str]:
   """Returns the first row if it is a header, else nothing."""
   first = rows[0].cells
+  if len(first) == 1:
+    return first if heads_names(first[0]) else []
   known = list(map(is_header_word, first))
   certain = sum(k or not cell for k, cell in zip(known, first, strict=True))
   if certain == len(first) or (len(first) > 2 and sum(known) > 1):
@@ -106,6 +110,14 @@ def _header(rows: Sequence[Row], where: str) -> list[str]:
       f" {','.join(first)!r:.60}, in which {word!r:.20} is a header's word:"
       " write name,class above the rows, or in its place if it is one."
     )
+  if len(first) == 2 and not any(known):
+    rest = collections.Counter(cells[1] for cells in body)
+    if len(rest) > 1 and min(rest.values()) > 1 and first[1] not in rest:
+      raise ValueError(
+        f"{where}, line {rows[0].line} may be a header or a row, got"
+        f" {','.join(first)!r:.60}, the only one of its class: write name,class"
+        " above the rows, or in its place if it is one."
+      )
   return []
 
 

@@ -75,43 +75,34 @@ def value_classes(value: Any, where: str) -> ListedClasses:
         f"{where} must hold a list of names, got {item!r:.40} as class"
         f" {number}: put it between quotes."
       )
-  return _plain_names(value, where)
+  return _plain_names(value)
 
 
-def _plain_names(names: Sequence[str], where: str) -> ListedClasses:
+def _plain_names(names: Sequence[str]) -> ListedClasses:
   """Takes a list's names as they are, but for WordNet ids before them."""
-  classes, notes = split_ids(names, where)
+  classes, notes = split_ids(names)
   if are_running([re.split(r"\W", name, maxsplit=1)[0] for name in names]):
     notes.append("running numbers before the names are part of them")
   return ListedClasses(tuple(classes), tuple(notes))
 
 
 def split_ids(
-  names: Sequence[str], where: str
+  names: Sequence[str],
 ) -> tuple[list[ListedClass], list[str]]:
   """Takes WordNet ids off the beginnings of names.
 
   Args:
     names: such as "n01440764 tench"; without an id a name stays as it is.
-    where: what has them, for messages.
 
   Returns:
     The classes, and a note if there was an id.
-
-  Raises:
-    ValueError: an id stands alone.
   """
   classes, count = [], 0
-  for number, name in enumerate(names, 1):
+  for name in names:
     match = re.fullmatch(r"(n\d{8})[\s,:]+(\S.*)", name.strip(), re.DOTALL)
     count += match is not None
     if match:
       classes.append(ListedClass(match[2], None, match[1]))
-    elif WNID.fullmatch(name.strip()):
-      raise ValueError(
-        f"{where}, line {number} must hold a name, got the WordNet id"
-        f" {name.strip()!r} alone: write its name after it."
-      )
     else:
       classes.append(ListedClass(name))
   return classes, ["WordNet ids before the names"] if count else []
@@ -123,7 +114,8 @@ def _wrapper(value: dict[str, Any]) -> str:
     inner = value.get(key)
     if not isinstance(inner, list | dict) or not inner:
       continue
-    if key == "id2label" or len(value) == 1:
+    listed = isinstance(inner, list) and isinstance(inner[0], dict)
+    if key == "id2label" or len(value) == 1 or listed:
       return key
     others = [item for name, item in value.items() if name != key]
     if not all(map(_are_texts, others)) or isinstance(inner, dict):
@@ -148,7 +140,7 @@ def _object_classes(value: dict[str, Any], where: str) -> ListedClasses:
   if all(is_index(key) for key in keys):
     if all(isinstance(item, str) for item in items):
       names = [value[key] for key in _running(keys, where)]
-      return _plain_names(names, where)._replace(notes=("names by number",))
+      return _plain_names(names)._replace(notes=("names by number",))
     if all(map(_is_id_pair, items)):  # Keras' imagenet_class_index.json
       pairs = [value[key] for key in _running(keys, where)]
       classes = [_with_id(pair[0], list(pair[1:]), where) for pair in pairs]

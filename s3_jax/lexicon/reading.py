@@ -20,7 +20,7 @@ from s3_jax.lexicon.class_lists import (
   read_class_list,
 )
 from s3_jax.lexicon.class_tables import parse_rows, table_classes
-from s3_jax.lexicon.class_values import text_entries
+from s3_jax.lexicon.class_values import ListedClasses, text_entries
 from s3_jax.lexicon.documents import (
   parse_json,
   parse_yaml,
@@ -181,14 +181,28 @@ def read_own_classes(
     ValueError: the file cannot be read, has another layout, holds no class, a
       name is empty, or it is not clear what is meant.
   """
-  found = read_class_list(path)
+  return class_texts(read_class_list(path), pathlib.Path(path))
+
+
+def class_texts(
+  found: ListedClasses, path: pathlib.Path
+) -> tuple[tuple[str, ...], ClassTexts]:
+  """Gives each class of a list its texts.
+
+  Args:
+    found: the list.
+    path: where it was read, for messages.
+
+  Returns:
+    As `read_own_classes`.
+  """
   names = tuple(entry.name for entry in found.classes)
   entries = [
     (name, [name.replace("_", " ")] if texts is None else list(texts))
     for name, texts, _ in found.classes
   ]
   owners = [(index,) for index in range(len(names))]
-  texts = _collect(pathlib.Path(path), names, entries, owners, "name")
+  texts = _collect(path, names, entries, owners, "name")
   return names, texts._replace(
     notes=found.notes, wnids=tuple(entry.wnid for entry in found.classes)
   )
