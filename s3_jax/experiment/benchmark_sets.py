@@ -11,10 +11,16 @@ from s3_jax.data.datasets import (
   check_counts,
   open_own,
 )
+from s3_jax.data.readers.own import spelled_wnids
 from s3_jax.data.records import OpenedDataset
+from s3_jax.experiment.class_list import class_entries, is_list, read_classes
 from s3_jax.experiment.embedding import Embedder, find_test_set
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
-from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
+from s3_jax.lexicon.synonyms import (
+  ClassEntry,
+  classes_by_wnid,
+  load_lexicon,
+)
 
 OWN = "own"
 """The data set that is a folder or a CSV of the user's."""
@@ -53,7 +59,8 @@ def find_sets(
     names: rows of DATASETS, or `OWN`.
     data_dir: under which they lie; for `OWN` the folder or the CSV itself.
     layout: of the files, or "auto".
-    lexicon: a table in place of the data set's own; "" for that.
+    lexicon: a table in place of the data set's own, or for `OWN` any list of
+      classes; "" for the data set's own.
     partial: accept another number of images than was published.
     skip_absent: leave out what is not there, and say so, instead of failing;
       what is there and broken fails all the same.
@@ -120,15 +127,15 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
       "`config.data_dir` must be a folder with one folder of images a class,"
       " or a CSV of (path, label), and is not set."
     )
-  table = load_lexicon(lexicon) if lexicon else None
-  names = None
-  if table is not None:
-    names = tuple(entry.name for entry in table.classes)
-  opened, class_names = open_own(data_dir, names)
-  classes = (
-    table.classes
-    if table is not None
-    else tuple(_bare_class(i, name) for i, name in enumerate(class_names))
+  classes, sha256, note = _own_classes(data_dir, lexicon)
+  names = tuple(entry.name for entry in classes) or None
+  opened, class_names = open_own(
+    data_dir, names, wnids=tuple(entry.wnid for entry in classes)
+  )
+  if note:
+    opened = opened._replace(found=f"{opened.found}; {note}")
+  classes = classes or tuple(
+    _bare_class(label, name) for label, name in enumerate(class_names)
   )
   name = _own_name(data_dir)
   spec = DatasetSpec(
@@ -147,8 +154,34 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
     source=str(data_dir),
     licence="",
   )
-  sha256 = None if table is None else table.sha256
   return BenchmarkSet(spec, opened, classes, sha256)
+
+
+def _own_classes(
+  data_dir: pathlib.Path, lexicon: str
+) -> tuple[tuple[ClassEntry, ...], str | None, str]:
+  """Reads the classes of one's own images, as far as something names them.
+
+  Returns:
+    The classes, none where folders or labels name them; the digest of their
+    texts; and what a reader should know.
+  """
+  if lexicon and is_list(lexicon):
+    read = read_classes(lexicon)
+    note = f"classes of {read.taken or read.title}".rstrip(".")
+    return class_entries(read), read.sha256, note
+  if lexicon:
+    table = load_lexicon(lexicon)
+    return table.classes, table.sha256, ""
+  wnids = spelled_wnids(data_dir)
+  if not wnids:
+    return (), None, ""
+  table, known = load_lexicon("imagenet"), classes_by_wnid()
+  classes = tuple(
+    known[wnid]._replace(label=label) for label, wnid in enumerate(wnids)
+  )
+  note = "WordNet ids: names and synonyms are those of the table imagenet"
+  return classes, table.sha256, note
 
 
 def _own_name(path: pathlib.Path) -> str:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import clean_text
 from s3_jax.lexicon.class_lines import without_numbers
-from s3_jax.lexicon.class_lists import checked
+from s3_jax.lexicon.class_lists import checked, is_table_of_ours
 from s3_jax.lexicon.class_values import ListedClasses, value_classes
-from s3_jax.lexicon.documents import parse_brackets
+from s3_jax.lexicon.documents import parse_brackets, parse_json, read_text
 from s3_jax.lexicon.reading import ClassTexts, class_texts, read_own_classes
 from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
 
@@ -134,6 +134,22 @@ def _given(source: str | Sequence[Any]) -> tuple[tuple[str, ...], ClassTexts]:
   _check_names([entry.name for entry in found.classes])
   found = checked(found, _FIELD)
   return class_texts(found, pathlib.Path(_FIELD))
+
+
+def is_list(source: str) -> bool:
+  """Says whether a source is a list of classes, and no table of this package.
+
+  Args:
+    source: as for `read_classes`.
+
+  Returns:
+    False for tables, packaged or in a file, and for what does not exist.
+  """
+  if not os.path.isfile(source):
+    return "," in source or source.lstrip()[:1] in ("[", "{")
+  if pathlib.Path(source).suffix.lower() != ".json":
+    return True
+  return not is_table_of_ours(parse_json(read_text(source), source))
 
 
 def class_entries(classes: ClassList) -> tuple[ClassEntry, ...]:

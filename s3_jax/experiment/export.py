@@ -159,7 +159,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
     f" {', '.join(run.platforms)}."
   )
   for note in described["notes"]:
-    say(f"Note: {note}")
+    say(f"Note: {show_name(note)}")
   for name in ("classifier.json", *files):
     say(f"{(folder / name).stat().st_size:>13,} bytes  {name}")
   say(f"Try it: python {folder / 'classify.py'} {folder} IMAGE")
@@ -194,6 +194,8 @@ def _describe(
   """Collects what classifier.json says, but for the files themselves."""
   spec, classes = clip.spec, run.classes
   notes = []
+  if classes.taken:
+    notes.append(valid_unicode(f"Classes of {classes.taken}"))
   if spec.name in MODELS:
     notes.append(
       "The embedded checkpoint knows pictographs only: what it says of"

@@ -191,6 +191,8 @@ def _read_words(
 def _notes(
   classes: ClassList, clip: Clip, prompts: tuple[str, ...]
 ) -> Iterator[str]:
+  if classes.taken:
+    yield f"Classes of {classes.taken}"
   if clip.spec.name in MODELS:
     yield (
       "The embedded checkpoint knows pictographs only: what it says of"

@@ -18,7 +18,9 @@ __all__ = [
   "FileRecords",
   "ListedImage",
   "count_words",
+  "has_image_ending",
   "inside",
+  "is_clutter",
   "is_hidden",
   "is_image",
   "open_files",
@@ -27,7 +29,11 @@ __all__ = [
 
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
 _SUFFIXES += (".tif", ".tiff", ".ppm", ".pgm")
-_CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")
+_CLUTTER = (
+  *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__pycache__"),
+  *("__macosx", "lost+found", "$recycle.bin", "recycler", "@eadir"),
+  *("#recycle", "#snapshot", "system volume information", "lost.dir"),
+)
 
 
 class ListedImage(NamedTuple):
@@ -112,12 +118,22 @@ def open_files(
 
 def is_image(name: str) -> bool:
   """Says whether a file's name is that of an image."""
-  return not is_hidden(name) and os.path.splitext(name)[1].lower() in _SUFFIXES
+  return not is_hidden(name) and has_image_ending(name)
+
+
+def has_image_ending(path: str) -> bool:
+  """Says whether a path ends as those of images do."""
+  return os.path.splitext(path)[1].lower() in _SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
   """Says whether systems leave files or folders of this name about."""
-  return name.startswith((".", "@")) or name.lower() in _CLUTTER
+  return name.startswith((".", "@")) or is_clutter(name)
+
+
+def is_clutter(name: str) -> bool:
+  """Says whether a name is one that file systems and tools make themselves."""
+  return name.casefold() in _CLUTTER or name.casefold().startswith("found.0")
 
 
 def inside(path: str, where: str) -> str:

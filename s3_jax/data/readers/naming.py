@@ -56,6 +56,7 @@ class ClassFinder:
   Attributes:
     classes: how many there are.
     dropped: folders of the data set that are none of its classes.
+    has_numbers: whether a class is called by a number.
   """
 
   def __init__(
@@ -83,6 +84,7 @@ class ClassFinder:
     self._title = title
     self._names = tuple(names)
     self._numbered = numbered
+    self.has_numbers = any(is_number(plain_key(name)) for name in names)
     spellings = [[name] for name in names]
     self._plain = index_names(spellings, plain_key)
     self._loose = index_names(spellings, loose_key)
