@@ -137,7 +137,7 @@ def parse_object(text: bytes, where: object) -> dict[str, Any]:
     return result
 
   try:
-    document = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+    document = json.loads(text.decode("utf-8-sig"), object_pairs_hook=unique)
   except (ValueError, RecursionError) as error:
     raise ValueError(f"{where} must hold JSON, got: {error}.") from error
   if not isinstance(document, dict):

@@ -42,7 +42,7 @@ def read_answers(path: Path, results: Mapping[str, Any]) -> dict[str, Answers]:
     ValueError: when the file is damaged, or not that of these results.
   """
   try:
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8-sig")
   except FileNotFoundError:
     return {}
   except (OSError, UnicodeDecodeError) as error:

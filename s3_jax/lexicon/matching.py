@@ -6,6 +6,7 @@ symbols that tell names apart are no separators ("C#" is not "C++").
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from s3_jax.lexicon.synonyms import comparison_key
@@ -26,7 +27,10 @@ def plain_key(name: str) -> str:
   Returns:
     The key; underscores are blanks.
   """
-  return comparison_key(name.replace("_", " "))
+  key = comparison_key(name.replace("_", " "))
+  # "²" alone is no "2", though "m²" may be written "m2".
+  odd = any(unicodedata.category(character) == "No" for character in name)
+  return name.strip() if odd and is_number(key) else key
 
 
 def loose_key(name: str) -> str:

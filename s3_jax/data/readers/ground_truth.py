@@ -15,9 +15,23 @@ import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from s3_jax.data.readers.listing import (
+  count_from_one,
+  count_words,
+  label_once,
+)
+from s3_jax.lexicon.cells import split_rows
+from s3_jax.lexicon.documents import read_text, split_lines
 from s3_jax.lexicon.synonyms import load_lexicon
 
-__all__ = ["DEVKIT", "LISTS", "OFFICIAL", "Truth", "find_truth"]
+__all__ = [
+  "DEVKIT",
+  "LISTS",
+  "OFFICIAL",
+  "Truth",
+  "find_truth",
+  "wnid_labels",
+]
 
 OFFICIAL = "ILSVRC2012_validation_ground_truth.txt"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
@@ -31,7 +45,9 @@ LISTS = {
   "imagenet_2012_validation_synset_labels.txt": "a WordNet id a line",
   "validation_labels.txt": "TFDS's, a WordNet id a line",
 }
-_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})(?:\.JPEG)?", re.IGNORECASE)
+_NUMBER = re.compile(
+  r"ILSVRC2012_val_(\d{8})(?:_(n\d{8}))?(?:\.JPEG)?", re.IGNORECASE
+)
 _WNID = re.compile(r"n\d{8}")
 
 
@@ -82,31 +98,58 @@ def find_truth(folders: Iterable[pathlib.Path]) -> Truth:
 
 def _read_list(file: pathlib.Path) -> Truth:
   """Reads a list whose lines say which class they mean."""
-  wnids = _wnids()
-  labels: dict[int, int] = {}
-  for number, row in enumerate(_rows(file), 1):
+  wnids = wnid_labels()
+  labels: dict[str, tuple[int, str]] = {}
+  indices, rows = [], _rows(file)
+  by_name = bool(rows) and _NUMBER.fullmatch(_name(rows[0][1])) is not None
+  for place, (number, row) in enumerate(rows, 1):
     where = f"{file}, line {number}"
-    match = _NUMBER.fullmatch(pathlib.PurePath(row[0]).name)
-    if len(row) != (2 if match else 1):
+    match = _NUMBER.fullmatch(_name(row))
+    if len(row) != (2 if match else 1) or bool(match) != by_name:
       raise ValueError(
         f"{where} must be an image's name and its class, or a WordNet id alone,"
-        f" got {' '.join(row)!r:.60}."
+        f" as all lines are, got {' '.join(row)!r:.60}."
+      )
+    if not by_name and number != place:
+      raise ValueError(
+        f"{where} must not follow a blank line, as the lines count the images:"
+        " remove it, or write each image's name before its class."
       )
     image = int(match[1]) if match else number
-    labels[image] = _class_of(row[-1], wnids, where, named=bool(match))
-  return Truth(labels, str(file))
+    label = _class_of(row[-1], wnids, where, named=by_name)
+    if not _WNID.fullmatch(row[-1]):
+      indices.append(label)
+    label_once(labels, str(image), label, where)
+    if match and match[2]:
+      own = _class_of(match[2].lower(), wnids, where, named=False)
+      label_once(labels, str(image), own, f"{where}, in the image's name,")
+  notes = [count_from_one(indices, len(wnids), str(file))]
+  repeated = len(rows) - len(labels)
+  if repeated:
+    notes.append(f"{count_words(repeated, 'line')} listed again")
+  source = "; ".join((str(file), *filter(None, notes)))
+  return Truth({int(i): label for i, (label, _) in labels.items()}, source)
 
 
-def _rows(file: pathlib.Path) -> list[list[str]]:
+def _name(row: Sequence[str]) -> str:
+  return pathlib.PurePath(row[0]).name
+
+
+def _rows(file: pathlib.Path) -> list[tuple[int, list[str]]]:
+  """Splits the lines that are not blank, with their numbers."""
   try:
-    lines = file.read_text("utf-8-sig").splitlines()
-  except (OSError, UnicodeDecodeError) as error:
-    raise ValueError(f"{file} must be a text file, got: {error}.") from error
-  if file.suffix != ".csv":
-    return [line.split() for line in lines if line.strip()]
-  # Kaggle: "ImageId,PredictionString", the string "wnid x y x y wnid ...".
-  rows = [row for row in csv.reader(lines) if row and row[0] != "ImageId"]
-  return [[row[0], *" ".join(row[1:]).split()[:1]] for row in rows]
+    text = read_text(file)
+    if file.suffix == ".csv":
+      # Kaggle: "ImageId,PredictionString", the string "wnid x y x y wnid ...".
+      rows = [r for r in split_rows(text, ",") if r.cells[0] != "ImageId"]
+      return [
+        (row.line, [row.cells[0], *" ".join(row.cells[1:]).split()[:1]])
+        for row in rows
+      ]
+  except (ValueError, csv.Error) as error:
+    raise ValueError(f"{file} must be a text file, got: {error}") from error
+  lines = enumerate(split_lines(text), 1)
+  return [(number, line.split()) for number, line in lines if line.strip()]
 
 
 def _class_of(
@@ -125,7 +168,8 @@ def _class_of(
 
 
 @functools.cache
-def _wnids() -> Mapping[str, int]:
+def wnid_labels() -> Mapping[str, int]:
+  """Returns ImageNet's labels by WordNet id."""
   classes = load_lexicon("imagenet").classes
   return {entry.wnid: entry.label for entry in classes if entry.wnid}
 
@@ -166,7 +210,9 @@ def _read_devkit(file: pathlib.Path) -> Truth:
 def _count_official(listed: bytes, meta: bytes, source: str) -> Truth:
   ids = _read_meta(meta, source)
   labels = {}
-  for number, word in enumerate(listed.decode("ascii", "replace").split(), 1):
+  for number, word in enumerate(
+    listed.decode("utf-8-sig", "replace").split(), 1
+  ):
     if not word.isdecimal() or int(word) not in ids:
       raise ValueError(
         f"{source}, line {number} must hold an id of {_META}, 1 to {len(ids)},"
@@ -180,7 +226,7 @@ def _read_meta(data: bytes, source: str) -> dict[int, int]:
   """Reads ILSVRC2012 id -> label from meta.mat."""
   from scipy.io import loadmat
 
-  wnids = _wnids()
+  wnids = wnid_labels()
   try:
     synsets: Any = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
     rows: Sequence[Any] = synsets[["ILSVRC2012_ID", "WNID"]].tolist()

@@ -17,6 +17,7 @@ from s3_jax.data.masks import LabelMap
 from s3_jax.data.readers.listing import count_words, inside, is_hidden
 from s3_jax.data.records import OpenedDataset, fingerprint
 from s3_jax.data.segmentation_specs import MaskKind, SegmentationSpec
+from s3_jax.lexicon.documents import read_text, split_lines
 
 __all__ = ["MaskedRecords", "OpenedMasks", "expects", "read"]
 
@@ -135,8 +136,8 @@ def _open(spec: SegmentationSpec, root: pathlib.Path) -> OpenedMasks:
 def _read_list(spec: SegmentationSpec, root: pathlib.Path) -> list[str]:
   path = root / spec.listing
   try:
-    lines = path.read_text("utf-8").splitlines()
-  except (OSError, UnicodeDecodeError) as error:
+    lines = split_lines(read_text(path))
+  except ValueError as error:
     raise ValueError(
       f"data set {spec.name!r} in {root} must have its list {spec.listing},"
       f" which cannot be read: get it from {spec.source}."

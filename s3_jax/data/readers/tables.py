@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from s3_jax.data.readers.listing import (
   ListedImage,
+  count_from_one,
   count_words,
   has_image_ending,
   inside,
@@ -130,32 +131,6 @@ def read_table(
   notes = (*table.notes, note) if note else table.notes
   found = "; ".join((found, *notes))
   return open_files(file.parent, images, layout="csv", found=found)
-
-
-def count_from_one(labels: Sequence[int], classes: int, where: str) -> str:
-  """Refuses indices that seem to count from 1.
-
-  Args:
-    labels: indices of a list, all below `classes`.
-    classes: how many there are.
-    where: the list, for the message.
-
-  Returns:
-    A note if none is 0, else "".
-
-  Raises:
-    ValueError: they are all of 1, 2, ... up to the last class, and no 0.
-  """
-  different = set(labels)
-  if not different or 0 in different:
-    return ""
-  if different == set(range(1, classes)):
-    raise ValueError(
-      f"{where}: indices count the classes from 0, got all of 1 to"
-      f" {classes - 1} and no 0: subtract 1 if they count from 1, or write the"
-      " classes' names."
-    )
-  return "no image has the index 0, from which classes are counted"
 
 
 def read_rows(file: pathlib.Path) -> Table:
