@@ -1,6 +1,7 @@
 """predictions.csv of a run, read back for comparisons on the same images."""
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,8 +50,8 @@ def read_answers(path: Path, results: Mapping[str, Any]) -> dict[str, Answers]:
     raise ValueError(
       f"{str(path)!r} must be a readable CSV: {error}."
     ) from None
-  # Lines keep their ends: a quoted file name may hold one.
-  lines = csv.reader(text.splitlines(keepends=True), strict=True)
+  # Line breaks alone end a line, and keep them: a quoted name may hold one.
+  lines = csv.reader(io.StringIO(text, newline=""), strict=True)
   rows: dict[str, list[list[str]]] = {}
   head: list[str] = []
   try:

@@ -7,10 +7,14 @@ same, a number a line: without meta.mat it is refused.
 
 import csv
 import functools
+import gzip
 import importlib.util
-import io
+import json
+import os
 import pathlib
 import re
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -36,6 +40,9 @@ __all__ = [
 OFFICIAL = "ILSVRC2012_validation_ground_truth.txt"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 _META = "meta.mat"
+_LARGEST = 8 << 20  # bytes of either file; they have about 60,000 and 190,000
+_UNPACKED = 64 << 20  # bytes of the kit, packed 2.5 million
+_TIMEOUT = 120  # seconds; a slow disk has to load scipy
 _DEVKIT_FOLDERS = ("", "ILSVRC2012_devkit_t12/data", "devkit/data", "data")
 
 # What each list is, in order of preference; the first that is there is read.
@@ -184,21 +191,48 @@ def _read_official(place: pathlib.Path) -> Truth:
       f" {', '.join(LISTS)}; or remove the list, and that of"
       " tensorflow-datasets is used."
     )
-  return _count_official(file.read_bytes(), meta.read_bytes(), str(file))
+  listed, synsets = (_read_small(path) for path in (file, meta))
+  return _count_official(listed, synsets, str(file))
+
+
+def _read_small(path: pathlib.Path) -> bytes:
+  try:
+    with open(path, "rb") as file:
+      data = file.read(_LARGEST + 1)
+  except OSError as error:
+    raise ValueError(f"{path} must be readable: {error.strerror}.") from error
+  if len(data) > _LARGEST:
+    raise ValueError(
+      f"{path} must be ILSVRC2012's, of at most {_LARGEST >> 20} MiB."
+    )
+  return data
 
 
 def _read_devkit(file: pathlib.Path) -> Truth:
   """Reads both from the development kit, without unpacking it."""
   wanted: dict[str, bytes] = {}
   try:
-    with tarfile.open(file) as tar:
-      for member in tar:
-        name = pathlib.PurePath(member.name).name
-        data = tar.extractfile(member) if name in (OFFICIAL, _META) else None
-        if data is not None:
-          wanted[name] = data.read()
-  except (tarfile.TarError, OSError, EOFError) as error:
-    raise ValueError(f"{file} must be a whole tar, got: {error}.") from error
+    with open(file, "rb") as stored:
+      packed = stored.read(2) == b"\x1f\x8b"
+      stored.seek(0)
+      stream: Any = gzip.GzipFile(fileobj=stored) if packed else stored
+      bounded: Any = _Bounded(stream, _UNPACKED)
+      with tarfile.open(fileobj=bounded, mode="r|") as tar:
+        for member in tar:
+          name = pathlib.PurePath(member.name).name
+          if name not in (OFFICIAL, _META):
+            continue
+          if not member.isreg() or member.issparse() or member.size > _LARGEST:
+            raise ValueError(f"{name} as no plain file of its size")
+          data = tar.extractfile(member)
+          wanted[name] = data.read(_LARGEST) if data else b""
+          if len(wanted) == 2:
+            break
+  except Exception as error:  # tarfile lets through what its parsers raise
+    words = " ".join(str(error).split()) or type(error).__name__
+    raise ValueError(
+      f"{file} must be a whole tar, got: {words:.120}; fetch it again."
+    ) from error
   if len(wanted) != 2:
     raise ValueError(
       f"{file} must hold {OFFICIAL} and {_META}, got"
@@ -207,33 +241,50 @@ def _read_devkit(file: pathlib.Path) -> Truth:
   return _count_official(wanted[OFFICIAL], wanted[_META], str(file))
 
 
+class _Bounded:
+  """A stream that ends in an error where it is longer than it may be."""
+
+  def __init__(self, stream: Any, left: int):
+    self._stream = stream
+    self._left = left
+
+  def read(self, size: int) -> bytes:
+    """Reads as the stream does; tarfile asks for nothing else."""
+    data = self._stream.read(size)
+    self._left -= len(data)
+    if self._left < 0:
+      raise ValueError(f"more than {_UNPACKED >> 20} MiB unpacked")
+    return data
+
+
 def _count_official(listed: bytes, meta: bytes, source: str) -> Truth:
   ids = _read_meta(meta, source)
   labels = {}
   for number, word in enumerate(
     listed.decode("utf-8-sig", "replace").split(), 1
   ):
-    if not word.isdecimal() or int(word) not in ids:
+    if not (word.isascii() and word.isdecimal() and len(word) < 10):
+      word_id = 0
+    else:
+      word_id = int(word)
+    if word_id not in ids:
       raise ValueError(
         f"{source}, line {number} must hold an id of {_META}, 1 to {len(ids)},"
         f" got {word!r:.40}."
       )
-    labels[number] = ids[int(word)]
+    labels[number] = ids[word_id]
   return Truth(labels, f"{source}, in the order of {_META}")
 
 
 def _read_meta(data: bytes, source: str) -> dict[int, int]:
   """Reads ILSVRC2012 id -> label from meta.mat."""
-  from scipy.io import loadmat
-
   wnids = wnid_labels()
   try:
-    synsets: Any = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
-    rows: Sequence[Any] = synsets[["ILSVRC2012_ID", "WNID"]].tolist()
-    pairs = [(int(row[0]), str(row[1])) for row in rows]
-  except Exception as error:  # scipy raises what its parser meets
+    pairs = [(int(number), str(wnid)) for number, wnid in _parse_meta(data)]
+  except (ValueError, TypeError) as error:
     raise ValueError(
-      f"{_META} of {source} must hold the synsets of ILSVRC2012, got: {error}."
+      f"{_META} of {source} must hold the synsets of ILSVRC2012, got:"
+      f" {error!s:.120}."
     ) from error
   # Ids above 1000 are of inner nodes of the hierarchy.
   ids = {number: wnids[wnid] for number, wnid in pairs if wnid in wnids}
@@ -243,3 +294,34 @@ def _read_meta(data: bytes, source: str) -> dict[int, int]:
       f" {len(ids)} of them."
     )
   return ids
+
+
+def _parse_meta(data: bytes) -> list[Any]:
+  """Parses meta.mat in a process of its own, see `synsets_child`."""
+  environment = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    # Threads of linear algebra would reserve memory.
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1"),
+  }
+  program = pathlib.Path(__file__).with_name("synsets_child.py")
+  try:
+    child = subprocess.run(
+      [sys.executable, "-P", str(program)],
+      input=data,
+      capture_output=True,
+      timeout=_TIMEOUT,
+      env=environment,
+      check=False,
+    )
+  except subprocess.TimeoutExpired:
+    raise ValueError(f"a file that takes more than {_TIMEOUT} s") from None
+  except OSError as error:
+    raise ValueError(f"no second process: {error.strerror}") from error
+  if child.returncode:
+    words = " ".join(child.stderr.decode("utf-8", "replace").split())
+    raise ValueError(words[-100:] or "a file that ends its reader")
+  pairs = json.loads(child.stdout)
+  if not isinstance(pairs, list):
+    raise ValueError("no list")
+  return pairs

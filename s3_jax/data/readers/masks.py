@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from s3_jax.data.decoding import BadImage
-from s3_jax.data.masks import LabelMap
+from s3_jax.data.masks import LabelMap, Palette
 from s3_jax.data.readers.listing import count_words, inside, is_hidden
 from s3_jax.data.records import OpenedDataset, fingerprint
 from s3_jax.data.segmentation_specs import MaskKind, SegmentationSpec
@@ -32,12 +32,14 @@ class OpenedMasks(NamedTuple):
     labels: what the masks' values mean.
     unreadable: how many images or masks are absent or empty, as far as their
       names say.
+    palette: the published colours of the values; () where masks have none.
   """
 
   opened: OpenedDataset
   mask_files: Sequence[str]
   labels: LabelMap
   unreadable: int
+  palette: Palette = ()
 
 
 class _Pair(NamedTuple):
@@ -241,5 +243,9 @@ def _with_sizes(
     fingerprint=fingerprint(f"mmseg {kind.suffix}", parts),
   )
   return OpenedMasks(
-    opened, [pair.mask for pair in pairs], kind.labels, unreadable
+    opened,
+    [pair.mask for pair in pairs],
+    kind.labels,
+    unreadable,
+    kind.palette,
   )
