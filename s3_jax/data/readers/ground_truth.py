@@ -126,16 +126,17 @@ def _read_list(file: pathlib.Path) -> Truth:
     label = _class_of(row[-1], wnids, where, named=by_name)
     if not _WNID.fullmatch(row[-1]):
       indices.append(label)
-    label_once(labels, str(image), label, where)
+    label_once(labels, f"image {image}", label, where)
     if match and match[2]:
       own = _class_of(match[2].lower(), wnids, where, named=False)
-      label_once(labels, str(image), own, f"{where}, in the image's name,")
+      label_once(labels, f"image {image}", own, f"{where}, in its name,")
   notes = [count_from_one(indices, len(wnids), str(file))]
   repeated = len(rows) - len(labels)
   if repeated:
     notes.append(f"{count_words(repeated, 'line')} listed again")
   source = "; ".join((str(file), *filter(None, notes)))
-  return Truth({int(i): label for i, (label, _) in labels.items()}, source)
+  truth = {int(i.split()[1]): label for i, (label, _) in labels.items()}
+  return Truth(truth, source)
 
 
 def _name(row: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from s3_jax.data.records import OpenedDataset, fingerprint
 __all__ = [
   "FileRecords",
   "ListedImage",
+  "composed",
   "count_from_one",
   "count_words",
   "has_image_ending",
@@ -161,14 +162,15 @@ def stored_path(
     if not os.path.lexists(folder / part):
       if folder not in listings:
         names = os.listdir(folder) if folder.is_dir() else []
-        listings[folder] = {_composed(name): name for name in names}
-      part = listings[folder].get(_composed(part), part)
+        listings[folder] = {composed(name): name for name in names}
+      part = listings[folder].get(composed(part), part)
     parts.append(part)
     folder /= part
   return "/".join(parts)
 
 
-def _composed(name: str) -> str:
+def composed(name: str) -> str:
+  """Returns a name with accented letters as one sign each."""
   return unicodedata.normalize("NFC", name)
 
 
@@ -188,8 +190,9 @@ def label_once(
   """
   first, place = labels.setdefault(name, (label, where))
   if first != label:
+    shown = name if name.isprintable() else repr(name)
     raise ValueError(
-      f"{where} gives {name!r:.80} the label {label}, and {place} the label"
+      f"{where} gives {shown:.80} the label {label}, and {place} the label"
       f" {first}: keep one of them."
     )
 

@@ -14,7 +14,13 @@ from tqdm import tqdm
 
 from s3_jax.data.decoding import BadImage
 from s3_jax.data.masks import LabelMap, Palette
-from s3_jax.data.readers.listing import count_words, inside, is_hidden
+from s3_jax.data.readers.listing import (
+  composed,
+  count_words,
+  inside,
+  is_hidden,
+  stored_path,
+)
 from s3_jax.data.records import OpenedDataset, fingerprint
 from s3_jax.data.segmentation_specs import MaskKind, SegmentationSpec
 from s3_jax.lexicon.documents import read_text, split_lines
@@ -121,7 +127,7 @@ def _open(spec: SegmentationSpec, root: pathlib.Path) -> OpenedMasks:
     f"{count_words(len(pairs), 'image')} and {kind.about} in {root}"
     f" ({kind.folder}/*{kind.suffix})"
   )
-  wanted = {f"{name}{kind.suffix}" for name in names}
+  wanted = {composed(f"{name}{kind.suffix}") for name in names}
   missing = len(wanted - present)
   if missing:
     found += f"; {count_words(missing, 'image')} without a mask"
@@ -187,9 +193,10 @@ def _choose(
   listings: dict[str, set[str]] = {}
   for kind in spec.masks:
     if kind.folder not in listings:
-      listings[kind.folder] = set(_files_in(root / kind.folder))
+      files = _files_in(root / kind.folder)
+      listings[kind.folder] = set(map(composed, files))
     present = listings[kind.folder]
-    if any(f"{name}{kind.suffix}" in present for name in names):
+    if any(composed(f"{name}{kind.suffix}") in present for name in names):
       return kind, present
   raise ValueError(
     f"data set {spec.name!r} in {root} must have masks, got none of"
@@ -218,12 +225,17 @@ def _with_sizes(
   found: str,
 ) -> OpenedMasks:
   parts, absent, unreadable = [], 0, 0
+  stored: list[_Pair] = []
+  listings: dict[pathlib.Path, dict[str, str]] = {}
   bar = tqdm(
     pairs, desc=f"list {spec.name}", unit="image", delay=2, leave=False
   )
   for pair in bar:
-    sizes = []
+    sizes, found_at = [], []
     for place, file in enumerate(pair):
+      if not file.isascii() and not os.path.lexists(root / file):
+        file = stored_path(root, file, listings)
+      found_at.append(file)
       try:
         status = os.stat(root / file)
         facts = (status.st_size, status.st_mtime_ns)
@@ -233,10 +245,11 @@ def _with_sizes(
       sizes.append(facts[0])
       parts.append((file, place, *facts))
     unreadable += min(sizes) <= 0
+    stored.append(_Pair(*found_at))
   if absent:
     found += f"; {count_words(absent, 'image')} listed, but absent"
   opened = OpenedDataset(
-    records=MaskedRecords(root, pairs),
+    records=MaskedRecords(root, stored),
     files=[pair.image for pair in pairs],
     found=found,
     layout="mmseg",
