@@ -69,7 +69,12 @@ def shown(found):
     ("a.txt", "0 cat\n1 dog\n", "cat|dog", "numbers from 0 before"),
     ("a.txt", "1: cat\n2: dog\n", "cat|dog", "numbers from 1 before"),
     ("a.txt", "1 001.Manx\n2 002.Pug\n", "Manx|Pug", "before"),
-    ("a.txt", "/a/bay 0\n/b/cave/in 1\n", "bay|in cave", "numbers from 0 after"),
+    (
+      "a.txt",
+      "/a/bay 0\n/b/cave/in 1\n",
+      "bay|in cave",
+      "numbers from 0 after",
+    ),
     ("a.txt", "0\tcat\n1\tdog\n", "cat|dog", "running numbers"),
     ("a.txt", "n00000001 cat\n", "cat", "WordNet ids"),
     ("a.txt", "2012 Audi\n1999 BMW\n", "2012 Audi|1999 BMW", ""),

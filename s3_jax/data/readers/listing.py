@@ -6,6 +6,7 @@ listed and absent stays, to be reported by whoever reads it.
 
 import os
 import pathlib
+import posixpath
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -251,7 +252,7 @@ def inside(path: str, where: str) -> str:
     where: what has it, for the message.
 
   Returns:
-    The path, without "./" at its start.
+    The path, without "." and empty parts.
 
   Raises:
     ValueError: if the path is absolute or climbs, or is no path.
@@ -263,7 +264,7 @@ def inside(path: str, where: str) -> str:
       f"{where}: a path must stay inside the data set's folder, got"
       f" {path!r:.80}."
     )
-  return path.removeprefix("./")
+  return posixpath.normpath(path)
 
 
 def count_words(count: int, noun: str, plural: str = "") -> str:

@@ -8,7 +8,6 @@ in any order: paths are known by the endings of images.
 import csv
 import os
 import pathlib
-import posixpath
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -167,7 +166,7 @@ def read_rows(file: pathlib.Path) -> Table:
     where = f"{file}, line {row.line}"
     if not path or not label:
       raise _no_pair(file, row)
-    path = posixpath.normpath(inside(path, where))
+    path = inside(path, where)
     number, other = lines_of.setdefault(
       path.replace("\\", "/"), (row.line, label)
     )
