@@ -289,10 +289,11 @@ def _read_meta(data: bytes, source: str) -> dict[int, int]:
     ) from error
   # Ids above 1000 are of inner nodes of the hierarchy.
   ids = {number: wnids[wnid] for number, wnid in pairs if wnid in wnids}
-  if sorted(ids) != list(range(1, len(wnids) + 1)):
+  different = len(set(ids.values()))
+  if sorted(ids) != list(range(1, len(wnids) + 1)) or different != len(wnids):
     raise ValueError(
       f"{_META} of {source} must number the {len(wnids)} classes from 1, got"
-      f" {len(ids)} of them."
+      f" {different} of them."
     )
   return ids
 
