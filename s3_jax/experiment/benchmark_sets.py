@@ -9,12 +9,14 @@ from s3_jax.data.datasets import (
   AbsentDataset,
   DatasetSpec,
   check_counts,
+  official_names,
   open_own,
 )
 from s3_jax.data.readers.own import spelled_wnids
 from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment.class_list import class_entries, is_list, read_classes
 from s3_jax.experiment.embedding import Embedder, find_test_set
+from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import (
   ClassEntry,
@@ -59,8 +61,8 @@ def find_sets(
     names: rows of DATASETS, or `OWN`.
     data_dir: under which they lie; for `OWN` the folder or the CSV itself.
     layout: of the files, or "auto".
-    lexicon: a table in place of the data set's own, or for `OWN` any list of
-      classes; "" for the data set's own.
+    lexicon: a table, or any list of classes, in place of the data set's own; ""
+      for that.
     partial: accept another number of images than was published.
     skip_absent: leave out what is not there, and say so, instead of failing;
       what is there and broken fails all the same.
@@ -109,16 +111,49 @@ def _find(
       raise ValueError(
         f"{error} `config.partial=True` runs on what is there."
       ) from error
-  table = load_lexicon(lexicon or spec.lexicon)
-  classes = table.classes
-  if spec.subset and spec.subset in table.subsets:
-    classes = tuple(classes[label] for label in table.subsets[spec.subset])
+  classes, sha256, note = _read_classes(lexicon or spec.lexicon, spec.subset)
+  if note:
+    opened = opened._replace(found=f"{opened.found}; {note}")
   if len(classes) != spec.classes:
     raise ValueError(
       f"`config.lexicon` must have the {spec.classes} classes of {spec.title},"
       f" got {len(classes)}."
     )
-  return BenchmarkSet(spec, opened, classes, table.sha256)
+  if lexicon:
+    _check_order(spec, classes)
+  return BenchmarkSet(spec, opened, classes, sha256)
+
+
+def _read_classes(
+  lexicon: str, subset: str = ""
+) -> tuple[tuple[ClassEntry, ...], str, str]:
+  """Reads a table, or any list of classes.
+
+  Returns:
+    The classes, those of the subset where a table has it; the digest of their
+    texts; and what a reader should know.
+  """
+  if is_list(lexicon):
+    read = read_classes(lexicon)
+    note = f"classes of {read.taken or read.title}".rstrip(".")
+    return class_entries(read), read.sha256, note
+  table = load_lexicon(lexicon)
+  classes = table.classes
+  if subset in table.subsets:
+    classes = tuple(classes[label] for label in table.subsets[subset])
+  return classes, table.sha256, ""
+
+
+def _check_order(spec: DatasetSpec, classes: Sequence[ClassEntry]) -> None:
+  """Refuses classes that bear the names of others of the benchmark."""
+  find = finder(official_names(spec), {})
+  for label, entry in enumerate(classes):
+    meant = find(entry.name)
+    if len(meant) == 1 and meant[0] != label:
+      raise ValueError(
+        f"`config.lexicon` must have {spec.title}'s classes in their order,"
+        f" got {entry.name!r:.60} as class {label}, which is class {meant[0]}."
+      )
 
 
 def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
@@ -166,13 +201,8 @@ def _own_classes(
     The classes, none where folders or labels name them; the digest of their
     texts; and what a reader should know.
   """
-  if lexicon and is_list(lexicon):
-    read = read_classes(lexicon)
-    note = f"classes of {read.taken or read.title}".rstrip(".")
-    return class_entries(read), read.sha256, note
   if lexicon:
-    table = load_lexicon(lexicon)
-    return table.classes, table.sha256, ""
+    return _read_classes(lexicon)
   wnids = spelled_wnids(data_dir)
   if not wnids:
     return (), None, ""

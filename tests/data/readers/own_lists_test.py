@@ -5,7 +5,12 @@ import unicodedata
 
 import pytest
 
-from s3_jax.data.datasets import DATASETS, open_dataset, open_own
+from s3_jax.data.datasets import (
+  DATASETS,
+  official_names,
+  open_dataset,
+  open_own,
+)
 from s3_jax.experiment.benchmark_sets import find_sets
 from s3_jax.experiment.embedding import Embedder
 from tests.benchmark_replicas import encoded
@@ -223,3 +228,32 @@ def test_the_split_of_dtd_beside_torchvision_s_folder(tmp_path):
   )
   with pytest.raises(ValueError, match="entry 1 .* label 1, and .* entry 0"):
     open_dataset(DATASETS["dtd"], tmp_path)
+
+
+def test_classes_of_a_benchmark_must_stand_in_its_order(tmp_path):
+  (tmp_path / "eurosat" / "Forest").mkdir(parents=True)
+  (tmp_path / "eurosat" / "Forest" / "a.jpg").write_bytes(JPEG)
+  names = list(official_names(DATASETS["eurosat"]))
+  own = ["field", *names[1:]]  # names of one's own are welcome
+
+  def find(names):
+    file = tmp_path / "names.txt"
+    file.write_text("\n".join(names))
+    (found,), _ = find_sets(
+      Embedder(None, "float32", 1, 1, tmp_path),
+      ["eurosat"],
+      data_dir=tmp_path,
+      layout="auto",
+      lexicon=str(file),
+      partial=True,
+      skip_absent=False,
+    )
+    return [entry.name for entry in found.classes]
+
+  assert find(own) == own
+  with pytest.raises(
+    ValueError, match="in their order, got 'River' as class 0"
+  ):
+    find(["River", *names[:9]])
+  with pytest.raises(ValueError, match="must have the 10 classes of EuroSAT"):
+    find(names[:9])
