@@ -158,8 +158,10 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
     f" of {show_name(run.classes.title)}, metric {run.options.metric}, for"
     f" {', '.join(run.platforms)}."
   )
+  if run.classes.taken:
+    say(f"Classes of {show_name(run.classes.taken)}")
   for note in described["notes"]:
-    say(f"Note: {show_name(note)}")
+    say(f"Note: {note}")
   for name in ("classifier.json", *files):
     say(f"{(folder / name).stat().st_size:>13,} bytes  {name}")
   say(f"Try it: python {folder / 'classify.py'} {folder} IMAGE")
@@ -194,8 +196,6 @@ def _describe(
   """Collects what classifier.json says, but for the files themselves."""
   spec, classes = clip.spec, run.classes
   notes = []
-  if classes.taken:
-    notes.append(valid_unicode(f"Classes of {classes.taken}"))
   if spec.name in MODELS:
     notes.append(
       "The embedded checkpoint knows pictographs only: what it says of"
@@ -235,6 +235,7 @@ def _describe(
     "model": describe_model(clip),
     "texts": {
       "source": valid_unicode(classes.title),
+      "taken": valid_unicode(classes.taken),
       "sha256": classes.sha256,
       "templates": list(run.templates),
       "distinct": len(prompts),
