@@ -82,7 +82,9 @@ def _without_marks(lines: list[str], notes: list[str]) -> list[str]:
   return lines
 
 
-_FIRST = re.compile(r"(\d{1,9})(?:\s*[:),;|=]\s*|\s*[.-]\s*(?!\d)|\s+)(\S.*)")
+_FIRST = re.compile(
+  r"(\d{1,9})(?:\s*[:),;|=]\s*|\s*\.\s*(?!\d)|\s+-\s+|\s+)(\S.*)"
+)
 _LAST = re.compile(r"(\S.*?)(?:\s*[:,;|=]\s*|\s+)(\d{1,9})")
 
 

@@ -7,8 +7,10 @@ refused with the way to say which.
 
 import os
 import pathlib
+import re
 from typing import Any
 
+from s3_jax.lexicon.cells import are_running
 from s3_jax.lexicon.class_lines import line_classes
 from s3_jax.lexicon.class_tables import parse_rows, table_classes
 from s3_jax.lexicon.class_values import (
@@ -72,6 +74,10 @@ def checked(found: ListedClasses, where: str) -> ListedClasses:
         f" {label}."
       )
   found = _named(found, where)
+  first = [re.match(r"(\d+)\W+\w", entry.name) for entry in found.classes]
+  if all(first) and are_running([match[1] for match in first if match]):
+    note = "running numbers before the names are part of them"
+    found = found._replace(notes=(*found.notes, note))
   commas = sum("," in entry.name for entry in found.classes)
   if commas:
     note = (

@@ -81,8 +81,6 @@ def value_classes(value: Any, where: str) -> ListedClasses:
 def _plain_names(names: Sequence[str]) -> ListedClasses:
   """Takes a list's names as they are, but for WordNet ids before them."""
   classes, notes = split_ids(names)
-  if are_running([re.split(r"\W", name, maxsplit=1)[0] for name in names]):
-    notes.append("running numbers before the names are part of them")
   return ListedClasses(tuple(classes), tuple(notes))
 
 

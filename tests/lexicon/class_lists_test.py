@@ -79,6 +79,10 @@ def shown(found):
     ("a.txt", "n00000001 cat\n", "cat", "WordNet ids"),
     ("a.txt", "2012 Audi\n1999 BMW\n", "2012 Audi|1999 BMW", ""),
     ("a.txt", "3d printer\n4x4 car\n", "3d printer|4x4 car", ""),
+    ("a.txt", "0 - cat\n1 - dog\n", "cat|dog", "numbers from 0 before"),
+    ("a.txt", "1-butanol\n2-hexanol\n", "1-butanol|2-hexanol", "part of them"),
+    ("a.txt", "0\n1\n2\n", "0|1|2", ""),
+    ("a.json", ["0", "1"], "0|1", ""),
     ("a.txt", "stage 0\nstage 1\n", "stage 0|stage 1", ""),
     ("a.txt", "3 musketeers\n7 dwarfs\n", "3 musketeers|7 dwarfs", ""),
     # Lines of other kinds.
