@@ -55,7 +55,7 @@ RULES = {
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
-  "lexicon": Rule((), ("tqdm",), ("openai",)),
+  "lexicon": Rule((), ("tqdm",), ("openai", "yaml")),
   "data": Rule(
     ("files", "lexicon"),
     COMMON,

@@ -156,7 +156,7 @@ def parse_json(text: bytes, where: object) -> Any:
     return result
 
   try:
-    return json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+    return json.loads(text.decode("utf-8-sig"), object_pairs_hook=unique)
   except (ValueError, RecursionError) as error:
     raise ValueError(f"{where} must hold JSON, got: {error}.") from error
 

@@ -156,7 +156,7 @@ def read_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
 
 def _read_json(path: pathlib.Path) -> Tokenizer:
   try:
-    tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8-sig"))
   except OSError as error:
     raise ValueError(
       f"{path} must be a readable file, got: {error.strerror}."

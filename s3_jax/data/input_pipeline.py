@@ -61,6 +61,10 @@ class PaddedSource:
       reason = f"cannot be read: {error.strerror or error}"
       return _row(None, _UNKNOWN, position, reason)
     label = int(record["label"])
+    if label < 0:
+      raise ValueError(
+        f"image {position} must have a label >= 0, got {label}: it has none."
+      )
     try:
       image = decode_image(record["image"], max_pixels=self._max_pixels)
       return _row(self.pixels(image, position), label, position, "")

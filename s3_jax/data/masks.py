@@ -16,8 +16,11 @@ from jaxtyping import Integer, UInt8
 from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
 
 __all__ = [
+  "CITYSCAPES_PALETTE",
   "IGNORED",
   "LabelMap",
+  "Palette",
+  "VOC_PALETTE",
   "check_size",
   "decode_labels",
   "encode_mask",
@@ -33,6 +36,31 @@ IGNORED = 255
 
 LabelMap = tuple[int, ...]
 """What each stored value 0..255 means: a class, `IGNORED`, or -1: an error."""
+
+Palette = tuple[tuple[int, int, int], ...]
+"""The published colours of stored values 0, 1, 2, ..."""
+
+
+def _voc_palette() -> Palette:
+  """Spreads the bits of a value over three colours, as VOC's tools do."""
+  colours = []
+  for value in range(256):
+    colour = [0, 0, 0]
+    for bit in range(8):
+      colour[bit % 3] |= (value >> bit & 1) << 7 - bit // 3
+    colours.append((colour[0], colour[1], colour[2]))
+  return tuple(colours)
+
+
+VOC_PALETTE: Palette = _voc_palette()
+
+CITYSCAPES_PALETTE: Palette = (
+  *((128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156)),
+  *((190, 153, 153), (153, 153, 153), (250, 170, 30), (220, 220, 0)),
+  *((107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60)),
+  *((255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100)),
+  *((0, 0, 230), (119, 11, 32)),
+)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GREY = 0  # PNG's colour type
@@ -82,24 +110,28 @@ def shifted_labels(classes: int) -> LabelMap:
 
 
 def read_mask(
-  data: bytes, *, max_pixels: int = MAX_PIXELS
+  data: bytes, *, max_pixels: int = MAX_PIXELS, palette: Palette = ()
 ) -> UInt8[np.ndarray, "rows cols"]:
   """Decodes a mask to the values that are stored in it.
 
-  Of a palette the indices count and not the colours. Grey values of 1, 2 or 4
+  Of a palette the indices count and not the colours; but a palette that has
+  the published colours at other indices was sorted anew by some tool, and what
+  its indices mean is not known. Grey values of 1, 2 or 4
   bits are what the file says (Pillow would spread them over 0..255), and those
   of 16 bits are taken if none is above 255.
 
   Args:
     data: a whole PNG file.
     max_pixels: greatest number of pixels, see `decode_image`.
+    palette: the published colours of the values; () where masks have none.
 
   Returns:
     The stored values.
 
   Raises:
     BadImage: the file is empty, cut off or damaged.
-    ValueError: it is whole, and no mask of indices of at most 255.
+    ValueError: it is whole, and no mask of indices of at most 255; or its
+      palette has the published colours in another order.
   """
   if data and not data.startswith(_PNG):
     raise ValueError(
@@ -110,6 +142,8 @@ def read_mask(
     return np.asarray(image).astype(np.uint8)
   if image.mode in ("L", "P"):
     values = np.asarray(image)
+    if image.mode == "P" and palette:
+      _check_palette(image, values, palette)
     # The first chunk of every PNG: width, height, bit depth, colour type.
     depth, colour = data[24], data[25]
     spread = _SPREAD.get(depth, 1) if colour == _GREY else 1
@@ -120,6 +154,25 @@ def read_mask(
     "a mask must hold class indices, grey or with a palette, got colours (mode"
     f" {image.mode}): convert it to indices first."
   )
+
+
+def _check_palette(
+  image: Any, values: UInt8[np.ndarray, "rows cols"], palette: Palette
+) -> None:
+  """Refuses a palette that has published colours at other indices."""
+  stored = list(image.getpalette("RGB") or ())
+  places: dict[tuple[int, ...], int] = {}
+  for value, colour in enumerate(palette):
+    places.setdefault(colour, value)
+  for value in np.unique(values).tolist():
+    shown = tuple(stored[3 * value : 3 * value + 3])
+    place = places.get(shown, value)
+    if place != value:
+      raise ValueError(
+        f"a mask's palette must have its colours as published, got that of"
+        f" value {place} {shown} for {value}: a tool sorted the palette; take"
+        " the published file, or store values and no colours."
+      )
 
 
 def _from_16_bits(image: Any) -> UInt8[np.ndarray, "rows cols"]:
@@ -215,6 +268,7 @@ def decode_labels(
   *,
   where: str,
   max_pixels: int = MAX_PIXELS,
+  palette: Palette = (),
 ) -> UInt8[np.ndarray, "rows cols"]:
   """Decodes a mask to the class indices of a benchmark.
 
@@ -224,6 +278,7 @@ def decode_labels(
     size: rows and columns of the image.
     where: the mask's file, for messages.
     max_pixels: greatest number of pixels.
+    palette: as for `read_mask`.
 
   Returns:
     Class indices, `IGNORED` where a pixel belongs to none.
@@ -233,7 +288,7 @@ def decode_labels(
     ValueError: it is whole and breaks a rule; one line that names the file.
   """
   try:
-    values = read_mask(data, max_pixels=max_pixels)
+    values = read_mask(data, max_pixels=max_pixels, palette=palette)
     check_size(values, size)
     return map_labels(values, labels)
   except BadImage as error:

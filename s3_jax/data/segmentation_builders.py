@@ -85,14 +85,19 @@ class Segmentation(tfds.core.ShardBasedBuilder):
   def _examples(
     self, places: range, bar: tqdm
   ) -> Iterator[tuple[int, dict[str, Any]]]:
-    opened, mask_files, labels, _ = self._config.found
+    found = self._config.found
+    opened = found.opened
     for place in places:
       bar.update()
       try:
         record = opened.records[place]
         width, height = decode_image(record["image"]).size
         mask = decode_labels(
-          record["mask"], labels, (height, width), where=mask_files[place]
+          record["mask"],
+          found.labels,
+          (height, width),
+          where=found.mask_files[place],
+          palette=found.palette,
         )
       except (OSError, BadImage) as error:
         self._config.bad[opened.files[place]] = str(error)

@@ -11,7 +11,9 @@ References:
 import pathlib
 
 from s3_jax.data.masks import (
+  CITYSCAPES_PALETTE,
   IGNORED,
+  VOC_PALETTE,
   label_map,
   plain_labels,
   shifted_labels,
@@ -144,7 +146,13 @@ _BENCHMARKS = (
     image_suffix=".jpg",
     listing="ImageSets/Segmentation/val.txt",
     masks=(
-      MaskKind("SegmentationClass", ".png", plain_labels(21), "class masks"),
+      MaskKind(
+        "SegmentationClass",
+        ".png",
+        plain_labels(21),
+        "class masks",
+        VOC_PALETTE,
+      ),
     ),
     tfds=None,
     source=_VOC_SOURCE,
@@ -166,7 +174,13 @@ _BENCHMARKS = (
     image_suffix=".jpg",
     listing="ImageSets/Segmentation/val.txt",
     masks=(
-      MaskKind("SegmentationClass", ".png", shifted_labels(20), "class masks"),
+      MaskKind(
+        "SegmentationClass",
+        ".png",
+        shifted_labels(20),
+        "class masks",
+        VOC_PALETTE,
+      ),
     ),
     tfds=None,
     source=_VOC_SOURCE,
@@ -281,6 +295,7 @@ _BENCHMARKS = (
         "_gtFine_labelTrainIds.png",
         plain_labels(19),
         "masks of the 19 classes",
+        CITYSCAPES_PALETTE,
       ),
       MaskKind(
         "gtFine/val",

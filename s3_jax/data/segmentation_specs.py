@@ -7,7 +7,7 @@ readers.
 import functools
 from typing import NamedTuple
 
-from s3_jax.data.masks import LabelMap
+from s3_jax.data.masks import LabelMap, Palette
 from s3_jax.data.specs import TfdsSource
 from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
 
@@ -27,12 +27,14 @@ class MaskKind(NamedTuple):
     suffix: what follows the image's name without its own suffix.
     labels: what their values mean.
     about: in words, for the line that says what was found.
+    palette: the published colours of the values, where masks have any.
   """
 
   folder: str
   suffix: str
   labels: LabelMap
   about: str
+  palette: Palette = ()
 
 
 class SegmentationSpec(NamedTuple):

@@ -107,6 +107,7 @@ def _load(found: OpenedMasks, place: int, max_pixels: int) -> MaskedImage:
       pixels.shape[:2],
       where=found.mask_files[place],
       max_pixels=max_pixels,
+      palette=found.palette,
     )
   except BadImage as error:
     return MaskedImage(place, None, None, error.reason)

@@ -18,6 +18,7 @@ from s3_jax.data.readers.listing import (
 from s3_jax.data.readers.naming import benchmark_finder
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
+from s3_jax.lexicon.documents import read_text, split_lines
 
 __all__ = ["VideoFrames", "middle_frame", "read_videos"]
 
@@ -121,7 +122,7 @@ def _read_list(spec: DatasetSpec, root: pathlib.Path) -> OpenedDataset:
     )
   finder = benchmark_finder(spec)
   images = []
-  for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+  for number, line in enumerate(split_lines(read_text(file)), 1):
     where = f"{file}, line {number}"
     if line.strip():
       video = inside(line.strip(), where)

@@ -1,6 +1,7 @@
 """predictions.csv of a run, read back for comparisons on the same images."""
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,15 +43,15 @@ def read_answers(path: Path, results: Mapping[str, Any]) -> dict[str, Answers]:
     ValueError: when the file is damaged, or not that of these results.
   """
   try:
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8-sig")
   except FileNotFoundError:
     return {}
   except (OSError, UnicodeDecodeError) as error:
     raise ValueError(
       f"{str(path)!r} must be a readable CSV: {error}."
     ) from None
-  # Lines keep their ends: a quoted file name may hold one.
-  lines = csv.reader(text.splitlines(keepends=True), strict=True)
+  # Line breaks alone end a line, and keep them: a quoted name may hold one.
+  lines = csv.reader(io.StringIO(text, newline=""), strict=True)
   rows: dict[str, list[list[str]]] = {}
   head: list[str] = []
   try:

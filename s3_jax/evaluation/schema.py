@@ -117,7 +117,7 @@ def read_results(path: Path) -> dict[str, Any]:
   """
   file = path / "results.json" if path.is_dir() else path
   try:
-    text = file.read_text("utf-8")
+    text = file.read_text("utf-8-sig")
   except OSError as error:
     raise ValueError(
       f"{str(file)!r} must be a results.json or a folder that holds one:"

@@ -9,12 +9,20 @@ from s3_jax.data.datasets import (
   AbsentDataset,
   DatasetSpec,
   check_counts,
+  official_names,
   open_own,
 )
+from s3_jax.data.readers.own import spelled_wnids
 from s3_jax.data.records import OpenedDataset
+from s3_jax.experiment.class_list import class_entries, is_list, read_classes
 from s3_jax.experiment.embedding import Embedder, find_test_set
+from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
-from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
+from s3_jax.lexicon.synonyms import (
+  ClassEntry,
+  classes_by_wnid,
+  load_lexicon,
+)
 
 OWN = "own"
 """The data set that is a folder or a CSV of the user's."""
@@ -53,7 +61,8 @@ def find_sets(
     names: rows of DATASETS, or `OWN`.
     data_dir: under which they lie; for `OWN` the folder or the CSV itself.
     layout: of the files, or "auto".
-    lexicon: a table in place of the data set's own; "" for that.
+    lexicon: a table, or any list of classes, in place of the data set's own; ""
+      for that.
     partial: accept another number of images than was published.
     skip_absent: leave out what is not there, and say so, instead of failing;
       what is there and broken fails all the same.
@@ -102,16 +111,49 @@ def _find(
       raise ValueError(
         f"{error} `config.partial=True` runs on what is there."
       ) from error
-  table = load_lexicon(lexicon or spec.lexicon)
-  classes = table.classes
-  if spec.subset and spec.subset in table.subsets:
-    classes = tuple(classes[label] for label in table.subsets[spec.subset])
+  classes, sha256, note = _read_classes(lexicon or spec.lexicon, spec.subset)
+  if note:
+    opened = opened._replace(found=f"{opened.found}; {note}")
   if len(classes) != spec.classes:
     raise ValueError(
       f"`config.lexicon` must have the {spec.classes} classes of {spec.title},"
       f" got {len(classes)}."
     )
-  return BenchmarkSet(spec, opened, classes, table.sha256)
+  if lexicon:
+    _check_order(spec, classes)
+  return BenchmarkSet(spec, opened, classes, sha256)
+
+
+def _read_classes(
+  lexicon: str, subset: str = ""
+) -> tuple[tuple[ClassEntry, ...], str, str]:
+  """Reads a table, or any list of classes.
+
+  Returns:
+    The classes, those of the subset where a table has it; the digest of their
+    texts; and what a reader should know.
+  """
+  if is_list(lexicon):
+    read = read_classes(lexicon)
+    note = f"classes of {read.taken or read.title}".rstrip(".")
+    return class_entries(read), read.sha256, note
+  table = load_lexicon(lexicon)
+  classes = table.classes
+  if subset in table.subsets:
+    classes = tuple(classes[label] for label in table.subsets[subset])
+  return classes, table.sha256, ""
+
+
+def _check_order(spec: DatasetSpec, classes: Sequence[ClassEntry]) -> None:
+  """Refuses classes that bear the names of others of the benchmark."""
+  find = finder(official_names(spec), {})
+  for label, entry in enumerate(classes):
+    meant = find(entry.name)
+    if len(meant) == 1 and meant[0] != label:
+      raise ValueError(
+        f"`config.lexicon` must have {spec.title}'s classes in their order,"
+        f" got {entry.name!r:.60} as class {label}, which is class {meant[0]}."
+      )
 
 
 def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
@@ -120,15 +162,15 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
       "`config.data_dir` must be a folder with one folder of images a class,"
       " or a CSV of (path, label), and is not set."
     )
-  table = load_lexicon(lexicon) if lexicon else None
-  names = None
-  if table is not None:
-    names = tuple(entry.name for entry in table.classes)
-  opened, class_names = open_own(data_dir, names)
-  classes = (
-    table.classes
-    if table is not None
-    else tuple(_bare_class(i, name) for i, name in enumerate(class_names))
+  classes, sha256, note = _own_classes(data_dir, lexicon)
+  names = tuple(entry.name for entry in classes) or None
+  opened, class_names = open_own(
+    data_dir, names, wnids=tuple(entry.wnid for entry in classes)
+  )
+  if note:
+    opened = opened._replace(found=f"{opened.found}; {note}")
+  classes = classes or tuple(
+    _bare_class(label, name) for label, name in enumerate(class_names)
   )
   name = own_name(data_dir)
   spec = DatasetSpec(
@@ -147,8 +189,29 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
     source=str(data_dir),
     licence="",
   )
-  sha256 = None if table is None else table.sha256
   return BenchmarkSet(spec, opened, classes, sha256)
+
+
+def _own_classes(
+  data_dir: pathlib.Path, lexicon: str
+) -> tuple[tuple[ClassEntry, ...], str | None, str]:
+  """Reads the classes of one's own images, as far as something names them.
+
+  Returns:
+    The classes, none where folders or labels name them; the digest of their
+    texts; and what a reader should know.
+  """
+  if lexicon:
+    return _read_classes(lexicon)
+  wnids = spelled_wnids(data_dir)
+  if not wnids:
+    return (), None, ""
+  table, known = load_lexicon("imagenet"), classes_by_wnid()
+  classes = tuple(
+    known[wnid]._replace(label=label) for label, wnid in enumerate(wnids)
+  )
+  note = "WordNet ids: names and synonyms are those of the table imagenet"
+  return classes, table.sha256, note
 
 
 def own_name(path: pathlib.Path) -> str:

@@ -1,4 +1,7 @@
-"""A config's `classes`: names between commas, files, packaged tables."""
+"""A config's `classes`: names between commas, files, packaged tables.
+
+Every task that takes classes takes them from here.
+"""
 
 import hashlib
 import json
@@ -9,8 +12,14 @@ from typing import Any, NamedTuple
 
 from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import clean_text
-from s3_jax.lexicon.reading import read_class_names, read_own_classes
-from s3_jax.lexicon.synonyms import comparison_key
+from s3_jax.lexicon.class_lines import without_numbers
+from s3_jax.lexicon.class_lists import checked, is_table_of_ours
+from s3_jax.lexicon.class_values import ListedClasses, value_classes
+from s3_jax.lexicon.documents import parse_brackets, parse_json, read_text
+from s3_jax.lexicon.reading import ClassTexts, class_texts, read_own_classes
+from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
+
+_FIELD = "`config.classes`"
 
 
 class ClassList(NamedTuple):
@@ -25,6 +34,8 @@ class ClassList(NamedTuple):
     repeated: texts that stood twice in one class and count once.
     empty: texts that were blank and were left out.
     sha256: of the texts, in order.
+    taken: what was read and how, in one line; "" for a packaged table.
+    wnids: WordNet's ids, where a list has them, else None; one a class.
   """
 
   title: str
@@ -34,6 +45,8 @@ class ClassList(NamedTuple):
   repeated: int
   empty: int
   sha256: str
+  taken: str = ""
+  wnids: tuple[str | None, ...] = ()
 
 
 def read_classes(source: str | Sequence[Any]) -> ClassList:
@@ -41,41 +54,132 @@ def read_classes(source: str | Sequence[Any]) -> ClassList:
 
   Args:
     source: names between commas ("dog," is one class); a file that
-      `read_own_classes` reads; the name of a packaged table; or a list of
-      names. Underscores in names are blanks in texts.
+      `read_own_classes` reads; the name of a packaged table; a list of names;
+      or a list or an object as JSON or Python writes it. Underscores in names
+      are blanks in texts.
 
   Returns:
     The classes.
 
   Raises:
-    ValueError: the source is none of these, names no class, or a name or a text
-      cannot be read.
+    ValueError: the source is none of these, names no class, a name or a text
+      cannot be read, or it is not clear what is meant.
   """
-  unnamed: tuple[int, ...] = ()
-  repeated = empty = 0
+  title, taken = "classes", ""
   if isinstance(source, str) and os.path.isfile(source):
     title = pathlib.Path(source).stem
     names, read = read_own_classes(source)
-    texts, unnamed = read.texts, read.without_texts
-    repeated, empty = read.repeated, read.empty
+    taken = _describe(pathlib.Path(source).name, read)
   elif isinstance(source, str) and source in _packaged():
     lexicon = synonyms.load_lexicon(source)
     title = source
     names = tuple(entry.name for entry in lexicon.classes)
-    texts = synonyms.texts_of_classes(lexicon)
+    read = ClassTexts(
+      synonyms.texts_of_classes(lexicon), len(names), (), (), (), 0, 0
+    )
   else:
-    names, title = read_name_list(source)
-    texts = tuple((" ".join(name.replace("_", " ").split()),) for name in names)
+    names, read = _given(source)
+    taken = _describe(_FIELD, read) if read.notes else ""
   _check_names(names)
-  for label, of_class in enumerate(texts):
+  for label, of_class in enumerate(read.texts):
     for text in of_class:
       if not is_text(text) or not clean_text(text):
         raise ValueError(
-          "`config.classes` must hold texts that can be read, got"
-          f" {text!r} for class {label}."
+          f"{_FIELD} must hold texts that can be read, got {text!r} for class"
+          f" {label}."
         )
-  digest = hashlib.sha256(json.dumps([names, texts]).encode()).hexdigest()
-  return ClassList(title, names, texts, unnamed, repeated, empty, digest)
+  digest = hashlib.sha256(json.dumps([names, read.texts]).encode()).hexdigest()
+  return ClassList(
+    title=title,
+    names=names,
+    texts=read.texts,
+    unnamed=read.without_texts,
+    repeated=read.repeated,
+    empty=read.empty,
+    sha256=digest,
+    taken=taken,
+    wnids=read.wnids or (None,) * len(names),
+  )
+
+
+def _describe(title: str, read: ClassTexts) -> str:
+  """Says what a list was read as."""
+  classes, texts = len(read.texts), sum(map(len, read.texts))
+  counts = (
+    f"{title}: {classes:,} class{'' if classes == 1 else 'es'}, {texts:,}"
+    f" text{'' if texts == 1 else 's'}"
+  )
+  return "; ".join((counts, *read.notes)) + "."
+
+
+def _given(source: str | Sequence[Any]) -> tuple[tuple[str, ...], ClassTexts]:
+  """Reads names that stand in the config itself."""
+  if not isinstance(source, str):
+    found = value_classes(list(source), _FIELD)
+  elif source.lstrip()[:1] in ("[", "{"):
+    found = value_classes(parse_brackets(source, _FIELD), _FIELD)
+  elif "," in source:
+    parts = [name.strip() for name in source.split(",")]
+    parts = parts[:-1] if not parts[-1] else parts  # "dog," is one class
+    notes: list[str] = []
+    parts = without_numbers(parts, notes, _FIELD)
+    found = value_classes(parts, _FIELD)
+    found = ListedClasses(found.classes, (*notes, *found.notes))
+  else:
+    raise ValueError(
+      f"{_FIELD} must be names between commas, a file of names, or a packaged"
+      f" table ({', '.join(_packaged())}), got {source!r:.40}: there is no such"
+      ' file or table; one class is "NAME,".'
+    )
+  _check_names([entry.name for entry in found.classes])
+  found = checked(found, _FIELD)
+  return class_texts(found, pathlib.Path(_FIELD))
+
+
+def is_list(source: str) -> bool:
+  """Says whether a source is a list of classes, and no table of this package.
+
+  Args:
+    source: as for `read_classes`.
+
+  Returns:
+    False for tables, packaged or in a file, and for what does not exist.
+  """
+  if not os.path.isfile(source):
+    return "," in source or source.lstrip()[:1] in ("[", "{")
+  if pathlib.Path(source).suffix.lower() != ".json":
+    return True
+  return not is_table_of_ours(parse_json(read_text(source), source))
+
+
+def class_entries(classes: ClassList) -> tuple[ClassEntry, ...]:
+  """Makes the entries that a table would have of a list of classes.
+
+  Args:
+    classes: the list.
+
+  Returns:
+    One entry a class, its texts but for the name as synonyms.
+  """
+  return tuple(
+    ClassEntry(
+      label=label,
+      name=name,
+      synonyms=tuple(
+        text
+        for text in texts
+        if comparison_key(text) != comparison_key(name.replace("_", " "))
+      ),
+      descriptors=(),
+      polluted=(),
+      captioned=(),
+      codepoint=None,
+      wnid=wnid,
+    )
+    for label, (name, texts, wnid) in enumerate(
+      zip(classes.names, classes.texts, classes.wnids, strict=True)
+    )
+  )
 
 
 def shared_texts(
@@ -106,36 +210,16 @@ def read_name_list(
   """Reads class names alone.
 
   Args:
-    source: names between commas ("dog," is one class); a file that
-      `read_class_names` reads; the name of a packaged table; or a list of
-      names.
+    source: as for `read_classes`.
 
   Returns:
     The names in label order, and what to call the list.
 
   Raises:
-    ValueError: the source is none of these, names no class, or a name cannot be
-      read.
+    ValueError: as for `read_classes`.
   """
-  title = "classes"
-  if not isinstance(source, str):
-    names = tuple(source)
-  elif os.path.isfile(source):  # False for what is too long for a name
-    names, title = read_class_names(source), pathlib.Path(source).stem
-  elif source in _packaged():
-    lexicon = synonyms.load_lexicon(source)
-    names, title = tuple(entry.name for entry in lexicon.classes), source
-  elif "," in source:
-    parts = [name.strip() for name in source.split(",")]
-    names = tuple(parts[:-1] if not parts[-1] else parts)  # "dog," is one class
-  else:
-    raise ValueError(
-      "`config.classes` must be names between commas, a file of names, or a"
-      f" packaged table ({', '.join(_packaged())}), got {source!r}: there is no"
-      ' such file or table; one class is "NAME,".'
-    )
-  _check_names(names)
-  return names, title
+  classes = read_classes(source)
+  return classes.names, classes.title
 
 
 def is_text(text: str) -> bool:

@@ -158,6 +158,8 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
     f" of {show_name(run.classes.title)}, metric {run.options.metric}, for"
     f" {', '.join(run.platforms)}."
   )
+  if run.classes.taken:
+    say(f"Classes of {show_name(run.classes.taken)}")
   for note in described["notes"]:
     say(f"Note: {note}")
   for name in ("classifier.json", *files):
@@ -233,6 +235,7 @@ def _describe(
     "model": describe_model(clip),
     "texts": {
       "source": valid_unicode(classes.title),
+      "taken": valid_unicode(classes.taken),
       "sha256": classes.sha256,
       "templates": list(run.templates),
       "distinct": len(prompts),

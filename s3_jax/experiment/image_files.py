@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from s3_jax.data.decoding import BadImage, decode_image
+from s3_jax.data.readers.listing import is_clutter
 from s3_jax.data.thumbnails import make_thumbnail, turn_upright
 
 MAX_BYTES = 1 << 30
@@ -43,7 +44,8 @@ class FoundImages(NamedTuple):
 
   Attributes:
     files: images by their paths, in a fixed order, each once.
-    hidden: files and folders whose names begin with a dot; not looked into.
+    hidden: files and folders whose names begin with a dot, and folders that
+      file systems make; not looked into.
     other: files that are no images.
     links: links to folders, which are not followed.
     closed: folders that cannot be read, and why.
@@ -179,7 +181,12 @@ def _walk(folder: str) -> FoundImages:
     for name in (*folders, *names):
       if name.startswith("."):
         hidden.append(os.path.join(root, name))
-    folders[:] = [name for name in folders if not name.startswith(".")]
+    hidden += [os.path.join(root, name) for name in folders if is_clutter(name)]
+    folders[:] = [
+      name
+      for name in folders
+      if not name.startswith(".") and not is_clutter(name)
+    ]
     links += [
       path
       for path in (os.path.join(root, name) for name in folders)

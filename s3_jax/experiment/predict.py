@@ -93,6 +93,8 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   about = _about(prediction, clip)
   say = Narrator(folder / "log.txt")
   say(f"{about}\nFiles: {len(found.files):,}.")
+  if prediction.classes.taken:
+    say(f"Classes of {show_name(prediction.classes.taken)}")
   for note in words.notes:
     say(f"Note: {show_name(note)}")
   sheet = contact_sheet.Sheet(about, words.notes, len(found.files))
@@ -215,6 +217,7 @@ def _describe_texts(
   return {
     "sha256": classes.sha256,
     "source": classes.title,
+    "taken": classes.taken,
     "template": prediction.template,
     "distinct": len(words.prompts),
     "truncated": clip.tokenize.count_truncated(words.prompts),

@@ -157,6 +157,8 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     f" {show_name(run.classes.title)}, method {run.method};"
     f" {len(found.files):,} files."
   )
+  if run.classes.taken:
+    say(f"Classes of {show_name(run.classes.taken)}")
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
   bar = tqdm(

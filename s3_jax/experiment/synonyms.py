@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from s3_jax.evaluation.predictions import show_name
 from s3_jax.experiment.answer_files import answer_writer, read_answers
-from s3_jax.experiment.class_list import is_text, read_name_list
+from s3_jax.experiment.class_list import is_text, read_classes
 from s3_jax.experiment.generation_report import write_generation_report
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
@@ -43,6 +44,7 @@ class Generation(NamedTuple):
   timeout: float
   allow_fallback: bool
   dry_run: bool
+  taken: str = ""  # how the classes were read
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -55,10 +57,10 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     The run, as a function of the workdir; it returns the table's path, or
     None after a dry run.
   """
-  names, source = read_name_list(settings.take("classes", (str, list, tuple)))
+  classes = read_classes(settings.take("classes", (str, list, tuple)))
   generation = Generation(
     job=Job(
-      names=names,
+      names=classes.names,
       domain=settings.take("domain", str),
       model=settings.take("model", str),
       temperature=settings.take("temperature", float, minimum=0.0),
@@ -70,7 +72,8 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       max_requests=settings.take("max_requests", int, minimum=0),
       max_tokens=settings.take("max_tokens", int, minimum=0),
     ),
-    name=_table_name(settings.take("name", str), source),
+    name=_table_name(settings.take("name", str), classes.title),
+    taken=classes.taken,
     base_url=settings.take("base_url", str),
     timeout=settings.take("timeout", float, minimum=0.001),
     allow_fallback=settings.take("allow_fallback", bool),
@@ -146,6 +149,7 @@ def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
   )
   if not usable:
     raise ValueError(_complaint(generated, generation, folder))
+  _say_taken(generation)
   sys.stdout.write(
     f"{path}\n{len(job.names) - missing} of {len(job.names)} classes with an"
     f" answer, {missing} with their plain name; see report.md beside it\n"
@@ -164,8 +168,14 @@ def _table_name(name: str, source: str) -> str:
   return slug if slug and slug not in _OWN_FILES else "classes"
 
 
+def _say_taken(generation: Generation) -> None:
+  if generation.taken:
+    sys.stdout.write(f"Classes of {show_name(generation.taken)}\n")
+
+
 def _show_prompts(generation: Generation) -> None:
   """Prints the first prompt about every class, and what they will cost."""
+  _say_taken(generation)
   job, size = generation.job, generation.limits.batch
   batches = [
     range(start, min(start + size, len(job.names)))

@@ -1,21 +1,108 @@
-"""Which class a spelling means: names as published files write them."""
+"""Which class a spelling means: names as published files write them.
+
+Blanks, hyphens, slashes and other separators may be forgiven in words. They are
+never forgiven in numbers, where they change the value ("2.5" is not "25"), and
+symbols that tell names apart are no separators ("C#" is not "C++").
+"""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from s3_jax.lexicon.synonyms import comparison_key
 
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII)
+# A number inside of a name with its sign, its point, and whatever stands
+# between its digits.
+_DIGITS = re.compile(r"(?:(?<!\S)[-+−±.,]+)?\d+(?:[^\w]+\d+)*(?:e[-+]\d+)?")
+_SEPARATORS = re.compile(r"[\s_.,:;!?'\"`´’‘“”/\\|()\[\]{}&‐‑‒–—-]+")
 
-def _spellings(name: str) -> list[str]:
-  """Lists the keys by which a name may be found, the closest one first."""
-  plain = comparison_key(name.replace("_", " "))
-  keys = [plain]
+
+def plain_key(name: str) -> str:
+  """Returns the form in which names are equal but for case and blanks.
+
+  Args:
+    name: of a class.
+
+  Returns:
+    The key; underscores are blanks.
+  """
+  key = comparison_key(name.replace("_", " "))
+  # "²" alone is no "2", though "m²" may be written "m2".
+  odd = any(unicodedata.category(character) == "No" for character in name)
+  return name.strip() if odd and is_number(key) else key
+
+
+def loose_key(name: str) -> str:
+  """Returns the form in which names are equal but for separators as well.
+
+  Args:
+    name: of a class.
+
+  Returns:
+    The key; "" for a name in which nothing may be forgiven, as it is a number
+    or has no letters.
+  """
+  plain = plain_key(name)
+  if is_number(plain) or not any(map(str.isalpha, plain)):
+    return ""
+  parts, start = [], 0
+  for digits in _DIGITS.finditer(plain):
+    parts += [_SEPARATORS.sub("", plain[start : digits.start()]), digits[0]]
+    start = digits.end()
+  return "".join(parts) + _SEPARATORS.sub("", plain[start:])
+
+
+def is_number(text: str) -> bool:
+  """Says whether a text is a number, whole or not, in ASCII digits.
+
+  Args:
+    text: without blanks around it.
+
+  Returns:
+    True for "7", "-1", "2.50" and "1e3".
+  """
+  return _NUMBER.fullmatch(text.casefold()) is not None
+
+
+def index_names(
+  names: Iterable[Sequence[str]], key: Callable[[str], str]
+) -> dict[str, tuple[int, ...]]:
+  """Indexes the spellings of classes by a key that forgives something.
+
+  Args:
+    names: the spellings of each class, in class order.
+    key: spelling -> key; "" for one that is not to be indexed.
+
+  Returns:
+    Key -> the classes that have it, ascending.
+  """
+  found: dict[str, dict[int, None]] = {}
+  for label, spellings in enumerate(names):
+    for spelling in spellings:
+      if key(spelling):
+        found.setdefault(key(spelling), {})[label] = None
+  return {each: tuple(labels) for each, labels in found.items()}
+
+
+def other_spellings(name: str) -> list[str]:
+  """Lists a name, and the name turned round as other files turn it.
+
+  Args:
+    name: of a class.
+
+  Returns:
+    The plain name, then "indoor apse" for "apse (indoor)" and "2012 Audi TTS"
+    for "Audi TTS 2012".
+  """
+  plain = plain_key(name)
+  spellings = [plain]
   if match := re.fullmatch(r"(.+?)\s*\(([^()]+)\)", plain):
-    keys.append(f"{match[2]} {match[1]}")
+    spellings.append(f"{match[2]} {match[1]}")
   if match := re.fullmatch(r"(.+?)\s+((?:19|20)\d\d)", plain):
-    keys.append(f"{match[2]} {match[1]}")
-  return keys + [re.sub(r"\W", "", key) for key in keys]
+    spellings.append(f"{match[2]} {match[1]}")
+  return spellings
 
 
 def finder(
@@ -28,22 +115,15 @@ def finder(
     aliases: other spellings -> class index or official name.
 
   Returns:
-    A function spelling -> indices of the classes it names, ascending.
+    A function spelling -> indices of the classes it names, ascending. The
+    closest spelling of any class wins over a looser one of another; a looser
+    one in which classes of different names meet names none of them.
 
   Raises:
     ValueError: an alias points at no class.
   """
-  index: dict[str, set[int]] = {}
-  # The closest spelling of any class wins over a looser one of another.
-  for level in range(2):
-    found: dict[str, set[int]] = {}
-    for label, name in enumerate(class_names):
-      keys = _spellings(name)
-      half = len(keys) // 2
-      for key in keys[half * level : half * (level + 1)]:
-        found.setdefault(key, set()).add(label)
-    for key, labels in found.items():
-      index.setdefault(key, labels)
+  own = index_names([[name] for name in class_names], plain_key)
+  aliased = {}
   for alias, target in aliases.items():
     if isinstance(target, int):
       if not 0 <= target < len(class_names):
@@ -51,19 +131,29 @@ def finder(
           f"`aliases` must point at classes 0 to {len(class_names) - 1}, got "
           f"{target} for {alias!r}."
         )
-      labels = {target}
+      labels = (target,)
     else:
-      labels = index.get(comparison_key(target.replace("_", " ")), set())
+      labels = own.get(plain_key(target), ())
       if not labels:
         raise ValueError(
           f"`aliases` must point at class names, got {target!r} for {alias!r}."
         )
-    index[comparison_key(alias.replace("_", " "))] = set(labels)
+    aliased[plain_key(alias)] = labels
+  plain = [plain_key(name) for name in class_names]
+  spellings = [other_spellings(name) for name in class_names]
+  levels = (
+    ({**own, **aliased}, plain_key),
+    (index_names(spellings, plain_key), plain_key),
+    (index_names(spellings, loose_key), loose_key),
+  )
 
   def find(name: str) -> tuple[int, ...]:
-    for key in _spellings(name):
-      if key and key in index:
-        return tuple(sorted(index[key]))
+    for index, key in levels:
+      for spelling in other_spellings(name):
+        labels = index.get(key(spelling), ())
+        meets = len({plain[label] for label in labels}) > 1
+        if labels and (index is levels[0][0] or not meets):
+          return labels
     return ()
 
   return find
@@ -160,11 +250,11 @@ def tell_apart(
     The classes of each spelling.
   """
   pointed = {
-    comparison_key(alias): target
+    plain_key(alias): target
     for alias, target in aliases.items()
     if isinstance(target, int)
   }
-  keys = [comparison_key(name.replace("_", " ")) for name in spellings]
+  keys = [plain_key(name) for name in spellings]
   own = {pointed[key] for key in keys if key in pointed}
   decided = [
     tuple(label for label in labels if len(labels) == 1 or label not in own)

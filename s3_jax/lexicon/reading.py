@@ -7,14 +7,26 @@ They spell the classes in their own ways and order them in their own ways, so
 they are matched by name, and what matches nothing is reported.
 """
 
-import csv
-import json
 import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from s3_jax.lexicon.class_lines import line_classes
+from s3_jax.lexicon.class_lists import (
+  TABLES,
+  is_table_of_ours,
+  read_class_list,
+)
+from s3_jax.lexicon.class_tables import parse_rows, table_classes
+from s3_jax.lexicon.class_values import ListedClasses, text_entries
+from s3_jax.lexicon.documents import (
+  parse_json,
+  parse_yaml,
+  read_text,
+  split_lines,
+)
 from s3_jax.lexicon.matching import finder, tell_apart
 from s3_jax.lexicon.synonyms import comparison_key, load_lexicon
 
@@ -57,6 +69,8 @@ class ClassTexts(NamedTuple):
     shared: spellings that name several classes, all of which got the texts.
     repeated: texts that stood twice in a class and were read once.
     empty: texts that were blank and were left out.
+    notes: what was taken as what in a list of classes, a few words each.
+    wnids: WordNet's ids of the classes, where such a list has them.
   """
 
   texts: tuple[tuple[str, ...], ...]
@@ -66,6 +80,8 @@ class ClassTexts(NamedTuple):
   shared: tuple[str, ...]
   repeated: int
   empty: int
+  notes: tuple[str, ...] = ()
+  wnids: tuple[str | None, ...] = ()
 
 
 def read_class_texts(
@@ -78,11 +94,13 @@ def read_class_texts(
 ) -> ClassTexts:
   """Reads texts of classes from a file of one of the common layouts.
 
-  The layout follows from the file: ".json" is an object of class name -> list
-  of texts, or one of our own tables; ".csv" has rows "name,class"; ".txt" has
-  one class a line, its names separated by "," or ";". Names are matched without
-  regard to case, underscores, blanks and punctuation; "apse (indoor)" is also
-  tried as "indoor apse", and "Audi TTS Coupe 2012" as "2012 Audi TTS Coupe".
+  The layout follows from the file: ".json" and ".yaml" are an object of class
+  name -> list of texts, or one of our own tables; ".csv" and ".tsv" have rows
+  "name,class", or a header that says otherwise; ".txt" has one class a line,
+  its names separated by "," or ";", or "class: text, text". Names are matched
+  without regard to case, underscores and blanks, nor to punctuation in words;
+  "apse (indoor)" is also tried as "indoor apse", and "Audi TTS Coupe 2012" as
+  "2012 Audi TTS Coupe".
 
   Args:
     path: the file, UTF-8.
@@ -91,7 +109,7 @@ def read_class_texts(
     aliases: other spellings -> class index or official name; those of `ALIASES`
       are a start.
     by_position: match the n-th entry with the n-th class instead; the counts
-      must agree. A ".txt" file is always read so.
+      must agree. A ".txt" file without "class:" is always read so.
     empty: what becomes of classes without any text: "error", or "name", which
       gives them their own name; they are counted in any case.
 
@@ -112,8 +130,8 @@ def read_class_texts(
         f"`class_names` must not hold an empty name, got {name!r} at {index}."
       )
   path = pathlib.Path(path)
-  entries = _READERS[_layout(path)](path)
-  if by_position or path.suffix == ".txt":
+  entries, in_order = _entries(path)
+  if by_position or in_order:
     if len(entries) != len(class_names):
       raise ValueError(
         f"{path} must hold {len(class_names)} entries to be read by position, "
@@ -131,8 +149,7 @@ def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
   """Reads the class names of a data set, in class order.
 
   Args:
-    path: CoOp's classnames.txt ("n01440764 tench" a line), a text file with one
-      name a line, a JSON list, or CoOp's cat_to_name.json ("1" -> name).
+    path: of any list of classes, see `read_own_classes`.
 
   Returns:
     The names; underscores stay.
@@ -140,30 +157,7 @@ def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
   Raises:
     ValueError: the file cannot be read, has another layout, or a name is empty.
   """
-  path = pathlib.Path(path)
-  if path.suffix.lower() == ".json":
-    value = _json(path)
-    if isinstance(value, dict) and all(key.isdecimal() for key in value):
-      places = sorted(value, key=int)
-      if [int(key) for key in places] != list(range(1, len(places) + 1)):
-        raise ValueError(
-          f"{path} must number its names 1, 2, ... without gaps."
-        )
-      value = [value[key] for key in places]
-    if not isinstance(value, list):
-      raise ValueError(f"{path} must hold a list of names, got {value!r:.40}.")
-    names = value
-  else:
-    lines = [line.strip() for line in _read(path).splitlines()]
-    while lines and not lines[-1]:
-      lines.pop()
-    names = [re.sub(r"^n\d{8}\s+", "", line) for line in lines]
-  for index, name in enumerate(names):
-    if not isinstance(name, str) or not name.strip():
-      raise ValueError(
-        f"{path} must not hold an empty name, got {name!r} as class {index}."
-      )
-  return tuple(names)
+  return tuple(entry.name for entry in read_class_list(path).classes)
 
 
 def read_own_classes(
@@ -172,10 +166,11 @@ def read_own_classes(
   """Reads classes and their texts from one file that has both.
 
   Args:
-    path: a CSV with rows "name,class", where several names make one class; a
-      JSON object of class -> list of texts; one of our own tables; or what
-      `read_class_names` reads, where the name is the text. SCLIP's lines are
-      not told from plain names and count as such.
+    path: a table (.csv, .tsv) with rows "name,class", where several names make
+      one class, or of names alone, with or without a header; a JSON or YAML
+      object of class -> list of texts, list of names, or names by number; one
+      of our own tables; or lines of a class each, such as CoOp's
+      classnames.txt. docs/PREDICT.md lists the forms.
 
   Returns:
     The names as the file spells them, classes in the order of their first
@@ -183,141 +178,84 @@ def read_own_classes(
     its text, and stands among `without_texts`.
 
   Raises:
-    ValueError: the file cannot be read, has another layout, holds no class, or
-      a name is empty.
+    ValueError: the file cannot be read, has another layout, holds no class, a
+      name is empty, or it is not clear what is meant.
   """
-  path = pathlib.Path(path)
-  suffix = path.suffix.lower()
-  if suffix == ".csv" or (suffix == ".json" and not _is_list(path)):
-    entries = _READERS[suffix](path)
-    names = tuple(name for name, _ in entries)
-  else:
-    names = read_class_names(path)
-    entries = [(name, [name.replace("_", " ")]) for name in names]
-  if not names:
-    raise ValueError(f"{path} must name at least one class, got none.")
-  for index, name in enumerate(names):
-    if not name.strip():
-      raise ValueError(
-        f"{path} must not hold an empty name, got {name!r} as class {index}."
-      )
+  return class_texts(read_class_list(path), pathlib.Path(path))
+
+
+def class_texts(
+  found: ListedClasses, path: pathlib.Path
+) -> tuple[tuple[str, ...], ClassTexts]:
+  """Gives each class of a list its texts.
+
+  Args:
+    found: the list.
+    path: where it was read, for messages.
+
+  Returns:
+    As `read_own_classes`.
+  """
+  names = tuple(entry.name for entry in found.classes)
+  entries = [
+    (name, [name.replace("_", " ")] if texts is None else list(texts))
+    for name, texts, _ in found.classes
+  ]
   owners = [(index,) for index in range(len(names))]
-  return names, _collect(path, names, entries, owners, "name")
-
-
-def _is_list(path: pathlib.Path) -> bool:
-  """Tells names, also CoOp's numbered ones, from names with texts."""
-  value = _json(path)
-  return isinstance(value, list) or (
-    isinstance(value, dict)
-    and bool(value)
-    and all(
-      key.isdecimal() and isinstance(name, str) for key, name in value.items()
-    )
+  texts = _collect(path, names, entries, owners, "name")
+  return names, texts._replace(
+    notes=found.notes, wnids=tuple(entry.wnid for entry in found.classes)
   )
 
 
 _Entries = list[tuple[str, list[str]]]
 
 
-def _layout(path: pathlib.Path) -> str:
-  if path.suffix not in _READERS:
+def _entries(path: pathlib.Path) -> tuple[_Entries, bool]:
+  """Reads names with texts, and whether they are meant by position alone."""
+  suffix = path.suffix.lower()
+  if suffix not in _SUFFIXES:
     raise ValueError(
-      f"{path} must end in {', '.join(_READERS)}, got {path.suffix!r}."
+      f"{path} must end in {', '.join(_SUFFIXES)}, got {path.suffix!r}."
     )
-  return path.suffix
-
-
-def _read(path: pathlib.Path) -> str:
-  try:
-    return path.read_text(encoding="utf-8-sig")
-  except OSError as error:
-    raise ValueError(f"{path} must be readable: {error.strerror}.") from error
-  except UnicodeDecodeError as error:
-    raise ValueError(f"{path} must be UTF-8, got: {error}.") from error
-
-
-def _json(path: pathlib.Path) -> Any:
-  repeats: list[str] = []
-
-  def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in items]
-    repeats.extend({key for key in keys if keys.count(key) > 1})
-    return dict(items)
-
-  text = _read(path)
-  try:
-    value = json.loads(text, object_pairs_hook=pairs)
-  except RecursionError as error:
-    raise ValueError(f"{path} must be JSON, got: too deep.") from error
-  except ValueError as error:
-    raise ValueError(f"{path} must be JSON, got: {error}.") from error
-  if repeats:
-    raise ValueError(
-      f"{path} must name each class once, got {sorted(repeats)[0]!r} twice."
-    )
-  return value
-
-
-def _read_json(path: pathlib.Path) -> _Entries:
-  value = _json(path)
-  if isinstance(value, dict) and {"schema", "classes"} <= value.keys():
-    # Its own reader checks it. Names may repeat, so this is no dictionary.
-    return [
-      (entry.name, list(entry.names)) for entry in load_lexicon(path).classes
-    ]
-  if not isinstance(value, dict):
-    raise ValueError(
-      f"{path} must map class names to lists of texts, got {value!r:.40}."
-    )
-  for name, texts in value.items():
-    texts = [texts] if isinstance(texts, str) else texts
-    if not isinstance(texts, list) or any(
-      not isinstance(text, str) for text in texts
-    ):
-      raise ValueError(
-        f"{path}: {name!r} must hold a list of texts, got {texts!r:.60}."
-      )
-    value[name] = texts
-  return list(value.items())
-
-
-def _read_csv(path: pathlib.Path) -> _Entries:
-  entries: dict[str, list[str]] = {}
-  rows = csv.reader(_read(path).splitlines(), strict=True)
-  try:
-    for number, row in enumerate(rows, 1):
-      if not any(cell.strip() for cell in row):
-        continue
-      if len(row) != 2:
+  text, where = read_text(path), str(path)
+  if suffix == ".txt":
+    return _line_entries(split_lines(text), where)
+  if suffix in TABLES:
+    rows = parse_rows(text, where, suffix)
+    found = table_classes(rows, where).classes
+    for row in rows:
+      if found and found[0].texts is None:
         raise ValueError(
-          f"{path}, line {number} must hold a name and a class, got "
-          f"{row!r:.60}."
+          f"{path}, line {row.line} must hold a name and a class, got"
+          f" {','.join(row.cells)!r:.60}."
         )
-      name, owner = (cell.strip() for cell in row)
-      if number == 1 and (name.casefold(), owner.casefold()) == (
-        "name",
-        "class",
-      ):
-        continue
-      entries.setdefault(owner, []).append(name)
-  except csv.Error as error:
-    raise ValueError(f"{path} must be a CSV, got: {error}.") from error
-  return list(entries.items())
+    return [(entry.name, list(entry.texts or ())) for entry in found], False
+  value = (
+    parse_json(text, where) if suffix == ".json" else parse_yaml(text, where)
+  )
+  if is_table_of_ours(value):
+    # Its own reader checks it. Names may repeat, so this is no dictionary.
+    classes = load_lexicon(path).classes
+    return [(entry.name, list(entry.names)) for entry in classes], False
+  return text_entries(value, where), False
 
 
-def _read_lines(path: pathlib.Path) -> _Entries:
-  lines = [line.strip() for line in _read(path).splitlines()]
-  while lines and not lines[-1]:
-    lines.pop()
+def _line_entries(lines: Sequence[str], where: str) -> tuple[_Entries, bool]:
+  """Reads SCLIP's lines of names by position, "cat: tabby" by name."""
+  found = line_classes(lines, where, several=True).classes
+  named = bool(found) and found[0].texts is not None
   entries = []
-  for line in lines:
-    names = re.split(r"[,;]", re.sub(r"^n\d{8}\s+", "", line))
-    entries.append((names[0].strip(), names))
-  return entries
+  for entry in found:
+    if named:
+      entries.append((entry.name, list(entry.texts or ())))
+    else:
+      names = re.split(r"[,;]", entry.name)
+      entries.append((names[0].strip(), names))
+  return entries, not named
 
 
-_READERS = {".json": _read_json, ".csv": _read_csv, ".txt": _read_lines}
+_SUFFIXES = (".json", ".csv", ".txt", ".tsv", ".yaml", ".yml")
 
 
 def _collect(

@@ -10,6 +10,7 @@ keyed by index, never by name: real label sets repeat names. `subsets` names
 lists of class indices, such as those of ImageNet-A.
 """
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -187,6 +188,17 @@ def _check(path: pathlib.Path, entries: Sequence[ClassEntry]) -> None:
 def comparison_key(text: str) -> str:
   """Returns the form in which texts are compared: NFKC, folded, spaces one."""
   return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+@functools.cache
+def classes_by_wnid() -> dict[str, ClassEntry]:
+  """Returns the packaged classes that have WordNet ids, by these ids.
+
+  Returns:
+    Id, such as "n01440764", -> the class of ImageNet's table.
+  """
+  classes = load_lexicon("imagenet").classes
+  return {entry.wnid: entry for entry in classes if entry.wnid}
 
 
 def texts_of_classes(

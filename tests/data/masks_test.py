@@ -10,6 +10,8 @@ from PIL import Image
 
 from s3_jax.data.decoding import BadImage
 from s3_jax.data.masks import (
+  CITYSCAPES_PALETTE,
+  VOC_PALETTE,
   check_size,
   decode_labels,
   encode_mask,
@@ -60,6 +62,43 @@ def test_indices_of_any_depth(depth, colour):
 def test_a_palette_s_colours_do_not_count():
   values = np.array([[0, 1, 254], [255, 7, 7]], np.uint8)
   assert np.array_equal(read_mask(png(values, palette=True)), values)
+
+
+def indexed(values, colours):
+  """Encodes indices with a palette."""
+  image = Image.fromarray(values.astype(np.uint8))
+  image.putpalette([part for colour in colours for part in colour])
+  buffer = io.BytesIO()
+  image.save(buffer, "PNG")
+  return buffer.getvalue()
+
+
+def test_the_palettes_are_those_of_the_benchmarks():
+  # From the pages of VOC (aeroplane, bicycle, tv monitor, void).
+  colours = [VOC_PALETTE[value] for value in (0, 1, 2, 20, 255)]
+  assert colours[:3] == [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
+  assert colours[3:] == [(0, 64, 128), (224, 224, 192)]
+  assert len(set(VOC_PALETTE)) == 256 and len(set(CITYSCAPES_PALETTE)) == 19
+
+
+@pytest.mark.parametrize("palette", [VOC_PALETTE, CITYSCAPES_PALETTE])
+def test_a_palette_that_was_sorted_anew_is_refused(palette):
+  """Every colour is right, and every index is another class's."""
+  values = np.array([[0, 1, 5], [12, 12, 1]], np.uint8)
+  published = indexed(values, palette)
+  assert np.array_equal(read_mask(published, palette=palette), values)
+  used = [palette[value] for value in (5, 12, 0, 1)]
+  sorted_anew = indexed(np.array([[2, 3, 0], [1, 1, 3]]), used)
+  with pytest.raises(ValueError, match="got that of value 5 .* for 0: a tool"):
+    read_mask(sorted_anew, palette=palette)
+  # Colours of one's own say nothing, and grey has none.
+  own = [(3 * n % 256, n, 255 - n) for n in range(256)]
+  own = [colour if colour not in palette else (1, 2, 3) for colour in own]
+  read = read_mask(indexed(values, own), palette=palette)
+  assert np.array_equal(read, values)
+  assert np.array_equal(read_mask(png(values), palette=palette), values)
+  # Another palette than the data set's is not compared.
+  assert read_mask(sorted_anew).max() == 3
 
 
 def test_16_bits_are_taken_if_they_are_small():

@@ -152,6 +152,25 @@ def test_an_image_of_another_class_is_refused(tmp_path):
     list(batches)
 
 
+def test_an_image_without_a_label_is_refused(tmp_path):
+  """TFDS writes -1 for what has no label; it is not the last class."""
+  rows = [{"image": encoded(1), "label": -1}, {"image": encoded(2), "label": 3}]
+  prepare("oxford_pets", tmp_path, rows)
+  opened = read(PETS, tmp_path)
+  assert opened is not None
+  labels, refused = [], 0
+  for place in range(2):
+    try:
+      labels.append(opened.records[place]["label"])
+    except ValueError as error:
+      refused += 1
+      assert "labels from 0 to 36, and image" in str(error)
+      assert "has -1 (-1 is an image without a label)" in str(error)
+  assert len(labels) == refused == 1
+  with pytest.raises(ValueError, match="has -1"):
+    list(padded_batches(opened.records, np.asarray, batch_size=2))
+
+
 def test_names_come_from_the_records(tmp_path):
   two_pets(tmp_path)
   opened = read(PETS, tmp_path)

@@ -6,11 +6,13 @@ import json
 import pytest
 
 from s3_jax.experiment.class_list import (
+  class_entries,
+  is_list,
   read_classes,
   read_name_list,
   shared_texts,
 )
-from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.lexicon.synonyms import TABLES, load_lexicon
 
 
 @pytest.fixture
@@ -101,3 +103,54 @@ def test_texts_that_cannot_be_read_are_refused(write):
     ValueError, match="texts that can be read, got .* class 0"
   ):
     read_classes(path)
+
+
+def test_a_list_may_stand_in_the_config_as_python_writes_it():
+  for source in ("['cat', 'sea lion']", '["cat", "sea lion"]'):
+    assert read_classes(source).names == ("cat", "sea lion")
+  assert read_classes("{0: 'cat', 1: 'dog'}").names == ("cat", "dog")
+  own = read_classes('{"cat": ["tom", "tabby"]}')
+  assert own.texts == (("tom", "tabby"),)
+  numbered = read_classes("0: cat, 1: dog")
+  assert numbered.names == ("cat", "dog")
+  assert "numbers from 0 before the names left out" in numbered.taken
+  with pytest.raises(ValueError, match="`config.classes` begins with a brack"):
+    read_classes("[cat, dog]")
+
+
+def test_what_was_taken_is_said(write):
+  path = write("bins.csv", "kind,bin\ntom,cat\ntabby,cat\npug,dog\n")
+  classes = read_classes(path)
+  assert classes.names == ("cat", "dog")
+  said = "bins.csv: 2 classes, 3 texts; first line taken as a header."
+  assert classes.taken == said
+  assert read_classes("cat,dog").taken == read_classes("voc").taken == ""
+
+
+def test_names_alone_are_those_of_the_classes(write):
+  """The generator asks about the classes of a table, not about its lines."""
+  path = write("pets.csv", "tabby,cat\nsiamese,cat\npuppy,dog\n")
+  assert read_name_list(path) == (("cat", "dog"), "pets")
+
+
+def test_entries_for_a_benchmark(write):
+  path = write("a.txt", "n01440764 tench\nn01443537 Gold_Fish\n")
+  first, second = class_entries(read_classes(path))
+  assert (first.name, first.wnid, first.names) == (
+    *("tench", "n01440764"),
+    ("tench",),
+  )
+  assert second.names == ("Gold Fish",) and second.label == 1
+  (own,) = class_entries(read_classes(write("b.json", {"cat": ["tom"]})))
+  assert own.names == ("cat", "tom")
+
+
+@pytest.mark.parametrize(
+  ("source", "expected"), [("a.txt", True), ("voc", False), ("a,b", True)]
+)
+def test_lists_are_told_from_tables(write, source, expected):
+  source = write(source, "cat\n") if source.endswith("txt") else source
+  assert is_list(source) is expected
+  assert not is_list("no_such_file.json")
+  assert not is_list(str(TABLES / "voc.json"))
+  assert is_list(write("b.json", ["cat"]))

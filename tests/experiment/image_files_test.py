@@ -2,6 +2,7 @@
 
 import io
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -260,3 +261,17 @@ def test_batches_have_one_shape(count):
       assert np.all(batch["image"][place] == (expected if good else 0))
       seen += index >= 0
   assert seen == count
+
+
+def test_folders_of_systems_are_passed_over(tmp_path):
+  for folder in ("", "@eaDir/a.jpg", "__MACOSX", "lost+found"):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / folder / "b.jpg").write_bytes(b"\xff\xd8\xff")
+  (tmp_path / "@me.jpg").write_bytes(b"\xff\xd8\xff")
+  found = find_images(str(tmp_path))
+  assert [pathlib.Path(file).name for file in found.files] == [
+    *("@me.jpg", "b.jpg"),
+  ]
+  assert [pathlib.Path(file).name for file in found.hidden] == [
+    *("@eaDir", "__MACOSX", "lost+found"),
+  ]

@@ -528,6 +528,8 @@ def test_notes_say_what_happened_to_the_texts(run, tmp_path):
   cut, unnamed = document["notes"]
   assert cut == "Texts longer than the model reads, which were cut: 1."
   assert unnamed.startswith("Classes without a text, which got their name: 1")
+  assert "Classes of own.json: 2 classes, 2 texts.\n" in out
+  assert document["texts"]["taken"] == "own.json: 2 classes, 2 texts."
   assert f"Note: {cut}" in out and f"Note: {unnamed}" in out
   assert document["texts"]["truncated"] == 1
   assert document["texts"]["classes_without"] == [1]

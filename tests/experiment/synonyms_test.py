@@ -195,6 +195,19 @@ def test_a_bad_setting_is_refused(run, server, tmp_path, changes, words):
   assert not server.sent and files(tmp_path) == []
 
 
+def test_classes_of_a_table_are_asked_about(run, tmp_path, capsys):
+  """Its lines, commas and all, were the names."""
+  path = tmp_path / "pets.csv"
+  path.write_text("breed,bin\ntabby,cat\nsiamese,cat\npuppy,dog\n")
+  assert run(classes=str(path), dry_run=True) is None
+  out = capsys.readouterr().out
+  said = (
+    "Classes of pets.csv: 2 classes, 3 texts; first line taken as a header."
+  )
+  assert out.startswith(f"{said}\n")
+  assert '{"index": 1, "name": "dog"}' in out and "tabby" not in out
+
+
 def test_a_dry_run_shows_the_prompts_and_asks_nothing(
   run, server, tmp_path, capsys, monkeypatch
 ):

@@ -19,11 +19,14 @@ from s3_jax.data.readers.listing import (
   ListedImage,
   count_words,
   inside,
+  label_once,
   open_files,
+  stored_path,
 )
 from s3_jax.data.readers.naming import ClassFinder, benchmark_finder
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
+from s3_jax.lexicon.documents import read_text, split_lines
 
 __all__ = ["CLASS_FOLDERS", "SPLITS", "expects", "read"]
 
@@ -132,7 +135,12 @@ def _root(
 ) -> pathlib.Path:
   """Returns the first folder that has any of the images."""
   for root in candidates:
-    if root.is_dir() and any((root / image.file).is_file() for image in images):
+    listings: dict[pathlib.Path, dict[str, str]] = {}
+    if root.is_dir() and any(
+      (root / image.file).is_file()
+      or (root / stored_path(root, image.file, listings)).is_file()
+      for image in images
+    ):
       return root
   raise ValueError(
     f"{file} lists {count_words(len(images), 'image')}, and none lies in"
@@ -146,7 +154,7 @@ def _read_json(
 ) -> list[ListedImage]:
   """Reads the test images of CoOp's list `[path, label, class name]`."""
   try:
-    splits = json.loads(file.read_text("utf-8"))
+    splits = json.loads(file.read_text("utf-8-sig"))
   except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f"{file} must be JSON, got: {error}.") from error
   entries = splits.get("test") if isinstance(splits, dict) else None
@@ -155,6 +163,7 @@ def _read_json(
       f"{file} must hold a list of images under `test`, got {entries!r:.60}."
     )
   images, checked = [], set()
+  labels: dict[str, tuple[int, str]] = {}
   for number, (path, label, name) in _triples(file, entries):
     where = f"{file}, entry {number} of `test`"
     if not 0 <= label < spec.classes:
@@ -165,6 +174,7 @@ def _read_json(
       _check_label(finder, label, name, where)
       checked.add((label, name))
     images.append(ListedImage(inside(path, where), label))
+    label_once(labels, images[-1].file, label, where)
   return images
 
 
@@ -201,11 +211,13 @@ def _read_aircraft(
     for label, name in enumerate(_lines(variants)):
       _check_label(finder, label, name, f"{variants}, line {label + 1}")
   images = []
+  labels: dict[str, tuple[int, str]] = {}
   for number, line in enumerate(_lines(file), 1):
     where = f"{file}, line {number}"
     image, _, name = line.partition(" ")
     label = finder.label(name, where)
     images.append(ListedImage(f"{inside(image, where)}.jpg", label))
+    label_once(labels, image, label, where)
   if not images:
     raise ValueError(f"{file} must list images, got an empty file.")
   return images
@@ -213,7 +225,7 @@ def _read_aircraft(
 
 def _lines(file: pathlib.Path) -> list[str]:
   try:
-    lines = file.read_text("utf-8").splitlines()
-  except (OSError, UnicodeDecodeError) as error:
-    raise ValueError(f"{file} must be a text file, got: {error}.") from error
+    lines = split_lines(read_text(file))
+  except ValueError as error:
+    raise ValueError(f"{file} must be a text file, got: {error}") from error
   return [line.strip() for line in lines if line.strip()]

@@ -13,12 +13,17 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from s3_jax.data.readers.folders import list_folder
-from s3_jax.data.readers.ground_truth import Truth, find_truth
+from s3_jax.data.readers.ground_truth import (
+  Truth,
+  find_truth,
+  wnid_labels,
+)
 from s3_jax.data.readers.listing import (
   ListedImage,
   count_words,
   inside,
   is_image,
+  label_once,
   open_files,
   skipped_words,
 )
@@ -37,7 +42,11 @@ __all__ = [
 ARCHIVE = "ILSVRC2012_img_val.tar"
 _MANUAL = "downloads/manual"  # where TFDS wants archives to be put
 _FLAT = ("", "val", "images/val", "ILSVRC/Data/CLS-LOC/val")
-_NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG", re.IGNORECASE)
+_FLAT += ("val_images", "data/val_images")  # as Hugging Face's hub has it
+# The hub writes the class into the name: ILSVRC2012_val_00000293_n01440764.
+_NUMBER = re.compile(
+  r"ILSVRC2012_val_(\d{8})(?:_(n\d{8}))?\.JPEG", re.IGNORECASE
+)
 
 
 class _Member(NamedTuple):
@@ -102,13 +111,15 @@ def read_tar(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
   for folder in (*folders, data_dir, data_dir / _MANUAL):
     archive = folder / ARCHIVE
     if archive.is_file():
-      truth = find_truth((archive.parent, *folders))
-      return _index(archive, truth)
+      return _index(archive, (archive.parent, *folders))
   return None
 
 
-def _index(archive: pathlib.Path, truth: Truth) -> OpenedDataset:
+def _index(
+  archive: pathlib.Path, folders: Sequence[pathlib.Path]
+) -> OpenedDataset:
   members, skipped = [], []
+  labels = _Labels(folders, str(archive))
   try:
     with (
       tarfile.open(archive, "r:") as tar,
@@ -124,7 +135,7 @@ def _index(archive: pathlib.Path, truth: Truth) -> OpenedDataset:
         if not member.isreg() or not is_image(pathlib.PurePath(name).name):
           skipped.append(name)
           continue
-        label = _label(truth, name, str(archive))
+        label = labels.of(name)
         members.append(_Member(name, label, member.offset_data, member.size))
   except (tarfile.TarError, OSError) as error:
     raise ValueError(
@@ -144,7 +155,7 @@ def _index(archive: pathlib.Path, truth: Truth) -> OpenedDataset:
     files=[member.name for member in members],
     found=(
       f"archive {archive}: {count_words(len(members), 'image')}, labels from"
-      f" {truth.source}{skipped_words(skipped)}"
+      f" {labels.source}{skipped_words(skipped)}"
     ),
     layout="tar",
     fingerprint=fingerprint(
@@ -156,7 +167,7 @@ def _index(archive: pathlib.Path, truth: Truth) -> OpenedDataset:
 def expects_flat(spec: DatasetSpec) -> str:
   """Says what `read_flat` looks for."""
   del spec
-  return "ILSVRC2012_val_*.JPEG in it, in val or in images/val"
+  return "ILSVRC2012_val_*.JPEG in it, in val, val_images or images/val"
 
 
 def read_flat(
@@ -180,30 +191,58 @@ def read_flat(
     listing = list_folder(root) if root.is_dir() else None
     if listing is None or not any(map(_NUMBER.fullmatch, listing.images)):
       continue
-    truth = find_truth((root, root.parent, *folders))
-    images = [
-      ListedImage(name, _label(truth, name, str(root)))
-      for name in listing.images
-    ]
+    labels = _Labels((root, root.parent, *folders), str(root))
+    images = [ListedImage(name, labels.of(name)) for name in listing.images]
     found = (
       f"flat folder {root}: {count_words(len(images), 'image')}, labels from"
-      f" {truth.source}{skipped_words(listing.skipped)}"
+      f" {labels.source}{skipped_words(listing.skipped)}"
     )
     return open_files(root, images, layout="flat", found=found)
   return None
 
 
-def _label(truth: Truth, name: str, where: str) -> int:
-  match = _NUMBER.fullmatch(pathlib.PurePath(name).name)
-  if match is None:
-    raise ValueError(
-      f"{where} must hold images called ILSVRC2012_val_00000001.JPEG and so on,"
-      f" got {name!r:.80}."
-    )
-  number = int(match[1])
-  if number not in truth.labels:
-    raise ValueError(
-      f"{truth.source} must have a label for image {number} of {where}, and has"
-      f" {len(truth.labels):,} labels."
-    )
-  return truth.labels[number]
+class _Labels:
+  """Labels of images: from their names, or from a list that is then sought."""
+
+  def __init__(self, folders: Sequence[pathlib.Path], where: str):
+    self._folders = folders
+    self._where = where
+    self._truth: Truth | None = None
+    self._numbers: dict[str, tuple[int, str]] = {}
+
+  @property
+  def source(self) -> str:
+    return self._truth.source if self._truth else "the files' names"
+
+  def of(self, name: str) -> int:
+    """Returns the label of an image, or says why there is none."""
+    match = _NUMBER.fullmatch(pathlib.PurePath(name).name)
+    if match is None:
+      raise ValueError(
+        f"{self._where} must hold images called ILSVRC2012_val_00000001.JPEG"
+        f" and so on, got {name!r:.80}."
+      )
+    label = self._named(match[2].lower(), name) if match[2] else None
+    if label is None:
+      label = self._listed(int(match[1]))
+    number = f"image {match[1]}"
+    label_once(self._numbers, number, label, f"{self._where}, {name}")
+    return label
+
+  def _named(self, wnid: str, name: str) -> int:
+    if wnid not in wnid_labels():
+      raise ValueError(
+        f"{self._where} must hold images of ImageNet's classes, got {wnid!r} in"
+        f" {name!r:.80}."
+      )
+    return wnid_labels()[wnid]
+
+  def _listed(self, number: int) -> int:
+    if self._truth is None:
+      self._truth = find_truth(self._folders)
+    if number not in self._truth.labels:
+      raise ValueError(
+        f"{self._truth.source} must have a label for image {number} of"
+        f" {self._where}, and has {len(self._truth.labels):,} labels."
+      )
+    return self._truth.labels[number]

@@ -6,7 +6,9 @@ listed and absent stays, to be reported by whoever reads it.
 
 import os
 import pathlib
+import posixpath
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,17 +19,27 @@ from s3_jax.data.records import OpenedDataset, fingerprint
 __all__ = [
   "FileRecords",
   "ListedImage",
+  "composed",
+  "count_from_one",
   "count_words",
+  "has_image_ending",
   "inside",
+  "is_clutter",
   "is_hidden",
   "is_image",
+  "label_once",
   "open_files",
   "skipped_words",
+  "stored_path",
 ]
 
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
 _SUFFIXES += (".tif", ".tiff", ".ppm", ".pgm")
-_CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")
+_CLUTTER = (
+  *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__pycache__"),
+  *("__macosx", "lost+found", "$recycle.bin", "recycler", "@eadir"),
+  *("#recycle", "#snapshot", "system volume information", "lost.dir"),
+)
 
 
 class ListedImage(NamedTuple):
@@ -83,26 +95,42 @@ def open_files(
   Returns:
     The data set; sizes and times of the files are part of its fingerprint.
   """
-  sizes = []
+  sizes, stored = [], []
+  listings: dict[pathlib.Path, dict[str, str]] = {}
+  owners: dict[tuple[int, int], int] = {}
+  same = other = 0
   for image in tqdm(
     images, desc=f"list {root.name}", unit="file", delay=2, leave=False
   ):
+    file = image.file
     try:
-      status = os.stat(root / image.file)
+      try:
+        status = os.stat(root / file)
+      except FileNotFoundError:
+        file = stored_path(root, file, listings)
+        status = os.stat(root / file)
       sizes.append((status.st_size, status.st_mtime_ns))
+      if status.st_ino:
+        key = status.st_dev, status.st_ino
+        same += key in owners
+        other += owners.setdefault(key, image.label) != image.label
     except OSError:
       sizes.append((-1, -1))
+    stored.append(image._replace(file=file))
   absent = sum(size < 0 for size, _ in sizes)
   empty = sum(size == 0 for size, _ in sizes)
   for count, words in ((absent, "listed, but absent"), (empty, "empty")):
     if count:
       found += f"; {count_words(count, 'file')} {words}"
+  if same:
+    found += f"; {count_words(same, 'image')} listed again"
+    found += f", {other:,} of them with another label" if other else ""
   parts = (
     (image.file, image.label, *size)
     for image, size in zip(images, sizes, strict=True)
   )
   return OpenedDataset(
-    records=FileRecords(root, images, unreadable=absent + empty),
+    records=FileRecords(root, stored, unreadable=absent + empty),
     files=[image.file for image in images],
     found=found,
     layout=layout,
@@ -110,14 +138,110 @@ def open_files(
   )
 
 
+def stored_path(
+  root: pathlib.Path,
+  file: str,
+  listings: dict[pathlib.Path, dict[str, str]],
+) -> str:
+  """Finds a listed file that is stored under an equal name in other signs.
+
+  One system stores an accented letter as one sign, another as two (NFC, NFD);
+  a list may have been made on either, or with backslashes.
+
+  Args:
+    root: the folder that paths start from.
+    file: a path that does not exist as it is.
+    listings: names of folders by their composed form; filled here.
+
+  Returns:
+    The path as it is stored; as it was given if there is none.
+  """
+  if file.isascii() and "\\" not in file:
+    return file
+  parts, folder = [], root
+  for part in re.split(r"[/\\]", file):
+    if not os.path.lexists(folder / part):
+      if folder not in listings:
+        names = os.listdir(folder) if folder.is_dir() else []
+        listings[folder] = {composed(name): name for name in names}
+      part = listings[folder].get(composed(part), part)
+    parts.append(part)
+    folder /= part
+  return "/".join(parts)
+
+
+def composed(name: str) -> str:
+  """Returns a name with accented letters as one sign each."""
+  return unicodedata.normalize("NFC", name)
+
+
+def label_once(
+  labels: dict[str, tuple[int, str]], name: str, label: int, where: str
+) -> None:
+  """Notes the label of a listed image, and refuses a second one.
+
+  Args:
+    labels: name -> label and place of the first mention; gets this one.
+    name: of the image.
+    label: that the list gives it.
+    where: the place in the list, for the message.
+
+  Raises:
+    ValueError: the image has another label already.
+  """
+  first, place = labels.setdefault(name, (label, where))
+  if first != label:
+    shown = name if name.isprintable() else repr(name)
+    raise ValueError(
+      f"{where} gives {shown:.80} the label {label}, and {place} the label"
+      f" {first}: keep one of them."
+    )
+
+
+def count_from_one(labels: Sequence[int], classes: int, where: str) -> str:
+  """Refuses indices that seem to count from 1.
+
+  Args:
+    labels: indices of a list, all below `classes`.
+    classes: how many there are.
+    where: the list, for the message.
+
+  Returns:
+    A note if none is 0, else "".
+
+  Raises:
+    ValueError: they are all of 1, 2, ... up to the last class, and no 0.
+  """
+  different = set(labels)
+  if not different or 0 in different:
+    return ""
+  if different == set(range(1, classes)):
+    raise ValueError(
+      f"{where}: indices count the classes from 0, got all of 1 to"
+      f" {classes - 1} and no 0: subtract 1 if they count from 1, or write the"
+      " classes' names."
+    )
+  return "no image has the index 0, from which classes are counted"
+
+
 def is_image(name: str) -> bool:
   """Says whether a file's name is that of an image."""
-  return not is_hidden(name) and os.path.splitext(name)[1].lower() in _SUFFIXES
+  return not is_hidden(name) and has_image_ending(name)
+
+
+def has_image_ending(path: str) -> bool:
+  """Says whether a path ends as those of images do."""
+  return os.path.splitext(path)[1].lower() in _SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
   """Says whether systems leave files or folders of this name about."""
-  return name.startswith((".", "@")) or name.lower() in _CLUTTER
+  return name.startswith((".", "@")) or is_clutter(name)
+
+
+def is_clutter(name: str) -> bool:
+  """Says whether a name is one that file systems and tools make themselves."""
+  return name.casefold() in _CLUTTER or name.casefold().startswith("found.0")
 
 
 def inside(path: str, where: str) -> str:
@@ -128,7 +252,7 @@ def inside(path: str, where: str) -> str:
     where: what has it, for the message.
 
   Returns:
-    The path, without "./" at its start.
+    The path, without "." and empty parts.
 
   Raises:
     ValueError: if the path is absolute or climbs, or is no path.
@@ -140,7 +264,7 @@ def inside(path: str, where: str) -> str:
       f"{where}: a path must stay inside the data set's folder, got"
       f" {path!r:.80}."
     )
-  return path.removeprefix("./")
+  return posixpath.normpath(path)
 
 
 def count_words(count: int, noun: str, plural: str = "") -> str:

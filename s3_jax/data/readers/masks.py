@@ -13,10 +13,17 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from s3_jax.data.decoding import BadImage
-from s3_jax.data.masks import LabelMap
-from s3_jax.data.readers.listing import count_words, inside, is_hidden
+from s3_jax.data.masks import LabelMap, Palette
+from s3_jax.data.readers.listing import (
+  composed,
+  count_words,
+  inside,
+  is_hidden,
+  stored_path,
+)
 from s3_jax.data.records import OpenedDataset, fingerprint
 from s3_jax.data.segmentation_specs import MaskKind, SegmentationSpec
+from s3_jax.lexicon.documents import read_text, split_lines
 
 __all__ = ["MaskedRecords", "OpenedMasks", "expects", "read"]
 
@@ -31,12 +38,14 @@ class OpenedMasks(NamedTuple):
     labels: what the masks' values mean.
     unreadable: how many images or masks are absent or empty, as far as their
       names say.
+    palette: the published colours of the values; () where masks have none.
   """
 
   opened: OpenedDataset
   mask_files: Sequence[str]
   labels: LabelMap
   unreadable: int
+  palette: Palette = ()
 
 
 class _Pair(NamedTuple):
@@ -118,7 +127,7 @@ def _open(spec: SegmentationSpec, root: pathlib.Path) -> OpenedMasks:
     f"{count_words(len(pairs), 'image')} and {kind.about} in {root}"
     f" ({kind.folder}/*{kind.suffix})"
   )
-  wanted = {f"{name}{kind.suffix}" for name in names}
+  wanted = {composed(f"{name}{kind.suffix}") for name in names}
   missing = len(wanted - present)
   if missing:
     found += f"; {count_words(missing, 'image')} without a mask"
@@ -135,8 +144,8 @@ def _open(spec: SegmentationSpec, root: pathlib.Path) -> OpenedMasks:
 def _read_list(spec: SegmentationSpec, root: pathlib.Path) -> list[str]:
   path = root / spec.listing
   try:
-    lines = path.read_text("utf-8").splitlines()
-  except (OSError, UnicodeDecodeError) as error:
+    lines = split_lines(read_text(path))
+  except ValueError as error:
     raise ValueError(
       f"data set {spec.name!r} in {root} must have its list {spec.listing},"
       f" which cannot be read: get it from {spec.source}."
@@ -184,9 +193,10 @@ def _choose(
   listings: dict[str, set[str]] = {}
   for kind in spec.masks:
     if kind.folder not in listings:
-      listings[kind.folder] = set(_files_in(root / kind.folder))
+      files = _files_in(root / kind.folder)
+      listings[kind.folder] = set(map(composed, files))
     present = listings[kind.folder]
-    if any(f"{name}{kind.suffix}" in present for name in names):
+    if any(composed(f"{name}{kind.suffix}") in present for name in names):
       return kind, present
   raise ValueError(
     f"data set {spec.name!r} in {root} must have masks, got none of"
@@ -215,12 +225,17 @@ def _with_sizes(
   found: str,
 ) -> OpenedMasks:
   parts, absent, unreadable = [], 0, 0
+  stored: list[_Pair] = []
+  listings: dict[pathlib.Path, dict[str, str]] = {}
   bar = tqdm(
     pairs, desc=f"list {spec.name}", unit="image", delay=2, leave=False
   )
   for pair in bar:
-    sizes = []
+    sizes, found_at = [], []
     for place, file in enumerate(pair):
+      if not file.isascii() and not os.path.lexists(root / file):
+        file = stored_path(root, file, listings)
+      found_at.append(file)
       try:
         status = os.stat(root / file)
         facts = (status.st_size, status.st_mtime_ns)
@@ -230,15 +245,20 @@ def _with_sizes(
       sizes.append(facts[0])
       parts.append((file, place, *facts))
     unreadable += min(sizes) <= 0
+    stored.append(_Pair(*found_at))
   if absent:
     found += f"; {count_words(absent, 'image')} listed, but absent"
   opened = OpenedDataset(
-    records=MaskedRecords(root, pairs),
+    records=MaskedRecords(root, stored),
     files=[pair.image for pair in pairs],
     found=found,
     layout="mmseg",
     fingerprint=fingerprint(f"mmseg {kind.suffix}", parts),
   )
   return OpenedMasks(
-    opened, [pair.mask for pair in pairs], kind.labels, unreadable
+    opened,
+    [pair.mask for pair in pairs],
+    kind.labels,
+    unreadable,
+    kind.palette,
   )

@@ -7,10 +7,16 @@ joined by name, never by the order of a listing.
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from s3_jax.data.specs import DatasetSpec, official_names, wnids
-from s3_jax.lexicon.synonyms import comparison_key
+from s3_jax.lexicon.matching import (
+  index_names,
+  is_number,
+  loose_key,
+  other_spellings,
+  plain_key,
+)
 
 __all__ = ["ClassFinder", "benchmark_finder", "twins"]
 
@@ -41,14 +47,16 @@ _DROPPED = {"caltech101": ("BACKGROUND_Google", "Faces_easy")}
 class ClassFinder:
   """Finds the label of a spelling.
 
-  Case, underscores, blanks and punctuation do not count. The closest spelling
-  of any class wins over a looser one of another. A class is also found by its
-  WordNet id, and "apse (indoor)", "/a/apse/indoor", "Audi TTS Coupe 2012" find
-  "indoor apse" and "2012 Audi TTS Coupe".
+  Case, underscores and blanks do not count, nor does punctuation in words; in
+  numbers it does. The closest spelling of any class wins over a looser one of
+  another. A class is also found by its WordNet id, and "apse (indoor)",
+  "/a/apse/indoor", "Audi TTS Coupe 2012" find "indoor apse" and "2012 Audi TTS
+  Coupe".
 
   Attributes:
     classes: how many there are.
     dropped: folders of the data set that are none of its classes.
+    has_numbers: whether a class is called by a number.
   """
 
   def __init__(
@@ -76,22 +84,24 @@ class ClassFinder:
     self._title = title
     self._names = tuple(names)
     self._numbered = numbered
-    self._plain = _indexed(names, _plain)
-    self._compact = _indexed(names, _compact)
+    self.has_numbers = any(is_number(plain_key(name)) for name in names)
+    spellings = [[name] for name in names]
+    self._plain = index_names(spellings, plain_key)
+    self._loose = index_names(spellings, loose_key)
     for spelling, name in (renamed or {}).items():
-      self._plain[_plain(spelling)] = self._plain[_plain(name)]
+      self._plain[plain_key(spelling)] = self._plain[plain_key(name)]
     self._plain |= {key: (label,) for label, key in enumerate(ids) if key}
 
   def find(self, spelling: str) -> tuple[int, ...]:
     """Lists the labels that a spelling may mean, ascending; often one."""
-    if self._numbered and _is_number(spelling):
+    if self._numbered and spelling.isascii() and spelling.isdecimal():
       label = int(spelling)
       return (label,) if label < self.classes else ()
     variants = _variants(spelling)
-    for index, key in ((self._plain, _plain), (self._compact, _compact)):
+    for index, key in ((self._plain, plain_key), (self._loose, loose_key)):
       for variant in variants:
-        if key(variant) in index:
-          return index[key(variant)]
+        if labels := index.get(key(variant), ()):
+          return labels
     return ()
 
   def label(self, spelling: str, where: str) -> int:
@@ -116,8 +126,8 @@ class ClassFinder:
         f" classes {' and '.join(map(str, labels))} of {self._title}:"
         " use WordNet ids."
       )
-    known = {_plain(name): name for name in self._names}
-    near = difflib.get_close_matches(_plain(spelling), known, 1)
+    known = {plain_key(name): name for name in self._names}
+    near = difflib.get_close_matches(plain_key(spelling)[:80], known, 1)
     hint = f"; {known[near[0]]!r} is one" if near else ""
     raise ValueError(
       f"{where} must name a class of {self._title}, got {spelling!r:.80}{hint}."
@@ -144,44 +154,23 @@ def benchmark_finder(spec: DatasetSpec) -> ClassFinder:
 
 
 def twins(names: Sequence[str]) -> tuple[str, str] | None:
-  """Returns the first two names that differ in case and blanks alone."""
-  seen: dict[str, str] = {}
+  """Returns the first two names that differ in case and blanks alone.
+
+  Two ways to write one number, such as "1" and "1.0", are twins as well.
+  """
+  seen: dict[str | float, str] = {}
   for name in names:
-    other = seen.setdefault(_plain(name), name)
+    plain = plain_key(name)
+    key = float(plain) if is_number(plain) else plain
+    other = seen.setdefault(key, name)
     if other is not name:
       return other, name
   return None
 
 
-def _is_number(text: str) -> bool:
-  return text.isascii() and text.isdecimal()
-
-
-def _plain(name: str) -> str:
-  return comparison_key(name.replace("_", " "))
-
-
-def _compact(name: str) -> str:
-  return re.sub(r"\W", "", _plain(name))
-
-
-def _indexed(
-  names: Sequence[str], key: Callable[[str], str]
-) -> dict[str, tuple[int, ...]]:
-  found: dict[str, tuple[int, ...]] = {}
-  for label, name in enumerate(names):
-    if key(name):
-      found[key(name)] = (*found.get(key(name), ()), label)
-  return found
-
-
 def _variants(spelling: str) -> list[str]:
-  variants = [spelling]
-  plain = _plain(spelling)
-  if match := re.fullmatch(r"/?[a-z]/(.+)", plain):
-    variants.append(" ".join(match[1].split("/")[::-1]))
-  if match := re.fullmatch(r"(.+?)\s*\(([^()]+)\)", plain):
-    variants.append(f"{match[2]} {match[1]}")
-  if match := re.fullmatch(r"(.+?)\s+((?:19|20)\d\d)", plain):
-    variants.append(f"{match[2]} {match[1]}")
+  """Lists a spelling and what it may stand for, SUN397's paths among them."""
+  variants = other_spellings(spelling)
+  if match := re.fullmatch(r"/?[a-z]/(.+)", variants[0]):
+    variants.insert(1, " ".join(match[1].split("/")[::-1]))
   return variants

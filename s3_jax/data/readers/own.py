@@ -9,14 +9,19 @@ from s3_jax.data.readers.folders import (
   sort_names,
 )
 from s3_jax.data.readers.naming import ClassFinder, twins
-from s3_jax.data.readers.tables import read_rows, read_table
+from s3_jax.data.readers.tables import Table, read_rows, read_table
 from s3_jax.data.records import OpenedDataset
+from s3_jax.lexicon.class_values import WNID
+from s3_jax.lexicon.synonyms import classes_by_wnid
 
-__all__ = ["open_own"]
+__all__ = ["open_own", "spelled_wnids"]
 
 
 def open_own(
-  path: pathlib.Path, class_names: Sequence[str] | None = None
+  path: pathlib.Path,
+  class_names: Sequence[str] | None = None,
+  *,
+  wnids: Sequence[str | None] = (),
 ) -> tuple[OpenedDataset, tuple[str, ...]]:
   """Opens images of one's own.
 
@@ -26,7 +31,9 @@ def open_own(
     class_names: the classes in label order; folders and labels are matched with
       them in any spelling, and a CSV's label may be an index from 0. Without
       them the folders' names, or the different labels of the CSV, are the
-      classes, sorted; where all are numbers, as numbers.
+      classes, sorted; where all are numbers, as numbers; where all are
+      WordNet's ids of ImageNet's classes, by the names of its table.
+    wnids: WordNet's ids of `class_names`, by which classes are found as well.
 
   Returns:
     The data set, and the names of its classes in label order.
@@ -42,31 +49,81 @@ def open_own(
       f"`class_names` must hold names, none of them empty, got"
       f" {list(class_names)!r:.60}."
     )
-  table = path.suffix.lower() == ".csv" and path.is_file()
-  if not table and not path.is_dir():
-    raise ValueError(
-      "the data set must be a folder that holds a folder a class, or a CSV file"
-      f" of lines path,label, got {path}."
-    )
-  rows = read_rows(path) if table else []
-  if class_names is None:
-    spelled = (
-      {row.label for row in rows} if table else list_folder(path).folders
-    )
-    names = tuple(sort_names(list(spelled)))
-    pair = twins(names)
-    if pair:
-      raise ValueError(
-        f"{path} must spell each class in one way, got {pair[0]!r} and"
-        f" {pair[1]!r}: use one of them."
-      )
-  else:
-    names = tuple(class_names)
+  table = _table(path)
+  names = class_names
+  if names is None:
+    names = _spelled(path, table)
+    known = _known(names)
+    if known:
+      wnids, names = names, known
   if not names:
     raise ValueError(
       f"{path} must hold a folder of images for each class, got no folder."
     )
-  finder = ClassFinder("the class names", names)
-  if table:
-    return read_table(path, rows, finder), names
+  names = tuple(names)
+  finder = ClassFinder("the class names", names, ids=wnids)
+  if table is not None:
+    return read_table(path, table, finder), names
   return read_class_folders(path, finder, layout="folders"), names
+
+
+def spelled_wnids(path: pathlib.Path) -> tuple[str, ...]:
+  """Lists the classes of a data set whose folders are called by WordNet ids.
+
+  Args:
+    path: as for `open_own`.
+
+  Returns:
+    The ids in label order, all of ImageNet's classes; nothing where classes
+    are called otherwise.
+
+  Raises:
+    ValueError: if there is no such folder or file, or some ids are not those
+      of ImageNet's 1000 classes.
+  """
+  names = _spelled(path, _table(path))
+  return names if _known(names) else ()
+
+
+def _table(path: pathlib.Path) -> Table | None:
+  """Reads the CSV, or returns None for a folder."""
+  if path.suffix.lower() == ".csv" and path.is_file():
+    return read_rows(path)
+  if not path.is_dir():
+    raise ValueError(
+      "the data set must be a folder that holds a folder a class, or a CSV file"
+      f" of lines path,label, got {path}."
+    )
+  return None
+
+
+def _spelled(path: pathlib.Path, table: Table | None) -> tuple[str, ...]:
+  """Lists the classes as the folders or the labels spell them, sorted."""
+  spelled = (
+    list_folder(path).folders
+    if table is None
+    else {row.label for row in table.rows}
+  )
+  names = tuple(sort_names(list(spelled)))
+  pair = twins(names)
+  if pair:
+    raise ValueError(
+      f"{path} must spell each class in one way, got {pair[0]!r} and"
+      f" {pair[1]!r}: use one of them."
+    )
+  return names
+
+
+def _known(names: Sequence[str]) -> tuple[str, ...]:
+  """Returns the names of WordNet ids; nothing if the names are no ids."""
+  if not names or not all(map(WNID.fullmatch, names)):
+    return ()
+  known = classes_by_wnid()
+  strange = [name for name in names if name not in known]
+  if strange:
+    raise ValueError(
+      f"classes called by WordNet ids must be of ImageNet's 1000, got"
+      f" {strange[0]!r} and {len(strange) - 1} more others: give their names in"
+      ' a file of lines "n01440764 tench" as `config.lexicon`.'
+    )
+  return tuple(known[name].name for name in names)

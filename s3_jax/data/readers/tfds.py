@@ -246,12 +246,19 @@ class _Records:
       record = self._records[index]
     except RuntimeError as error:  # array_record's one exception
       raise OSError("damaged record") from error
-    label = self._labels[int(record["label"])]
+    stored = int(record["label"])
+    if not 0 <= stored < len(self._labels):
+      raise ValueError(
+        f"data set {self._name!r} must have labels from 0 to"
+        f" {len(self._labels) - 1}, and image {index} has {stored} (-1"
+        " is an image without a label): prepare the labelled split."
+      )
+    label = self._labels[stored]
     if label == _UNKNOWN:
       raise ValueError(
         f"data set {self._name!r} must have images of its own"
         f" {len(set(self._labels)) - 1} classes, and image {index} is of"
-        f" {self._names[int(record['label'])]!r}: prepare it again."
+        f" {self._names[stored]!r}: prepare it again."
       )
     return {"image": record["image"], "label": label}
 
