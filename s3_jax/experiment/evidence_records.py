@@ -15,7 +15,7 @@ class Condition(NamedTuple):
 
   dataset: str
   kind: str  # of `evidence_sets.KINDS`, "" for none
-  count: int
+  wrong: int  # texts of each class
 
 
 class Removed(NamedTuple):

@@ -183,7 +183,7 @@ def wrong_texts(measured: Measured, name: str) -> Table:
   rows = []
   for condition in [Condition(name, "", 0), *_wrong(name)]:
     none = measured.mean(condition, "all")
-    row = [condition.kind or "(none)", str(condition.count), _percent(none)]
+    row = [condition.kind or "(none)", str(condition.wrong), _percent(none)]
     for rule in ("gap", "two_witnesses", "two_witnesses, label"):
       row.append(_percent(measured.mean(condition, rule)))
     won = measured.mean(condition, "two_witnesses") - none
@@ -225,7 +225,7 @@ def every_metric(measured: Measured) -> Table:
         condition
         for name in measured.sets
         for condition in (Condition(name, "", 0), *_wrong(name, _CHOSEN_FROM))
-        if condition.count in counts
+        if condition.wrong in counts
       ]
       row += [
         _percent(
@@ -256,7 +256,7 @@ def removals(measured: Measured) -> Table:
   rows = []
   for name in measured.sets:
     for condition in [Condition(name, "", 0), *_wrong(name)]:
-      row = [name, condition.kind or "(none)", str(condition.count)]
+      row = [name, condition.kind or "(none)", str(condition.wrong)]
       for rule in rules:
         counts = measured.findings.removed[condition, rule]
         row.append(
@@ -390,7 +390,7 @@ def _mean_over(measured, chosen, rule, metric, counts) -> float:
   means = []
   for name in measured.sets:
     for condition in (Condition(name, "", 0), *_wrong(name, _CHOSEN_FROM)):
-      if condition.count in counts:
+      if condition.wrong in counts:
         correct = measured.correct(condition, rule, metric)
         means.append(correct[chosen[name]].mean())
   return float(np.mean(means))

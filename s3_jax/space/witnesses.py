@@ -392,7 +392,7 @@ class _Names(NamedTuple):
 
   points: Float[Array, "classes columns dim"]
   mask: Bool[Array, "classes columns"]
-  index: Int[Array, " classes"]  # of the class, over all devices
+  label: Int[Array, " classes"]  # of the class, over all devices
 
 
 class _Said(NamedTuple):
@@ -446,11 +446,11 @@ def _centred(points, mask, forms, means):
 def _other_similarity(points, mask, forms, means, names, axis_name):
   """Largest similarity of each text to another class's official name."""
   synonyms = points.shape[1]
-  own_names = (names.mask, names.index)
+  own_names = (names.mask, names.label)
 
   def hear(names, best):
     rows = names.points.reshape(-1, points.shape[2])
-    owner = jnp.repeat(names.index, names.mask.shape[1])
+    owner = jnp.repeat(names.label, names.mask.shape[1])
     owner = jnp.where(names.mask.reshape(-1), owner, -1)
     size = min(_TILE, rows.shape[0])
     of_class = functools.partial(
