@@ -11,7 +11,14 @@ import pathlib
 from typing import Any
 
 from s3_jax.clip.bpe import special_ids
-from s3_jax.clip.documents import Document, is_count, is_number, parse_object
+from s3_jax.clip.bpe_files import LARGEST, MOST_VALUES
+from s3_jax.clip.documents import (
+  Document,
+  is_count,
+  is_number,
+  parse_object,
+  read_content,
+)
 from s3_jax.clip.sentencepiece import read_sentencepiece
 from s3_jax.clip.tokenizer import read_tokenizer
 from s3_jax.clip.zoo import ModelSpec
@@ -322,16 +329,13 @@ def _piece_id(vocabulary: pathlib.Path, token: Any) -> int | None:
     processor = read_sentencepiece(vocabulary).processor
     found = processor.piece_to_id(token)  # that of "unknown" where it has none
     return found if processor.id_to_piece(found) == token else None
-  try:
-    document = parse_object(vocabulary.read_bytes(), vocabulary)
-  except OSError as error:
-    raise ValueError(
-      f"{vocabulary} must be a readable file, got: {error.strerror}."
-    ) from error
+  content = read_content(vocabulary, limit=LARGEST)
+  document = parse_object(content, vocabulary, most=MOST_VALUES)
   added = document.get("added_tokens")
   for entry in added if isinstance(added, list) else []:
     if isinstance(entry, dict) and entry.get("content") == token:
-      return entry.get("id") if isinstance(entry.get("id"), int) else None
+      index = entry.get("id")
+      return index if type(index) is int and index >= 0 else None
   return None
 
 

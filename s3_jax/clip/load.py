@@ -45,6 +45,8 @@ class Clip(NamedTuple):
     sha256: of the weights file, hexadecimal; of a sharded checkpoint the sha256
       of its shards' digests, joined in the order of their names.
     revision: the commit that the hub gave, None for local files.
+    tokenizer_sha256: of the tokenizer's file, hexadecimal; of a vocab.json and
+      its merges.txt the sha256 of both digests, joined.
   """
 
   spec: ModelSpec
@@ -53,6 +55,16 @@ class Clip(NamedTuple):
   preprocess: Callable[[Image.Image], UInt8[np.ndarray, "rows cols 3"]]
   sha256: str
   revision: str | None = None
+  tokenizer_sha256: str = ""
+
+  def __repr__(self) -> str:
+    """Says which checkpoint it is, in one line without its parameters."""
+    spec = self.spec
+    return (
+      f"Clip({spec.name!r}, {spec.image_size} x {spec.image_size} pixels,"
+      f" {spec.context_length} tokens, {spec.embed_dim} dimensions,"
+      f" sha256 {self.sha256[:12]})"
+    )
 
 
 def load_clip(
@@ -121,6 +133,7 @@ def load_clip(
     functools.partial(preprocess_image, settings),
     sha256,
     place.commit,
+    tokenize.sha256,
   )
 
 

@@ -201,7 +201,7 @@ def _agree(
   plans: Sequence[tuple[Prepared, ...]],
 ) -> None:
   """Refuses processes that read different files."""
-  facts: dict[str, Any] = {"the checkpoint's sha256": embedder.clip.sha256}
+  facts: dict[str, Any] = {**checkpoint.checkpoint_facts(embedder.clip)}
   facts["the data sets found"] = [data.spec.name for data in found]
   for data, plan in zip(found, plans, strict=True):
     title = data.spec.title
@@ -210,6 +210,10 @@ def _agree(
     )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
     facts[f"the texts of {title}"] = _sha256(texts)
+    if hosts.count() > 1:  # takes seconds for many texts
+      facts[f"the token ids of {title}"] = checkpoint.hash_token_ids(
+        embedder.clip, texts
+      )
   hosts.agree(facts)
 
 
@@ -273,7 +277,7 @@ def _measure(
 ) -> Outcome:
   """Runs every method on one data set."""
   title, now = data.spec.title, 0
-  tables, described, truncated = {}, {}, {}
+  tables, described, tokens = {}, {}, {}
   for prepared in plan:
     if prepared.method.vertices in tables:
       continue
@@ -286,8 +290,8 @@ def _measure(
     tables[prepared.method.vertices] = embed_vertices(
       prepared.vertices, prepared.prompts, embedded.embeddings
     )
-    truncated[prepared.method.vertices] = (
-      embedder.clip.tokenize.count_truncated(prepared.prompts)
+    tokens[prepared.method.vertices] = checkpoint.describe_tokens(
+      embedder.clip, prepared.prompts
     )
   with timed(timings, "embed_images"):
     test_set = embed_test_set(embedder, data.spec, data.opened)
@@ -306,7 +310,7 @@ def _measure(
     described[prepared.name] = {
       "sha256": _sha256(prepared.prompts),
       "distinct": len(prepared.prompts),
-      "truncated": truncated[prepared.method.vertices],
+      **tokens[prepared.method.vertices],
     }
     if isinstance(prepared.method, ViewMethod):
       continue

@@ -28,6 +28,7 @@ from s3_jax.evaluation.segmentation import (
   confusion_matrix,
   label_windows,
 )
+from s3_jax.experiment.checkpoint import hash_token_ids
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.segmentation_methods import (
@@ -80,7 +81,12 @@ def segment_set(
     f" methods, {len(prompts):,} texts; {found.opened.found}."
     f" {_in_words(run, spec.name)}"
   )
-  hosts.agree({f"the texts of {spec.title}": prompts})
+  hosts.agree(
+    {
+      f"the texts of {spec.title}": prompts,
+      f"the token ids of {spec.title}": hash_token_ids(embedder.clip, prompts),
+    }
+  )
   with timed(timings, "embed_text"):
     embedded = embed_prompts(embedder, prompts, progress=spec.title)
   counters["text_tower_batches"] += embedded.tower_batches
