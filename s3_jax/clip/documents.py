@@ -6,6 +6,7 @@ file holds.
 
 import json
 import math
+import os
 import pathlib
 import stat
 from collections.abc import Collection, Mapping
@@ -84,7 +85,7 @@ class Document:
     """Returns a whole number >= 1."""
     value = self.get(key, default)
     if not is_count(value):
-      self.fail(key, "must be a whole number >= 1")
+      self.fail(key, "must be a whole number >= 1, below 2^31")
     return value
 
   def positive(self, key: str) -> float:
@@ -153,7 +154,9 @@ def shown(value: Any) -> str:
     return repr(value) if small else f"a number of {value.bit_length()} bits"
   if isinstance(value, str | bytes):
     text = repr(value[:_SHOWN])
-    return text if len(value) <= _SHOWN else f"{text}..."
+    if len(text) > 80:  # escaped control characters are longer
+      text = f"{text[:80]}..."
+    return text if len(value) <= _SHOWN else f"{text.removesuffix('...')}..."
   if isinstance(value, tuple | list):
     kind = type(value).__name__
     plain = all(type(entry) in (int, float, str) for entry in value[:6])
@@ -226,7 +229,8 @@ def read_content(path: pathlib.Path, *, limit: int) -> bytes:
   check_file(path, limit=limit)
   try:
     with open(path, "rb") as file:
-      return file.read(limit)
+      # `limit` alone would take so much memory before it is needed.
+      return file.read(min(limit, os.fstat(file.fileno()).st_size))
   except OSError as error:
     raise _unreadable(path, error) from error
 

@@ -164,7 +164,7 @@ def init_params(key: PRNGKeyArray | UInt[Array, "2"], spec: ModelSpec) -> dict:
   """
   image_key, text_key = jax.random.split(key)
   images = jnp.zeros((1, spec.image_size, spec.image_size, 3), jnp.float32)
-  token_ids = jnp.zeros((1, spec.context_length), jnp.int32)
+  token_ids = jnp.zeros((1, 1), jnp.int32)  # the length shapes no parameter
   params = {
     "image": image_tower(spec).init(image_key, images)["params"],
     "text": text_tower(spec).init(text_key, token_ids)["params"],
