@@ -4,6 +4,7 @@ import os
 import pathlib
 from typing import NamedTuple
 
+from s3_jax.clip.bpe_files import VOCAB
 from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.hf_config import (
   CONFIG,
@@ -46,7 +47,7 @@ MERGES_SHA256 = (
 )
 # Names of the tokenizer's file beside the weights, the first that is there.
 VOCABULARIES = {
-  "bpe": ("tokenizer.json", _MERGES),
+  "bpe": ("tokenizer.json", VOCAB, _MERGES),
   "sentencepiece": ("spiece.model", "tokenizer.model", "tokenizer.json"),
 }
 

@@ -56,6 +56,9 @@ def check_spec(spec: ModelSpec) -> None:
     ValueError: a word is unknown, a size does not divide another, or settings
       contradict each other; the message names the first such setting.
   """
+  if spec.text_activation not in (None, *ACTIVATIONS):
+    words = ", ".join(ACTIVATIONS)
+    _refuse(spec, "text_activation", f"None or one of {words}")
   for field, words in _WORDS.items():
     if getattr(spec, field) not in words:
       _refuse(spec, field, f"one of {', '.join(words)}")

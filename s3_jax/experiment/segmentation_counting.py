@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s3_jax import hosts
+from s3_jax.clip.zoo import identify
 from s3_jax.data.segmentation_sets import class_entries
 from s3_jax.data.segmentation_stream import MaskedImage, masked_images
 from s3_jax.evaluation import cache
@@ -294,7 +295,7 @@ def _key(
     {
       "kind": "pixels",
       "weights": clip.sha256,
-      "spec": json.loads(json.dumps(clip.spec._asdict())),
+      "spec": json.loads(json.dumps(identify(clip.spec))),
       "dtype": run.dtype,
       "protocol": json.loads(json.dumps(protocol._asdict())),
       "embeddings": run.embeddings,

@@ -73,6 +73,7 @@ _SIGNS = {
 }
 DTYPES = ("float32", "bfloat16")
 _SHOWN = 10  # names of a kind in an error
+_FAR = 4  # times a file's numbers: settings of another checkpoint altogether
 
 
 def detect(names: Iterable[str], where: str = "the weights") -> str:
@@ -175,7 +176,8 @@ def _check_size(
   held = sum(value.size for value in arrays.values())
   needed = least_numbers(spec)
   most = max(needed, key=lambda setting: needed[setting])
-  if sum(needed.values()) > held:
+  # Below that the names of what is missing say more.
+  if sum(needed.values()) > _FAR * held:
     raise ValueError(
       f"{where} must hold the parameters of {spec.name}, at least"
       f" {sum(needed.values())} numbers, of which {needed[most]} are for its"
