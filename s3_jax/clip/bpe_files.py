@@ -328,5 +328,6 @@ def ask_library(call: Callable[[], _Result]) -> _Result:
     panic = type(error).__name__ == "PanicException"
     if not panic and not isinstance(error, Exception):
       raise  # a key that stops the program
-    reason = " ".join(str(error).split())[:120].rstrip(".")
+    words = " ".join(str(error).split())[:120].rstrip(".")
+    reason = "".join(char if char.isprintable() else "?" for char in words)
     raise ValueError(reason or "an error without words") from error

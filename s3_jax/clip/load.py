@@ -18,12 +18,14 @@ from PIL import Image
 
 from s3_jax.clip.agreement import fitting_names, require_agreement
 from s3_jax.clip.checkpoints import ZOO
+from s3_jax.clip.documents import shown
 from s3_jax.clip.layouts import detect, to_params
 from s3_jax.clip.places import (
   VOCABULARIES,
   Place,
   find_place,
   find_vocabulary,
+  nearest,
   read_settings,
   vocabulary_beside,
 )
@@ -142,7 +144,8 @@ def _expected(spec: str | ModelSpec | None) -> ModelSpec | None:
     return spec
   if spec not in ZOO:
     raise ValueError(
-      f"`spec` must be a ModelSpec or one of {', '.join(ZOO)}; got {spec!r}."
+      f"`spec` must be a ModelSpec or one of {nearest(spec, list(ZOO))}; got"
+      f" {shown(spec)}."
     )
   return ZOO[spec]
 

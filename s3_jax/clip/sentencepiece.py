@@ -5,7 +5,9 @@ inside; Google's `sentencepiece` runs it. The same vocabulary is published as a
 tokenizer.json as well.
 """
 
+import base64
 import itertools
+import json
 import os
 import pathlib
 import re
@@ -115,7 +117,7 @@ def read_piece_json(path: pathlib.Path) -> Tokenizer:
   )
   try:
     _check_document(document, path)
-    whole = read_content(path, limit=LARGEST).decode("utf-8-sig")
+    whole = json.dumps(document)
     tokenizer = ask_library(lambda: Tokenizer.from_str(whole))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -136,6 +138,9 @@ def _check_document(document: Mapping[str, Any], path: pathlib.Path) -> None:
     raise ValueError("no model")
   if model.get("dropout") not in (None, 0):
     raise ValueError(f"dropout {shown(model['dropout'])}")
+  for key in ("continuing_subword_prefix", "end_of_word_suffix"):
+    if model.get(key) not in (None, ""):
+      raise ValueError(f"{key} {shown(model[key])}")
   vocabulary, merges = model.get("vocab"), model.get("merges")
   if model.get("type") == "Unigram":
     pieces = vocabulary if isinstance(vocabulary, list) else []
@@ -164,13 +169,31 @@ def _check_step(given: Any, step: str, known: set[str], depth: int = 0) -> None:
   if given is None:
     return
   kind = given.get("type") if isinstance(given, dict) else None
-  if kind not in known or depth > 8:
+  if not isinstance(kind, str) or kind not in known or depth > 8:
     raise ValueError(f"a {step} of type {shown(kind)}")
   pattern = given.get("pattern")
   words = pattern.get("Regex", "") if isinstance(pattern, dict) else ""
   if not isinstance(words, str) or _REPEATED_GROUP.search(words):
     raise ValueError(f"a {step} with the pattern {shown(words)}")
+  if kind == "Precompiled":
+    _check_charsmap(given.get("precompiled_charsmap"))
   for key in ("normalizers", "pretokenizers"):
     inner = given.get(key, [])
     for one in inner if isinstance(inner, list) else [inner]:
       _check_step(one, step, known, depth + 1)
+
+
+def _check_charsmap(given: Any) -> None:
+  """Refuses a table of letters on which the library would panic.
+
+  Four bytes say how long a trie of 32-bit words is, a text follows it.
+  """
+  try:
+    table = base64.b64decode(given, validate=True)
+    size = int.from_bytes(table[:4], "little")
+    table[4 + size :].decode("utf-8")
+    whole = len(table) >= 4 + size and size > 0 and size % 4 == 0
+  except (TypeError, ValueError):
+    whole = False
+  if not whole:
+    raise ValueError("a broken precompiled_charsmap")

@@ -80,6 +80,7 @@ class TextTokenizer:
     Raises:
       ValueError: `texts` is one text, or holds something else than texts.
     """
+    _check_texts(texts)
     spec = self.spec
     shape = (len(texts), spec.context_length)
     token_ids = np.full(shape, spec.pad_token_id, np.int32)
@@ -98,6 +99,7 @@ class TextTokenizer:
     Returns:
       How many of them have more tokens than the context length holds.
     """
+    _check_texts(texts)
     return sum(len(ids) > self._longest for ids in self._encode(texts))
 
   @property
@@ -107,7 +109,6 @@ class TextTokenizer:
     return self.spec.context_length - special
 
   def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-    _check_texts(texts)
     cleaned = [
       clean_text(
         text, cleaning=self.spec.text_cleaning, school=self.spec.school

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int, PRNGKeyArray, UInt, UInt8
 
+from s3_jax.clip.arguments import takes_arrays
 from s3_jax.clip.image_tower import VisionTransformer
 from s3_jax.clip.resnet import STRIDE, ResNet
 from s3_jax.clip.text_tower import TextTower
@@ -197,6 +198,7 @@ def normalize_images(
   return (jnp.asarray(images).astype(jnp.float32) / 255 - mean) / std
 
 
+@takes_arrays("images")
 @functools.partial(jax.jit, static_argnames=("spec", "dtype", "gather"))
 def embed_images(
   spec: ModelSpec,
@@ -224,7 +226,8 @@ def embed_images(
     One unit embedding per image.
 
   Raises:
-    ValueError: the images have another size, or `dtype` is unknown.
+    ValueError: the images are no array, have another size or a type that is
+      neither, or `dtype` is unknown.
   """
   check_dtype(dtype)
   size = (spec.image_size, spec.image_size)
@@ -243,6 +246,7 @@ def embed_images(
   return l2_normalize(raw)
 
 
+@takes_arrays("token_ids")
 @functools.partial(jax.jit, static_argnames=("spec", "dtype"))
 def embed_texts(
   spec: ModelSpec,
@@ -269,7 +273,8 @@ def embed_texts(
     One unit embedding per text.
 
   Raises:
-    ValueError: the texts are too long or may not be cut, or `dtype` is unknown.
+    ValueError: the ids are no array of whole numbers, the texts are too long or
+      may not be cut, or `dtype` is unknown.
   """
   check_dtype(dtype)
   columns = token_ids.shape[1]
