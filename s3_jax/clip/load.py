@@ -81,7 +81,8 @@ def load_clip(
 
   Args:
     source: a name of `MODELS` or `ZOO`, fetched on first use; a folder in the
-      Hugging Face layout (config.json, preprocessor_config.json) or open_clip's
+      Hugging Face layout (config.json, and preprocessor_config.json or
+      processor_config.json) or open_clip's
       (open_clip_config.json), with its weights and its tokenizer; or a file: a
       weights file of such a folder, or a bare one, that is OpenAI's .pt, a
       .safetensors or a torch .bin, big_vision's .npz, Scenic's .npy, a .msgpack
@@ -89,8 +90,9 @@ def load_clip(
     spec: the settings of a bare file, a name of `ZOO` or a `ModelSpec`; needed
       unless the file's sha256 stands in the zoo. Of anything else the settings
       that it must have.
-    tokenizer: a tokenizer.json, OpenAI's list of merges or a SentencePiece
-      .model; by default the one that lies beside the weights.
+    tokenizer: a tokenizer.json, a vocab.json with its merges.txt, OpenAI's list
+      of merges or a SentencePiece .model; by default the one that lies beside
+      the weights.
     cache_dir: where fetched files are kept; by default the hub's own cache, and
       the user's cache folder for files that are not of the hub.
     revision: commit, branch or tag of a hub repository; by default the zoo's,

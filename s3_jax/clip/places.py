@@ -50,7 +50,7 @@ MERGES_SHA256 = (
 )
 # Names of the tokenizer's file beside the weights, the first that is there.
 VOCABULARIES = {
-  "bpe": ("tokenizer.json", VOCAB, _MERGES),
+  "bpe": ("tokenizer.json", _MERGES, VOCAB),
   "sentencepiece": ("spiece.model", "tokenizer.model", "tokenizer.json"),
 }
 
