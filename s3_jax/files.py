@@ -9,7 +9,19 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_write", "default_cache_dir", "replacing", "safe_name"]
+__all__ = [
+  "LFS_POINTER_BYTES",
+  "atomic_write",
+  "default_cache_dir",
+  "is_lfs_pointer",
+  "replacing",
+  "safe_name",
+]
+
+LFS_POINTER_BYTES = 64
+"""How much of a file `is_lfs_pointer` needs to see."""
+
+_LFS_LINE = re.compile(rb"version https?://[\w.-]+/spec/v1\r?\n")
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
@@ -86,6 +98,25 @@ def safe_name(index: int, name: str) -> str:
   slug = slug[:60].strip("-") or "x"
   digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
   return f"{index:04d}-{slug}-{digest[:8]}"
+
+
+def is_lfs_pointer(first_bytes: bytes) -> bool:
+  """Says whether a file is what Git LFS leaves where it fetched no content.
+
+  Such a pointer is three short lines of text: a version, the content's sha256
+  and its size. A clone without `git lfs` holds it in the place of the file.
+
+  Args:
+    first_bytes: how the file begins, at least `LFS_POINTER_BYTES` of it where
+      it has so many.
+
+  Returns:
+    True for a pointer, whose content `git lfs pull` brings.
+
+  References:
+    The specification of Git LFS, docs/spec.md.
+  """
+  return _LFS_LINE.match(first_bytes) is not None
 
 
 def default_cache_dir() -> Path:

@@ -161,3 +161,19 @@ def test_a_body_that_fails_leaves_the_old_file(tmp_path):
     raise RuntimeError("half way")
   assert path.read_text() == "old"
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_pointer_of_git_lfs():
+  pointer = (
+    b"version https://git-lfs.github.com/spec/v1\n"
+    b"oid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+  )
+  assert files.is_lfs_pointer(pointer)
+  assert files.is_lfs_pointer(pointer[: files.LFS_POINTER_BYTES])
+  assert files.is_lfs_pointer(pointer.replace(b"\n", b"\r\n"))
+  old = b"version http://git-media.io/spec/v1\n"
+  assert files.is_lfs_pointer(
+    old.replace(b"git-media.io", b"hawser.github.com")
+  )
+  for other in (b"", b"version 1\n", b"\x89PNG", b" " + pointer, pointer[:20]):
+    assert not files.is_lfs_pointer(other)

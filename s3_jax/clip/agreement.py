@@ -30,6 +30,7 @@ def require_agreement(
   Raises:
     ValueError: naming both sides of every field that differs.
   """
+  found, wanted = map(_plain, (found, wanted))
   differences = [
     f"{field}={ours!r} for {theirs!r}"
     for field, ours, theirs in zip(
@@ -43,6 +44,12 @@ def require_agreement(
       f"{', '.join(differences)}; weights must not meet the settings of another"
       " checkpoint."
     )
+
+
+def _plain(spec: ModelSpec) -> ModelSpec:
+  """Writes settings in one way where two mean the same."""
+  same = spec.text_activation == spec.activation
+  return spec._replace(text_activation=None) if same else spec
 
 
 def fitting_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
@@ -114,6 +121,7 @@ def _architecture(spec: ModelSpec) -> ModelSpec:
     name="",
     source=Source(),
     activation="gelu",
+    text_activation=None,
     image_mean=(0.0, 0.0, 0.0),
     image_std=(1.0, 1.0, 1.0),
     interpolation="",

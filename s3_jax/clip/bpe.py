@@ -1,13 +1,10 @@
-"""CLIP's byte-pair encoding: read from OpenAI's file, or learned.
+"""CLIP's byte-pair encoding: learned, or put together from its merges.
 
 Its vocabulary is the 256 bytes, the 256 bytes that end a word, the merges in
 the order in which they were learned, the start and the end token.
 """
 
-import gzip
 import json
-import pathlib
-import zlib
 from collections.abc import Iterable, Sequence
 
 from tokenizers import (
@@ -30,14 +27,10 @@ SUFFIX = "</w>"
 
 # What CLIP calls a word: a special token, an English contraction's tail, a run
 # of letters, a single digit, or a run of anything else but white space.
-_WORDS = (
+WORDS = (
   r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"
   r"|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-# OpenAI's file lists more merges than CLIP's vocabulary of 49408 has room for
-# beside 2 x 256 bytes and 2 special tokens.
-_OPENAI_MERGES = 49408 - 512 - 2
-_OPENAI_BYTES = 2**24  # several times its size: no archive fills the memory
 
 
 def special_ids(tokenizer: Tokenizer) -> tuple[int, int]:
@@ -58,45 +51,6 @@ def special_ids(tokenizer: Tokenizer) -> tuple[int, int]:
       f"the vocabulary must have {START} and {END}, got {start} and {end}."
     )
   return start, end
-
-
-def read_merges(path: pathlib.Path) -> Tokenizer:
-  """Reads OpenAI's vocabulary: a line of its version, then one merge a line.
-
-  Args:
-    path: the file `bpe_simple_vocab_16e6.txt.gz`, or the same unpacked.
-
-  Returns:
-    The byte-pair encoding that the tokenizer.json of a CLIP checkpoint holds.
-
-  Raises:
-    ValueError: the file is missing or broken.
-  """
-  try:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-      content = file.read(_OPENAI_BYTES)
-    lines = content.decode("utf-8").split("\n")[1 : _OPENAI_MERGES + 1]
-  except (EOFError, UnicodeDecodeError, gzip.BadGzipFile, zlib.error) as error:
-    raise ValueError(
-      f"{path} must be OpenAI's list of merges, got: {error}."
-    ) from error
-  except OSError as error:
-    raise ValueError(
-      f"{path} must be a readable file, got: {error.strerror}."
-    ) from error
-  merges = [tuple(line.split(" ")) for line in lines]
-  pairs = [(merge[0], merge[1]) for merge in merges if len(merge) == 2]
-  if len(pairs) != _OPENAI_MERGES:
-    raise ValueError(
-      f"{path} must list at least {_OPENAI_MERGES} merges of two tokens, got"
-      f" {len(pairs)}; fetch the file again."
-    )
-  try:
-    return _clip_bpe([left + right for left, right in pairs], pairs)
-  except Exception as error:  # the library raises nothing more special
-    raise ValueError(
-      f"{path} must merge tokens that it has, got: {error}."
-    ) from error
 
 
 def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -136,24 +90,55 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
     show_progress=False,
   )
   learner.train_from_iterator(map(clean_text, captions), trainer)
-  known = learner.get_vocab()
-  learned = sorted(
-    set(known) - {*alphabet, *endings}, key=lambda token: known[token]
-  )
   merges = json.loads(learner.to_str())["model"]["merges"]
-  return _clip_bpe(learned, [(left, right) for left, right in merges])
+  return clip_bpe([(left, right) for left, right in merges])
 
 
-def _clip_bpe(
-  learned: Sequence[str], merges: Sequence[tuple[str, str]]
-) -> Tokenizer:
-  """Puts CLIP's vocabulary together: bytes, bytes that end a word, the rest."""
+def clip_vocabulary(merges: Iterable[tuple[str, str]]) -> dict[str, int]:
+  """Numbers the tokens that merges make, in the order of CLIP's vocabulary.
+
+  Args:
+    merges: pairs of tokens, the first merge first.
+
+  Returns:
+    Tokens and ids: bytes, bytes that end a word, what the merges make, start
+    and end.
+
+  Raises:
+    ValueError: a merge takes a token that no merge before it makes.
+  """
   alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
   endings = [byte + SUFFIX for byte in alphabet]
-  tokens = [*alphabet, *endings, *learned, START, END]
+  tokens = {token: index for index, token in enumerate([*alphabet, *endings])}
+  for number, (left, right) in enumerate(merges):
+    if left not in tokens or right not in tokens:
+      unknown = right if left in tokens else left
+      raise ValueError(
+        f"the token {unknown[:40]!r} in merge {number}, before it is made"
+      )
+    # Two pairs may make one token, which is numbered once.
+    tokens.setdefault(left + right, len(tokens))
+  for token in (START, END):
+    tokens[token] = len(tokens)
+  return tokens
+
+
+def clip_bpe(merges: Sequence[tuple[str, str]]) -> Tokenizer:
+  """Makes CLIP's byte-pair encoding of its merges.
+
+  Args:
+    merges: pairs of tokens, the first merge first.
+
+  Returns:
+    The encoding that the tokenizer.json of a CLIP checkpoint holds.
+
+  Raises:
+    ValueError: a merge takes a token that no merge before it makes.
+  """
+  vocabulary = clip_vocabulary(merges)
   tokenizer = _split_as_clip(
     models.BPE(
-      vocab={token: index for index, token in enumerate(tokens)},
+      vocab=vocabulary,
       merges=[*merges],
       unk_token=END,
       continuing_subword_prefix="",
@@ -167,8 +152,8 @@ def _clip_bpe(
     ]
   )
   tokenizer.post_processor = processors.RobertaProcessing(
-    (END, len(tokens) - 1),
-    (START, len(tokens) - 2),
+    (END, vocabulary[END]),
+    (START, vocabulary[START]),
     trim_offsets=False,
     add_prefix_space=False,
   )
@@ -187,7 +172,7 @@ def _split_as_clip(model: models.BPE) -> Tokenizer:
   )
   tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
     [
-      pre_tokenizers.Split(Regex(_WORDS), "removed", invert=True),
+      pre_tokenizers.Split(Regex(WORDS), "removed", invert=True),
       pre_tokenizers.ByteLevel(add_prefix_space=False),
     ]
   )

@@ -32,6 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, UInt8
 
+from s3_jax.clip.arguments import takes_arrays
 from s3_jax.clip.image_tower import VisionTransformer
 from s3_jax.clip.towers import check_dtype, normalize_images
 from s3_jax.clip.transformer import Dense, LayerNorm, Mlp, attend, contract
@@ -47,6 +48,7 @@ ATTENTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
 """The pairs whose softmax weights are summed; none: each token to itself."""
 
 
+@takes_arrays("images")
 @functools.partial(
   jax.jit, static_argnames=("spec", "attention", "position_offset", "dtype")
 )

@@ -1,10 +1,25 @@
-"""JSON settings files, read so that an error names file, key and value."""
+"""Small files of a checkpoint: settings in JSON, read under a bound.
+
+An error names file, key and value, in one line of bounded length, whatever the
+file holds.
+"""
 
 import json
 import math
+import os
 import pathlib
+import stat
 from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
+
+from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
+
+_SETTINGS_BYTES = 1 << 22  # real ones have some kilobytes
+# Brackets and commas of a document: bounds the memory that parsing takes, about
+# a hundred bytes each.
+_MOST_VALUES = 1 << 20
+_LARGEST = 2**31 - 1  # what a size may be at most
+_SHOWN = 60  # letters of a value in a message
 
 
 class Document:
@@ -40,7 +55,8 @@ class Document:
 
   def fail(self, key: str, rule: str) -> NoReturn:
     """Raises a ValueError that names file, key, rule and value."""
-    got = json.dumps(self.values[key]) if key in self.values else "nothing"
+    got = _as_json(self.values[key]) if key in self.values else "nothing"
+    key = key if key.isprintable() and len(key) < _SHOWN else shown(key)
     raise ValueError(f"{self.path}: {self.prefix}{key} {rule}, got {got}.")
 
   def get(self, key: str, default: Any = None) -> Any:
@@ -69,7 +85,7 @@ class Document:
     """Returns a whole number >= 1."""
     value = self.get(key, default)
     if not is_count(value):
-      self.fail(key, "must be a whole number >= 1")
+      self.fail(key, "must be a whole number >= 1, below 2^31")
     return value
 
   def positive(self, key: str) -> float:
@@ -105,67 +121,190 @@ class Document:
 
 def is_number(value: Any) -> bool:
   """Whether a JSON value is a finite number."""
-  real = isinstance(value, int | float) and not isinstance(value, bool)
-  return real and math.isfinite(value)
+  if isinstance(value, bool) or not isinstance(value, int | float):
+    return False
+  try:
+    return math.isfinite(value)
+  except OverflowError:  # a whole number that no float holds
+    return False
 
 
 def is_count(value: Any) -> bool:
-  """Whether a JSON value is a whole number >= 1."""
-  return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+  """Whether a JSON value is a whole number >= 1 that can be a size."""
+  whole = isinstance(value, int) and not isinstance(value, bool)
+  return whole and 1 <= value <= _LARGEST
 
 
-def parse_object(text: bytes, where: object) -> dict[str, Any]:
+def shown(value: Any) -> str:
+  """Shows a value of a file in a message: short, printable, in little time.
+
+  Containers are counted, not walked: they may hold each other many times over,
+  and then their `repr` has no end.
+
+  Args:
+    value: anything that a file's reader made.
+
+  Returns:
+    At most some eighty letters.
+  """
+  if value is None or isinstance(value, bool | float):
+    return repr(value)
+  if isinstance(value, int):
+    small = abs(value) < 2**64
+    return repr(value) if small else f"a number of {value.bit_length()} bits"
+  if isinstance(value, str | bytes):
+    text = repr(value[:_SHOWN])
+    if len(text) > 80:  # escaped control characters are longer
+      text = f"{text[:80]}..."
+    return text if len(value) <= _SHOWN else f"{text.removesuffix('...')}..."
+  if isinstance(value, tuple | list):
+    kind = type(value).__name__
+    plain = all(type(entry) in (int, float, str) for entry in value[:6])
+    if plain and len(value) <= 6:
+      inner = ", ".join(shown(entry)[:20] for entry in value)
+      return f"[{inner}]"
+    return f"a {kind} of {len(value)}"
+  if isinstance(value, Mapping):
+    return f"a dictionary of {len(value)}"
+  return type(value).__name__
+
+
+def _as_json(value: Any) -> str:
+  """Shows a value as the file has it, cut short."""
+  try:
+    text = json.dumps(value)
+  except (RecursionError, ValueError):  # too deep, or too long a number
+    return shown(value)
+  return text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}..."
+
+
+def check_file(path: pathlib.Path, *, limit: int | None = None) -> None:
+  """Refuses what cannot be the file that a checkpoint needs.
+
+  Args:
+    path: of the file.
+    limit: most bytes that it may have; None for any number.
+
+  Raises:
+    ValueError: nothing is there, it is no regular file, cannot be read, is a
+      pointer of Git LFS, or is too large.
+  """
+  if "\0" in str(path):
+    raise ValueError(
+      f"{shown(str(path))} must be a file name, got a zero byte."
+    )
+  try:
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+      kind = "a folder" if stat.S_ISDIR(state.st_mode) else "something else"
+      raise ValueError(f"{path} must be a readable file, got {kind}.")
+    with open(path, "rb") as file:
+      first = file.read(LFS_POINTER_BYTES)
+  except (OSError, UnicodeError) as error:
+    raise _unreadable(path, error) from error
+  if is_lfs_pointer(first):
+    raise ValueError(
+      f"{path} must be the file itself, got a pointer of Git LFS to it; run"
+      " `git lfs pull` in that clone, or download the file."
+    )
+  if limit is not None and state.st_size > limit:
+    raise ValueError(
+      f"{path} must have at most {limit} bytes, got {state.st_size}."
+    )
+
+
+def read_content(path: pathlib.Path, *, limit: int) -> bytes:
+  """Reads a small file.
+
+  Args:
+    path: of the file.
+    limit: most bytes that it may have.
+
+  Returns:
+    Its content.
+
+  Raises:
+    ValueError: as `check_file`.
+  """
+  check_file(path, limit=limit)
+  try:
+    with open(path, "rb") as file:
+      # `limit` alone would take so much memory before it is needed.
+      return file.read(min(limit, os.fstat(file.fileno()).st_size))
+  except OSError as error:
+    raise _unreadable(path, error) from error
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> ValueError:
+  reason = getattr(error, "strerror", None) or "a name that no file can have"
+  return ValueError(f"{path} must be a readable file, got: {reason}.")
+
+
+def parse_object(
+  text: bytes, where: object, *, most: int = _MOST_VALUES
+) -> dict[str, Any]:
   """Parses a JSON object in which no key may come twice.
 
   Args:
-    text: the object, in UTF-8.
+    text: the object, in UTF-8, with or without a byte order mark.
     where: what it was read from, for messages.
+    most: how many values it may hold, about.
 
   Returns:
     The object.
 
   Raises:
-    ValueError: no JSON, no object, or a repeated key at any depth.
+    ValueError: no JSON, no object, more values, or a repeated key at any depth.
   """
-  document = parse_json(text, where)
+  document = parse_json(text, where, most=most)
   if not isinstance(document, dict):
-    raise ValueError(f"{where} must hold an object, got {document!r:.40}.")
+    raise ValueError(f"{where} must hold an object, got {shown(document)}.")
   return document
 
 
-def parse_json(text: bytes, where: object) -> Any:
+def parse_json(text: bytes, where: object, *, most: int = _MOST_VALUES) -> Any:
   """Parses JSON in which no key of an object may come twice.
 
   Args:
     text: in UTF-8.
     where: what it was read from, for messages.
+    most: values that it may have.
 
   Returns:
     The value.
 
   Raises:
-    ValueError: no JSON, or a repeated key at any depth.
+    ValueError: no JSON, more values, or a repeated key at any depth.
   """
+  if (values := sum(map(text.count, (b",", b"[", b"{")))) > most:
+    raise ValueError(f"{where} must hold at most {most} values, got {values}.")
 
   def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
       if key in result:
-        raise ValueError(f"the key {key!r} twice")
+        raise _RepeatedKey(key)
       result[key] = value
     return result
 
   try:
     return json.loads(text.decode("utf-8-sig"), object_pairs_hook=unique)
-  except (ValueError, RecursionError) as error:
-    raise ValueError(f"{where} must hold JSON, got: {error}.") from error
+  except _RepeatedKey as error:
+    reason = f"the key {shown(error.args[0])} twice"
+  except json.JSONDecodeError as error:
+    reason = f"{error.msg.lower()} at line {error.lineno}"
+  except UnicodeDecodeError as error:
+    reason = f"the byte {error.object[error.start]:#04x}, which is no UTF-8"
+  except RecursionError:
+    reason = "brackets in each other, too deep"
+  except ValueError:  # Python's bound of a number's digits
+    reason = "a number of too many digits"
+  raise ValueError(f"{where} must hold JSON, got: {reason}.")
+
+
+class _RepeatedKey(Exception):
+  """A JSON object has a key twice."""
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    text = path.read_bytes()
-  except OSError as error:
-    raise ValueError(
-      f"{path} must be a readable file, got: {error.strerror}."
-    ) from error
-  return parse_object(text, path)
+  return parse_object(read_content(path, limit=_SETTINGS_BYTES), path)

@@ -1,6 +1,7 @@
 """The settings files of a checkpoint in a Hugging Face layout, read.
 
-`read_spec` turns config.json, preprocessor_config.json and the tokenizer's
+`read_spec` turns config.json, preprocessor_config.json (or what
+`transformers` 5 writes for it, processor_config.json) and the tokenizer's
 special tokens into a `ModelSpec`, for CLIP and for SigLIP at one resolution. A
 setting that the towers or the preprocessing cannot follow is an error, never
 ignored. `hf_files` writes what is read here.
@@ -11,13 +12,21 @@ import pathlib
 from typing import Any
 
 from s3_jax.clip.bpe import special_ids
-from s3_jax.clip.documents import Document, is_count, is_number, parse_object
+from s3_jax.clip.bpe_files import LARGEST, MOST_VALUES
+from s3_jax.clip.documents import (
+  Document,
+  is_count,
+  is_number,
+  parse_object,
+  read_content,
+)
 from s3_jax.clip.sentencepiece import read_sentencepiece
 from s3_jax.clip.tokenizer import read_tokenizer
 from s3_jax.clip.zoo import ModelSpec
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
+PROCESSOR = "processor_config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 OURS = "s3_jax"
 """Key of preprocessor_config.json for what the layout has no word for."""
@@ -88,6 +97,7 @@ FIXED = {
   "do_convert_rgb": True,
 }
 _IGNORED = {
+  "_valid_processor_keys",
   "data_format",
   "device",
   "disable_grouping",
@@ -110,8 +120,8 @@ def read_spec(
   the end token, as its tokenizer does, whatever config.json says of them.
 
   Args:
-    folder: holds config.json, preprocessor_config.json and, for SigLIP,
-      tokenizer_config.json.
+    folder: holds config.json, preprocessor_config.json (or
+      processor_config.json) and, for SigLIP, tokenizer_config.json.
     vocabulary: the tokenizer's file.
     name: what to call the checkpoint.
 
@@ -125,16 +135,37 @@ def read_spec(
   config = Document(folder / CONFIG)
   config.require("quantization_config", None, default=None)
   kind = config.choice("model_type", ("clip", "siglip"))
-  preprocessor = Document(folder / PREPROCESSOR)
   if kind == "clip":
-    settings = _clip(config, vocabulary)
-    settings |= _shortest(preprocessor, settings["image_size"])
+    settings, read_pixels = _clip(config, vocabulary), _shortest
   else:
-    settings = _siglip(config)
-    settings |= _squash(preprocessor, settings["image_size"])
+    settings, read_pixels = _siglip(config), _squash
+  preprocessor, *others = _preprocessors(folder)
+  pixels = read_pixels(preprocessor, settings["image_size"])
+  for other in others:
+    if read_pixels(other, settings["image_size"]) != pixels:
+      raise ValueError(
+        f"{preprocessor.path} and {other.path.name} must say the same of the"
+        " pixels, got two different answers; delete the wrong one."
+      )
+  settings |= pixels
+  if kind == "siglip":
     settings |= _pieces(folder, vocabulary)
   spec = ModelSpec(name=name, school="transformers", **settings)
   return with_ours(spec, preprocessor)
+
+
+def _preprocessors(folder: pathlib.Path) -> list[Document]:
+  """Finds what is said of the pixels: one answer, or one a file."""
+  found = []
+  # `transformers` 5 puts the image processor into this file, and reads it
+  # first; older versions wrote a file of the name without it.
+  if (folder / PROCESSOR).exists():
+    processor = Document(folder / PROCESSOR)
+    if processor.get("image_processor") is not None:
+      found.append(processor.section("image_processor"))
+  if not found or (folder / PREPROCESSOR).exists():
+    found.append(Document(folder / PREPROCESSOR))
+  return found
 
 
 def tokenizer_kind(folder: pathlib.Path) -> str:
@@ -156,6 +187,8 @@ def tokenizer_kind(folder: pathlib.Path) -> str:
 def _clip(config: Document, vocabulary: pathlib.Path) -> dict[str, Any]:
   text = config.section("text_config", _CLIP_TEXT)
   vision = config.section("vision_config", _CLIP_VISION)
+  # No CLIP has two of them: one is what an edit or an old file left behind.
+  vision.require("hidden_act", text.get("hidden_act"))
   settings = _towers(text, vision)
   if settings["image_size"] % settings["patch_size"]:
     size = settings["image_size"]
@@ -199,8 +232,11 @@ def _siglip(config: Document) -> dict[str, Any]:
 def _towers(text: Document, vision: Document) -> dict[str, Any]:
   """Reads what CLIP and SigLIP call by the same words."""
   vision.require("num_channels", 3)
-  vision.require("hidden_act", text.get("hidden_act"))
   vision.require("layer_norm_eps", text.get("layer_norm_eps"))
+  activation, own = (
+    ACTIVATIONS[tower.choice("hidden_act", ACTIVATIONS)]
+    for tower in (vision, text)
+  )
   for tower in (text, vision):
     heads = tower.count("num_attention_heads")
     if tower.count("hidden_size") % heads:
@@ -218,7 +254,8 @@ def _towers(text: Document, vision: Document) -> dict[str, Any]:
     "text_mlp_dim": text.count("intermediate_size"),
     "vocab_size": text.count("vocab_size"),
     "context_length": text.count("max_position_embeddings"),
-    "activation": ACTIVATIONS[text.choice("hidden_act", ACTIVATIONS)],
+    "activation": activation,
+    "text_activation": None if own == activation else own,
     "layer_norm_eps": text.positive("layer_norm_eps"),
   }
 
@@ -322,16 +359,13 @@ def _piece_id(vocabulary: pathlib.Path, token: Any) -> int | None:
     processor = read_sentencepiece(vocabulary).processor
     found = processor.piece_to_id(token)  # that of "unknown" where it has none
     return found if processor.id_to_piece(found) == token else None
-  try:
-    document = parse_object(vocabulary.read_bytes(), vocabulary)
-  except OSError as error:
-    raise ValueError(
-      f"{vocabulary} must be a readable file, got: {error.strerror}."
-    ) from error
+  content = read_content(vocabulary, limit=LARGEST)
+  document = parse_object(content, vocabulary, most=MOST_VALUES)
   added = document.get("added_tokens")
   for entry in added if isinstance(added, list) else []:
     if isinstance(entry, dict) and entry.get("content") == token:
-      return entry.get("id") if isinstance(entry.get("id"), int) else None
+      index = entry.get("id")
+      return index if type(index) is int and index >= 0 else None
   return None
 
 

@@ -40,7 +40,7 @@ _SIGLIP = {
   "tokenizer": "sentencepiece",
   "resize_mode": "squash",
 }
-_FREE = {"source", "text_cleaning"}
+_FREE = {"source", "text_activation", "text_cleaning"}
 
 
 def hf_kind(spec: ModelSpec) -> str | None:
@@ -59,7 +59,8 @@ def hf_kind(spec: ModelSpec) -> str | None:
         ("clip",) if kind == "clip" else tuple(_TOKENIZERS)
       )
       resized = kind == "siglip" or spec.interpolation == "bicubic"
-      if cleaned and resized:
+      alike = kind == "siglip" or spec.text_activation is None
+      if cleaned and resized and alike:
         return kind
   return None
 
@@ -91,7 +92,6 @@ def hf_files(
 
 def _config(spec: ModelSpec, kind: str | None) -> dict[str, Any]:
   shared: dict[str, Any] = {
-    "hidden_act": _ACTIVATIONS[spec.activation],
     "layer_norm_eps": spec.layer_norm_eps,
     "attention_dropout": 0.0,
   }
@@ -110,6 +110,7 @@ def _config(spec: ModelSpec, kind: str | None) -> dict[str, Any]:
     **whole,
     "text_config": {
       "model_type": f"{kind}_text_model",
+      "hidden_act": _ACTIVATIONS[spec.text_activation or spec.activation],
       "vocab_size": spec.vocab_size,
       "hidden_size": spec.text_width,
       "intermediate_size": spec.text_mlp_dim,
@@ -124,6 +125,7 @@ def _config(spec: ModelSpec, kind: str | None) -> dict[str, Any]:
     },
     "vision_config": {
       "model_type": f"{kind}_vision_model",
+      "hidden_act": _ACTIVATIONS[spec.activation],
       "hidden_size": spec.image_width,
       "intermediate_size": spec.image_mlp_dim,
       "num_hidden_layers": spec.image_layers,

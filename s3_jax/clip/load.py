@@ -18,12 +18,14 @@ from PIL import Image
 
 from s3_jax.clip.agreement import fitting_names, require_agreement
 from s3_jax.clip.checkpoints import ZOO
+from s3_jax.clip.documents import shown
 from s3_jax.clip.layouts import detect, to_params
 from s3_jax.clip.places import (
   VOCABULARIES,
   Place,
   find_place,
   find_vocabulary,
+  nearest,
   read_settings,
   vocabulary_beside,
 )
@@ -45,6 +47,8 @@ class Clip(NamedTuple):
     sha256: of the weights file, hexadecimal; of a sharded checkpoint the sha256
       of its shards' digests, joined in the order of their names.
     revision: the commit that the hub gave, None for local files.
+    tokenizer_sha256: of the tokenizer's file, hexadecimal; of a vocab.json and
+      its merges.txt the sha256 of both digests, joined.
   """
 
   spec: ModelSpec
@@ -53,6 +57,16 @@ class Clip(NamedTuple):
   preprocess: Callable[[Image.Image], UInt8[np.ndarray, "rows cols 3"]]
   sha256: str
   revision: str | None = None
+  tokenizer_sha256: str = ""
+
+  def __repr__(self) -> str:
+    """Says which checkpoint it is, in one line without its parameters."""
+    spec = self.spec
+    return (
+      f"Clip({spec.name!r}, {spec.image_size} x {spec.image_size} pixels,"
+      f" {spec.context_length} tokens, {spec.embed_dim} dimensions,"
+      f" sha256 {self.sha256[:12]})"
+    )
 
 
 def load_clip(
@@ -67,7 +81,8 @@ def load_clip(
 
   Args:
     source: a name of `MODELS` or `ZOO`, fetched on first use; a folder in the
-      Hugging Face layout (config.json, preprocessor_config.json) or open_clip's
+      Hugging Face layout (config.json, and preprocessor_config.json or
+      processor_config.json) or open_clip's
       (open_clip_config.json), with its weights and its tokenizer; or a file: a
       weights file of such a folder, or a bare one, that is OpenAI's .pt, a
       .safetensors or a torch .bin, big_vision's .npz, Scenic's .npy, a .msgpack
@@ -75,8 +90,9 @@ def load_clip(
     spec: the settings of a bare file, a name of `ZOO` or a `ModelSpec`; needed
       unless the file's sha256 stands in the zoo. Of anything else the settings
       that it must have.
-    tokenizer: a tokenizer.json, OpenAI's list of merges or a SentencePiece
-      .model; by default the one that lies beside the weights.
+    tokenizer: a tokenizer.json, a vocab.json with its merges.txt, OpenAI's list
+      of merges or a SentencePiece .model; by default the one that lies beside
+      the weights.
     cache_dir: where fetched files are kept; by default the hub's own cache, and
       the user's cache folder for files that are not of the hub.
     revision: commit, branch or tag of a hub repository; by default the zoo's,
@@ -121,6 +137,7 @@ def load_clip(
     functools.partial(preprocess_image, settings),
     sha256,
     place.commit,
+    tokenize.sha256,
   )
 
 
@@ -129,7 +146,8 @@ def _expected(spec: str | ModelSpec | None) -> ModelSpec | None:
     return spec
   if spec not in ZOO:
     raise ValueError(
-      f"`spec` must be a ModelSpec or one of {', '.join(ZOO)}; got {spec!r}."
+      f"`spec` must be a ModelSpec or one of {nearest(spec, list(ZOO))}; got"
+      f" {shown(spec)}."
     )
   return ZOO[spec]
 

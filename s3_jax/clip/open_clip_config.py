@@ -246,14 +246,18 @@ def _siglip_text(text: Document, activation: str) -> dict[str, Any]:
   text.require("pool_type", "last")
   text.require("norm_kwargs", {"eps": 1e-6})
   text.require("tokenizer_kwargs", {"clean": "canonicalize"})
-  kind = {"gelu": None, "gelu_tanh": {"approximate": "tanh"}}[activation]
-  if text.get("act_kwargs") != kind:
-    text.fail("act_kwargs", f"must be those of the image tower, {activation}")
+  kinds = {"gelu": None, "gelu_tanh": {"approximate": "tanh"}}
+  kwargs = text.get("act_kwargs")
+  own = next((kind for kind in kinds if kinds[kind] == (kwargs or None)), None)
+  if own is None:
+    text.fail("act_kwargs", 'must be {"approximate": "tanh"} or be left out')
   text.only(
     {*_SIZES, "mlp_ratio", "pool_type", "no_causal_mask", "proj_bias"}
     | {"norm_kwargs", "act_kwargs", "tokenizer_kwargs", "hf_tokenizer_name"}
   )
   return _text_sizes(text) | {
+    # SigLIP 2's image tower is exact there, and its text tower is not.
+    "text_activation": None if own == activation else own,
     "text_causal": False,
     "text_pooling": "last",
     "text_projection_bias": True,

@@ -36,6 +36,7 @@ def fits_open_clip(spec: ModelSpec) -> bool:
     same = image == tuple(default[name] for name in _IMAGE)
   same &= all(getattr(spec, name) == default[name] for name in _TEXT)
   exact = spec.activation in ("quick_gelu", "gelu")
+  exact &= spec.text_activation is None
   sizes = spec.resize_size == spec.crop_size == spec.image_size
   return same and exact and sizes and spec.layer_norm_eps == 1e-5
 

@@ -1,10 +1,14 @@
 """Where the files of a checkpoint are: fetched, in a folder, or bare."""
 
+import difflib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from s3_jax.clip.bpe_files import VOCAB
 from s3_jax.clip.checkpoints import ZOO
+from s3_jax.clip.documents import shown
 from s3_jax.clip.hf_config import (
   CONFIG,
   PREPROCESSOR,
@@ -46,7 +50,7 @@ MERGES_SHA256 = (
 )
 # Names of the tokenizer's file beside the weights, the first that is there.
 VOCABULARIES = {
-  "bpe": ("tokenizer.json", _MERGES),
+  "bpe": ("tokenizer.json", _MERGES, VOCAB),
   "sentencepiece": ("spiece.model", "tokenizer.model", "tokenizer.json"),
 }
 
@@ -118,11 +122,26 @@ def find_place(
     return _in_folder(path, path.resolve().name)
   if path.is_file():
     return _at_file(path)
-  names = ", ".join([*MODELS, *ZOO])
   raise ValueError(
     "`source` must be a folder in the Hugging Face or open_clip layout, a"
-    f" weights file, or one of {names}; got {word!r}."
+    f" weights file, or one of {nearest(word, [*MODELS, *ZOO])}; got"
+    f" {shown(word)}."
   )
+
+
+def nearest(word: str, names: Sequence[str]) -> str:
+  """Lists the names that a caller may have meant.
+
+  Args:
+    word: what was given.
+    names: all there are.
+
+  Returns:
+    Three of them, and how many there are.
+  """
+  close = difflib.get_close_matches(word[:100], names, n=3, cutoff=0.0)
+  more = len(names) - len(close)
+  return ", ".join(close) + (f" ... ({more} more: docs/MODELS.md)" * bool(more))
 
 
 def find_vocabulary(place: Place) -> pathlib.Path:

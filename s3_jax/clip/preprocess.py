@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from s3_jax.clip.arguments import describe
 from s3_jax.clip.zoo import ModelSpec
 
 _SCHOOLS = ("transformers", "openai")
@@ -41,14 +42,20 @@ def preprocess_image(
     RGB pixels of the spec's crop size.
 
   Raises:
-    ValueError: a mode whose range of values is unknown, or a setting of the
-      spec that is none of the words that it may be.
+    ValueError: `image` is no PIL image, or of a mode whose range of values is
+      unknown, or a setting of the spec is none of the words that it may be.
 
   References:
     `transformers` 5, CLIPImageProcessor and SiglipImageProcessor; OpenAI's
     CLIP, clip.py, and open_clip, transform.py, with torchvision. Pixels equal
     theirs but for 16-bit images, which they clip. Scaling those is ours.
   """
+  if not isinstance(image, Image.Image):
+    raise ValueError(
+      f"`image` must be a PIL image, got {describe(image)}; open a file with"
+      " `PIL.Image.open`, or make one of an array of uint8 pixels with"
+      " `PIL.Image.fromarray`."
+    )
   for name, words in (
     ("school", _SCHOOLS),
     ("resize_mode", _RESIZE_MODES),

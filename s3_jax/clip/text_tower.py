@@ -45,7 +45,7 @@ class TextTower(nn.Module):
       x = Block(
         spec.text_heads,
         spec.text_mlp_dim,
-        spec.activation,
+        spec.text_activation or spec.activation,
         spec.layer_norm_eps,
         causal=spec.text_causal,
         out_std=(2 * width * spec.text_layers) ** -0.5,

@@ -2,10 +2,12 @@
 
 A text is cleaned as the checkpoint's own code does, split and encoded by its
 vocabulary file, closed with an end token, opened with a start token where the
-checkpoint has one, and padded. Three kinds of file are read: tokenizer.json,
-OpenAI's list of merges (`bpe_simple_vocab_16e6.txt.gz`), and SentencePiece.
+checkpoint has one, and padded. Files that are read: tokenizer.json, vocab.json
+with merges.txt, OpenAI's list of merges (`bpe_simple_vocab_16e6.txt.gz`), and
+SentencePiece; `bpe_files` and `sentencepiece` check what they hold.
 """
 
+import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -14,15 +16,15 @@ import numpy as np
 from jaxtyping import Int32
 from tokenizers import Tokenizer
 
-from s3_jax.clip.bpe import (
-  END,
-  START,
-  read_merges,
-  special_ids,
-  train_tokenizer,
-)
+from s3_jax.clip import bpe_files
+from s3_jax.clip.bpe import END, START, special_ids, train_tokenizer
+from s3_jax.clip.bpe_files import ask_library, vocabulary_sha256
 from s3_jax.clip.clean import clean_text
-from s3_jax.clip.sentencepiece import SentencePiece, read_sentencepiece
+from s3_jax.clip.sentencepiece import (
+  SentencePiece,
+  read_piece_json,
+  read_sentencepiece,
+)
 from s3_jax.clip.zoo import ModelSpec
 
 __all__ = [
@@ -47,11 +49,19 @@ class TextTokenizer:
   Attributes:
     tokenizer: the vocabulary, as read from its file.
     spec: the checkpoint's settings.
+    sha256: of the vocabulary's file, hexadecimal; "" where there is none.
   """
 
-  def __init__(self, tokenizer: Tokenizer | SentencePiece, spec: ModelSpec):
+  def __init__(
+    self,
+    tokenizer: Tokenizer | SentencePiece,
+    spec: ModelSpec,
+    *,
+    sha256: str = "",
+  ):
     self.tokenizer = tokenizer
     self.spec = spec
+    self.sha256 = sha256
     self._encode_cleaned = _encoder(tokenizer, spec)
 
   def __call__(
@@ -66,7 +76,11 @@ class TextTokenizer:
     Returns:
       Ids, one row a text: start where there is one, the text, end, then
       padding.
+
+    Raises:
+      ValueError: `texts` is one text, or holds something else than texts.
     """
+    _check_texts(texts)
     spec = self.spec
     shape = (len(texts), spec.context_length)
     token_ids = np.full(shape, spec.pad_token_id, np.int32)
@@ -85,6 +99,7 @@ class TextTokenizer:
     Returns:
       How many of them have more tokens than the context length holds.
     """
+    _check_texts(texts)
     return sum(len(ids) > self._longest for ids in self._encode(texts))
 
   @property
@@ -106,6 +121,26 @@ class TextTokenizer:
     return self._encode_cleaned(cleaned)
 
 
+def _check_texts(texts: Sequence[str]) -> None:
+  """Refuses a text where a list of texts is expected."""
+  if isinstance(texts, str):
+    example = texts if len(texts) <= 60 else f"{texts[:60]}..."
+    raise ValueError(
+      "`texts` must be a list of texts, got a str; write"
+      f" [{json.dumps(example)}] for one text."
+    )
+  if not hasattr(texts, "__len__") or not hasattr(texts, "__iter__"):
+    raise ValueError(
+      f"`texts` must be a list of texts, got {type(texts).__name__}."
+    )
+  for place, text in enumerate(texts):
+    if not isinstance(text, str):
+      raise ValueError(
+        "`texts` must be a list of texts, got"
+        f" {type(text).__name__} at index {place}."
+      )
+
+
 def _encoder(
   tokenizer: Tokenizer | SentencePiece, spec: ModelSpec
 ) -> Callable[[list[str]], list[list[int]]]:
@@ -124,50 +159,30 @@ def _encoder(
     copy.encode_special_tokens = True
 
   def encode(texts: list[str]) -> list[list[int]]:
-    batch = copy.encode_batch(texts, add_special_tokens=False)
+    batch = ask_library(
+      lambda: copy.encode_batch(texts, add_special_tokens=False)
+    )
     return [encoding.ids for encoding in batch]
 
   return encode
 
 
 def read_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-  """Reads a byte-pair encoding and checks that it has CLIP's special tokens.
+  """Reads a byte-pair encoding and checks that it can be CLIP's.
 
   Args:
-    path: a tokenizer.json, or OpenAI's list of merges, whose name ends in
-      `.txt` or `.txt.gz`.
+    path: a tokenizer.json; a vocab.json with its merges.txt beside it; or
+      OpenAI's list of merges, whose name ends in `.txt` or `.txt.gz`.
 
   Returns:
     The byte-pair encoding, without truncation and padding of its own.
 
   Raises:
-    ValueError: the file is missing or broken, or a special token is missing.
+    ValueError: the file is missing or broken, a special token is missing, ids
+      do not follow from the merges, or texts would be split in another way
+      than CLIP's.
   """
-  path = pathlib.Path(path)
-  if path.suffix in (".gz", ".txt"):
-    return read_merges(path)
-  tokenizer = _read_json(path)
-  try:
-    special_ids(tokenizer)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
-  return tokenizer
-
-
-def _read_json(path: pathlib.Path) -> Tokenizer:
-  try:
-    tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8-sig"))
-  except OSError as error:
-    raise ValueError(
-      f"{path} must be a readable file, got: {error.strerror}."
-    ) from error
-  except Exception as error:  # the library raises nothing more special
-    raise ValueError(
-      f"{path} must be a tokenizer.json, got: {error}."
-    ) from error
-  tokenizer.no_truncation()
-  tokenizer.no_padding()
-  return tokenizer
+  return bpe_files.read_tokenizer(pathlib.Path(path))
 
 
 def load_tokenizer(
@@ -188,7 +203,13 @@ def load_tokenizer(
   """
   path = pathlib.Path(path)
   if spec.tokenizer == "sentencepiece":
-    return TextTokenizer(_read_pieces(path, spec), spec)
+    tokenizer: Tokenizer | SentencePiece = _read_pieces(path, spec)
+  else:
+    tokenizer = _read_bpe(path, spec)
+  return TextTokenizer(tokenizer, spec, sha256=vocabulary_sha256(path))
+
+
+def _read_bpe(path: pathlib.Path, spec: ModelSpec) -> Tokenizer:
   tokenizer = read_tokenizer(path)
   start, end = special_ids(tokenizer)
   for rule, want, got in (
@@ -198,21 +219,21 @@ def load_tokenizer(
   ):
     if want != got:
       raise ValueError(f"{path} must have {rule} {want}, got {got}.")
-  return TextTokenizer(tokenizer, spec)
+  return tokenizer
 
 
 def _read_pieces(
   path: pathlib.Path, spec: ModelSpec
 ) -> Tokenizer | SentencePiece:
   if path.suffix == ".json":
-    pieces = _read_json(path)
+    pieces = read_piece_json(path)
     size = pieces.get_vocab_size()
-    end = pieces.id_to_token(spec.end_token_id)
+    word = pieces.id_to_token
   else:
     pieces = read_sentencepiece(path)
     size = pieces.processor.get_piece_size()
-    known = spec.end_token_id < size
-    end = pieces.processor.id_to_piece(spec.end_token_id) if known else None
+    word = pieces.processor.id_to_piece
+  end = word(spec.end_token_id) if 0 <= spec.end_token_id < size else None
   if size != spec.vocab_size:
     raise ValueError(
       f"{path} must have a vocabulary of size {spec.vocab_size}, got {size}."

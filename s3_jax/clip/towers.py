@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int, PRNGKeyArray, UInt, UInt8
 
+from s3_jax.clip.arguments import takes_arrays
 from s3_jax.clip.image_tower import VisionTransformer
 from s3_jax.clip.resnet import STRIDE, ResNet
 from s3_jax.clip.text_tower import TextTower
@@ -56,6 +57,9 @@ def check_spec(spec: ModelSpec) -> None:
     ValueError: a word is unknown, a size does not divide another, or settings
       contradict each other; the message names the first such setting.
   """
+  if spec.text_activation not in (None, *ACTIVATIONS):
+    words = ", ".join(ACTIVATIONS)
+    _refuse(spec, "text_activation", f"None or one of {words}")
   for field, words in _WORDS.items():
     if getattr(spec, field) not in words:
       _refuse(spec, field, f"one of {', '.join(words)}")
@@ -164,7 +168,7 @@ def init_params(key: PRNGKeyArray | UInt[Array, "2"], spec: ModelSpec) -> dict:
   """
   image_key, text_key = jax.random.split(key)
   images = jnp.zeros((1, spec.image_size, spec.image_size, 3), jnp.float32)
-  token_ids = jnp.zeros((1, spec.context_length), jnp.int32)
+  token_ids = jnp.zeros((1, 1), jnp.int32)  # the length shapes no parameter
   params = {
     "image": image_tower(spec).init(image_key, images)["params"],
     "text": text_tower(spec).init(text_key, token_ids)["params"],
@@ -194,6 +198,7 @@ def normalize_images(
   return (jnp.asarray(images).astype(jnp.float32) / 255 - mean) / std
 
 
+@takes_arrays("images")
 @functools.partial(jax.jit, static_argnames=("spec", "dtype", "gather"))
 def embed_images(
   spec: ModelSpec,
@@ -221,7 +226,8 @@ def embed_images(
     One unit embedding per image.
 
   Raises:
-    ValueError: the images have another size, or `dtype` is unknown.
+    ValueError: the images are no array, have another size or a type that is
+      neither, or `dtype` is unknown.
   """
   check_dtype(dtype)
   size = (spec.image_size, spec.image_size)
@@ -240,6 +246,7 @@ def embed_images(
   return l2_normalize(raw)
 
 
+@takes_arrays("token_ids")
 @functools.partial(jax.jit, static_argnames=("spec", "dtype"))
 def embed_texts(
   spec: ModelSpec,
@@ -266,7 +273,8 @@ def embed_texts(
     One unit embedding per text.
 
   Raises:
-    ValueError: the texts are too long or may not be cut, or `dtype` is unknown.
+    ValueError: the ids are no array of whole numbers, the texts are too long or
+      may not be cut, or `dtype` is unknown.
   """
   check_dtype(dtype)
   columns = token_ids.shape[1]

@@ -7,7 +7,7 @@ and is never guessed, so weights cannot meet the settings of another checkpoint.
 """
 
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Source(NamedTuple):
@@ -51,7 +51,8 @@ class ModelSpec(NamedTuple):
     context_length: longest text in tokens, start and end included.
     embed_dim: dimension of the embeddings that both towers share.
     activation: "quick_gelu", x * sigmoid(1.702 x), "gelu", the exact form, or
-      "gelu_tanh", its tanh approximation.
+      "gelu_tanh", its tanh approximation; of both towers, or of the image tower
+      where the text tower has its own.
     layer_norm_eps: guard inside every layer norm of both towers.
     image_mean: mean of the training pixels, red green blue, in [0, 1].
     image_std: their standard deviation.
@@ -82,6 +83,8 @@ class ModelSpec(NamedTuple):
       without punctuation; "lower", lower case alone; "none".
     resize_mode: "shortest", the shortest side to `resize_size`, or "squash",
       both sides, whatever the aspect.
+    text_activation: of the text tower, in the same words; None where it is that
+      of the image tower.
     source: where it comes from.
   """
 
@@ -123,7 +126,24 @@ class ModelSpec(NamedTuple):
   tokenizer: str = "bpe"
   text_cleaning: str = "clip"
   resize_mode: str = "shortest"
+  text_activation: str | None = None
   source: Source = Source()
+
+
+def identify(spec: ModelSpec) -> dict[str, Any]:
+  """Lists the settings that stand in keys of a cache.
+
+  Args:
+    spec: the checkpoint's settings.
+
+  Returns:
+    Values by field. What was added to `ModelSpec` later is left out where it
+    changes nothing, so that keys made before stay what they were.
+  """
+  fields = spec._asdict()
+  if spec.text_activation is None:
+    del fields["text_activation"]
+  return fields
 
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent.parent

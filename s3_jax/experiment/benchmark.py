@@ -155,7 +155,7 @@ def _agree(
   plans: Sequence[tuple[Prepared, ...]],
 ) -> None:
   """Refuses processes that read different files."""
-  facts: dict[str, Any] = {"the checkpoint's sha256": embedder.clip.sha256}
+  facts: dict[str, Any] = {**checkpoint.checkpoint_facts(embedder.clip)}
   facts["the data sets found"] = [data.spec.name for data in found]
   for data, plan in zip(found, plans, strict=True):
     title = data.spec.title
@@ -164,6 +164,10 @@ def _agree(
     )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
     facts[f"the texts of {title}"] = texts_sha256(texts)
+    if hosts.count() > 1:  # takes seconds for many texts
+      facts[f"the token ids of {title}"] = checkpoint.hash_token_ids(
+        embedder.clip, texts
+      )
   hosts.agree(facts)
 
 
@@ -179,7 +183,7 @@ def _measure(
 ) -> tuple[Outcome, int]:
   """Runs every method on one data set; counts the texts embedded for it."""
   title, now = data.spec.title, 0
-  tables, truncated, vectors = {}, {}, {}
+  tables, tokens, vectors = {}, {}, {}
   for prepared in plan:
     if prepared.method.vertices in tables:
       continue
@@ -192,8 +196,8 @@ def _measure(
     tables[prepared.method.vertices] = embed_vertices(
       prepared.vertices, prepared.prompts, embedded.embeddings, prepared.forms
     )
-    truncated[prepared.method.vertices] = (
-      embedder.clip.tokenize.count_truncated(prepared.prompts)
+    tokens[prepared.method.vertices] = checkpoint.describe_tokens(
+      embedder.clip, prepared.prompts
     )
     if benchmark.write_embeddings:
       vectors |= zip(prepared.prompts, embedded.embeddings, strict=True)
@@ -237,7 +241,7 @@ def _measure(
       each.name: {
         "sha256": texts_sha256(each.prompts),
         "distinct": len(each.prompts),
-        "truncated": truncated[each.method.vertices],
+        **tokens[each.method.vertices],
       }
       for each in plan
     },

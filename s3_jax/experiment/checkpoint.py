@@ -1,8 +1,12 @@
 """A config's fields that name a checkpoint, and what results say of it."""
 
+import hashlib
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from s3_jax.clip import ZOO, Clip, load_clip
 from s3_jax.experiment.settings import Settings
@@ -72,6 +76,51 @@ def load_checkpoint(source: CheckpointSource) -> Clip:
   )
 
 
+def checkpoint_facts(clip: Clip) -> dict[str, str]:
+  """Lists what processes of one run must have in common.
+
+  Args:
+    clip: the checkpoint.
+
+  Returns:
+    What each fact is called in a message, and the fact.
+  """
+  return {
+    "the checkpoint's sha256": clip.sha256,
+    "the tokenizer's sha256": clip.tokenizer_sha256,
+  }
+
+
+def hash_token_ids(clip: Clip, prompts: Sequence[str]) -> str:
+  """Returns what names the numbers that a text tower is given.
+
+  Args:
+    clip: the checkpoint.
+    prompts: the texts.
+
+  Returns:
+    The sha256 of their token ids, padded and in their order, hexadecimal.
+  """
+  token_ids = np.ascontiguousarray(clip.tokenize(prompts), "<i4")
+  return hashlib.sha256(token_ids.tobytes()).hexdigest()
+
+
+def describe_tokens(clip: Clip, prompts: Sequence[str]) -> dict[str, Any]:
+  """Says in results what the text tower was given for some texts.
+
+  Args:
+    clip: the checkpoint.
+    prompts: the texts.
+
+  Returns:
+    How many lost tokens to the context length, and the sha256 of the ids.
+  """
+  return {
+    "truncated": clip.tokenize.count_truncated(prompts),
+    "token_ids_sha256": hash_token_ids(clip, prompts),
+  }
+
+
 def describe_model(clip: Clip) -> dict[str, Any]:
   """Says in results which checkpoint gave them.
 
@@ -79,13 +128,14 @@ def describe_model(clip: Clip) -> dict[str, Any]:
     clip: the checkpoint.
 
   Returns:
-    Its name, settings, the sha256 of its weights, and the commit of the hub
-    where it came from there, else None.
+    Its name, settings, the sha256 of its weights and of its tokenizer's file,
+    and the commit of the hub where it came from there, else None.
   """
   spec = {**clip.spec._asdict(), "source": clip.spec.source._asdict()}
   return {
     "name": clip.spec.name,
     "spec": json.loads(json.dumps(spec)),
     "sha256": clip.sha256,
+    "tokenizer_sha256": clip.tokenizer_sha256,
     "revision": clip.revision,
   }

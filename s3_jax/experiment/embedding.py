@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
+from s3_jax.clip.zoo import identify
 from s3_jax.data.datasets import DatasetSpec, open_dataset
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
@@ -95,7 +96,7 @@ def identity(embedder: Embedder) -> dict[str, Any]:
   Returns:
     Parts of a content key.
   """
-  spec = json.loads(json.dumps(embedder.clip.spec._asdict()))
+  spec = json.loads(json.dumps(identify(embedder.clip.spec)))
   return {
     "weights": embedder.clip.sha256,
     "spec": spec,

@@ -184,7 +184,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     clip = embedder.clip
     hosts.agree(
       {
-        "the checkpoint's sha256": clip.sha256,
+        **checkpoint.checkpoint_facts(clip),
         "the lexicon's sha256": lexicon.sha256,
       }
     )
@@ -206,6 +206,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       templates=evaluation.templates,
     )
   say(f"{clip.spec.name}: {len(prompts)} distinct prompts.")
+  hosts.agree({"the token ids": checkpoint.hash_token_ids(clip, prompts)})
   with timed(timings, "build_space"):
     spaces = build_spaces(texts, evaluation.options)
     jax.block_until_ready(spaces)
@@ -289,7 +290,7 @@ def _write(
       "sha256": hashlib.sha256("\n".join(prompts).encode()).hexdigest(),
       "lexicon_sha256": lexicon.sha256,
       "distinct": len(prompts),
-      "truncated": clip.tokenize.count_truncated(prompts),
+      **checkpoint.describe_tokens(clip, prompts),
       "per_class": [len(names) for names in texts.names.texts],
       "core_per_class": core.sum(1).tolist(),
     },

@@ -22,6 +22,7 @@ from s3_jax.experiment.benchmark_methods import embed_vertices
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
+  describe_tokens,
   load_checkpoint,
   read_checkpoint,
 )
@@ -239,7 +240,7 @@ def _describe(
       "sha256": classes.sha256,
       "templates": list(run.templates),
       "distinct": len(prompts),
-      "truncated": clip.tokenize.count_truncated(prompts),
+      **describe_tokens(clip, prompts),
       "per_class": [len(texts) for texts in classes.texts],
       "core_per_class": core.sum(axis=1).tolist(),
     },

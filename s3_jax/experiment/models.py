@@ -91,6 +91,7 @@ def count_parameters(spec: ModelSpec) -> dict[str, int]:
       spec._replace(
         name="",
         activation="gelu",
+        text_activation=None,
         image_mean=(0.0, 0.0, 0.0),
         image_std=(1.0, 1.0, 1.0),
         interpolation="bicubic",
@@ -148,7 +149,7 @@ def _row(spec: ModelSpec, entry: Mapping[str, Any]) -> dict[str, str]:
     str(spec.image_size),
     str(spec.embed_dim),
     str(spec.context_length),
-    spec.activation,
+    " / ".join(filter(None, (spec.activation, spec.text_activation))),
     spec.school,
     spec.source.licence or "not stated",
   )

@@ -15,7 +15,7 @@ from s3_jax.clip import MODELS, Clip
 from s3_jax.evaluation import contact_sheet
 from s3_jax.evaluation.predictions import show_name, write_csv, write_json
 from s3_jax.experiment.benchmark_methods import embed_vertices
-from s3_jax.experiment.checkpoint import load_checkpoint
+from s3_jax.experiment.checkpoint import describe_tokens, load_checkpoint
 from s3_jax.experiment.class_list import ClassList, shared_texts
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.environment import CompileClock
@@ -220,7 +220,7 @@ def _describe_texts(
     "taken": classes.taken,
     "template": prediction.template,
     "distinct": len(words.prompts),
-    "truncated": clip.tokenize.count_truncated(words.prompts),
+    **describe_tokens(clip, words.prompts),
     "repeated": classes.repeated,
     "empty": classes.empty,
     "classes_without": list(classes.unnamed),

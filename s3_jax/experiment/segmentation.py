@@ -64,7 +64,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
   say = Narrator(folder / "log.txt")
   with timed(timings, "load"):
     embedder, sets, skipped = hosts.together(lambda: _prepare(run))
-    facts: dict[str, Any] = {"the checkpoint's sha256": embedder.clip.sha256}
+    facts: dict[str, Any] = {**checkpoint.checkpoint_facts(embedder.clip)}
     facts["the data sets found"] = [each.spec.name for each in sets]
     for each in sets:
       digest = timeless_part(each.found.opened.fingerprint)

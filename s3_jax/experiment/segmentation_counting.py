@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s3_jax import hosts
+from s3_jax.clip.zoo import identify
 from s3_jax.data.segmentation_sets import class_entries
 from s3_jax.data.segmentation_stream import MaskedImage, masked_images
 from s3_jax.evaluation import cache
@@ -28,6 +29,7 @@ from s3_jax.evaluation.segmentation import (
   confusion_matrix,
   label_windows,
 )
+from s3_jax.experiment.checkpoint import hash_token_ids
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.segmentation_methods import (
@@ -82,7 +84,12 @@ def segment_set(
     f" methods, {len(prompts):,} texts; {found.opened.found}."
     f" {_in_words(run, spec.name)}"
   )
-  hosts.agree({f"the texts of {spec.title}": prompts})
+  hosts.agree(
+    {
+      f"the texts of {spec.title}": prompts,
+      f"the token ids of {spec.title}": hash_token_ids(embedder.clip, prompts),
+    }
+  )
   with timed(timings, "embed_text"):
     embedded = embed_prompts(embedder, prompts, progress=spec.title)
   counters["text_tower_batches"] += embedded.tower_batches
@@ -295,7 +302,7 @@ def _key(
     {
       "kind": "pixels",
       "weights": clip.sha256,
-      "spec": json.loads(json.dumps(clip.spec._asdict())),
+      "spec": json.loads(json.dumps(identify(clip.spec))),
       "dtype": run.dtype,
       "protocol": json.loads(json.dumps(protocol._asdict())),
       "embeddings": run.embeddings,

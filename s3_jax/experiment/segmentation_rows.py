@@ -28,6 +28,7 @@ from s3_jax.evaluation.segmentation import (
   summarise_segmentation,
 )
 from s3_jax.evaluation.suite_table import suite_text
+from s3_jax.experiment.checkpoint import describe_tokens
 from s3_jax.experiment.narration import Narrator
 from s3_jax.experiment.segmentation_methods import (
   PatchTarget,
@@ -145,7 +146,7 @@ def describe_texts(outcomes: Sequence[Segmented], clip: Clip) -> dict[str, Any]:
       methods[name] = {
         "sha256": hashes[-1],
         "distinct": len(prompts),
-        "truncated": clip.tokenize.count_truncated(prompts),
+        **describe_tokens(clip, prompts),
       }
       space = outcome.targets[name].space
       if space is not None:

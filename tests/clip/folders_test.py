@@ -193,9 +193,16 @@ def test_the_settings_of_open_clip_siglip(tmp_path, pieces):
   assert read == spec._replace(
     activation="gelu", school="openai", source=Source()
   )
+  # SigLIP 2's files say so of the text tower alone.
   document["model_cfg"]["text_cfg"]["act_kwargs"] = {"approximate": "tanh"}
   path.write_text(json.dumps(document))
-  with pytest.raises(ValueError, match="act_kwargs must be those of the image"):
+  second = read_open_clip_spec(
+    tmp_path, tmp_path / "spiece.model", name=row.name
+  )
+  assert second == read._replace(text_activation="gelu_tanh")
+  document["model_cfg"]["text_cfg"]["act_kwargs"] = {"approximate": "erf"}
+  path.write_text(json.dumps(document))
+  with pytest.raises(ValueError, match="act_kwargs must be"):
     read_open_clip_spec(tmp_path, tmp_path / "spiece.model", name="x")
 
 

@@ -199,3 +199,92 @@ def test_wrong_files_are_refused(model, second, tmp_path):
     (tmp_path / "spiece.model").write_bytes(content)
     with pytest.raises(ValueError, match="must be a SentencePiece model"):
       load_tokenizer(tmp_path / "spiece.model", SIGLIP)
+
+
+def put(*keys):
+  *path, last, value = keys
+
+  def apply(document):
+    for key in path:
+      document = document[key]
+    document[last] = value
+
+  return apply
+
+
+def pattern(words):
+  return {"type": "Replace", "pattern": {"Regex": words}, "content": ""}
+
+
+BROKEN = {
+  "dropout": (put("model", "dropout", 0.5), "dropout 0.5"),
+  "merges": (put("model", "merges", []), "no merges"),
+  "ids": (put("model", "vocab", "a", 7), "ids of tokens that are not 0, 1, 2"),
+  "type": (put("model", "type", "WordPiece"), "a model of type 'WordPiece'"),
+  "no type": (put("model", "type", ["BPE"]), "a model of type"),
+  "prefix": (put("model", "continuing_subword_prefix", "##"), "prefix '##'"),
+  "normalizer": (
+    put("normalizer", {"type": "BertNormalizer"}),
+    "normalizer of",
+  ),
+  "list": (put("normalizer", {"type": ["NFC"]}), "a normalizer of type"),
+  "split": (put("pre_tokenizer", {"type": "Digits"}), "pre_tokenizer of type"),
+  "slow": (put("normalizer", pattern(r"(?:[a-z ]+)+\d")), "with the pattern"),
+  "charsmap": (
+    put("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+    "a broken precompiled_charsmap",
+  ),
+  "token": (put("model", "merges", [["\n", "zz"]]), "out of vocabulary"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_json_that_no_siglip_has_is_refused(second, tmp_path, fault, capfd):
+  """In one line of ours: the library would panic on some of them."""
+  edit, words = BROKEN[fault]
+  document = json.loads(second.read_text("utf-8"))
+  edit(document)
+  path = tmp_path / "tokenizer.json"
+  path.write_text(json.dumps(document))
+  with pytest.raises(ValueError) as caught:
+    load_tokenizer(path, second_spec(second))
+  message = str(caught.value)
+  assert message.startswith(f"{path} must be a tokenizer.json, got: ")
+  assert words in message and message.isprintable()
+  assert not capfd.readouterr().err
+
+
+def test_pieces_in_another_order_are_refused(model, tmp_path):
+  """Two pieces change places: their ids were taken for each other."""
+  content = model.read_bytes()
+  import sentencepiece
+
+  library = sentencepiece.SentencePieceProcessor(model_file=str(model))
+  scores = [library.get_score(index) for index in range(SIZE)]
+  first, second = (np.float32(scores[index]).tobytes() for index in (5, 40))
+  assert content.count(first) == content.count(second) == 1
+  swapped = content.replace(first, b"####").replace(second, first)
+  path = tmp_path / "spiece.model"
+  path.write_bytes(swapped.replace(b"####", second))
+  with pytest.raises(ValueError, match="from the best score down"):
+    load_tokenizer(path, SIGLIP)
+
+
+def test_a_panic_of_the_library_is_one_line():
+  """It is no `Exception`, and has the name alone to be told by."""
+  from s3_jax.clip.bpe_files import ask_library
+
+  class PanicException(BaseException):
+    """Stands for the library's own."""
+
+  def panic():
+    raise PanicException("index out of\n range \x1b")
+
+  with pytest.raises(ValueError, match=r"^index out of range \?$"):
+    ask_library(panic)
+
+  def stop():
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    ask_library(stop)

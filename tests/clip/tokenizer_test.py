@@ -1,6 +1,8 @@
 """Cleaning, ids and truncation; CLIP's real vocabulary where it is at hand."""
 
 import gzip
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -223,3 +225,219 @@ def test_ids_of_clips_own_vocabulary(reference):
   golden = [49406, 320, 1125, 539, 320, 2368, 49407]
   for text in ("a photo of a cat", "A  photo of a&#32;CAT "):
     assert tokenize([text])[0, :7].tolist() == golden
+
+
+def document_of(tokenizer: Tokenizer) -> dict:
+  return json.loads(tokenizer.to_str())
+
+
+def put(*keys):
+  """Sets the value at the end of the keys, which is the last of them."""
+  *path, last, value = keys
+
+  def apply(document):
+    for key in path:
+      document = document[key]
+    document[last] = value
+
+  return apply
+
+
+def permute(document):
+  vocab = document["model"]["vocab"]
+  words = [word for word in vocab if not word.startswith("<|")]
+  ids = [vocab[word] for word in words]
+  np.random.default_rng(0).shuffle(ids)
+  vocab |= dict(zip(words, ids, strict=True))
+
+
+def swap_two_bytes(document):
+  vocab = document["model"]["vocab"]
+  vocab["a"], vocab["b"] = vocab["b"], vocab["a"]
+
+
+def swap_two_merges(document):
+  merges = document["model"]["merges"]
+  merges[0], merges[1] = merges[1], merges[0]
+
+
+def drop_the_last_merge(document):
+  document["model"]["merges"].pop()
+
+
+def add_a_token(document):
+  token = {"id": 0, "content": "!", "special": True, "normalized": False}
+  flags = dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+  document["added_tokens"].append(token | flags)
+
+
+SPLIT = {"type": "Split", "behavior": "Removed", "invert": True}
+NOT_CLIPS = {
+  "dropout": (put("model", "dropout", 0.5), "'dropout' 0.5"),
+  "no merges": (put("model", "merges", []), "25 tokens that no merge makes"),
+  "fewer merges": (drop_the_last_merge, "1 tokens that no merge makes"),
+  "permuted": (permute, "which is token 0 in the order of bytes"),
+  "two bytes": (swap_two_bytes, "the id 65 of 'a', which is token 64"),
+  "two merges": (swap_two_merges, "in the order of bytes, merges"),
+  "merge first": (put("model", "merges", [["um", "b"]]), "'um' in merge 0"),
+  "no pair": (put("model", "merges", [["a", "b", "c"]]), "for a merge"),
+  "ids": (put("model", "vocab", "a", True), "the id True of 'a'"),
+  "vocab": (put("model", "vocab", []), "without a vocabulary"),
+  "type": (put("model", "type", "WordPiece"), "'type' 'WordPiece'"),
+  "suffix": (put("model", "end_of_word_suffix", ""), "end_of_word_suffix"),
+  "prefix": (put("model", "continuing_subword_prefix", "##"), "prefix' '##'"),
+  "fallback": (put("model", "byte_fallback", True), "'byte_fallback' True"),
+  "ignored": (put("model", "ignore_merges", True), "'ignore_merges' True"),
+  "model": (put("model", 3), "no model"),
+  "normalizer": (put("normalizer", {"type": "NFKC"}), "normalizer that is not"),
+  "no split": (put("pre_tokenizer", None), "pre_tokenizer that does not"),
+  "words": (put("pre_tokenizer", {"type": "Whitespace"}), "pre_tokenizer that"),
+  "pattern": (
+    put(
+      *("pre_tokenizer", "pretokenizers", 0),
+      {**SPLIT, "pattern": {"Regex": r"(?:[a-z ]+)+\d"}},
+    ),
+    "pre_tokenizer that does not",
+  ),
+  "space": (
+    put("pre_tokenizer", "pretokenizers", 1, "add_prefix_space", True),
+    "pre_tokenizer that does not",
+  ),
+  "end": (
+    put("post_processor", "sep", [START, 537]),
+    "post_processor other than start, text, end",
+  ),
+  "post": (put("post_processor", {"type": "ByteLevel"}), "post_processor"),
+  "added": (add_a_token, "the added token '!'"),
+}
+
+
+@pytest.mark.parametrize("fault", NOT_CLIPS)
+def test_a_tokenizer_that_cannot_be_clips_is_refused(small, tmp_path, fault):
+  """Each of these was read once, and gave other ids or other ones each time."""
+  edit, words = NOT_CLIPS[fault]
+  document = document_of(small)
+  edit(document)
+  path = tmp_path / "tokenizer.json"
+  path.write_text(json.dumps(document))
+  with pytest.raises(ValueError) as caught:
+    load_tokenizer(path, spec_of(small))
+  message = str(caught.value)
+  assert message.startswith(f"{path} must be a tokenizer.json of CLIP, got: ")
+  assert words in message
+  assert message.isprintable() and len(message) - len(str(path)) < 250
+
+
+def template(end: int) -> dict:
+  """How newer files write start, text, end."""
+  pair = {START: end - 1, END: end}
+  return {
+    "type": "TemplateProcessing",
+    "single": [
+      {"SpecialToken": {"id": START, "type_id": 0}},
+      {"Sequence": {"id": "A", "type_id": 0}},
+      {"SpecialToken": {"id": END, "type_id": 0}},
+    ],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+    "special_tokens": {
+      token: {"id": token, "ids": [index], "tokens": [token]}
+      for token, index in pair.items()
+    },
+  }
+
+
+def merges_as_words(document):
+  merges = document["model"]["merges"]
+  document["model"]["merges"] = [" ".join(pair) for pair in merges]
+
+
+def plain_words(document):
+  pattern = document["pre_tokenizer"]["pretokenizers"][0]["pattern"]
+  pattern["Regex"] = pattern["Regex"].partition("oftext")[0] and (
+    r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+  )
+
+
+CLIPS = {
+  "merges as words": merges_as_words,
+  "words without special tokens": plain_words,
+  "no normalizer": put("normalizer", None),
+  "no post_processor": put("post_processor", None),
+  "a template": put("post_processor", template(SIZE - 1)),
+  "no added tokens": put("added_tokens", []),
+  "another decoder": put("decoder", None),
+  "truncation and padding": lambda document: document.update(
+    truncation={
+      "direction": "Right",
+      "max_length": 1,
+      "strategy": "LongestFirst",
+      "stride": 0,
+    },
+    padding={
+      "strategy": {"Fixed": 77},
+      "direction": "Right",
+      "pad_to_multiple_of": None,
+      "pad_id": 0,
+      "pad_type_id": 0,
+      "pad_token": "!",
+    },
+  ),
+  "old keys": lambda document: [
+    document["model"].pop(key) for key in ("byte_fallback", "ignore_merges")
+  ],
+  "dropout 0": put("model", "dropout", 0.0),
+}
+
+
+@pytest.mark.parametrize("form", CLIPS)
+def test_forms_of_clips_own_tokenizer(small, tmp_path, form):
+  document = document_of(small)
+  CLIPS[form](document)
+  path = tmp_path / "tokenizer.json"
+  path.write_text(json.dumps(document), encoding="utf-8-sig")
+  tokenize = load_tokenizer(path, spec_of(small))
+  texts = [*CAPTIONS, "isn't it 1984?!", "ünder", "a " * 40]
+  expected = TextTokenizer(small, spec_of(small))(texts)
+  np.testing.assert_array_equal(tokenize(texts), expected)
+  assert tokenize.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("given", ["vocab.json", "merges.txt"])
+@pytest.mark.parametrize("version", ["#version: 0.2\n", ""])
+def test_a_vocabulary_in_two_files(small, tmp_path, given, version):
+  model = document_of(small)["model"]
+  (tmp_path / "vocab.json").write_text(json.dumps(model["vocab"]))
+  lines = [" ".join(pair) for pair in model["merges"]]
+  (tmp_path / "merges.txt").write_text(version + "\n".join(lines) + "\n")
+  tokenize = load_tokenizer(tmp_path / given, spec_of(small))
+  assert tokenize.tokenizer.to_str() == small.to_str()
+  digests = [
+    hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    for name in ("vocab.json", "merges.txt")
+  ]
+  joined = hashlib.sha256("".join(digests).encode()).hexdigest()
+  assert tokenize.sha256 == joined
+  (tmp_path / "merges.txt").write_text(version + "\n".join(lines[:-1]))
+  with pytest.raises(ValueError, match=r"merges.txt must be one vocabulary"):
+    load_tokenizer(tmp_path / given, spec_of(small))
+  (tmp_path / "merges.txt").unlink()
+  with pytest.raises(ValueError, match=r"merges.txt must be a readable file"):
+    load_tokenizer(tmp_path / "vocab.json", spec_of(small))
+
+
+def test_openais_list_in_another_order_is_refused(reference, tmp_path):
+  packed = reference / "clip_bpe_vocab_16e6.txt.gz"
+  lines = gzip.decompress(packed.read_bytes()).split(b"\n")
+  lines[1:48895] = lines[48894:0:-1]
+  path = tmp_path / "merges.txt.gz"
+  path.write_bytes(gzip.compress(b"\n".join(lines)))
+  with pytest.raises(ValueError, match="merge tokens that it has, got: the"):
+    read_tokenizer(path)
+
+
+def test_one_text_is_no_list_of_texts(small):
+  tokenize = TextTokenizer(small, spec_of(small))
+  with pytest.raises(ValueError, match=r'got a str; write \["a cat"\]'):
+    tokenize("a cat")
+  with pytest.raises(ValueError, match=r"list of texts, got a str"):
+    tokenize.count_truncated("a cat")

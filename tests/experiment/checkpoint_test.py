@@ -1,12 +1,13 @@
 """The fields of a config that name a checkpoint."""
 
+import hashlib
 import json
 import pathlib
 import shutil
 
 import pytest
 
-from s3_jax import experiment
+from s3_jax import experiment, hosts
 from s3_jax.clip import load_clip
 from s3_jax.experiment import checkpoint as fields
 from s3_jax.experiment.settings import Settings
@@ -59,10 +60,36 @@ def test_results_say_which_checkpoint(checkpoint):
   model = fields.describe_model(clip._replace(revision="f" * 40))
   assert model["name"] == "tiny"
   assert model["sha256"] == clip.sha256
+  content = (checkpoint / "tokenizer.json").read_bytes()
+  digest = hashlib.sha256(content).hexdigest()
+  assert model["tokenizer_sha256"] == clip.tokenizer_sha256 == digest
   assert model["revision"] == "f" * 40
   assert model["spec"]["image_size"] == 16
   assert model["spec"]["source"]["repository"] == ""
   assert json.loads(json.dumps(model, allow_nan=False)) == model
+
+
+def test_hosts_compare_the_tokenizer(checkpoint, monkeypatch):
+  """Two processes whose tokenizers differ are told which fact differs."""
+  clip = load_clip(checkpoint)
+  other = clip._replace(tokenizer_sha256="0" * 64)
+  both = [fields.checkpoint_facts(each) for each in (clip, other)]
+  monkeypatch.setattr(hosts, "count", lambda: 2)
+  facts = [
+    {name: json.dumps(value) for name, value in each.items()} for each in both
+  ]
+  monkeypatch.setattr(hosts, "gather_json", lambda own: [own, facts[1]])
+  with pytest.raises(ValueError, match="the tokenizer's sha256"):
+    hosts.agree(both[0])
+
+
+def test_results_say_which_token_ids(checkpoint):
+  clip = load_clip(checkpoint)
+  said = fields.describe_tokens(clip, ["a b", "b"])
+  ids = clip.tokenize(["a b", "b"]).astype("<i4")
+  digest = hashlib.sha256(ids.tobytes()).hexdigest()
+  assert said == {"truncated": 0, "token_ids_sha256": digest}
+  assert fields.hash_token_ids(clip, ["b", "a b"]) != digest
 
 
 def test_an_evaluation_of_a_bare_file(

@@ -17,6 +17,7 @@ from s3_jax.clip.layouts import big_vision, hugging_face, open_clip, scenic
 from s3_jax.clip.layouts.tensor import (
   Tensor,
   flatten,
+  least_numbers,
   param_shapes,
   read,
   unflatten,
@@ -72,6 +73,7 @@ _SIGNS = {
 }
 DTYPES = ("float32", "bfloat16")
 _SHOWN = 10  # names of a kind in an error
+_FAR = 4  # times a file's numbers: settings of another checkpoint altogether
 
 
 def detect(names: Iterable[str], where: str = "the weights") -> str:
@@ -133,6 +135,7 @@ def to_params(
     raise ValueError(
       f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}."
     )
+  _check_size(arrays, spec, layout, where)
   tensors = _layout(layout).tensors(spec)
   named, wrong = _account(arrays, spec, _layout(layout), tensors)
   leaves, infinite = {}, []
@@ -164,6 +167,33 @@ def _layout(name: str) -> Layout:
       f"`layout` must be one of {', '.join(LAYOUTS)}, got {name!r}."
     )
   return LAYOUTS[name]
+
+
+def _check_size(
+  arrays: Mapping[str, np.ndarray], spec: ModelSpec, layout: str, where: str
+) -> None:
+  """Refuses settings far beyond a file's arrays, before anything is traced."""
+  held = sum(value.size for value in arrays.values())
+  needed = least_numbers(spec)
+  most = max(needed, key=lambda setting: needed[setting])
+  # Below that the names of what is missing say more.
+  if sum(needed.values()) > _FAR * held:
+    raise ValueError(
+      f"{where} must hold the parameters of {spec.name}, at least"
+      f" {sum(needed.values())} numbers, of which {needed[most]} are for its"
+      f" {most} of {getattr(spec, most)}, got {held}."
+    )
+  # A file has arrays for each block, or joins them along the first axis.
+  blocks = len(arrays)
+  if layout == "big_vision_scanned":
+    joined = (value.shape[0] for value in arrays.values() if value.ndim)
+    blocks = max(blocks, *joined)
+  for setting in ("text_layers", "image_layers"):
+    if getattr(spec, setting) > blocks:
+      raise ValueError(
+        f"{where} must hold the parameters of {spec.name}, whose {setting} is"
+        f" {getattr(spec, setting)}, got {len(arrays)} arrays."
+      )
 
 
 def _account(

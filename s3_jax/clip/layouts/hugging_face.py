@@ -15,6 +15,7 @@ from s3_jax.clip.layouts.tensor import (
   arrange,
   family_of,
   torch_form,
+  unwrapped,
 )
 from s3_jax.clip.zoo import ModelSpec
 
@@ -60,8 +61,10 @@ def own_name(name: str) -> str | None:
   """Gives the name that `tensors` uses; None for what is no parameter.
 
   Old versions of `transformers` stored index buffers (0, 1, 2, ...) beside the
-  weights, which its newer versions skip as well.
+  weights, which its newer versions skip as well. Checkpoints written in
+  training have a prefix.
   """
+  name = unwrapped(name)
   return None if name.endswith(".embeddings.position_ids") else name
 
 

@@ -15,6 +15,7 @@ from s3_jax.clip.layouts.tensor import (
   arrange,
   family_of,
   torch_form,
+  unwrapped,
 )
 from s3_jax.clip.zoo import ModelSpec
 
@@ -97,10 +98,10 @@ def tensors(spec: ModelSpec) -> dict[str, Tensor]:
 def own_name(name: str) -> str | None:
   """Gives the name that `tensors` uses; None for what is no parameter.
 
-  The batch norms count the batches that they saw. Checkpoints written by
-  several processes in training have a prefix.
+  The batch norms count the batches that they saw. Checkpoints written in
+  training have a prefix.
   """
-  name = name.removeprefix("module.")
+  name = unwrapped(name)
   return None if name.endswith(".num_batches_tracked") else name
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from s3_jax.clip.towers import init_params
+from s3_jax.clip.towers import check_spec, init_params
 from s3_jax.clip.zoo import ModelSpec
 
 Path = tuple[str, ...]
@@ -191,8 +191,85 @@ def param_shapes(spec: ModelSpec) -> dict[Path, Shape]:
   Raises:
     ValueError: settings of the spec contradict each other.
   """
-  params = jax.eval_shape(lambda: init_params(jax.random.key(0), spec))
-  return {path: leaf.shape for path, leaf in flatten(params).items()}
+  check_spec(spec)
+  # The blocks of a stack are alike but for the first, so tracing two of them
+  # is enough. Tracing takes the most of the time, and a config can ask for
+  # thousands.
+  stacks: dict[Path, int] = {("text",): spec.text_layers}
+  few = spec._replace(text_layers=min(spec.text_layers, 2))
+  if spec.image_tower == "vit":
+    stacks["image",] = spec.image_layers
+    few = few._replace(image_layers=min(spec.image_layers, 2))
+  else:
+    for number, blocks in enumerate(spec.image_stages, start=1):
+      stacks["image", f"stage_{number}"] = blocks
+    stages = tuple(min(blocks, 2) for blocks in spec.image_stages)
+    few = few._replace(image_stages=stages, image_layers=sum(stages))
+  params = jax.eval_shape(lambda: init_params(jax.random.key(0), few))
+  shapes = {path: leaf.shape for path, leaf in flatten(params).items()}
+  for stack, blocks in stacks.items():
+    depth = len(stack)
+    second = (*stack, "block_1")
+    alike = [path for path in shapes if path[: depth + 1] == second]
+    for number in range(2, blocks):
+      for path in alike:
+        shapes[*stack, f"block_{number}", *path[depth + 1 :]] = shapes[path]
+  return shapes
+
+
+def least_numbers(spec: ModelSpec) -> dict[str, int]:
+  """Counts numbers that a checkpoint must have, without tracing its towers.
+
+  Args:
+    spec: the checkpoint's settings.
+
+  Returns:
+    For a setting, the numbers of the arrays that grow with it: at least so many
+    and all different ones.
+  """
+  image, text = spec.image_width, spec.text_width
+  counts = {
+    "vocab_size": spec.vocab_size * text,
+    "context_length": spec.context_length * text,
+    # Four maps of the attention and two of the MLP.
+    "text_layers": spec.text_layers * text * (4 * text + 2 * spec.text_mlp_dim),
+  }
+  cells = (spec.image_size // max(spec.patch_size, 1)) ** 2
+  if spec.image_tower == "vit":
+    block = image * (4 * image + 2 * spec.image_mlp_dim)
+    counts["image_size"] = cells * image
+    counts["image_layers"] = spec.image_layers * block
+    counts["patch_size"] = 3 * spec.patch_size**2 * image
+  else:
+    counts["image_size"] = cells * image * 32
+    counts["image_layers"] = spec.image_layers * image * image
+  return counts
+
+
+# Wrappers of training that put their name into those of the parameters.
+_WRAPPERS = (
+  "_orig_mod.",
+  "_fsdp_wrapped_module.",
+  "_checkpoint_wrapped_module.",
+)
+_PREFIXES = ("module.", "model.")
+
+
+def unwrapped(name: str) -> str:
+  """Takes what training has put around a torch model off a parameter's name.
+
+  Args:
+    name: as in a file.
+
+  Returns:
+    The name in the bare model: compiled modules, those that are trained in
+    several processes, and models inside another one have a longer one.
+  """
+  for wrapper in _WRAPPERS:
+    name = name.replace(wrapper, "")
+  while name.startswith(_PREFIXES):
+    name = name.partition(".")[2]
+  return name
 
 
 def flatten(tree: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from s3_jax.clip.documents import check_file, shown
 from s3_jax.clip.readers.msgpack_file import read_msgpack
 from s3_jax.clip.readers.numpy_files import (
   read_npy,
@@ -24,6 +25,7 @@ from s3_jax.clip.readers.numpy_files import (
 from s3_jax.clip.readers.safetensors_file import read_safetensors
 from s3_jax.clip.readers.shards import INDEX_SUFFIX, read_index
 from s3_jax.clip.readers.torch_archive import read_torch
+from s3_jax.clip.readers.trees import LONGEST_NAME
 
 __all__ = [
   "DATA_SUFFIXES",
@@ -56,6 +58,9 @@ _DATA_READERS: Mapping[str, Callable[[pathlib.Path], Arrays]] = {
 }
 DATA_SUFFIXES = tuple(_DATA_READERS)
 # flax.training.checkpoints writes msgpack under this name.
+# Several names may stand for the same numbers, such as tied weights, and small
+# archives may be compressed; more is a trap.
+_SHARED, _UNPACKED = 8, 1 << 24  # times the file's size, and bytes beside them
 _FLAX = re.compile(r"checkpoint_\d+")
 
 
@@ -85,8 +90,11 @@ def read_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
         f"{path} must end in one of {', '.join(SUFFIXES)}, be named"
         f" checkpoint_N, or be a *{INDEX_SUFFIX}."
       )
-    sha256 = file_sha256(path)
-    return _named(reader(path), path), sha256
+    check_file(path)
+    # Read first: a file that is none of the form is refused before all of it
+    # is looked at.
+    arrays = _checked(reader(path), path)
+    return arrays, file_sha256(path)
   except OSError as error:
     reason = error.strerror or error
     raise ValueError(
@@ -136,11 +144,21 @@ def file_sha256(path: pathlib.Path) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _named(arrays: Arrays, path: pathlib.Path) -> Arrays:
-  """Refuses names that would garble a message or a terminal."""
+def _checked(arrays: Arrays, path: pathlib.Path) -> Arrays:
+  """Refuses names that would garble a message, and arrays out of nothing."""
   for name in arrays:
-    if not name.isprintable():
-      raise ValueError(f"{path} must have printable names, got {name!r:.80}.")
+    if not name.isprintable() or len(name) > LONGEST_NAME:
+      raise ValueError(
+        f"{path} must have printable names of at most {LONGEST_NAME} letters,"
+        f" got {shown(name)}."
+      )
+  size = path.stat().st_size
+  taken = sum(value.nbytes for value in arrays.values())
+  if taken > _UNPACKED + _SHARED * size:
+    raise ValueError(
+      f"{path} must hold its arrays, got {taken} bytes of them in {size} of the"
+      " file, which they share."
+    )
   return arrays
 
 
@@ -153,14 +171,15 @@ def _read_shards(index: pathlib.Path) -> tuple[Arrays, str]:
     if reader is None:
       raise ValueError(
         f"{index} must name files that end in one of {', '.join(SUFFIXES)}, "
-        f"got {shard!r}."
+        f"got {shown(shard)}."
       )
+    check_file(path)
+    tensors = _checked(reader(path), path)
     digests.append(file_sha256(path))
-    tensors = _named(reader(path), path)
     if odd := sorted(names ^ tensors.keys()):
       raise ValueError(
         f"{path} must hold the tensors that {index.name} says, got a "
-        f"difference in {len(odd)}, the first {odd[0]!r}."
+        f"difference in {len(odd)}, the first {shown(odd[0])}."
       )
     arrays |= tensors
   return arrays, hashlib.sha256("".join(digests).encode()).hexdigest()

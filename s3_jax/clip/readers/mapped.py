@@ -9,7 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
+from s3_jax.clip.documents import shown
+
 BFLOAT16 = np.dtype(jnp.bfloat16)
+_MOST_AXES = 32
+_LARGEST_SIZE = 2**40
 
 
 def map_file(path: pathlib.Path) -> UInt8[np.ndarray, " bytes"]:
@@ -27,6 +31,22 @@ def map_file(path: pathlib.Path) -> UInt8[np.ndarray, " bytes"]:
   if path.stat().st_size == 0:  # an empty file cannot be mapped
     return np.zeros(0, np.uint8)
   return np.memmap(path, np.uint8, mode="r").view(np.ndarray)
+
+
+def check_shape(shape: Sequence[Any]) -> None:
+  """Refuses what can be no array's shape.
+
+  Args:
+    shape: what a file says of it.
+
+  Raises:
+    ValueError: too many axes, or a size that is no whole number from 0 to 2^40.
+  """
+  if len(shape) > _MOST_AXES:
+    raise ValueError(f"{len(shape)} axes")
+  for size in shape:
+    if type(size) is not int or not 0 <= size <= _LARGEST_SIZE:
+      raise ValueError(f"a size of {shown(size)}")
 
 
 def as_array(
@@ -50,9 +70,7 @@ def as_array(
   Raises:
     ValueError: the shape is none, or needs another number of bytes.
   """
-  for size in shape:
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-      raise ValueError(f"a size of {size!r}")
+  check_shape(shape)
   wanted = math.prod(shape) * dtype.itemsize
   if wanted != data.size:
     raise ValueError(f"{data.size} bytes for {wanted}")

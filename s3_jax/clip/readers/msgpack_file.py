@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from s3_jax.clip.documents import shown
 from s3_jax.clip.readers.mapped import BFLOAT16, as_array, map_file
 from s3_jax.clip.readers.trees import flatten
 
@@ -29,6 +30,7 @@ _DTYPES = {
 } | {"bfloat16": BFLOAT16, "V2": BFLOAT16}
 _ARRAY, _SCALAR = 1, 3  # flax's extension codes; 2 is a complex number
 _DEEPEST = 64
+_MOST_VALUES = 500_000  # of a training state; each costs a microsecond or two
 # Of a training state only these hold weights.
 _WEIGHTS = ("params", "model_state")
 _BESIDE = {"global_step", "metadata", "opt_state", "rng", "step"}
@@ -73,7 +75,8 @@ def read_msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
     OSError: it cannot be read.
   """
   try:
-    reader = _Reader(map_file(path))
+    data = map_file(path)
+    reader = _Reader(data)
     tree = reader.value()
     if reader.position != reader.data.size:
       raise ValueError(f"{reader.data.size - reader.position} bytes too many")
@@ -81,7 +84,7 @@ def read_msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
       raise ValueError(f"{type(tree).__name__} for a dictionary")
     if "params" in tree:
       tree = _weights(tree)
-    return flatten(tree, _array)
+    return flatten(tree, _array, most_bytes=data.size)
   except ValueError as error:
     raise ValueError(
       f"{path} must be a Flax checkpoint in msgpack, got: {error}."
@@ -121,6 +124,8 @@ def _join(value: Mapping[str, Any]) -> np.ndarray:
     pieces.append(piece.ravel())
   if not pieces:
     raise ValueError("an array without its chunks")
+  if any(piece.dtype != pieces[0].dtype for piece in pieces):
+    raise ValueError("an array in chunks of several types")
   whole = np.concatenate(pieces)
   return as_array(whole.view(np.uint8), whole.dtype, sizes)
 
@@ -131,11 +136,13 @@ class _Reader:
   Attributes:
     data: the file's bytes.
     position: where the next value begins.
+    values: how many were read, those inside others too.
   """
 
-  def __init__(self, data: np.ndarray):
+  def __init__(self, data: np.ndarray, values: int = 0):
     self.data = data
     self.position = 0
+    self.values = values
 
   def take(self, length: int) -> np.ndarray:
     end = self.position + length
@@ -150,11 +157,17 @@ class _Reader:
     return value
 
   def text(self, length: int) -> str:
-    return self.take(length).tobytes().decode("utf-8")
+    try:
+      return self.take(length).tobytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+      raise ValueError("a text that is no UTF-8") from error
 
   def value(self, depth: int = 0) -> Any:
     if depth > _DEEPEST:
       raise ValueError(f"values in each other, {depth} deep")
+    self.values += 1
+    if self.values > _MOST_VALUES:
+      raise ValueError(f"more than {_MOST_VALUES} values")
     code = self.number(">B")
     if code <= 0x7F:
       return code
@@ -194,24 +207,26 @@ class _Reader:
       if not isinstance(key, str):
         raise ValueError(f"{type(key).__name__} for a key")
       if key in result:
-        raise ValueError(f"the key {key!r} twice")
+        raise ValueError(f"the key {shown(key)} twice")
       result[key] = self.value(depth + 1)
     return result
 
   def _extension(self, length: int, depth: int) -> Any:
     """Reads an array: shape, type and bytes, in msgpack again."""
     kind = self.number(">b")
-    inner = _Reader(self.take(length))
+    inner = _Reader(self.take(length), self.values)
     if kind not in (_ARRAY, _SCALAR):
       return inner.data  # no array; an error only where one is needed
     fields = inner.value(depth + 1)
+    self.values = inner.values
     if not isinstance(fields, list) or len(fields) != 3:
       raise ValueError("an array without shape, type and bytes")
     shape, name, data = fields
     if isinstance(name, np.ndarray):
       name = name.tobytes().decode("utf-8", "replace")
-    if name not in tuple(_DTYPES) or not isinstance(data, np.ndarray):
-      raise ValueError(f"an array of {name!r:.40}")
+    known = isinstance(name, str) and name in _DTYPES
+    if not known or not isinstance(data, np.ndarray):
+      raise ValueError(f"an array of {shown(name)}")
     if not isinstance(shape, list):
-      raise ValueError(f"the shape {shape!r:.40}")
+      raise ValueError(f"the shape {shown(shape)}")
     return as_array(data, _DTYPES[name], shape)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from s3_jax.clip.documents import shown
 from s3_jax.clip.readers.archive import (
   INFLATED_LIMIT,
   open_archive,
@@ -79,7 +80,7 @@ def read_npz(
       try:
         arrays[name] = _npy_member(content, texts)
       except ValueError as error:
-        raise ValueError(f"{error} in {member!r}") from error
+        raise ValueError(f"{error} in {shown(member)}") from error
     if len(arrays) != len(archive.members):
       raise ValueError("two members for one name")
   except ValueError as error:
@@ -129,10 +130,12 @@ def read_npy(path: pathlib.Path) -> dict[str, np.ndarray]:
     with open(path, "rb") as file:
       shape, _, dtype = _read_header(file)
       if dtype != np.dtype("O") or shape != ():
-        raise ValueError(f"an array of {dtype} with shape {shape}")
-      rest = path.stat().st_size - file.tell()
-      outer = read_pickle(file, rest, lambda name: name in _ALLOWED)
-    return flatten(_dictionary(outer), _array)
+        raise ValueError(f"an array of {dtype.str} with {len(shape)} axes")
+      size = path.stat().st_size
+      outer = read_pickle(
+        file, size - file.tell(), lambda name: name in _ALLOWED
+      )
+    return flatten(_dictionary(outer), _array, most_bytes=size)
   except ValueError as error:
     raise ValueError(
       f"{path} must be one dictionary of arrays as numpy.save pickles it, got:"
@@ -143,7 +146,10 @@ def read_npy(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _read_header(
   file: io.BufferedIOBase,
 ) -> tuple[tuple[int, ...], bool, np.dtype]:
-  version = np.lib.format.read_magic(file)
+  try:
+    version = np.lib.format.read_magic(file)
+  except ValueError as error:
+    raise ValueError("no beginning of the npy form") from error
   readers = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -153,7 +159,7 @@ def _read_header(
   try:
     return readers[version](file)
   except Exception as error:  # numpy tries more than one parser
-    raise ValueError(f"no header of the npy form ({error!r:.80})") from error
+    raise ValueError("no header of the npy form") from error
 
 
 def _npy_member(content: np.ndarray, texts: bool) -> np.ndarray:
@@ -207,7 +213,7 @@ def _array(value: Any) -> np.ndarray | Mapping[Any, Any]:
   elif _called(value, _SCALAR) and len(value.arguments) == 2:
     dtype, raw = value.arguments
     return _from_bytes(raw, dtype, (), False)
-  word = value.name if isinstance(value, Inert) else type(value).__name__
+  word = shown(value.name) if isinstance(value, Inert) else shown(value)
   raise ValueError(f"{word} for an array")
 
 
@@ -215,8 +221,11 @@ def _from_bytes(raw: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
   if _called(raw, (_ENCODE,)) and len(raw.arguments) == 2:
     text, encoding = raw.arguments
     if encoding != "latin1" or not isinstance(text, str):
-      raise ValueError(f"bytes in {encoding!r:.20}")
-    raw = text.encode("latin1")
+      raise ValueError(f"bytes in {shown(encoding)}")
+    try:
+      raw = text.encode("latin1")
+    except UnicodeEncodeError as error:
+      raise ValueError("letters for bytes") from error
   elif _called(raw, (_NO_BYTES,)) and raw.arguments == ():
     raw = b""
   if not isinstance(raw, bytes | bytearray) or not isinstance(shape, tuple):
@@ -235,7 +244,7 @@ def _dtype(value: Any) -> np.dtype:
   state = value.state
   order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
   if not isinstance(code, str) or code not in _CODES.split(" "):
-    raise ValueError(f"the dtype {code!r:.20}")
+    raise ValueError(f"the dtype {shown(code)}")
   if order not in ("<", "=", "|"):
-    raise ValueError(f"the byte order {order!r:.20}")
+    raise ValueError(f"the byte order {shown(order)}")
   return np.dtype(code)

@@ -8,8 +8,10 @@ reads the file decides what that stands for. No name is looked up or imported.
 
 import io
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from s3_jax.clip.documents import shown
 
 _PUSH = {
   "BINBYTES",
@@ -32,6 +34,8 @@ _PUSH = {
 }
 _SINGLE = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+# Each takes a microsecond or two, and up to a hundred bytes.
+_MOST_INSTRUCTIONS = 2_000_000
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MARK = object()
 
@@ -58,6 +62,11 @@ class Inert:
 PERSISTENT = "persistent id"
 
 
+def not_allowed(name: str) -> str:
+  """Says that a pickle asks for a global, whose name may hold anything."""
+  return f"the global {shown(name)[1:-1]}, which is not allowed"
+
+
 def read_pickle(
   stream: io.BufferedIOBase, size: int, allowed: Callable[[str], bool]
 ) -> Any:
@@ -78,9 +87,9 @@ def read_pickle(
   try:
     return _run(_Bounded(stream, size), allowed)
   except (IndexError, KeyError, TypeError) as error:
-    raise ValueError(f"a broken pickle ({error!r:.80})") from error
+    raise ValueError("a broken pickle") from error
   except (MemoryError, OverflowError, RecursionError) as error:
-    raise ValueError(f"a pickle of impossible size ({error})") from error
+    raise ValueError("a pickle of impossible size") from error
 
 
 class _Bounded:
@@ -100,6 +109,20 @@ class _Bounded:
     return self._stream.readline(self._end - self._stream.tell())
 
 
+def _instructions(stream: Any) -> Iterator[tuple[Any, Any]]:
+  """Yields instructions and their arguments, a bounded number of them."""
+  found = pickletools.genops(stream)
+  for _ in range(_MOST_INSTRUCTIONS):
+    try:
+      code, argument, _ = next(found)
+    except StopIteration:
+      return
+    except ValueError as error:
+      raise ValueError("a pickle that is cut off or altered") from error
+    yield code, argument
+  raise ValueError(f"a pickle of more than {_MOST_INSTRUCTIONS} instructions")
+
+
 def _run(stream: Any, allowed: Callable[[str], bool]) -> Any:
   stack: list[Any] = []
   memo: dict[int, Any] = {}
@@ -116,17 +139,17 @@ def _run(stream: Any, allowed: Callable[[str], bool]) -> Any:
 
   def look_up(module: Any, name: Any) -> Inert:
     if not (isinstance(module, str) and isinstance(name, str)):
-      raise ValueError(f"the global {module!r:.40}.{name!r:.40}")
+      raise ValueError(f"the global {shown(module)}.{shown(name)}")
     if not allowed(f"{module}.{name}"):
-      shown = repr(f"{module}.{name}")[1:-1]  # no control characters
-      raise ValueError(f"the global {shown:.120}, which is not allowed")
+      raise ValueError(not_allowed(f"{module}.{name}"))
     return Inert(f"{module}.{name}")
 
-  for code, argument, _ in pickletools.genops(stream):
+  for code, argument in _instructions(stream):
     match code.name:
       case "STOP":
-        (result,) = stack  # one value and nothing else
-        return result
+        if len(stack) != 1:
+          raise ValueError(f"a pickle of {len(stack)} values")
+        return stack[0]
       case "PROTO" | "FRAME":
         pass
       case "MARK":
@@ -152,7 +175,7 @@ def _run(stream: Any, allowed: Callable[[str], bool]) -> Any:
       case "APPEND":
         value = stack.pop()
         _extend(stack[-1], [value])
-      case "APPENDS":
+      case "APPENDS" | "ADDITEMS":
         values = after_mark()
         _extend(stack[-1], values)
       case "GLOBAL":
@@ -160,6 +183,15 @@ def _run(stream: Any, allowed: Callable[[str], bool]) -> Any:
       case "STACK_GLOBAL":
         name, module = stack.pop(), stack.pop()
         stack.append(look_up(module, name))
+      case "EMPTY_SET":
+        stack.append(Inert("builtins.set", ()))
+      case "FROZENSET":
+        after_mark()
+        stack.append(Inert("builtins.frozenset", ()))
+      case "NEWOBJ_EX":
+        stack.pop()  # arguments with names
+        arguments, function = stack.pop(), stack.pop()
+        stack.append(_apply(function, arguments))
       case "REDUCE" | "NEWOBJ":
         arguments, function = stack.pop(), stack.pop()
         stack.append(_apply(function, arguments))
@@ -195,30 +227,34 @@ def _run(stream: Any, allowed: Callable[[str], bool]) -> Any:
 def _apply(function: Any, arguments: Any) -> Inert:
   bare = isinstance(function, Inert) and function.arguments is None
   if not bare or not isinstance(arguments, tuple):
-    raise ValueError(f"a call of {function!r:.40}")
+    raise ValueError(f"a call of {shown(function)}")
   return Inert(function.name, arguments)
 
 
 def _build(target: Any, state: Any) -> None:
   called = isinstance(target, Inert) and target.arguments is not None
   if not called or target.state is not None:
-    raise ValueError(f"a state for {target!r:.40}")
+    raise ValueError(f"a state for {shown(target)}")
   target.state = state
 
 
 def _extend(target: Any, values: list[Any]) -> None:
+  if isinstance(target, Inert) and target.arguments is not None:
+    return  # a set, a deque or the like, which is no array
   if type(target) is not list:
-    raise ValueError(f"entries for {target!r:.40}")
+    raise ValueError(f"entries for {shown(target)}")
   target.extend(values)
 
 
 def _store(target: Any, pairs: list[Any]) -> None:
   items = target.items if isinstance(target, Inert) else target
   if type(items) is not dict or len(pairs) % 2:
-    raise ValueError(f"items for {target!r:.40}")
+    raise ValueError(f"items for {shown(target)}")
   for key, value in zip(pairs[::2], pairs[1::2], strict=True):
     if not isinstance(key, str | int):
-      raise ValueError(f"the key {key!r:.40}")
+      # Such a key names no array. It is not hashed: tuples that hold each
+      # other take exponential time.
+      key = Inert(type(key).__name__)
     if key in items:
-      raise ValueError(f"the key {key!r} twice")
+      raise ValueError(f"the key {shown(key)} twice")
     items[key] = value

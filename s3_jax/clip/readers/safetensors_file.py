@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from s3_jax.clip.documents import parse_object
+from s3_jax.clip.documents import parse_object, shown
 from s3_jax.clip.readers.mapped import BFLOAT16, as_array, map_file
 
 _LONGEST_HEADER = 100_000_000  # bytes; the form's own limit
@@ -72,11 +72,12 @@ def _tensors(data: np.ndarray, path: pathlib.Path) -> dict[str, np.ndarray]:
   for name, (begin, end) in sorted(spans.items(), key=lambda item: item[1]):
     if begin != position:
       raise ValueError(
-        f"{name!r} at {begin}, where the tensor before it ends at {position}"
+        f"{shown(name)} at {shown(begin)}, where the tensor before it ends at"
+        f" {position}"
       )
     position = end
   if position != body.size:
-    raise ValueError(f"{body.size} bytes of tensors for {position}")
+    raise ValueError(f"{body.size} bytes of tensors for {shown(position)}")
   tensors = {}
   for name, (begin, end) in spans.items():
     entry = header[name]
@@ -85,7 +86,7 @@ def _tensors(data: np.ndarray, path: pathlib.Path) -> dict[str, np.ndarray]:
         body[begin:end], _DTYPES[entry["dtype"]], entry["shape"]
       )
     except ValueError as error:
-      raise ValueError(f"{error} in {name!r}") from error
+      raise ValueError(f"{error} in {shown(name)}") from error
   return tensors
 
 
@@ -94,10 +95,10 @@ def _span(name: str, entry: Any) -> tuple[int, int]:
   if not isinstance(entry, Mapping) or (
     sorted(entry) != ["data_offsets", "dtype", "shape"]
   ):
-    raise ValueError(f"{entry!r:.80} as the entry of {name!r}")
+    raise ValueError(f"{shown(entry)} as the entry of {shown(name)}")
   if entry["dtype"] not in tuple(_DTYPES):
     raise ValueError(
-      f"the type {entry['dtype']!r:.40} of {name!r}, none of"
+      f"the type {shown(entry['dtype'])} of {shown(name)}, none of"
       f" {', '.join(_DTYPES)}"
     )
   offsets = entry["data_offsets"]
@@ -105,8 +106,11 @@ def _span(name: str, entry: Any) -> tuple[int, int]:
   if (
     not good or len(offsets) != 2 or any(type(at) is not int for at in offsets)
   ):
-    raise ValueError(f"{entry!r:.80} as the entry of {name!r}")
+    raise ValueError(
+      f"{shown(entry['shape'])} at {shown(offsets)} as the entry of"
+      f" {shown(name)}"
+    )
   begin, end = offsets
   if not 0 <= begin <= end:
-    raise ValueError(f"offsets {begin} to {end} of {name!r}")
+    raise ValueError(f"offsets {shown(begin)} to {shown(end)} of {shown(name)}")
   return begin, end

@@ -2,9 +2,10 @@
 
 import pathlib
 
-from s3_jax.clip.documents import parse_object
+from s3_jax.clip.documents import parse_object, read_content, shown
 
 INDEX_SUFFIX = ".index.json"
+_LARGEST = 1 << 26  # bytes
 
 
 def read_index(path: pathlib.Path) -> dict[str, set[str]]:
@@ -17,18 +18,20 @@ def read_index(path: pathlib.Path) -> dict[str, set[str]]:
     File names, which lie beside the index, and the tensors of each.
 
   Raises:
-    ValueError: the index is broken, names a tensor twice, or a file elsewhere.
-    OSError: it cannot be read.
+    ValueError: the index cannot be read, is broken, names a tensor twice, or a
+      file elsewhere.
   """
-  document = parse_object(path.read_bytes(), path)
+  document = parse_object(read_content(path, limit=_LARGEST), path)
   weight_map = document.get("weight_map")
   if not isinstance(weight_map, dict) or not weight_map:
     raise ValueError(f"{path} must hold a `weight_map` of tensors to files.")
   shards: dict[str, set[str]] = {}
   for name, shard in weight_map.items():
-    if not isinstance(shard, str) or pathlib.PurePath(shard).name != shard:
+    good = isinstance(shard, str) and shard.isprintable()
+    if not good or pathlib.PurePath(shard).name != shard:
       raise ValueError(
-        f"{path} must name files beside itself, got {shard!r} for {name!r}."
+        f"{path} must name files beside itself, got {shown(shard)} for"
+        f" {shown(name)}."
       )
     shards.setdefault(shard, set()).add(name)
   return shards

@@ -5,13 +5,21 @@ from typing import Any
 
 import numpy as np
 
+from s3_jax.clip.documents import shown
+
 _DEEPEST = 64
-_MOST_ARRAYS = 100_000
+MOST_ENTRIES = 50_000
+"""Entries that a file's dictionaries may have in all. A dictionary that several
+others hold counts each time: a chain of those is walked in exponential time."""
+LONGEST_NAME = 500
+"""Letters of a name: long ones, put behind each other, fill the memory."""
 
 
 def flatten(
   tree: Mapping[Any, Any],
   read: Callable[[Any], np.ndarray | Mapping[Any, Any]],
+  *,
+  most_bytes: int,
 ) -> dict[str, np.ndarray]:
   """Joins the names on the way to each array with "/".
 
@@ -19,6 +27,7 @@ def flatten(
     tree: nested dictionaries.
     read: turns a value into an array, or into a dictionary to go into; raises
       ValueError for anything else.
+    most_bytes: what the arrays may take in all; the file's size.
 
   Returns:
     Names and arrays.
@@ -28,26 +37,34 @@ def flatten(
       deep or too large to be a checkpoint.
   """
   arrays: dict[str, np.ndarray] = {}
+  entries = taken = 0
 
   def walk(branch: Mapping[Any, Any], prefix: str, depth: int) -> None:
+    nonlocal entries, taken
     if depth > _DEEPEST:
       raise ValueError(f"dictionaries in each other, {depth} deep")
     for key, value in branch.items():
-      name = f"{prefix}{key}"
+      entries += 1
+      if entries > MOST_ENTRIES:
+        raise ValueError(f"more than {MOST_ENTRIES} entries")
       if not isinstance(key, str):
-        raise ValueError(f"the key {key!r:.40} in {prefix!r}")
+        raise ValueError(f"the key {shown(key)} in {shown(prefix)}")
+      if len(prefix) + len(key) > LONGEST_NAME:
+        raise ValueError(f"a name of more than {LONGEST_NAME} letters")
+      name = f"{prefix}{key}"
       try:
         value = read(value)
       except ValueError as error:
-        raise ValueError(f"{error} in {name!r}") from error
+        raise ValueError(f"{error} in {shown(name)}") from error
       if isinstance(value, Mapping):
         walk(value, f"{name}/", depth + 1)
       elif name in arrays:
-        raise ValueError(f"the name {name!r} twice")
+        raise ValueError(f"the name {shown(name)} twice")
       else:
         arrays[name] = value
-      if len(arrays) > _MOST_ARRAYS:
-        raise ValueError(f"more than {_MOST_ARRAYS} arrays")
+        taken += value.nbytes
+        if taken > most_bytes:
+          raise ValueError(f"arrays of more than the file's {most_bytes} bytes")
 
   walk(tree, "", 0)
   return arrays

@@ -24,6 +24,7 @@ _LAYOUT = "scenic"
 # What Scenic's modules compute whatever the weights are.
 _FIXED = {
   "activation": "quick_gelu",
+  "text_activation": None,
   "layer_norm_eps": 1e-5,
   "text_causal": True,
   "text_pooling": "end_token",
