@@ -120,8 +120,9 @@ def read_data_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
   if reader is None:
     raise ValueError(f"{path} must end in one of {', '.join(DATA_SUFFIXES)}.")
   try:
-    sha256 = file_sha256(path)
-    return _named(reader(path), path), sha256
+    check_file(path)
+    arrays = _checked(reader(path), path)
+    return arrays, file_sha256(path)
   except OSError as error:
     raise ValueError(
       f"{path} must be a readable file, got: {error.strerror or error}."
