@@ -55,7 +55,7 @@ RULES = {
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
-  "lexicon": Rule((), ("tqdm",), ("openai",)),
+  "lexicon": Rule((), ("tqdm",), ("openai", "httpx2", "httpcore2")),
   "data": Rule(
     ("files", "lexicon"),
     COMMON,
@@ -91,6 +91,7 @@ DEFERRED = {
   "s3_jax.data.benchmark_builders",
   "s3_jax.data.pictograph_builder",
   "s3_jax.data.segmentation_builders",
+  "s3_jax.lexicon.transport",
 }
 
 

@@ -61,8 +61,8 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       names=names,
       domain=settings.take("domain", str),
       model=settings.take("model", str),
-      temperature=settings.take("temperature", float, minimum=0.0),
-      seed=settings.take("seed", int, minimum=0),
+      temperature=_take_or_none(settings, "temperature", float),
+      seed=_take_or_none(settings, "seed", int),
     ),
     limits=Limits(
       batch=settings.take("batch", int, minimum=1),
@@ -84,6 +84,13 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   if generation.dry_run:
     return lambda folder: _show_prompts(generation)
   return lambda folder: make_table(generation, folder)
+
+
+def _take_or_none(settings: Settings, name: str, kind: type) -> Any:
+  """Reads a setting of the sampling; None leaves it to the endpoint."""
+  if settings.everything.get(name, 0) is None:
+    return settings.take(name, type(None))
+  return settings.take(name, kind, minimum=0)
 
 
 def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
