@@ -1,15 +1,17 @@
 """Runs one experiment: `python -m s3_jax`, or `python main.py` in a checkout.
 
 Exit codes: 0 when every asked result exists; 2 for bad input, with one line on
-stderr; 134 in a run of several processes after one was lost; anything else is a
-bug.
+stderr; 130 after an interrupt; 134 in a run of several processes after one was
+lost; anything else is a bug.
 """
 
 import os
 import pathlib
+import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -21,6 +23,9 @@ _CONFIGS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 _DEMO = next(
   (str(folder / "demo.py") for folder in _CONFIGS if folder.is_dir()), None
 )
+
+_STOPPED = 130  # 128 + SIGINT, as shells count
+_AGAIN = 3.0  # seconds after which an interrupt that was swallowed is repeated
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -97,8 +102,10 @@ def main(argv: list[str]) -> None:
     )
     status = cluster.LOST
   except KeyboardInterrupt:
-    sys.stderr.write("\ns3_jax: stopped; the same command goes on from here.\n")
-    status = 130
+    _quiet_interrupts()
+    sys.stderr.write("\n")
+    _say(f"stopped; {_what_remains(experiment.RESUMES)}.")
+    status = _STOPPED
   except Exception:
     if not joined:
       raise
@@ -138,6 +145,37 @@ def _cache() -> str:
   return str(_CONFIG.value.get("cache_dir", "") or default_cache_dir())
 
 
+def _what_remains(resumes: Mapping[str, str]) -> str:
+  """Says what a run that was stopped leaves to the next one."""
+  fields = _CONFIG.value if _CONFIG.value is not None else {}
+  place = resumes.get(fields.get("task", ""))
+  if place == "cache":
+    return f"the same command goes on from here, with what is in {_cache()}"
+  if place and _WORKDIR.value:
+    return f"the same command goes on from here, with {_WORKDIR.value}"
+  if place:
+    return (
+      "the same command goes on from here if --workdir names this run's folder"
+      " under runs/"
+    )
+  return "its results are not complete, and the same command starts anew"
+
+
+def _quiet_interrupts() -> None:
+  """Lets what follows an interrupt be done in peace."""
+  if signal.getsignal(signal.SIGINT) is _interrupt:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(number, frame) -> NoReturn:
+  del number, frame
+  # Python swallows what is raised inside a callback of its garbage collection,
+  # of which JAX has one.
+  signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+  raise KeyboardInterrupt
+
+
 def _show_warning(message, category, filename, lineno, file=None, line=None):
   del category, filename, lineno, file, line
   sys.stderr.write(f"s3_jax: {message}\n")
@@ -169,7 +207,22 @@ def _say(text: str) -> None:
 
 def run_main() -> None:
   """Parses the flags and runs."""
-  app.run(main, flags_parser=_parse_flags)
+  # A shell's background job ignores interrupts, and so Python.
+  if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+  try:
+    app.run(main, flags_parser=_parse_flags)
+  except KeyboardInterrupt:
+    _quiet_interrupts()
+    _say("stopped before the run began.")
+  except SystemExit as end:
+    if end.code != _STOPPED:
+      raise
+  # Python's own end would meet threads of XLA that still work, and crash.
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(_STOPPED)
 
 
 if __name__ == "__main__":
