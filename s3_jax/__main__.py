@@ -5,8 +5,11 @@ stderr; 130 after an interrupt; 134 in a run of several processes after one was
 lost; anything else is a bug.
 """
 
+import json
 import os
 import pathlib
+import re
+import runpy
 import signal
 import sys
 import traceback
@@ -16,6 +19,8 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+
+from s3_jax.messages import MAX_LINE, nearest, one_line
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 # In a wheel the experiments lie inside the package, in a checkout beside it.
@@ -93,7 +98,7 @@ def main(argv: list[str]) -> None:
       if not joined:
         raise
       traceback.print_exc()
-    _say(str(error))
+    _say(_describe(error))
     status = 2
   except experiment.LostPeer as error:
     _say(
@@ -106,8 +111,15 @@ def main(argv: list[str]) -> None:
     sys.stderr.write("\n")
     _say(f"stopped; {_what_remains(experiment.RESUMES)}.")
     status = _STOPPED
-  except Exception:
-    if not joined:
+  except BaseException as error:
+    # A library in Rust "panics", which Python's `Exception` does not cover.
+    if type(error).__name__ == "PanicException" and not _DEBUG.value:
+      _say(
+        f"a library gave up on a file or a text ({type(error).__module__}:"
+        f" {error}); --debug shows where."
+      )
+      sys.exit(2)
+    if not joined or not isinstance(error, Exception):
       raise
     # Python's own end would wait for peers that wait for this process.
     traceback.print_exc()
@@ -178,22 +190,94 @@ def _interrupt(number, frame) -> NoReturn:
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
   del category, filename, lineno, file, line
-  sys.stderr.write(f"s3_jax: {message}\n")
+  _say(str(message))
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
   try:
     flags.set_default(_CONFIG, _DEMO)
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    _refuse(str(error))
+    rest = flags.FLAGS(argv)
+    if _CONFIG.value is not None:
+      _CONFIG.value.get("task")  # raises here where the file is absent
+    return rest
   except Exception as error:  # a config is the user's own program
-    if "--debug" in argv:
+    if "--debug" in argv and not isinstance(error, flags.Error):
       raise
-    _refuse(
-      "`--config` must be a file that can be run, and `--config.x` one of its"
-      f" fields, got {type(error).__name__}: {error}"
+    _refuse(_flag_problem(argv, error))
+
+
+def _flag_problem(argv: list[str], error: Exception) -> str:
+  """Says which flag is wrong: in our words where Python's would be shown."""
+  text = str(error)
+  last = text.strip().splitlines()[-1] if text.strip() else ""
+  given = [word.lstrip("-") for word in argv if word.startswith("-")]
+  file = next(
+    (word[7:] for word in reversed(given) if word[:7] == "config="), _DEMO
+  )
+  names = [word.partition("=")[0] for word in given if word[:7] == "config."]
+  if "not available because" in text or "Failed loading config" in text:
+    cause = error.__cause__ or error
+    reason = getattr(cause, "strerror", None) or last.rpartition("] ")[2]
+    if not pathlib.Path(str(file).partition(":")[0]).exists():
+      reason = "there is no such file"
+    return f"`--config` must be a file that can be run, got {file!r}: {reason}."
+  if isinstance(error, AttributeError | KeyError) and names:
+    wrong = [name for name in names if last.strip("\"'") in name.split(".")]
+    name = (wrong or names)[0]
+    return (
+      f"`--{name}` must be a field of the config {file}, and is none"
+      f"{_nearest_fields(name, file)}."
     )
+  if found := re.match(r"flag --(config\.\S+?)=(.*?): ", text, re.DOTALL):
+    return (
+      f"`--{found[1]}` must be of the type that its field has, got"
+      f" {found[2]!r:.80}."
+    )
+  if "Traceback (most recent" in text or not isinstance(error, flags.Error):
+    kind = "" if isinstance(error, flags.Error) else f"{type(error).__name__}: "
+    return (
+      "`--config` must be a file whose `get_config` takes what follows a colon,"
+      f" and each `--config.x` must fit its field, got {file} ({kind}{last})."
+    )
+  return text
+
+
+def _nearest_fields(name: str, file: str | None) -> str:
+  """Names the fields that may have been meant, where the config is known."""
+  *groups, last = name.split(".")[1:]
+  try:
+    path, *argument = str(file).split(":", 1)
+    fields = runpy.run_path(path)["get_config"](*argument)
+    for group in groups:
+      fields = fields[group]
+    return f"; it may be {nearest(list(fields.keys()), last)}"
+  except Exception:  # anything, as a config is a program
+    return ""
+
+
+def _describe(error: ValueError | OSError) -> str:
+  """Puts an error into one line of ours, also where it has Python's words."""
+  text = str(error)
+  if isinstance(error, OSError):
+    if error.strerror is None:
+      return text
+    names = [
+      repr(os.fsdecode(name))
+      for name in (error.filename, error.filename2)
+      if isinstance(name, str | bytes)
+    ]
+    where = " and ".join(names) or "a file or folder"
+    return f"{where} cannot be read or written: {error.strerror}."
+  if isinstance(error, UnicodeError):
+    return (
+      f"a text must be UTF-8, and one is not ({text}): save its file as UTF-8;"
+      " --debug shows which one."
+    )
+  if text.startswith("embedded null"):
+    return "a path must not hold a NUL character; --debug shows which one does."
+  if isinstance(error, json.JSONDecodeError):
+    return f"a JSON file must be whole, got {text}; --debug shows which one."
+  return text
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -202,7 +286,10 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _say(text: str) -> None:
-  sys.stderr.write(f"s3_jax: {' '.join(text.split())}\n")
+  line = one_line(text, most=MAX_LINE - len("s3_jax: "))
+  encoding = sys.stderr.encoding or "utf-8"
+  line = line.encode(encoding, "backslashreplace").decode(encoding)
+  sys.stderr.write(f"s3_jax: {line}\n")
 
 
 def run_main() -> None:

@@ -20,6 +20,7 @@ from s3_jax.clip.open_clip_config import (
 )
 from s3_jax.clip.zoo import MODELS, ModelSpec
 from s3_jax.files import default_cache_dir
+from s3_jax.messages import nearest
 
 HUGGING_FACE, OPEN_CLIP = "hugging_face", "open_clip"
 
@@ -118,10 +119,9 @@ def find_place(
     return _in_folder(path, path.resolve().name)
   if path.is_file():
     return _at_file(path)
-  names = ", ".join([*MODELS, *ZOO])
   raise ValueError(
     "`source` must be a folder in the Hugging Face or open_clip layout, a"
-    f" weights file, or one of {names}; got {word!r}."
+    f" weights file, or one of {nearest([*MODELS, *ZOO], word)}; got {word!r}."
   )
 
 

@@ -23,6 +23,7 @@ from s3_jax.experiment.settings import (
 )
 from s3_jax.experiment.view_methods import VIEW_METHODS, ViewMethod
 from s3_jax.experiment.view_scores import ViewSettings, read_view_settings
+from s3_jax.messages import nearest
 
 FILES = ("cupl", "dclip", "waffle")
 """Methods whose texts may come from a file of the user's."""
@@ -121,7 +122,7 @@ def read_benchmark(settings: Settings) -> Benchmark:
   if benchmark.baseline not in benchmark.methods:
     raise ValueError(
       "`config.methods` must hold the baseline"
-      f" {benchmark.baseline!r}, got {', '.join(benchmark.methods)}: add it, or"
+      f" {benchmark.baseline!r}, got {nearest(benchmark.methods)}: add it, or"
       " let `config.baseline` name one of these."
     )
   for name in NEED_FILES:

@@ -11,6 +11,7 @@ from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import clean_text
 from s3_jax.lexicon.reading import read_class_names, read_own_classes
 from s3_jax.lexicon.synonyms import comparison_key
+from s3_jax.messages import nearest
 
 
 class ClassList(NamedTuple):
@@ -131,8 +132,9 @@ def read_name_list(
   else:
     raise ValueError(
       "`config.classes` must be names between commas, a file of names, or a"
-      f" packaged table ({', '.join(_packaged())}), got {source!r}: there is no"
-      ' such file or table; one class is "NAME,".'
+      f" packaged table ({nearest(_packaged(), source)}), got"
+      f" {source!r:.80}: there is no such file or table; one class is "
+      '"NAME,".'
     )
   _check_names(names)
   return names, title

@@ -17,6 +17,8 @@ from typing import NamedTuple, NoReturn
 
 import jax
 
+from s3_jax.messages import visible
+
 AUTO = "auto"
 """Coordinator address that leaves everything to JAX's detection."""
 
@@ -367,5 +369,5 @@ def _shut_down() -> None:
 
 
 def _tell(text: str) -> None:
-  sys.stderr.write(f"s3_jax: {text}\n")
+  sys.stderr.write(f"s3_jax: {visible(text)}\n")
   sys.stderr.flush()

@@ -20,6 +20,7 @@ from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.data.records import OpenedDataset, Records
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.embedding import embed_batches
+from s3_jax.evaluation.escaping import valid_unicode
 from s3_jax.evaluation.shards import (
   SHARD_ROWS,
   Layout,
@@ -239,7 +240,7 @@ def embed_test_set(
     whole.embeddings[whole.good],
     whole.labels[whole.good],
     tuple(
-      printable(opened.files[place])
+      valid_unicode(opened.files[place])
       for place in np.flatnonzero(whole.good).tolist()
     ),
     bad,
@@ -265,21 +266,9 @@ def bad_files(
     File and reason of each, in the data set's order.
   """
   return tuple(
-    (printable(opened.files[place]), reason)
+    (valid_unicode(opened.files[place]), reason)
     for place, reason in sorted(reasons.items())
   )
-
-
-def printable(name: str) -> str:
-  """Shows the bytes of a file name that are no text.
-
-  Args:
-    name: as the file system gave it.
-
-  Returns:
-    Valid Unicode.
-  """
-  return name.encode("utf-8", "backslashreplace").decode()
 
 
 def on_devices(

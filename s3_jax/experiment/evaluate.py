@@ -41,6 +41,7 @@ from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
+from s3_jax.messages import nearest
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.sharding import local_mesh
 
@@ -106,7 +107,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   if evaluation.baseline not in evaluation.methods:
     raise ValueError(
       "`config.methods` must hold the baseline"
-      f" {evaluation.baseline!r}, got {', '.join(evaluation.methods)}."
+      f" {evaluation.baseline!r}, got {nearest(evaluation.methods)}."
     )
   return lambda folder: evaluate(evaluation, folder)
 

@@ -3,7 +3,6 @@
 import itertools
 import math
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from s3_jax.experiment.embedding import (
   embed_test_set,
 )
 from s3_jax.experiment.methods import TextTable, space_scorer
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import (
   Settings,
   read_cache_dir,
@@ -170,7 +170,7 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     skip_absent=False,
   )
   if data.spec.split != "validation" or data.spec.family != "embedded":
-    sys.stdout.write(
+    tell(
       f"{data.spec.title} is a test set: these numbers describe the choices,"
       " and must not make them.\n"
     )
@@ -308,4 +308,4 @@ def _write(rows: list[Row], folder: pathlib.Path, images: str) -> None:
     for row in rows
   ]
   atomic_write(folder / "sweep.csv", "\n".join(csv) + "\n")
-  sys.stdout.write("\n".join(markdown[:12]) + f"\n... {folder}/sweep.md\n")
+  tell("\n".join(markdown[:12]) + f"\n... {folder}/sweep.md\n")

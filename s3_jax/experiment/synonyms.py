@@ -9,13 +9,13 @@ import json
 import os
 import pathlib
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s3_jax.experiment.answer_files import answer_writer, read_answers
 from s3_jax.experiment.class_list import is_text, read_name_list
 from s3_jax.experiment.generation_report import write_generation_report
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 from s3_jax.lexicon import synonyms
@@ -153,7 +153,7 @@ def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
   )
   if not usable:
     raise ValueError(_complaint(generated, generation, folder))
-  sys.stdout.write(
+  tell(
     f"{path}\n{len(job.names) - missing} of {len(job.names)} classes with an"
     f" answer, {missing} with their plain name; see report.md beside it\n"
   )
@@ -180,9 +180,9 @@ def _show_prompts(generation: Generation) -> None:
   ]
   requests = [write_request(job, labels, 0) for labels in batches]
   for number, request in enumerate(requests, 1):
-    sys.stdout.write(f"--- request {number} ---\n{request.prompt}\n\n")
+    tell(f"--- request {number} ---\n{request.prompt}\n\n")
   tokens = sum(map(estimate_request, requests, map(len, batches)))
-  sys.stdout.write(
+  tell(
     f"{len(requests)} requests and about {tokens} tokens for"
     f" {len(job.names)} classes, if every answer is usable. Nothing was"
     " asked.\n"

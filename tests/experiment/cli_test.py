@@ -1,5 +1,6 @@
 """Bad input from the command line: exit code 2, one line, nothing written."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -16,6 +17,10 @@ from absl import logging
 
 from s3_jax import __main__ as cli
 from s3_jax import experiment
+
+
+class PanicException(BaseException):
+  """As libraries written in Rust raise it."""
 
 
 def flag(value):
@@ -123,10 +128,17 @@ def test_arguments_are_flags(call, tmp_path):
   ("error", "code", "words"),
   [
     (OSError(28, "No space left on device"), 2, "No space left"),
+    (OSError(13, "Permission denied", "a\x1b[31mb"), 2, r"'a\x1b[31mb' can"),
     (ValueError("two\nlines"), 2, "s3_jax: two lines\n"),
+    (ValueError("name \x1b]0;x\x07\u202e."), 2, r"name \x1b]0;x\x07\u202e."),
+    (ValueError("list: " + "word, " * 900 + "w. Do this."), 2, "Do this.\n"),
+    (ValueError("embedded null byte"), 2, "a path must not hold a NUL"),
+    (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), 2, "must be UTF-8"),
+    (json.JSONDecodeError("Expecting value", "", 0), 2, "JSON file must be"),
+    (PanicException("at the disco"), 2, "a library gave up"),
     (KeyboardInterrupt(), 130, "stopped"),
   ],
-  ids=["disk", "lines", "interrupt"],
+  ids=lambda value: type(value).__name__,
 )
 def test_what_stops_a_run(call, monkeypatch, error, code, words):
   def run(config, workdir):
@@ -135,6 +147,7 @@ def test_what_stops_a_run(call, monkeypatch, error, code, words):
   monkeypatch.setattr(experiment, "run", run)
   stopped, _, err = call(None, None)
   assert stopped == code and words in err
+  assert err.lstrip("\n").count("\n") == 1 and len(err) <= 301 + (code == 130)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +302,12 @@ def test_a_run_gets_config_and_workdir(call, monkeypatch):
 
 # Whole processes, started together: what each is given and must say.
 COMMANDS = {
+  "config's argument": (["--config=configs/demo.py:x"], ["demo.py:x"]),
+  "nearest field": (
+    ["--config=configs/demo.py", "--config.neighbor=3"],
+    ["`--config.neighbor` must", "it may be neighbors, "],
+  ),
+  "folder": (["--config=."], ["`--config` must be a file", "'.'"]),
   "config": (["--config=no/such/config.py"], ["no/such/config.py"]),
   "field": (["--config.nonsense=1"], ["--config", "nonsense"]),
   "value": (["--config.neighbors=many"], ["config.neighbors", "many"]),
@@ -310,7 +329,12 @@ def finished(repository, checkpoint, tmp_path_factory):
         sys.executable,
         str(repository / "main.py"),
         "--workdir=results",
-        *(text.format(broken=broken) for text in flags),
+        *(
+          text.format(broken=broken).replace(
+            "=configs", f"={repository}/configs"
+          )
+          for text in flags
+        ),
       ],
       cwd=root / name,
       env={**os.environ, "XDG_CACHE_HOME": str(root / name)},
@@ -330,6 +354,7 @@ def test_a_bad_command_is_refused_in_one_line(finished, name):
   out, err, code = results[name]
   assert (code, out) == (2, ""), err
   assert err.count("\n") == 1 and err.startswith("s3_jax: "), err
-  assert all(word in err for word in COMMANDS[name][1])
+  assert len(err) <= 301
+  assert all(word in err for word in COMMANDS[name][1]), err
   left = {path.name for path in (root / name).rglob("*")}
   assert left <= {"results"}, "at most the empty folder"
