@@ -124,22 +124,20 @@ def _cut(text: str, length: int) -> str:
 
 
 def _cut_between_paths(line: str, most: int) -> str:
-  """Leaves out as much as needed, where the least of a path is lost."""
+  """Leaves out as much as needed, but for the longest path."""
   excess = len(line) - most + len(_GAP)
-  paths = [found.span() for found in _PATH.finditer(line)]
+  spans = [found.span() for found in _PATH.finditer(line)]
+  lengths = {b - a: (a, b) for a, b in spans if b - a <= most // 2}
+  first, last = lengths[max(lengths)] if lengths else (0, 0)
   starts = range(most // 5, len(line) - excess - most // 5 + 1)
 
   def cost(start: int) -> tuple[int, int]:
     end = start + excess
-    lost = sum(max(0, min(b, end) - max(a, start)) for a, b in paths)
+    lost = max(0, min(last, end) - max(first, start))
     return lost, abs(start + end - len(line))
 
   start = min(starts, key=cost)
-  lost = [
-    (a, b) for a, b in paths if a < start + excess and start < b and b - a < 141
-  ]
-  if lost:
-    a, b = lost[0]
-    room = (most - (b - a) - 2 * len(_GAP)) // 2
-    return line[:room] + _GAP + line[a:b] + _GAP + line[-room:]
+  if cost(start)[0]:  # on both sides of it
+    room = (most - (last - first) - 2 * len(_GAP)) // 2
+    return f"{line[:room]}{_GAP}{line[first:last]}{_GAP}{line[-room:]}"
   return line[:start] + _GAP + line[start + excess :]

@@ -169,10 +169,20 @@ def _prepare(
   tuple[tuple[str, str], ...],
   list[tuple[Prepared, ...]],
 ]:
-  """Loads the checkpoint, finds the data sets and makes all prompts."""
+  """Finds the data sets, loads the checkpoint and makes all prompts."""
   # Refuses too many devices before any work.
   local_mesh(benchmark.mesh, model=benchmark.model_axis)
   require_writable(benchmark.cache_dir, "config.cache_dir")
+  # Before a checkpoint is fetched for data that are not there.
+  found, skipped = find_sets(
+    benchmark.cache_dir,
+    benchmark.datasets,
+    data_dir=benchmark.data_dir,
+    layout=benchmark.layout,
+    lexicon=benchmark.lexicon,
+    partial=benchmark.partial,
+    skip_absent=benchmark.skip_absent,
+  )
   embedder = Embedder(
     checkpoint.load_checkpoint(benchmark.model),
     benchmark.dtype,
@@ -181,15 +191,6 @@ def _prepare(
     benchmark.cache_dir,
     benchmark.max_pixels,
     benchmark.model_axis,
-  )
-  found, skipped = find_sets(
-    embedder,
-    benchmark.datasets,
-    data_dir=benchmark.data_dir,
-    layout=benchmark.layout,
-    lexicon=benchmark.lexicon,
-    partial=benchmark.partial,
-    skip_absent=benchmark.skip_absent,
   )
   plans = [plan_methods(benchmark, data, say) for data in found]
   return embedder, found, skipped, plans

@@ -114,7 +114,7 @@ class Chosen:
 
 
 def find_test_set(
-  embedder: Embedder,
+  cache_dir: pathlib.Path,
   spec: DatasetSpec,
   *,
   data_dir: pathlib.Path | None = None,
@@ -123,7 +123,7 @@ def find_test_set(
   """Finds a test set, on disk or in the embedded world.
 
   Args:
-    embedder: whose cache folder holds the embedded world.
+    cache_dir: folder that holds the embedded world.
     spec: a row of DATASETS.
     data_dir: under which data sets lie.
     layout: of the data set's files; "auto" tries those that the spec names.
@@ -135,7 +135,7 @@ def find_test_set(
     ValueError: if it is not there.
   """
   if spec.family == "embedded":
-    return open_dataset(spec, embedder.cache_dir / "tfds")
+    return open_dataset(spec, cache_dir / "tfds")
   if data_dir is None:
     raise ValueError(
       f"`config.data_dir` must be the folder that holds {spec.title}, and is"

@@ -212,7 +212,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   with timed(timings, "embed_images"):
     specs = [DATASETS[name] for name in evaluation.test_sets]
     opened = hosts.together(
-      lambda: [find_test_set(embedder, spec) for spec in specs]
+      lambda: [find_test_set(embedder.cache_dir, spec) for spec in specs]
     )
     test_sets = [
       embed_test_set(embedder, spec, images)

@@ -158,10 +158,8 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     The rows, best on the clean table first (ties: better on the polluted one,
     then the order of the config).
   """
-  clip = load_checkpoint(sweep.model)
-  embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   (data,), _ = find_sets(
-    embedder,
+    sweep.cache_dir,
     (sweep.dataset,),
     data_dir=sweep.data_dir,
     layout=sweep.layout,
@@ -169,6 +167,8 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     partial=sweep.partial,
     skip_absent=False,
   )
+  clip = load_checkpoint(sweep.model)
+  embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   if data.spec.split != "validation" or data.spec.family != "embedded":
     tell(
       f"{data.spec.title} is a test set: these numbers describe the choices,"

@@ -155,10 +155,8 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
   Returns:
     The rows, the best first (ties: the order of the config).
   """
-  clip = load_checkpoint(sweep.model)
-  embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   (data,), _ = find_sets(
-    embedder,
+    sweep.cache_dir,
     (sweep.dataset,),
     data_dir=sweep.data_dir,
     layout=sweep.layout,
@@ -166,6 +164,8 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
     partial=sweep.partial,
     skip_absent=False,
   )
+  clip = load_checkpoint(sweep.model)
+  embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   if data.spec.split != "validation" or data.spec.family != "embedded":
     tell(
       f"{data.spec.title} is a test set: these numbers describe the choices,"

@@ -89,3 +89,36 @@ def test_absent_data_sets(tmp_path, name):
   line = one_line(str(error.value), most=MAX_LINE - len("s3_jax: "))
   assert str(tmp_path) in line
   assert "docs/" in line and line.startswith(f"data set {name!r} must")
+
+
+@pytest.mark.parametrize(
+  ("name", "changes"),
+  [
+    ("imagenet", {}),
+    ("test_time", {}),
+    ("suite", {}),
+    ("own_images", {}),
+    ("sweep", {"dataset": "dtd"}),
+    ("view_sweep", {"dataset": "dtd"}),
+    ("voc21", {}),
+    ("segmentation_suite", {}),
+  ],
+)
+@pytest.mark.parametrize("data_dir", ["absent", "file", "empty"])
+def test_data_are_looked_for_before_a_checkpoint(
+  read_config, monkeypatch, tmp_path, name, changes, data_dir
+):
+  def load(*arguments, **options):
+    raise AssertionError("a checkpoint was loaded")
+
+  monkeypatch.setattr("s3_jax.experiment.checkpoint.load_clip", load)
+  (tmp_path / "file").write_text("x")
+  (tmp_path / "empty").mkdir()
+  config = read_config(name).unlock()
+  config.update({**changes, "model": "openai/ViT-B/16"})
+  config.data_dir = str(tmp_path / data_dir)
+  config.cache_dir = str(tmp_path / "cache")
+  with pytest.raises(ValueError, match="data") as error:
+    experiment.run(config, str(tmp_path / "run"))
+  line = one_line(str(error.value))
+  assert data_dir in line and len(line) <= MAX_LINE
