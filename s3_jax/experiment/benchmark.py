@@ -37,7 +37,12 @@ from s3_jax.experiment.embedding import (
 )
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, say_bad, timed
-from s3_jax.experiment.rows import comparison_rows, method_rows
+from s3_jax.experiment.rows import (
+  comparison_rows,
+  dataset_row,
+  method_rows,
+  texts_part,
+)
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.shared_shards import share_fingerprints
@@ -98,7 +103,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     folder: an existing folder.
 
   Returns:
-    The results, as in results.json (schema 1).
+    The results, as in results.json (schema 2).
 
   Raises:
     ValueError: for a data set that is absent or broken, and under `strict` for
@@ -368,27 +373,11 @@ def _all_texts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     facts = {**outcome.texts}
     del facts["embedded_now"]
     by_set[outcome.data.spec.name] = facts
-  hashes = [
-    method["sha256"]
-    for facts in by_set.values()
-    for method in facts["methods"].values()
-  ]
-  return {"sha256": _sha256(tuple(hashes)), "datasets": by_set}
+  return texts_part(by_set)
 
 
 def _dataset_row(outcome: Outcome) -> dict[str, Any]:
-  spec, opened = outcome.data.spec, outcome.data.opened
-  return {
-    "name": spec.name,
-    "title": spec.title,
-    "split": spec.split,
-    "family": spec.family,
-    "classes": len(outcome.data.classes),
-    "examples": len(opened.records),
-    "published_examples": spec.examples,
-    "layout": opened.layout,
-    "found": opened.found,
-    "bad_examples": [
-      {"file": file, "reason": reason} for file, reason in outcome.test_set.bad
-    ],
-  }
+  data = outcome.data
+  return dataset_row(
+    data.spec, data.opened, outcome.test_set.bad, classes=len(data.classes)
+  )

@@ -54,7 +54,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     folder: an existing folder.
 
   Returns:
-    The results, as in results.json (schema 1).
+    The results, as in results.json (schema 2).
 
   Raises:
     ValueError: for a data set that is absent or broken, and under `strict` for
