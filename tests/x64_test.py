@@ -1,6 +1,7 @@
 """A process with 64 bits: every result is float32 all the same."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from s3_jax.evaluation.ranking import (
   rank_scores,
 )
 
-SCALE = np.float32(3.0)
+SCALE = 3.0
 NARROW = {"float32", "int32", "uint32", "bool"}
 
 
@@ -31,7 +32,9 @@ def setting():
 
 
 def ranked(scores):
-  whole = rank_scores(scores, count=2, logit_scale=SCALE)
+  whole = rank_scores(
+    jnp.asarray(scores), count=2, logit_scale=np.float32(SCALE)
+  )
   return whole, merge_rankings(rank_nothing(3, count=2), whole)
 
 
@@ -53,19 +56,19 @@ CALLS = {
     s3_jax.build_space(p, m)
   ),
   "chordal_distances": lambda p, m, x, v: s3_jax.chordal_distances(
-    s3_jax.gram_matrix(p)
+    s3_jax.gram_matrix(jnp.asarray(p))
   ),
   "h0_persistence": lambda p, m, x, v: s3_jax.h0_persistence(
-    distances(p)[0], m[0]
+    distances(p), jnp.asarray(m[0])
   ),
   "persistence_pairs": lambda p, m, x, v: s3_jax.persistence_pairs(
-    distances(p)[0], m[0]
+    distances(p), jnp.asarray(m[0])
   ),
   "connected_components": lambda p, m, x, v: s3_jax.connected_components(
-    distances(p)[0], m[0], 0.8
+    distances(p), jnp.asarray(m[0]), 0.8
   ),
   "rips_complex": lambda p, m, x, v: s3_jax.rips_complex(
-    distances(p)[0], m[0], 1.2, max_dimension=2, max_simplices=64
+    distances(p), jnp.asarray(m[0]), 1.2, max_dimension=2, max_simplices=64
   ),
   "adapt_space ts3": lambda p, m, x, v: s3_jax.adapt_space(
     v, s3_jax.build_space(p, m), SCALE
@@ -92,8 +95,8 @@ CALLS = {
   "zero_shot": lambda p, m, x, v: (
     s3_jax.zero_shot_scores(x, s3_jax.template_classifier(p)),
     s3_jax.random_synonym_classifier(jax.random.key(0), p, m),
-    s3_jax.template_mean(p),
-    s3_jax.l2_normalize(p),
+    s3_jax.template_mean(jnp.asarray(p)),
+    s3_jax.l2_normalize(jnp.asarray(p)),
   ),
   "ranking": lambda p, m, x, v: ranked(x @ p[:, 0].T),
   "confidences": lambda p, m, x, v: confidences(ranked(x @ p[:, 0].T)[1]),
@@ -107,7 +110,7 @@ CALLS = {
 
 
 def distances(points):
-  return np.asarray(s3_jax.chordal_distances(s3_jax.gram_matrix(points)))
+  return s3_jax.chordal_distances(s3_jax.gram_matrix(jnp.asarray(points[0])))
 
 
 @pytest.mark.parametrize("name", CALLS)
