@@ -1,5 +1,7 @@
 """A process with 64 bits: every result is float32 all the same."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,16 +40,17 @@ def ranked(scores):
   return whole, merge_rankings(rank_nothing(3, count=2), whole)
 
 
+BUILDS: Any = (
+  {"scale": None, "keep": "all"},
+  {"scale": 0.9},
+  {"scale": "gap", "min_gap": 0.05},
+  {"scale": ("quantile", 0.5)},
+  {"scale": ("coverage", 0.8)},
+)
+
 CALLS = {
   "build_space": lambda p, m, x, v: [
-    s3_jax.build_space(p, m, **options)
-    for options in (
-      {"scale": None, "keep": "all"},
-      {"scale": 0.9},
-      {"scale": "gap", "min_gap": 0.05},
-      {"scale": ("quantile", 0.5)},
-      {"scale": ("coverage", 0.8)},
-    )
+    s3_jax.build_space(p, m, **options) for options in BUILDS
   ],
   "attach_complex": lambda p, m, x, v: s3_jax.attach_complex(
     s3_jax.build_space(p, m)
@@ -121,7 +124,7 @@ def test_results_have_32_bits_and_are_the_same(setting, name):
   for ours, wide in zip(
     jax.tree.leaves(expected), jax.tree.leaves(found), strict=True
   ):
-    if jax.dtypes.issubdtype(ours.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(ours.dtype, jax.dtypes.prng_key):
       continue
     assert wide.dtype == ours.dtype and str(wide.dtype) in NARROW
     np.testing.assert_allclose(ours, wide, atol=2e-6)
