@@ -7,6 +7,8 @@ best of its column, and a blank stands where another cell has it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from s3_jax.messages import nearest
+
 __all__ = [
   "NONE",
   "Cells",
@@ -66,7 +68,8 @@ def read_cells(results: Mapping[str, Any], baseline: str) -> Cells:
   methods = list(dict.fromkeys(entry["name"] for entry in results["methods"]))
   if baseline not in methods:
     raise ValueError(
-      f"`baseline` must be one of {', '.join(methods)}, got {baseline!r}."
+      f"`baseline` must be one of {nearest(methods, baseline)}, got"
+      f" {baseline!r:.80}."
     )
   return Cells(
     datasets=datasets,

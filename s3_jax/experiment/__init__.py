@@ -74,6 +74,18 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
 # Those that share their work out over the processes of a run.
 SHARED_TASKS = ("benchmark", "embeddings", "evaluate", "segmentation")
 
+# What a run that was stopped leaves for the next one: shards in the cache, or
+# files of its workdir. Every other task starts anew.
+RESUMES = {
+  "benchmark": "cache",
+  "evaluate": "cache",
+  "segmentation": "cache",
+  "sweep": "cache",
+  "view_sweep": "cache",
+  "synonyms": "workdir",
+  "train": "workdir",
+}
+
 # Those that leave the devices alone.
 _IDLE_TASKS = ("check_data", "compare", "models", "prepare_data", "synonyms")
 

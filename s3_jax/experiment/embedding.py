@@ -21,6 +21,7 @@ from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.data.records import OpenedDataset, Records
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.embedding import embed_batches
+from s3_jax.evaluation.escaping import valid_unicode
 from s3_jax.evaluation.shards import (
   SHARD_ROWS,
   Layout,
@@ -119,7 +120,7 @@ class Chosen:
 
 
 def find_test_set(
-  embedder: Embedder,
+  cache_dir: pathlib.Path,
   spec: DatasetSpec,
   *,
   data_dir: pathlib.Path | None = None,
@@ -128,7 +129,7 @@ def find_test_set(
   """Finds a test set, on disk or in the embedded world.
 
   Args:
-    embedder: whose cache folder holds the embedded world.
+    cache_dir: folder that holds the embedded world.
     spec: a row of DATASETS.
     data_dir: under which data sets lie.
     layout: of the data set's files; "auto" tries those that the spec names.
@@ -140,7 +141,7 @@ def find_test_set(
     ValueError: if it is not there.
   """
   if spec.family == "embedded":
-    return open_dataset(spec, embedder.cache_dir / "tfds")
+    return open_dataset(spec, cache_dir / "tfds")
   if data_dir is None:
     raise ValueError(
       f"`config.data_dir` must be the folder that holds {spec.title}, and is"
@@ -245,7 +246,7 @@ def embed_test_set(
     whole.embeddings[whole.good],
     whole.labels[whole.good],
     tuple(
-      printable(opened.files[place])
+      valid_unicode(opened.files[place])
       for place in np.flatnonzero(whole.good).tolist()
     ),
     bad,
@@ -271,21 +272,9 @@ def bad_files(
     File and reason of each, in the data set's order.
   """
   return tuple(
-    (printable(opened.files[place]), reason)
+    (valid_unicode(opened.files[place]), reason)
     for place, reason in sorted(reasons.items())
   )
-
-
-def printable(name: str) -> str:
-  """Shows the bytes of a file name that are no text.
-
-  Args:
-    name: as the file system gave it.
-
-  Returns:
-    Valid Unicode.
-  """
-  return name.encode("utf-8", "backslashreplace").decode()
 
 
 def on_devices(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from s3_jax import hosts
 from s3_jax.files import atomic_write
+from s3_jax.messages import visible, visible_lines
 
 
 class Narrator:
@@ -29,13 +30,23 @@ class Narrator:
     """
     if not self._speaks:
       return
-    # A terminal need not know every letter of a class name.
-    encoding = sys.stdout.encoding or "utf-8"
-    shown = text.encode(encoding, "backslashreplace").decode(encoding)
-    sys.stdout.write(shown.rstrip("\n") + "\n")
-    sys.stdout.flush()
-    self._lines.append(text.rstrip("\n"))
+    tell(text)
+    self._lines.append(visible_lines(text.rstrip("\n")))
     atomic_write(self._path, "\n".join(self._lines) + "\n")
+
+
+def tell(text: str) -> None:
+  """Writes a text to the terminal, whatever is in it.
+
+  Args:
+    text: of one or more lines.
+  """
+  # A terminal need not know every letter of a class name.
+  encoding = sys.stdout.encoding or "utf-8"
+  shown = visible_lines(text.rstrip("\n"))
+  shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+  sys.stdout.write(shown + "\n")
+  sys.stdout.flush()
 
 
 def say_bad(
@@ -53,7 +64,7 @@ def say_bad(
     file, reason = bad[0]
     say(
       f"{title}: {len(bad)} of {total} images are bad and not counted; the"
-      f" first is {file}: {reason}."
+      f" first is {visible(file)}: {visible(reason)}."
     )
 
 

@@ -54,7 +54,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     folder: an existing folder.
 
   Returns:
-    The results, as in results.json (schema 1).
+    The results, as in results.json (schema 2).
 
   Raises:
     ValueError: for a data set that is absent or broken, and under `strict` for
@@ -116,15 +116,16 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
 def _prepare(
   run: Segmentation,
 ) -> tuple[Embedder, Sequence[FoundSet], Sequence[tuple[str, str]]]:
-  """Loads the checkpoint and finds the data sets."""
-  clip = checkpoint.load_checkpoint(run.model)
+  """Finds the data sets and loads the checkpoint."""
   local_mesh(run.mesh)  # refuses too many devices before any work
+  # Before a checkpoint is fetched for data that are not there.
+  sets, skipped = find_sets(run)
+  clip = checkpoint.load_checkpoint(run.model)
   embedder = Embedder(
     clip, run.dtype, 64, run.mesh, run.cache_dir, run.max_pixels
   )
   for protocol in run.protocols.values():
     check_embeddings(clip, protocol, run.embeddings)
-  sets, skipped = find_sets(run)
   return embedder, sets, skipped
 
 

@@ -174,7 +174,7 @@ def segmentation_rows(
   """Completes the results, writes all files of a run and says its table.
 
   Args:
-    results: the mapping of schema 1, without methods and comparisons.
+    results: the mapping of schema 2, without methods and comparisons.
     outcomes: of each data set.
     folder: an existing folder.
     baseline: the method that the others are compared with.

@@ -34,7 +34,7 @@ PROMPTS = tuple(f"a photo of a {word}." for word in ("sun", "eel", "anchor"))
 
 
 def embed_set(embedder, spec):
-  return embed_test_set(embedder, spec, find_test_set(embedder, spec))
+  return embed_test_set(embedder, spec, find_test_set(embedder.cache_dir, spec))
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,7 @@ def test_texts_are_stored_chunk_by_chunk(embedder, monkeypatch):
 
 def test_the_estimate_counts_what_the_cache_lacks(embedder, opened):
   spec = DATASETS["plain"]
-  found = find_test_set(embedder, spec)
+  found = find_test_set(embedder.cache_dir, spec)
   before = estimate(
     embedder, [PROMPTS, ("sun",)], [images_layout(embedder, spec, found)]
   )
@@ -291,4 +291,4 @@ def test_the_estimate_counts_what_the_cache_lacks(embedder, opened):
 
 def test_a_real_data_set_needs_its_folder(embedder):
   with pytest.raises(ValueError, match="`config.data_dir` must be the folder"):
-    find_test_set(embedder, DATASETS["dtd"])
+    find_test_set(embedder.cache_dir, DATASETS["dtd"])

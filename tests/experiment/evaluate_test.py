@@ -115,7 +115,7 @@ def test_every_method_is_compared_with_the_baseline(cold):
     (row["dataset"], row["a"], row["b"]) for row in cold.json["comparisons"]
   ]
   expected = [(method, "class_name") for method in METHODS][1:]
-  expected.append(("local_center", "center"))
+  expected.append(("local_center", "synonyms_mean"))
   expected.append(("polluted_core", "polluted_all"))
   assert pairs == [(name, a, b) for name in SETS for a, b in expected]
   top1 = {
@@ -131,7 +131,17 @@ def test_results_say_what_they_are_of(cold, checkpoint):
   assert results["config"]["model"] == str(checkpoint)
   assert results["model"]["name"] == "tiny"
   assert results["model"]["spec"]["image_size"] == 16
-  texts = results["texts"]
+  assert results["texts"].keys() == {"sha256", "datasets"}
+  assert list(results["texts"]["datasets"]) == sorted(SETS)
+  texts = results["texts"]["datasets"]["plain"]
+  assert texts["methods"].keys() == set(METHODS)
+  names = {name for entry in lexicon.classes for name in entry.names}
+  counts = {name: texts["methods"][name]["distinct"] for name in METHODS}
+  assert counts["class_name"] == counts["best_name"] == len(lexicon.classes)
+  assert counts["synonyms_mean"] == counts["local_center"] == len(names)
+  assert counts["polluted_core"] >= len(names)
+  for row in results["datasets"]:
+    assert row["examples"] == IMAGES and row["family"] == "embedded"
   assert texts["lexicon_sha256"] == lexicon.sha256
   assert texts["per_class"] == [len(entry.names) for entry in lexicon.classes]
   for core, whole in zip(
