@@ -9,7 +9,13 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_write", "default_cache_dir", "replacing", "safe_name"]
+__all__ = [
+  "atomic_write",
+  "default_cache_dir",
+  "is_lfs_pointer",
+  "replacing",
+  "safe_name",
+]
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
@@ -92,3 +98,15 @@ def default_cache_dir() -> Path:
   """Returns `$XDG_CACHE_HOME/s3_jax`, or `~/.cache/s3_jax`."""
   base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
   return Path(base) / "s3_jax"
+
+
+def is_lfs_pointer(head: bytes) -> bool:
+  """Says whether a file is what Git LFS leaves in place of a large one.
+
+  Args:
+    head: the file's first bytes, at least 64.
+
+  Returns:
+    True for a pointer of any version.
+  """
+  return head.startswith(b"version https://git-lfs.github.com/spec/")

@@ -6,10 +6,22 @@ one stream.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-__all__ = ["OpenedDataset", "Records", "fingerprint"]
+__all__ = [
+  "Contents",
+  "OpenedDataset",
+  "Records",
+  "Stamp",
+  "Stamps",
+  "content_id",
+  "fingerprint",
+  "is_racy",
+  "make_stamp",
+]
 
 
 @runtime_checkable  # for the shape checks of the tests
@@ -25,6 +37,45 @@ class Records(Protocol):
   def __getitem__(self, index: int) -> Mapping[str, Any]: ...
 
 
+class Stamp(NamedTuple):
+  """What a file system says of an image's bytes, without reading them.
+
+  Attributes:
+    digest: of path, size, times of change, and inode; 32 hexadecimal digits.
+    newest: the later of its times, in nanoseconds; -1 where it has none.
+  """
+
+  digest: str
+  newest: int
+
+
+class Stamps(NamedTuple):
+  """The stamps of a data set's images.
+
+  Attributes:
+    place: the folder or file that they lie in, by its whole path.
+    each: one an image; None for one that is not there.
+  """
+
+  place: str
+  each: Sequence[Stamp | None]
+
+
+class Contents(NamedTuple):
+  """What a data set's images are, byte by byte.
+
+  Attributes:
+    ids: sha256 of each image's bytes (and of its mask's), 64 hexadecimal
+      digits; "" for one that could not be read.
+    labels: class indices; -1 where unknown.
+    reasons: index -> why it could not be read.
+  """
+
+  ids: tuple[str, ...]
+  labels: tuple[int, ...]
+  reasons: Mapping[int, str]
+
+
 class OpenedDataset(NamedTuple):
   """A data set on disk, ready to be read.
 
@@ -34,8 +85,11 @@ class OpenedDataset(NamedTuple):
       folder, a member of a tar, or a record's key.
     found: one line that says which layout was found and where.
     layout: the reader's key, such as "coop".
-    fingerprint: changes whenever an image, a label or the order may have; part
-      of the key of cached embeddings.
+    fingerprint: changes whenever an image, a label or the order may have.
+    stamps: looks at the files' stamps; None where there are no files, whose
+      bytes are then hashed at every start.
+    contents: of its images, once they are known.
+    absent: how many listed images are not there.
   """
 
   records: Records
@@ -43,6 +97,9 @@ class OpenedDataset(NamedTuple):
   found: str
   layout: str
   fingerprint: str
+  stamps: Callable[[], Stamps] | None = None
+  contents: Contents | None = None
+  absent: int = 0
 
 
 def fingerprint(layout: str, parts: Iterable[tuple[str, int, int, int]]) -> str:
@@ -75,3 +132,67 @@ def timeless_part(fingerprint: str) -> str:
     The digits that follow from names, labels and sizes alone.
   """
   return fingerprint[:32]
+
+
+def make_stamp(*files: tuple[str, os.stat_result], part: str = "") -> Stamp:
+  """Makes the stamp of an image.
+
+  Args:
+    *files: that hold its bytes: whole paths, and what `os.stat` says of them.
+    part: which part of the files it is, where it is not all.
+
+  Returns:
+    The stamp; it changes with a file's path, size, times and inode.
+
+  References:
+    The index of git, which trusts the same facts.
+  """
+  text = part
+  newest = -1
+  for path, stat in files:
+    text += (
+      f"\n{path}\t{stat.st_size}\t{stat.st_mtime_ns}\t{stat.st_ctime_ns}"
+      f"\t{stat.st_ino}"
+    )
+    newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
+  data = text.encode("utf-8", "surrogateescape")
+  return Stamp(hashlib.blake2b(data, digest_size=16).hexdigest(), newest)
+
+
+_TICK = 20_000_000
+"""Nanoseconds by which a file's time may lag behind the clock."""
+
+
+def is_racy(stamp: Stamp, read: int | None = None) -> bool:
+  """Says whether a file may have changed again without another stamp.
+
+  Args:
+    stamp: of the file.
+    read: when its bytes were read, in nanoseconds; None for now.
+
+  Returns:
+    True if the file's own time is not safely before that.
+
+  References:
+    git's "racily clean" entries. File systems that count whole seconds, or
+    every other one, are told by their times.
+  """
+  tick = 2_000_000_000 if stamp.newest % 1_000_000_000 == 0 else _TICK
+  read = time.time_ns() if read is None else read
+  return stamp.newest >= 0 and stamp.newest + tick >= read
+
+
+def content_id(record: Mapping[str, Any]) -> str:
+  """Hashes the bytes of a record.
+
+  Args:
+    record: with an encoded image, and a mask where it has one.
+
+  Returns:
+    64 hexadecimal digits; without a mask, the sha256 of the image's bytes.
+  """
+  image = hashlib.sha256(record["image"])
+  if "mask" not in record:
+    return image.hexdigest()
+  mask = hashlib.sha256(record["mask"])
+  return hashlib.sha256(image.digest() + mask.digest()).hexdigest()

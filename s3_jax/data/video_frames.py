@@ -6,9 +6,11 @@ take CoOp's where you can.
 """
 
 import pathlib
+import stat
 from collections.abc import Sequence
 from typing import Any
 
+from s3_jax.data.decoding import UnreadImage
 from s3_jax.data.readers.listing import (
   ListedImage,
   count_words,
@@ -46,7 +48,10 @@ class VideoFrames:
 
   def __getitem__(self, index: int) -> dict[str, Any]:
     path = self._root / self._files[index]
-    path.stat()  # an absent video is an error, a damaged one an empty image
+    # An absent video is an error, a damaged one an empty image. What is no
+    # file would keep the decoder waiting; a long video is as good as a short.
+    if not stat.S_ISREG(path.stat().st_mode):
+      raise UnreadImage("no regular file")
     return {"image": middle_frame(path), "label": self.labels[index]}
 
 

@@ -7,12 +7,20 @@ listed and absent stays, to be reported by whoever reads it.
 import os
 import pathlib
 import re
+import stat
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.reading import check_file, read_file
+from s3_jax.data.records import (
+  OpenedDataset,
+  Stamp,
+  Stamps,
+  fingerprint,
+  make_stamp,
+)
 
 __all__ = [
   "FileRecords",
@@ -61,7 +69,7 @@ class FileRecords:
     return len(self._files)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
-    data = (self._root / self._files[index]).read_bytes()
+    data = read_file(self._root / self._files[index])
     return {"image": data, "label": self.labels[index]}
 
 
@@ -82,16 +90,25 @@ def open_files(
 
   Returns:
     The data set; sizes and times of the files are part of its fingerprint.
+    What is no regular file, such as a pipe, counts as absent.
   """
-  sizes = []
+  whole = os.path.abspath(root)
+  sizes: list[tuple[int, int]] = []
+  stamps: list[Stamp | None] = []
   for image in tqdm(
     images, desc=f"list {root.name}", unit="file", delay=2, leave=False
   ):
+    path = os.path.join(whole, image.file)
     try:
-      status = os.stat(root / image.file)
-      sizes.append((status.st_size, status.st_mtime_ns))
+      status = os.stat(path)
     except OSError:
+      status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
       sizes.append((-1, -1))
+      stamps.append(None)
+    else:
+      sizes.append((status.st_size, status.st_mtime_ns))
+      stamps.append(None if check_file(status) else make_stamp((path, status)))
   absent = sum(size < 0 for size, _ in sizes)
   empty = sum(size == 0 for size, _ in sizes)
   for count, words in ((absent, "listed, but absent"), (empty, "empty")):
@@ -107,6 +124,8 @@ def open_files(
     found=found,
     layout=layout,
     fingerprint=fingerprint(layout, parts),
+    stamps=lambda: Stamps(whole, stamps),
+    absent=absent,
   )
 
 

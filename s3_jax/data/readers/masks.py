@@ -7,15 +7,23 @@ counted.
 
 import os
 import pathlib
+import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from s3_jax.data.decoding import BadImage
+from s3_jax.data.decoding import BadImage, UnreadImage
 from s3_jax.data.masks import LabelMap
 from s3_jax.data.readers.listing import count_words, inside, is_hidden
-from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.reading import check_file, read_file
+from s3_jax.data.records import (
+  OpenedDataset,
+  Stamp,
+  Stamps,
+  fingerprint,
+  make_stamp,
+)
 from s3_jax.data.segmentation_specs import MaskKind, SegmentationSpec
 
 __all__ = ["MaskedRecords", "OpenedMasks", "expects", "read"]
@@ -58,11 +66,13 @@ class MaskedRecords:
 
   def __getitem__(self, index: int) -> dict[str, bytes]:
     pair = self._pairs[index]
-    image = (self._root / pair.image).read_bytes()
+    image = read_file(self._root / pair.image)
     try:
-      mask = (self._root / pair.mask).read_bytes()
+      mask = read_file(self._root / pair.mask)
     except FileNotFoundError:
-      raise BadImage(f"it has no mask {pair.mask}") from None
+      raise UnreadImage(f"it has no mask {pair.mask}") from None
+    except BadImage as error:
+      raise type(error)(f"mask {pair.mask}: {error.reason}") from error
     return {"image": image, "mask": mask}
 
 
@@ -214,21 +224,30 @@ def _with_sizes(
   kind: MaskKind,
   found: str,
 ) -> OpenedMasks:
-  parts, absent, unreadable = [], 0, 0
+  parts, absent, lacking, unreadable = [], 0, 0, 0
+  whole = os.path.abspath(root)
+  stamps: list[Stamp | None] = []
   bar = tqdm(
     pairs, desc=f"list {spec.name}", unit="image", delay=2, leave=False
   )
   for pair in bar:
-    sizes = []
+    sizes, known = [], []
     for place, file in enumerate(pair):
+      path = os.path.join(whole, file)
       try:
-        status = os.stat(root / file)
-        facts = (status.st_size, status.st_mtime_ns)
+        status = os.stat(path)
       except OSError:
+        status = None
+      if status is None or not stat.S_ISREG(status.st_mode):
         facts = (-1, -1)
         absent += place == 0
+      else:
+        facts = (status.st_size, status.st_mtime_ns)
+        known += [(path, status)] if not check_file(status) else []
       sizes.append(facts[0])
       parts.append((file, place, *facts))
+    stamps.append(make_stamp(*known) if len(known) == len(pair) else None)
+    lacking += min(sizes) < 0
     unreadable += min(sizes) <= 0
   if absent:
     found += f"; {count_words(absent, 'image')} listed, but absent"
@@ -238,6 +257,8 @@ def _with_sizes(
     found=found,
     layout="mmseg",
     fingerprint=fingerprint(f"mmseg {kind.suffix}", parts),
+    stamps=lambda: Stamps(whole, stamps),
+    absent=lacking,
   )
   return OpenedMasks(
     opened, [pair.mask for pair in pairs], kind.labels, unreadable
