@@ -22,6 +22,7 @@ from s3_jax.data.records import (
   OpenedDataset,
   Stamps,
   fingerprint,
+  gather_stamps,
   make_stamp,
 )
 from s3_jax.data.specs import DatasetSpec, TfdsSource
@@ -118,7 +119,7 @@ def drawn_stamps(
   with contextlib.suppress(OSError):
     files = [(entry.path, entry.stat()) for entry in os.scandir(place)]
   files.sort(key=lambda file: file[0])
-  return Stamps(
+  return gather_stamps(
     place,
     [
       make_stamp(*files, part=f"{place} {source.split} {index}")

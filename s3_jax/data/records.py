@@ -7,18 +7,18 @@ one stream.
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 __all__ = [
+  "NO_STAMP",
   "Contents",
   "OpenedDataset",
   "Records",
-  "Stamp",
   "Stamps",
   "content_id",
   "fingerprint",
+  "gather_stamps",
   "is_racy",
   "make_stamp",
 ]
@@ -37,28 +37,20 @@ class Records(Protocol):
   def __getitem__(self, index: int) -> Mapping[str, Any]: ...
 
 
-class Stamp(NamedTuple):
-  """What a file system says of an image's bytes, without reading them.
-
-  Attributes:
-    digest: of path, size, times of change, and inode; 32 hexadecimal digits.
-    newest: the later of its times, in nanoseconds; -1 where it has none.
-  """
-
-  digest: str
-  newest: int
-
-
 class Stamps(NamedTuple):
-  """The stamps of a data set's images.
+  """What a file system says of images' bytes, without reading them.
 
   Attributes:
     place: the folder or file that they lie in, by its whole path.
-    each: one an image; None for one that is not there.
+    digests: of each image's path, size, times of change, and inode; 16 bytes,
+      none for an image that is not there.
+    newest: the later of each file's times, in nanoseconds; -1 where it has
+      none.
   """
 
   place: str
-  each: Sequence[Stamp | None]
+  digests: Sequence[bytes]
+  newest: Sequence[int]
 
 
 class Contents(NamedTuple):
@@ -134,7 +126,13 @@ def timeless_part(fingerprint: str) -> str:
   return fingerprint[:32]
 
 
-def make_stamp(*files: tuple[str, os.stat_result], part: str = "") -> Stamp:
+NO_STAMP = (b"", -1)
+"""Of an image that is not there."""
+
+
+def make_stamp(
+  *files: tuple[str, os.stat_result], part: str = ""
+) -> tuple[bytes, int]:
   """Makes the stamp of an image.
 
   Args:
@@ -142,33 +140,48 @@ def make_stamp(*files: tuple[str, os.stat_result], part: str = "") -> Stamp:
     part: which part of the files it is, where it is not all.
 
   Returns:
-    The stamp; it changes with a file's path, size, times and inode.
+    The digest, which changes with a file's path, size, times and inode; and the
+    latest time.
 
   References:
     The index of git, which trusts the same facts.
   """
-  text = part
-  newest = -1
+  text, newest = part, -1
   for path, stat in files:
-    text += (
-      f"\n{path}\t{stat.st_size}\t{stat.st_mtime_ns}\t{stat.st_ctime_ns}"
-      f"\t{stat.st_ino}"
-    )
-    newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
+    changed, renewed = stat.st_mtime_ns, stat.st_ctime_ns
+    text += f"\n{path}\t{stat.st_size}\t{changed}\t{renewed}\t{stat.st_ino}"
+    newest = max(newest, changed, renewed)
   data = text.encode("utf-8", "surrogateescape")
-  return Stamp(hashlib.blake2b(data, digest_size=16).hexdigest(), newest)
+  return hashlib.blake2b(data, digest_size=16).digest(), newest
+
+
+def gather_stamps(place: str, stamps: Iterable[tuple[bytes, int]]) -> Stamps:
+  """Puts the stamps of a data set's images together.
+
+  Args:
+    place: the folder or file that they lie in, by its whole path.
+    stamps: from `make_stamp`, or NO_STAMP.
+
+  Returns:
+    The stamps.
+  """
+  digests, newest = [], []
+  for digest, time_ns in stamps:
+    digests.append(digest)
+    newest.append(time_ns)
+  return Stamps(place, digests, newest)
 
 
 _TICK = 20_000_000
 """Nanoseconds by which a file's time may lag behind the clock."""
 
 
-def is_racy(stamp: Stamp, read: int | None = None) -> bool:
+def is_racy(newest: int, read: int) -> bool:
   """Says whether a file may have changed again without another stamp.
 
   Args:
-    stamp: of the file.
-    read: when its bytes were read, in nanoseconds; None for now.
+    newest: the file's latest time, in nanoseconds; -1 where it has none.
+    read: when its bytes were read.
 
   Returns:
     True if the file's own time is not safely before that.
@@ -177,9 +190,8 @@ def is_racy(stamp: Stamp, read: int | None = None) -> bool:
     git's "racily clean" entries. File systems that count whole seconds, or
     every other one, are told by their times.
   """
-  tick = 2_000_000_000 if stamp.newest % 1_000_000_000 == 0 else _TICK
-  read = time.time_ns() if read is None else read
-  return stamp.newest >= 0 and stamp.newest + tick >= read
+  tick = 2_000_000_000 if newest % 1_000_000_000 == 0 else _TICK
+  return newest >= 0 and newest + tick >= read
 
 
 def content_id(record: Mapping[str, Any]) -> str:

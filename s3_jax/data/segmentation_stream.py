@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+from s3_jax.data.decoding import MAX_PIXELS, BadImage, decoded_image
+from s3_jax.data.input_pipeline import why_bad
 from s3_jax.data.masks import decode_labels
 from s3_jax.data.readers.masks import OpenedMasks
 
@@ -27,12 +28,14 @@ class MaskedImage(NamedTuple):
     labels: class indices, 255 where a pixel belongs to none; None for a bad
       example.
     reason: why it is a bad example; "" for a good one.
+    passing: whether it may be a good one in another run.
   """
 
   place: int
   pixels: UInt8[np.ndarray, "rows cols 3"] | None
   labels: UInt8[np.ndarray, "rows cols"] | None
   reason: str
+  passing: bool = False
 
 
 def rgb_pixels(image: Any) -> UInt8[np.ndarray, "rows cols 3"]:
@@ -100,7 +103,8 @@ def masked_images(
 def _load(found: OpenedMasks, place: int, max_pixels: int) -> MaskedImage:
   try:
     record = found.opened.records[place]
-    pixels = rgb_pixels(decode_image(record["image"], max_pixels=max_pixels))
+    with decoded_image(record["image"], max_pixels=max_pixels) as image:
+      pixels = rgb_pixels(image)
     labels = decode_labels(
       record["mask"],
       found.labels,
@@ -108,9 +112,6 @@ def _load(found: OpenedMasks, place: int, max_pixels: int) -> MaskedImage:
       where=found.mask_files[place],
       max_pixels=max_pixels,
     )
-  except BadImage as error:
-    return MaskedImage(place, None, None, error.reason)
-  except OSError as error:
-    reason = f"cannot be read: {error.strerror or error}"
-    return MaskedImage(place, None, None, reason)
+  except (BadImage, OSError, MemoryError) as error:
+    return MaskedImage(place, None, None, *why_bad(error))
   return MaskedImage(place, pixels, labels, "")

@@ -18,7 +18,7 @@ from s3_jax.data.readers.listing import (
   open_files,
 )
 from s3_jax.data.readers.naming import benchmark_finder
-from s3_jax.data.records import OpenedDataset
+from s3_jax.data.records import OpenedDataset, Stamps
 from s3_jax.data.specs import DatasetSpec
 
 __all__ = ["VideoFrames", "middle_frame", "read_videos"]
@@ -138,4 +138,17 @@ def _read_list(spec: DatasetSpec, root: pathlib.Path) -> OpenedDataset:
   )
   opened = open_files(root, images, layout="videos", found=found)
   labels = [image.label for image in images]
-  return opened._replace(records=VideoFrames(root, opened.files, labels))
+  return opened._replace(
+    records=VideoFrames(root, opened.files, labels),
+    stamps=lambda: _stamp_frames(opened),
+  )
+
+
+def _stamp_frames(opened: OpenedDataset) -> Stamps:
+  """Stamps frames by their video and by what decodes it."""
+  import cv2
+
+  assert opened.stamps is not None
+  stamps = opened.stamps()
+  place = f"{stamps.place}, OpenCV {cv2.__version__}, {QUALITY}"
+  return stamps._replace(place=place)

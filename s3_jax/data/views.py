@@ -90,6 +90,7 @@ def view_batches(
   max_pixels: int = MAX_PIXELS,
   start: int = 0,
   bad: dict[int, str] | None = None,
+  passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Decodes records into batches of images with all their views, in order.
 
@@ -113,6 +114,7 @@ def view_batches(
     max_pixels: greatest number of pixels of an image file.
     start: position of the first record, a multiple of `batch_size`.
     bad: gets the reason of every record without a usable image, by position.
+    passing: gets the positions of those that may be usable another time.
 
   Returns:
     A generator of `image` u8[batch, views, rows, cols, 3], and of `label`,
@@ -150,6 +152,7 @@ def view_batches(
     max_pixels=max_pixels,
     start=start,
     bad=bad,
+    passing=passing,
   )
 
 

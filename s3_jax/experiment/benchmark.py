@@ -34,13 +34,13 @@ from s3_jax.experiment.embedding import (
   Embedder,
   TestSet,
   embed_test_set,
+  know_contents,
 )
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, say_bad, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, require_writable
-from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import score_views
@@ -111,11 +111,10 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       lambda: _prepare(benchmark, say)
     )
     _agree(embedder, found, plans)
-    # A copy of the data set has other times, and one key must do for all.
-    opened = share_fingerprints([data.opened for data in found])
+    # By their bytes, which every process must see alike.
     found = tuple(
-      data._replace(opened=same)
-      for data, same in zip(found, opened, strict=True)
+      data._replace(opened=know_contents(embedder, data.spec, data.opened))
+      for data in found
     )
   clip = embedder.clip
   for name, reason in skipped:

@@ -25,8 +25,8 @@ from s3_jax.data.readers.listing import (
 )
 from s3_jax.data.records import (
   OpenedDataset,
-  Stamps,
   fingerprint,
+  gather_stamps,
   make_stamp,
 )
 from s3_jax.data.specs import DatasetSpec
@@ -161,7 +161,7 @@ def _index(archive: pathlib.Path, truth: Truth) -> OpenedDataset:
     fingerprint=fingerprint(
       "tar", ((m.name, m.label, m.size, status.st_mtime_ns) for m in members)
     ),
-    stamps=lambda: Stamps(whole, stamps),
+    stamps=lambda: gather_stamps(whole, stamps),
   )
 
 

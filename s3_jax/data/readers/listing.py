@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from s3_jax.data.reading import check_file, read_file
 from s3_jax.data.records import (
+  NO_STAMP,
   OpenedDataset,
-  Stamp,
-  Stamps,
   fingerprint,
+  gather_stamps,
   make_stamp,
 )
 
@@ -94,7 +94,7 @@ def open_files(
   """
   whole = os.path.abspath(root)
   sizes: list[tuple[int, int]] = []
-  stamps: list[Stamp | None] = []
+  stamps: list[tuple[bytes, int]] = []
   for image in tqdm(
     images, desc=f"list {root.name}", unit="file", delay=2, leave=False
   ):
@@ -105,10 +105,12 @@ def open_files(
       status = None
     if status is None or not stat.S_ISREG(status.st_mode):
       sizes.append((-1, -1))
-      stamps.append(None)
+      stamps.append(NO_STAMP)
     else:
       sizes.append((status.st_size, status.st_mtime_ns))
-      stamps.append(None if check_file(status) else make_stamp((path, status)))
+      stamps.append(
+        NO_STAMP if check_file(status) else make_stamp((path, status))
+      )
   absent = sum(size < 0 for size, _ in sizes)
   empty = sum(size == 0 for size, _ in sizes)
   for count, words in ((absent, "listed, but absent"), (empty, "empty")):
@@ -124,7 +126,7 @@ def open_files(
     found=found,
     layout=layout,
     fingerprint=fingerprint(layout, parts),
-    stamps=lambda: Stamps(whole, stamps),
+    stamps=lambda: gather_stamps(whole, stamps),
     absent=absent,
   )
 

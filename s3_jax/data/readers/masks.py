@@ -18,10 +18,10 @@ from s3_jax.data.masks import LabelMap
 from s3_jax.data.readers.listing import count_words, inside, is_hidden
 from s3_jax.data.reading import check_file, read_file
 from s3_jax.data.records import (
+  NO_STAMP,
   OpenedDataset,
-  Stamp,
-  Stamps,
   fingerprint,
+  gather_stamps,
   make_stamp,
 )
 from s3_jax.data.segmentation_specs import MaskKind, SegmentationSpec
@@ -226,7 +226,7 @@ def _with_sizes(
 ) -> OpenedMasks:
   parts, absent, lacking, unreadable = [], 0, 0, 0
   whole = os.path.abspath(root)
-  stamps: list[Stamp | None] = []
+  stamps: list[tuple[bytes, int]] = []
   bar = tqdm(
     pairs, desc=f"list {spec.name}", unit="image", delay=2, leave=False
   )
@@ -246,7 +246,7 @@ def _with_sizes(
         known += [(path, status)] if not check_file(status) else []
       sizes.append(facts[0])
       parts.append((file, place, *facts))
-    stamps.append(make_stamp(*known) if len(known) == len(pair) else None)
+    stamps.append(make_stamp(*known) if len(known) == len(pair) else NO_STAMP)
     lacking += min(sizes) < 0
     unreadable += min(sizes) <= 0
   if absent:
@@ -257,7 +257,7 @@ def _with_sizes(
     found=found,
     layout="mmseg",
     fingerprint=fingerprint(f"mmseg {kind.suffix}", parts),
-    stamps=lambda: Stamps(whole, stamps),
+    stamps=lambda: gather_stamps(whole, stamps),
     absent=lacking,
   )
   return OpenedMasks(

@@ -84,9 +84,7 @@ def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
   name = f"{builder.info.full_name}/{source.split}"
   parts = [
     (name, -1, total, -1),
-    *(
-      (path.name, -1, stat.st_size, stat.st_mtime_ns) for path, stat in shards
-    ),
+    *((path.name, -1, stat.st_size, stat.st_mtime_ns) for path, stat in shards),
   ]
   opened = OpenedDataset(
     records=_Records(records),

@@ -17,6 +17,7 @@ from s3_jax.data.records import (
   OpenedDataset,
   Stamps,
   fingerprint,
+  gather_stamps,
   make_stamp,
 )
 from s3_jax.data.specs import DatasetSpec, TfdsSource, official_names, wnids
@@ -140,9 +141,7 @@ def _open(
   parts = [
     (name, -1, split.num_examples, -1),
     *((text, label, -1, -1) for text, label in zip(names, labels, strict=True)),
-    *(
-      (path.name, -1, stat.st_size, stat.st_mtime_ns) for path, stat in shards
-    ),
+    *((path.name, -1, stat.st_size, stat.st_mtime_ns) for path, stat in shards),
   ]
   named = [key for key in ("file_name", "id") if key in builder.info.features]
   found = f"TFDS data set {name} in {folder}"
@@ -231,7 +230,7 @@ def record_stamps(
     for (path, stat), length in zip(shards, lengths, strict=True)
     for place in range(length)
   ]
-  return Stamps(os.path.abspath(folder), stamps)
+  return gather_stamps(os.path.abspath(folder), stamps)
 
 
 def _stat_shards(
