@@ -425,7 +425,7 @@ def check_mask_counts(spec: SegmentationSpec, found: OpenedMasks) -> None:
   Raises:
     ValueError: naming both numbers.
   """
-  count = len(found.opened.records)
+  count = len(found.opened.records) - found.opened.absent
   if count not in (spec.examples, spec.also):
     raise ValueError(
       f"data set {spec.name!r} ({spec.split}) must hold {spec.examples} images,"
