@@ -88,7 +88,7 @@ def main(argv: list[str]) -> None:
       if not joined:
         raise
       traceback.print_exc()
-    _say(str(error))
+    _say(_describe(error))
     status = 2
   except experiment.LostPeer as error:
     _say(
@@ -108,6 +108,13 @@ def main(argv: list[str]) -> None:
   if joined:
     cluster.leave(status)
   sys.exit(status)
+
+
+def _describe(error: Exception) -> str:
+  """Words an error; the system's own begin with a number."""
+  if isinstance(error, OSError) and error.strerror and error.filename:
+    return f"{error.filename} cannot be read or written: {error.strerror}."
+  return str(error)
 
 
 def _join() -> bool:

@@ -1,6 +1,7 @@
 """Files that are absent, old or complete, and where files may lie."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -33,6 +34,9 @@ def atomic_write(path: Path, data: bytes | str) -> None:
     temporary.write_bytes(payload)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
   """Hands out a fresh name, and renames the file made there onto `path`.
@@ -59,6 +63,11 @@ def replacing(path: Path) -> Iterator[Path]:
     with open(temporary, "r+b") as file:
       os.fsync(file.fileno())
     os.replace(temporary, path)
+  except OSError as error:
+    # Of a full disk the system does not say where; of others only the body's.
+    if error.errno in _FULL and error.filename in (None, str(temporary)):
+      raise OSError(error.errno, error.strerror, str(path)) from error
+    raise
   finally:
     temporary.unlink(missing_ok=True)
   if os.name == "posix":

@@ -32,6 +32,7 @@ LIBRARY = (
   *CORE,
   "adaptation",
   "files",
+  "colors",
   "sharding",
   "hosts",
   "clip",
@@ -42,6 +43,7 @@ LIBRARY = (
 )
 RULES = {
   "files": Rule(),
+  "colors": Rule((), COMMON, ("PIL",)),
   "sharding": Rule((), COMMON),
   "hosts": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
@@ -51,13 +53,13 @@ RULES = {
   "zero_shot": Rule(CORE[:4], COMMON),
   "adaptation": Rule(CORE, (*COMMON, "optax")),
   "clip": Rule(
-    ("embeddings", "files"),
+    ("embeddings", "files", "colors"),
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule((), ("tqdm",), ("openai",)),
   "data": Rule(
-    ("files", "lexicon"),
+    ("files", "colors", "lexicon"),
     COMMON,
     ("tensorflow_datasets", "grain", "PIL", "matplotlib", "cv2", "scipy"),
   ),

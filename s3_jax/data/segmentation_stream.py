@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from s3_jax.colors import to_rgb
 from s3_jax.data.decoding import MAX_PIXELS, BadImage, decoded_image
 from s3_jax.data.input_pipeline import why_bad
 from s3_jax.data.masks import decode_labels
@@ -48,17 +49,14 @@ def rgb_pixels(image: Any) -> UInt8[np.ndarray, "rows cols 3"]:
 
   Returns:
     The pixels.
-  """
-  from PIL import Image
 
-  if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-    image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-  if "A" in image.getbands() or "transparency" in image.info:
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    image = Image.alpha_composite(white, image)
-  return np.array(image.convert("RGB"))
+  Raises:
+    BadImage: a mode whose range of values is unknown.
+  """
+  try:
+    return np.array(to_rgb(image))
+  except ValueError as error:
+    raise BadImage(str(error)) from error
 
 
 def masked_images(

@@ -7,17 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from s3_jax import hosts
+from s3_jax.evaluation.escaping import valid_unicode
+from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import atomic_write
 
 
 class Narrator:
   """Writes every line to the terminal and into a file.
 
-  Of several processes only the first speaks.
+  Of several processes only the first speaks. Its first line removes the results
+  of an earlier run from the file's folder.
   """
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: pathlib.Path, *, clears: bool = True):
     self._path = path
+    self._clears = clears
     self._speaks = hosts.is_first()
     self._lines: list[str] = []
 
@@ -29,12 +33,14 @@ class Narrator:
     """
     if not self._speaks:
       return
+    if self._clears and not self._lines:
+      clear_results(self._path.parent)
     # A terminal need not know every letter of a class name.
     encoding = sys.stdout.encoding or "utf-8"
     shown = text.encode(encoding, "backslashreplace").decode(encoding)
     sys.stdout.write(shown.rstrip("\n") + "\n")
     sys.stdout.flush()
-    self._lines.append(text.rstrip("\n"))
+    self._lines.append(valid_unicode(text.rstrip("\n")))
     atomic_write(self._path, "\n".join(self._lines) + "\n")
 
 
