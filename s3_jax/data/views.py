@@ -165,11 +165,12 @@ def _opaque(
     return to_rgb(image)
   from PIL import Image
 
-  # Nothing of it is to be seen, but by one who drops transparency.
-  red = (255, 0, 0)
-  shown = preprocess(Image.new("RGBA", (64, 64), (*red, 0)))
-  ground = shown[shown.shape[0] // 2, shown.shape[1] // 2].tolist()
-  return to_rgb(image, background=None if ground == [*red] else tuple(ground))
+  # Nothing of this is to be seen but the ground. One who drops transparency
+  # sees red, or black where Pillow's resize has taken the colour away.
+  shown = preprocess(Image.new("RGBA", (64, 64), (255, 0, 0, 0)))
+  ground = tuple(shown[shown.shape[0] // 2, shown.shape[1] // 2].tolist())
+  dropped = ground in ((255, 0, 0), (0, 0, 0))
+  return to_rgb(image, background=None if dropped else ground)
 
 
 def _check(count: int, seed: int) -> None:
