@@ -161,3 +161,17 @@ def test_a_body_that_fails_leaves_the_old_file(tmp_path):
     raise RuntimeError("half way")
   assert path.read_text() == "old"
   assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+  ("head", "expected"),
+  [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", True),
+    (b"version https://git-lfs.github.com/spec/v2\n", True),
+    (b"version 1", False),
+    (b"\x89PNG\r\n\x1a\n", False),
+    (b"", False),
+  ],
+)
+def test_pointers_of_git_lfs(head, expected):
+  assert files.is_lfs_pointer(head) == expected

@@ -374,8 +374,14 @@ class _Source:
           final[index] = rows.final is None or rows.final[row]
       later = rows.places > last
       if later.any():
+        final_later = None if rows.final is None else rows.final[later]
         self._kept.append(
-          Rows(*(None if part is None else part[later] for part in rows))
+          Rows(
+            rows.places[later],
+            rows.embeddings[later],
+            rows.good[later],
+            final_later,
+          )
         )
     self._end = last
 
