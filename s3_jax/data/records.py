@@ -105,13 +105,15 @@ def fingerprint(layout: str, parts: Iterable[tuple[str, int, int, int]]) -> str:
   Returns:
     64 hexadecimal digits; the first 32 do not depend on the times.
   """
-  timeless = hashlib.sha256(layout.encode())
-  times = hashlib.sha256()
+  lines, times = [layout], [""]
   for name, label, size, modified in parts:
-    line = f"\n{name}\t{label}\t{size}"
-    timeless.update(line.encode("utf-8", "surrogateescape"))
-    times.update(f"\n{modified}".encode())
-  return timeless.hexdigest()[:32] + times.hexdigest()[:32]
+    lines.append(f"{name}\t{label}\t{size}")
+    times.append(str(modified))
+  hashes = [
+    hashlib.sha256("\n".join(each).encode("utf-8", "surrogateescape"))
+    for each in (lines, times)
+  ]
+  return "".join(each.hexdigest()[:32] for each in hashes)
 
 
 def timeless_part(fingerprint: str) -> str:

@@ -161,9 +161,10 @@ def read_shards(
     ValueError: if `embed` leaves images out.
   """
   asked = list(range(layout.shards)) if numbers is None else list(numbers)
+  keys = {number: layout.shard_key(number) for number in asked}
   stored = {
-    number: cache.is_stored(layout.folder(folder), layout.shard_key(number))
-    for number in asked
+    number: cache.is_stored(layout.folder(folder), key)
+    for number, key in keys.items()
   }
   missing = [number for number in asked if not stored[number]]
   library = _Library(folder, layout, missing)
@@ -171,7 +172,9 @@ def read_shards(
   source: _Source | None = None
   try:
     for number in asked:
-      shard = _load(folder, layout, number) if stored[number] else None
+      shard = None
+      if stored[number]:
+        shard = _load(folder, layout, number, keys[number])
       if shard is None:
         shard = _empty(layout, number)
         whole = whole or _set_key(layout)
@@ -562,12 +565,12 @@ def _store(
   )
 
 
-def _load(folder: Path, layout: Layout, number: int) -> Shard | None:
+def _load(folder: Path, layout: Layout, number: int, key: str) -> Shard | None:
   """Reads a shard; None if there is none to be trusted."""
   shard = _empty(layout, number)
   entry = cache.load_entry(
     layout.folder(folder),
-    layout.shard_key(number),
+    key,
     expected=_expected(layout, shard.places.size),
   )
   if entry is None:

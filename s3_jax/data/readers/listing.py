@@ -133,7 +133,8 @@ def open_files(
 
 def is_image(name: str) -> bool:
   """Says whether a file's name is that of an image."""
-  return not is_hidden(name) and os.path.splitext(name)[1].lower() in _SUFFIXES
+  suffix = name[name.rfind(".") :].lower()
+  return suffix in _SUFFIXES and not is_hidden(name)
 
 
 def is_hidden(name: str) -> bool:
