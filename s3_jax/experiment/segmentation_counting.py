@@ -33,6 +33,7 @@ from s3_jax.evaluation.segmentation import (
   confusion_matrix,
   label_windows,
 )
+from s3_jax.evaluation.segmentation.windows import resize_image
 from s3_jax.experiment.canary import pixels_canary
 from s3_jax.experiment.contents import Verified
 from s3_jax.experiment.embedding import Embedder, identity, known_contents
@@ -301,7 +302,13 @@ def _key(
     {
       "kind": "pixels",
       **identity(embedder),
-      "pixels": pixels_canary(rgb_pixels),
+      "pixels": pixels_canary(
+        lambda image: resize_image(
+          rgb_pixels(image),
+          short_side=protocol.short_side,
+          long_side=protocol.long_side,
+        )
+      ),
       "protocol": json.loads(json.dumps(protocol._asdict())),
       "embeddings": run.embeddings,
       "target": target.key,

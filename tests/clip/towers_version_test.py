@@ -44,6 +44,33 @@ CLIP = ModelSpec(
 SPECS = {
   "clip": CLIP,
   "gelu, mean": CLIP._replace(activation="gelu", image_pooling="mean"),
+  "siglip": CLIP._replace(
+    activation="gelu_tanh",
+    image_pooling="attention",
+    pre_norm=False,
+    patch_bias=True,
+    image_projection=False,
+    image_width=8,
+    text_causal=False,
+    text_pooling="last",
+    text_projection_bias=True,
+    logit_bias=True,
+  ),
+  "resnet": CLIP._replace(
+    image_tower="resnet",
+    image_size=64,
+    patch_size=32,
+    image_width=2,
+    image_stages=(1, 1, 1, 1),
+    image_layers=4,
+    image_mlp_dim=0,
+    image_heads=1,
+    image_pooling="attention",
+    pre_norm=False,
+    image_projection=False,
+    resize_size=64,
+    crop_size=64,
+  ),
 }
 
 
@@ -51,10 +78,14 @@ def numbers(spec):
   """Embeds two drawn pictures and two texts under drawn parameters."""
   draw = np.random.default_rng(20_261_130)
   shapes = jax.eval_shape(lambda key: init_params(key, spec), jax.random.key(0))
-  params = jax.tree.map(
-    lambda leaf: (draw.random(leaf.shape) - 0.5).astype(leaf.dtype), shapes
-  )
-  images = (256 * draw.random((2, 24, 24, 3))).astype(np.uint8)
+
+  def drawn(path, leaf):
+    low = 0.1 if "var" in str(path[-1]) else -0.5  # of a ResNet's norms
+    return (draw.random(leaf.shape) + low).astype(leaf.dtype)
+
+  params = jax.tree_util.tree_map_with_path(drawn, shapes)
+  size = spec.image_size
+  images = (256 * draw.random((2, size, size, 3))).astype(np.uint8)
   texts = np.array(
     [[62, 5, 9, 63, *[63] * 8], [62, 1, 2, 3, 4, 5, 63, *[63] * 5]], np.int32
   )
