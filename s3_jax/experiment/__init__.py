@@ -111,15 +111,13 @@ def run(
     OSError: if the workdir cannot be written.
     LostPeer: in a run of several processes, when one of them has ended.
   """
-  task, programs, cache = hosts.together(lambda: _read(config, methods))
+  task, programs = hosts.together(lambda: _read(config, methods))
   _agree(config, methods or {})
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
   folder = pathlib.Path(hosts.gather_json(workdir)[0])
   hosts.first_only(lambda: require_writable(folder, "workdir"))
-  if cache is not None:
-    hosts.together(lambda: require_writable(cache, "config.cache_dir"))
   with contextlib.ExitStack() as stack:
     stack.enter_context(patient_streams())
     hosts.together(lambda: stack.enter_context(kept_programs(programs)))
@@ -162,10 +160,10 @@ def dry_run(config: ml_collections.ConfigDict) -> None:
 
 def _read(
   config: ml_collections.ConfigDict, methods: Mapping[str, Any] | None = None
-) -> tuple[Callable[[pathlib.Path], Any], str, pathlib.Path | None]:
+) -> tuple[Callable[[pathlib.Path], Any], str]:
   settings = Settings(config.to_dict(), methods=methods)
   name = settings.take("task", str, choices=tuple(TASKS))
   programs = read_compilation_cache_dir(settings)
   task = TASKS[name](settings)
   settings.finish()
-  return task, programs, settings.cache_dir
+  return task, programs

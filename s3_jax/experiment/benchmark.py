@@ -40,7 +40,7 @@ from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, say_bad, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows
 from s3_jax.experiment.scoring import score_images
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import score_views
@@ -171,6 +171,7 @@ def _prepare(
   """Loads the checkpoint, finds the data sets and makes all prompts."""
   # Refuses too many devices before any work.
   local_mesh(benchmark.mesh, model=benchmark.model_axis)
+  require_writable(benchmark.cache_dir, "config.cache_dir")
   embedder = Embedder(
     checkpoint.load_checkpoint(benchmark.model),
     benchmark.dtype,

@@ -18,7 +18,6 @@ class Settings:
   Attributes:
     everything: the fields as given.
     where: prefix of the field names in messages, such as `config.spec`.
-    cache_dir: that `read_cache_dir` has found; None for a task without one.
   """
 
   def __init__(
@@ -29,7 +28,6 @@ class Settings:
   ):
     self.everything = dict(fields)
     self.where = where
-    self.cache_dir: pathlib.Path | None = None
     self._fields = dict(fields)
     self._methods = dict(methods or {})
 
@@ -159,8 +157,7 @@ def require_writable(folder: pathlib.Path, label: str) -> None:
 def read_cache_dir(settings: Settings) -> pathlib.Path:
   """Returns `cache_dir`, or the user's cache folder where it is empty."""
   folder = settings.take("cache_dir", str, default="")
-  settings.cache_dir = pathlib.Path(folder) if folder else default_cache_dir()
-  return settings.cache_dir
+  return pathlib.Path(folder) if folder else default_cache_dir()
 
 
 def read_templates(settings: Settings) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from s3_jax.evaluation.contact_sheet import remove_pages
 
+# A run of predictions writes all of its files at its very end, and clears then.
 # What says that everything else is there comes first.
 _RESULTS = (
   *("results.json", "predictions.json", "segments.json", "report.html"),
