@@ -331,7 +331,7 @@ def join_known(
   reasons: dict[int, str] = {}
   for part in reversed(parts):
     reasons.update(part.reasons)
-  read = is_read.any(axis=0)
+  read = np.asarray(is_read.any(axis=0))
   return Known(
     read,
     first,

@@ -248,6 +248,7 @@ def load_image(
   Returns:
     The image; a file that cannot be used gives the reason.
   """
+  size = -1
   try:
     size = os.stat(path).st_size
     data = read_file(path)
