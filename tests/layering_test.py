@@ -33,6 +33,7 @@ LIBRARY = (
   "adaptation",
   "files",
   "messages",
+  "colors",
   "sharding",
   "hosts",
   "clip",
@@ -44,6 +45,7 @@ LIBRARY = (
 RULES = {
   "files": Rule(),
   "messages": Rule(),
+  "colors": Rule((), COMMON, ("PIL",)),
   "sharding": Rule((), COMMON),
   "hosts": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
@@ -53,7 +55,7 @@ RULES = {
   "zero_shot": Rule(CORE[:4], COMMON),
   "adaptation": Rule(CORE, (*COMMON, "optax")),
   "clip": Rule(
-    ("embeddings", "files", "messages"),
+    ("embeddings", "files", "messages", "colors"),
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
@@ -61,7 +63,7 @@ RULES = {
     ("messages",), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
   ),
   "data": Rule(
-    ("files", "lexicon"),
+    ("files", "colors", "lexicon"),
     COMMON,
     ("tensorflow_datasets", "grain", "PIL", "matplotlib", "cv2", "scipy"),
   ),

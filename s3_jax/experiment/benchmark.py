@@ -19,7 +19,11 @@ from s3_jax.experiment.benchmark_plan import (
 )
 from s3_jax.experiment.benchmark_sets import BenchmarkSet, find_sets
 from s3_jax.experiment.benchmark_settings import Benchmark, read_benchmark
-from s3_jax.experiment.embedding import Embedder, embed_test_set
+from s3_jax.experiment.embedding import (
+  Embedder,
+  embed_test_set,
+  know_contents,
+)
 from s3_jax.experiment.embedding_output import write_embedded
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.measurement import (
@@ -32,7 +36,6 @@ from s3_jax.experiment.measurement import (
 from s3_jax.experiment.narration import Narrator, say_bad, timed
 from s3_jax.experiment.rows import dataset_row, sha256_of
 from s3_jax.experiment.settings import Settings, require_writable
-from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import score_views
@@ -73,11 +76,10 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       lambda: _prepare(benchmark, say)
     )
     _agree(embedder, found, plans)
-    # A copy of the data set has other times, and one key must do for all.
-    opened = share_fingerprints([data.opened for data in found])
+    # By their bytes, which every process must see alike.
     found = tuple(
-      data._replace(opened=same)
-      for data, same in zip(found, opened, strict=True)
+      data._replace(opened=know_contents(embedder, data.spec, data.opened))
+      for data in found
     )
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")

@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
+from s3_jax.clip.towers import TOWERS_VERSION
 from s3_jax.clip.zoo import identify
 from s3_jax.data.datasets import DatasetSpec, open_dataset
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
-from s3_jax.data.records import OpenedDataset, Records
+from s3_jax.data.records import Contents, OpenedDataset, Records
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.embedding import embed_batches
 from s3_jax.evaluation.escaping import valid_unicode
@@ -29,6 +30,8 @@ from s3_jax.evaluation.shards import (
   fill_shards,
   join_shards,
 )
+from s3_jax.experiment.canary import pixels_canary
+from s3_jax.experiment.contents import Verified, know_images
 from s3_jax.experiment.shared_shards import gather_shards, own_shards
 from s3_jax.sharding import (
   gather_params,
@@ -100,6 +103,7 @@ def identity(embedder: Embedder) -> dict[str, Any]:
   spec = json.loads(json.dumps(identify(embedder.clip.spec)))
   return {
     "weights": embedder.clip.sha256,
+    "towers": TOWERS_VERSION,
     "spec": spec,
     "dtype": embedder.dtype,
   }
@@ -150,6 +154,34 @@ def find_test_set(
   return open_dataset(spec, data_dir, layout=layout)
 
 
+def know_contents(
+  embedder: Embedder, spec: DatasetSpec, opened: OpenedDataset
+) -> OpenedDataset:
+  """Finds out what a test set's images are, where that is not known yet.
+
+  Args:
+    embedder: whose cache folder knows files.
+    spec: of the data set.
+    opened: its images.
+
+  Returns:
+    The data set with its contents.
+
+  Raises:
+    ValueError: another process sees other images, or an image has no label.
+  """
+  known = know_images(embedder.cache_dir, opened, name=spec.title)
+  contents = known_contents(known)
+  for place, label in enumerate(contents.labels):
+    # Of others with the same bytes, embeddings may be stored already.
+    if label < 0 and contents.ids[place]:
+      raise ValueError(
+        f"{spec.title}: image {place} must have a label >= 0, got {label}: it"
+        " has none."
+      )
+  return known
+
+
 def images_layout(
   embedder: Embedder, spec: DatasetSpec, opened: OpenedDataset
 ) -> Layout:
@@ -161,18 +193,31 @@ def images_layout(
     opened: its images.
 
   Returns:
-    The layout of the shards.
+    The layout of the shards; the same for all data sets with these images.
   """
   key = cache.content_key(
     {
       **identity(embedder),
-      "dataset": spec.name,
-      "content": opened.fingerprint,
+      "pixels": pixels_canary(embedder.clip.preprocess),
       "max_pixels": embedder.max_pixels,
     }
   )
-  shape = (embedder.clip.spec.embed_dim,)
-  return Layout(key, spec.name, len(opened.records), shape, SHARD_ROWS)
+  contents = known_contents(know_contents(embedder, spec, opened))
+  return Layout(
+    key=key,
+    name=spec.name,
+    contents=contents.ids,
+    labels=np.asarray(contents.labels, np.int32),
+    unread=contents.reasons,
+    shape=(embedder.clip.spec.embed_dim,),
+    rows=SHARD_ROWS,
+  )
+
+
+def known_contents(opened: OpenedDataset) -> Contents:
+  """Returns the contents of a data set that has passed `know_contents`."""
+  assert opened.contents is not None
+  return opened.contents
 
 
 def embed_test_set(
@@ -194,7 +239,9 @@ def embed_test_set(
   Raises:
     ValueError: if no image at all has one.
   """
+  opened = know_contents(embedder, spec, opened)
   layout = images_layout(embedder, spec, opened)
+  records = Verified(opened.records, known_contents(opened))
   numbers = own_shards(embedder.folder, layout)
   own = sum(layout.span(number).size for number in numbers)
   reasons: dict[int, str] = {}
@@ -202,19 +249,24 @@ def embed_test_set(
 
   def embed(places: Int[np.ndarray, " images"]) -> Iterator[Rows]:
     found: dict[int, str] = {}
+    passing: set[int] = set()
     stream = padded_batches(
-      Chosen(opened.records, places),
+      Chosen(records, places),
       embedder.clip.preprocess,
       batch_size=embedder.rows,
       max_pixels=embedder.max_pixels,
       bad=found,
+      passing=passing,
     )
     pieces = embed_batches(
       bound_tower(embedder), on_devices(stream, embedder.devices)
     )
     with progress_bar(f"embed {spec.name}", own, places.size) as bar:
       for piece in pieces:
-        moved = piece._replace(places=places[piece.places])
+        moved = piece._replace(
+          places=places[piece.places],
+          final=~np.isin(piece.places, sorted(passing)),
+        )
         for inner in piece.places[~piece.good].tolist():
           reasons[int(places[inner])] = found.get(inner, UNUSABLE)
         counts["images"] += moved.places.size

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from s3_jax import hosts
+from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import atomic_write
 from s3_jax.messages import visible, visible_lines
 
@@ -14,11 +15,13 @@ from s3_jax.messages import visible, visible_lines
 class Narrator:
   """Writes every line to the terminal and into a file.
 
-  Of several processes only the first speaks.
+  Of several processes only the first speaks. Its first line removes the results
+  of an earlier run from the file's folder.
   """
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: pathlib.Path, *, clears: bool = True):
     self._path = path
+    self._clears = clears
     self._speaks = hosts.is_first()
     self._lines: list[str] = []
 
@@ -30,6 +33,8 @@ class Narrator:
     """
     if not self._speaks:
       return
+    if self._clears and not self._lines:
+      clear_results(self._path.parent)
     tell(text)
     self._lines.append(visible_lines(text.rstrip("\n")))
     atomic_write(self._path, "\n".join(self._lines) + "\n")

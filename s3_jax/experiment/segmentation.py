@@ -7,9 +7,11 @@ from typing import Any
 
 from s3_jax import hosts
 from s3_jax.clip import Clip
+from s3_jax.data.readers.masks import OpenedMasks
 from s3_jax.data.records import timeless_part
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.experiment import checkpoint
+from s3_jax.experiment.contents import know_images
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
@@ -28,7 +30,6 @@ from s3_jax.experiment.segmentation_rows import (
 )
 from s3_jax.experiment.segmentation_showcase import draw_examples
 from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.window_embedding import check_embeddings
 from s3_jax.sharding import local_mesh
 
@@ -70,10 +71,10 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
       digest = timeless_part(each.found.opened.fingerprint)
       facts[f"the images of {each.spec.title} (names, sizes)"] = digest
     hosts.agree(facts)
-    opened = share_fingerprints([each.found.opened for each in sets])
+    # By their bytes, which every process must see alike.
     sets = [
-      each._replace(found=each.found._replace(opened=same))
-      for each, same in zip(sets, opened, strict=True)
+      each._replace(found=_know_masks(embedder, each.found, each.spec.title))
+      for each in sets
     ]
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
@@ -111,6 +112,13 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
       f" {folder / 'results.json'} lists them."
     )
   return results
+
+
+def _know_masks(
+  embedder: Embedder, found: OpenedMasks, title: str
+) -> OpenedMasks:
+  opened = know_images(embedder.cache_dir, found.opened, name=title)
+  return found._replace(opened=opened)
 
 
 def _prepare(

@@ -111,7 +111,10 @@ def dataset_row(outcome: Segmented, protocol: str) -> dict[str, Any]:
     "family": spec.family,
     "classes": spec.classes,
     "examples": len(opened.records),
-    "published_examples": spec.examples,
+    # Sources differ on the number of some.
+    "published_examples": (
+      spec.also if len(opened.records) == spec.also else spec.examples
+    ),
     "layout": opened.layout,
     "found": opened.found,
     "protocol": {"name": protocol, **settings, "prob_threshold": thresholds},
