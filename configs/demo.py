@@ -22,8 +22,8 @@ def get_config() -> ml_collections.ConfigDict:
     "best_name",  # the name that training captions use most
     "templates",  # the official label in seven templates
     "random_synonym",
-    "center",  # mean of all names
-    "nearest_point",  # the best of all names
+    "synonyms_mean",  # mean of all names
+    "synonyms_nearest",  # the best of all names
     "local_center",  # S3: local center of the Rips core
     "polluted_all",  # the same metric with wrong entries, all kept
     "polluted_core",  # with wrong entries, Rips core only

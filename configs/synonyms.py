@@ -11,6 +11,7 @@ docs/LEXICON.md says the rest.
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -23,8 +24,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.base_url = "http://localhost:8000/v1"
   config.model = ""  # its name at the endpoint; nothing is asked without one
   config.batch = 10  # classes a request, halved at every further try
-  config.temperature = 0.7
-  config.seed = 0
+  # Of the sampling; None leaves one out of the requests.
+  config.temperature = config_dict.FieldReference(0.7, field_type=object)
+  config.seed = config_dict.FieldReference(0, field_type=object)
   config.attempts = 3  # of a class, and of a request that fails
   config.timeout = 300.0  # seconds a request
   config.max_requests = 1000  # of one run; 0 replays the stored answers

@@ -1,19 +1,26 @@
 """Runs one experiment: `python -m s3_jax`, or `python main.py` in a checkout.
 
 Exit codes: 0 when every asked result exists; 2 for bad input, with one line on
-stderr; 134 in a run of several processes after one was lost; anything else is a
-bug.
+stderr; 130 after an interrupt; 134 in a run of several processes after one was
+lost; anything else is a bug.
 """
 
+import json
 import os
 import pathlib
+import re
+import runpy
+import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping
 from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+
+from s3_jax.messages import MAX_LINE, nearest, one_line
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 # In a wheel the experiments lie inside the package, in a checkout beside it.
@@ -21,6 +28,9 @@ _CONFIGS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 _DEMO = next(
   (str(folder / "demo.py") for folder in _CONFIGS if folder.is_dir()), None
 )
+
+_STOPPED = 130  # 128 + SIGINT, as shells count
+_AGAIN = 3.0  # seconds after which an interrupt that was swallowed is repeated
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -88,7 +98,7 @@ def main(argv: list[str]) -> None:
       if not joined:
         raise
       traceback.print_exc()
-    _say(str(error))
+    _say(_describe(error))
     status = 2
   except experiment.LostPeer as error:
     _say(
@@ -97,10 +107,19 @@ def main(argv: list[str]) -> None:
     )
     status = cluster.LOST
   except KeyboardInterrupt:
-    sys.stderr.write("\ns3_jax: stopped; the same command goes on from here.\n")
-    status = 130
-  except Exception:
-    if not joined:
+    _quiet_interrupts()
+    sys.stderr.write("\n")
+    _say(f"stopped; {_what_remains(experiment.RESUMES)}.")
+    status = _STOPPED
+  except BaseException as error:
+    # A library in Rust "panics", which Python's `Exception` does not cover.
+    if type(error).__name__ == "PanicException" and not _DEBUG.value:
+      _say(
+        f"a library gave up on a file or a text ({type(error).__module__}:"
+        f" {error}); --debug shows where."
+      )
+      sys.exit(2)
+    if not joined or not isinstance(error, Exception):
       raise
     # Python's own end would wait for peers that wait for this process.
     traceback.print_exc()
@@ -138,24 +157,127 @@ def _cache() -> str:
   return str(_CONFIG.value.get("cache_dir", "") or default_cache_dir())
 
 
+def _what_remains(resumes: Mapping[str, str]) -> str:
+  """Says what a run that was stopped leaves to the next one."""
+  fields = _CONFIG.value if _CONFIG.value is not None else {}
+  place = resumes.get(fields.get("task", ""))
+  if place == "cache":
+    return f"the same command goes on from here, with what is in {_cache()}"
+  if place and _WORKDIR.value:
+    return f"the same command goes on from here, with {_WORKDIR.value}"
+  if place:
+    return (
+      "the same command goes on from here if --workdir names this run's folder"
+      " under runs/"
+    )
+  return "its results are not complete, and the same command starts anew"
+
+
+def _quiet_interrupts() -> None:
+  """Lets what follows an interrupt be done in peace."""
+  if signal.getsignal(signal.SIGINT) is _interrupt:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(number, frame) -> NoReturn:
+  del number, frame
+  # Python swallows what is raised inside a callback of its garbage collection,
+  # of which JAX has one.
+  signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+  raise KeyboardInterrupt
+
+
 def _show_warning(message, category, filename, lineno, file=None, line=None):
   del category, filename, lineno, file, line
-  sys.stderr.write(f"s3_jax: {message}\n")
+  _say(str(message))
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
   try:
     flags.set_default(_CONFIG, _DEMO)
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    _refuse(str(error))
+    rest = flags.FLAGS(argv)
+    if _CONFIG.value is not None:
+      _CONFIG.value.get("task")  # raises here where the file is absent
+    return rest
   except Exception as error:  # a config is the user's own program
-    if "--debug" in argv:
+    if "--debug" in argv and not isinstance(error, flags.Error):
       raise
-    _refuse(
-      "`--config` must be a file that can be run, and `--config.x` one of its"
-      f" fields, got {type(error).__name__}: {error}"
+    _refuse(_flag_problem(argv, error))
+
+
+def _flag_problem(argv: list[str], error: Exception) -> str:
+  """Says which flag is wrong: in our words where Python's would be shown."""
+  text = str(error)
+  last = text.strip().splitlines()[-1] if text.strip() else ""
+  given = [word.lstrip("-") for word in argv if word.startswith("-")]
+  file = next(
+    (word[7:] for word in reversed(given) if word[:7] == "config="), _DEMO
+  )
+  names = [word.partition("=")[0] for word in given if word[:7] == "config."]
+  if "not available because" in text or "Failed loading config" in text:
+    cause = error.__cause__ or error
+    reason = getattr(cause, "strerror", None) or last.rpartition("] ")[2]
+    if not pathlib.Path(str(file).partition(":")[0]).exists():
+      reason = "there is no such file"
+    return f"`--config` must be a file that can be run, got {file!r}: {reason}."
+  if isinstance(error, AttributeError | KeyError) and names:
+    wrong = [name for name in names if last.strip("\"'") in name.split(".")]
+    name = (wrong or names)[0]
+    return (
+      f"`--{name}` must be a field of the config {file}, and is none"
+      f"{_nearest_fields(name, file)}."
     )
+  if found := re.match(r"flag --(config\.\S+?)=(.*?): ", text, re.DOTALL):
+    return (
+      f"`--{found[1]}` must be of the type that its field has, got"
+      f" {found[2]!r:.80}."
+    )
+  if "Traceback (most recent" in text or not isinstance(error, flags.Error):
+    kind = "" if isinstance(error, flags.Error) else f"{type(error).__name__}: "
+    return (
+      "`--config` must be a file whose `get_config` takes what follows a colon,"
+      f" and each `--config.x` must fit its field, got {file} ({kind}{last})."
+    )
+  return text
+
+
+def _nearest_fields(name: str, file: str | None) -> str:
+  """Names the fields that may have been meant, where the config is known."""
+  *groups, last = name.split(".")[1:]
+  try:
+    path, *argument = str(file).split(":", 1)
+    fields = runpy.run_path(path)["get_config"](*argument)
+    for group in groups:
+      fields = fields[group]
+    return f"; it may be {nearest(list(fields.keys()), last)}"
+  except Exception:  # anything, as a config is a program
+    return ""
+
+
+def _describe(error: ValueError | OSError) -> str:
+  """Puts an error into one line of ours, also where it has Python's words."""
+  text = str(error)
+  if isinstance(error, OSError):
+    if error.strerror is None:
+      return text
+    names = [
+      repr(os.fsdecode(name))
+      for name in (error.filename, error.filename2)
+      if isinstance(name, str | bytes)
+    ]
+    where = " and ".join(names) or "a file or folder"
+    return f"{where} cannot be read or written: {error.strerror}."
+  if isinstance(error, UnicodeError):
+    return (
+      f"a text must be UTF-8, and one is not ({text}): save its file as UTF-8;"
+      " --debug shows which one."
+    )
+  if text.startswith("embedded null"):
+    return "a path must not hold a NUL character; --debug shows which one does."
+  if isinstance(error, json.JSONDecodeError):
+    return f"a JSON file must be whole, got {text}; --debug shows which one."
+  return text
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -164,12 +286,30 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _say(text: str) -> None:
-  sys.stderr.write(f"s3_jax: {' '.join(text.split())}\n")
+  line = one_line(text, most=MAX_LINE - len("s3_jax: "))
+  encoding = sys.stderr.encoding or "utf-8"
+  line = line.encode(encoding, "backslashreplace").decode(encoding)
+  sys.stderr.write(f"s3_jax: {line}\n")
 
 
 def run_main() -> None:
   """Parses the flags and runs."""
-  app.run(main, flags_parser=_parse_flags)
+  # A shell's background job ignores interrupts, and so Python.
+  if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+  try:
+    app.run(main, flags_parser=_parse_flags)
+  except KeyboardInterrupt:
+    _quiet_interrupts()
+    _say("stopped before the run began.")
+  except SystemExit as end:
+    if end.code != _STOPPED:
+      raise
+  # Python's own end would meet threads of XLA that still work, and crash.
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(_STOPPED)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Files that are absent, old or complete, and where files may lie."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -21,7 +22,7 @@ __all__ = [
 LFS_POINTER_BYTES = 64
 """How much of a file `is_lfs_pointer` needs to see."""
 
-_LFS_LINE = re.compile(rb"version https?://[\w.-]+/spec/v1\r?\n")
+_LFS_LINE = re.compile(rb"version https?://[\w.-]+/spec/v\d+\r?\n")
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
@@ -37,6 +38,9 @@ def atomic_write(path: Path, data: bytes | str) -> None:
   payload = data.encode("utf-8") if isinstance(data, str) else data
   with replacing(path) as temporary:
     temporary.write_bytes(payload)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @contextlib.contextmanager
@@ -65,6 +69,11 @@ def replacing(path: Path) -> Iterator[Path]:
     with open(temporary, "r+b") as file:
       os.fsync(file.fileno())
     os.replace(temporary, path)
+  except OSError as error:
+    # Of a full disk the system does not say where; of others only the body's.
+    if error.errno in _FULL and error.filename in (None, str(temporary)):
+      raise OSError(error.errno, error.strerror, str(path)) from error
+    raise
   finally:
     temporary.unlink(missing_ok=True)
   if os.name == "posix":

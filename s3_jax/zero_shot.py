@@ -73,7 +73,8 @@ def random_synonym_classifier(
   points, mask = jnp.asarray(embeddings), jnp.asarray(mask)
   if points.shape[1] == 0:
     return jnp.zeros((points.shape[0], points.shape[2]), jnp.float32)
-  drawn = jax.random.categorical(key, jnp.where(mask, 0.0, -jnp.inf), axis=-1)
+  logits = jnp.where(mask, jnp.float32(0), -jnp.inf)
+  drawn = jax.random.categorical(key, logits, axis=-1)
   rows = jnp.take_along_axis(points, drawn[:, None, None], axis=1)[:, 0]
   has_text = jnp.any(mask, axis=1, keepdims=True)
   return embeddings_lib.l2_normalize(jnp.where(has_text, rows, 0.0))

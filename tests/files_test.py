@@ -171,6 +171,7 @@ def test_a_pointer_of_git_lfs():
   assert files.is_lfs_pointer(pointer)
   assert files.is_lfs_pointer(pointer[: files.LFS_POINTER_BYTES])
   assert files.is_lfs_pointer(pointer.replace(b"\n", b"\r\n"))
+  assert files.is_lfs_pointer(pointer.replace(b"v1", b"v2"))
   old = b"version http://git-media.io/spec/v1\n"
   assert files.is_lfs_pointer(
     old.replace(b"git-media.io", b"hawser.github.com")

@@ -32,6 +32,8 @@ LIBRARY = (
   *CORE,
   "adaptation",
   "files",
+  "messages",
+  "colors",
   "sharding",
   "hosts",
   "clip",
@@ -42,6 +44,8 @@ LIBRARY = (
 )
 RULES = {
   "files": Rule(),
+  "messages": Rule(),
+  "colors": Rule((), COMMON, ("PIL",)),
   "sharding": Rule((), COMMON),
   "hosts": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
@@ -51,18 +55,20 @@ RULES = {
   "zero_shot": Rule(CORE[:4], COMMON),
   "adaptation": Rule(CORE, (*COMMON, "optax")),
   "clip": Rule(
-    ("embeddings", "files"),
+    ("embeddings", "files", "messages", "colors"),
     (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
-  "lexicon": Rule((), ("tqdm",), ("openai", "yaml")),
+  "lexicon": Rule(
+    ("messages",), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
+  ),
   "data": Rule(
-    ("files", "lexicon"),
+    ("files", "colors", "lexicon"),
     COMMON,
     ("tensorflow_datasets", "grain", "PIL", "matplotlib", "cv2", "scipy"),
   ),
   "evaluation": Rule(
-    (*CORE, "files", "clip", "sharding"),
+    (*CORE, "files", "messages", "clip", "sharding"),
     COMMON,
     ("matplotlib", "jinja2", "cv2"),
   ),
@@ -70,7 +76,10 @@ RULES = {
     (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")
   ),
   "integrations": Rule(
-    ("space", "point_to_space", "zero_shot", "clip", "data", "evaluation"),
+    (
+      *("space", "point_to_space", "zero_shot", "messages"),
+      *("clip", "data", "evaluation"),
+    ),
     COMMON,
     ("scenic",),
   ),
@@ -79,7 +88,9 @@ RULES = {
   ),
   # The facade, the two entry points, and the experiments.
   "__init__": Rule(LIBRARY),
-  "__main__": Rule(("experiment", "files"), ("jax", "ml_collections", "absl")),
+  "__main__": Rule(
+    ("experiment", "files", "messages"), ("jax", "ml_collections", "absl")
+  ),
   "launch": Rule(),
   "main": Rule(("experiment", "__main__"), ("jax", "ml_collections", "absl")),
   "configs": Rule(("experiment",), ("ml_collections",)),
@@ -91,6 +102,7 @@ DEFERRED = {
   "s3_jax.data.benchmark_builders",
   "s3_jax.data.pictograph_builder",
   "s3_jax.data.segmentation_builders",
+  "s3_jax.lexicon.transport",
 }
 
 

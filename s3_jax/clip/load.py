@@ -25,7 +25,6 @@ from s3_jax.clip.places import (
   Place,
   find_place,
   find_vocabulary,
-  nearest,
   read_settings,
   vocabulary_beside,
 )
@@ -33,6 +32,7 @@ from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.clip.readers import read_arrays
 from s3_jax.clip.tokenizer import TextTokenizer, load_tokenizer
 from s3_jax.clip.zoo import ModelSpec
+from s3_jax.messages import nearest
 
 
 class Clip(NamedTuple):
@@ -146,7 +146,7 @@ def _expected(spec: str | ModelSpec | None) -> ModelSpec | None:
     return spec
   if spec not in ZOO:
     raise ValueError(
-      f"`spec` must be a ModelSpec or one of {nearest(spec, list(ZOO))}; got"
+      f"`spec` must be a ModelSpec or one of {nearest(ZOO, spec)}; got"
       f" {shown(spec)}."
     )
   return ZOO[spec]
@@ -178,7 +178,7 @@ def _settings_of_weights(
   raise ValueError(
     f"`spec` must be given for {place.weights}, which has no settings beside it"
     f" and a sha256, {sha256}, that the zoo does not know; its tensors are"
-    f" those of {', '.join(names) or 'no name of the zoo: give a ModelSpec'}."
+    f" those of {nearest(names) or 'no name of the zoo: give a ModelSpec'}."
   )
 
 

@@ -1,9 +1,7 @@
 """Where the files of a checkpoint are: fetched, in a folder, or bare."""
 
-import difflib
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from s3_jax.clip.bpe_files import VOCAB
@@ -24,6 +22,7 @@ from s3_jax.clip.open_clip_config import (
 )
 from s3_jax.clip.zoo import MODELS, ModelSpec
 from s3_jax.files import default_cache_dir
+from s3_jax.messages import nearest
 
 HUGGING_FACE, OPEN_CLIP = "hugging_face", "open_clip"
 
@@ -124,24 +123,9 @@ def find_place(
     return _at_file(path)
   raise ValueError(
     "`source` must be a folder in the Hugging Face or open_clip layout, a"
-    f" weights file, or one of {nearest(word, [*MODELS, *ZOO])}; got"
+    f" weights file, or one of {nearest([*MODELS, *ZOO], word)}; got"
     f" {shown(word)}."
   )
-
-
-def nearest(word: str, names: Sequence[str]) -> str:
-  """Lists the names that a caller may have meant.
-
-  Args:
-    word: what was given.
-    names: all there are.
-
-  Returns:
-    Three of them, and how many there are.
-  """
-  close = difflib.get_close_matches(word[:100], names, n=3, cutoff=0.0)
-  more = len(names) - len(close)
-  return ", ".join(close) + (f" ... ({more} more: docs/MODELS.md)" * bool(more))
 
 
 def find_vocabulary(place: Place) -> pathlib.Path:

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from s3_jax.clip.arguments import describe
 from s3_jax.clip.zoo import ModelSpec
+from s3_jax.colors import WHITE, scale_to_8_bits, to_rgb
 
 _SCHOOLS = ("transformers", "openai")
 _RESIZE_MODES = ("shortest", "squash")
@@ -68,10 +69,9 @@ def preprocess_image(
       )
   if exif_orientation:
     image = ImageOps.exif_transpose(image)
-  if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-    image = _from_16_bits(image)
+  image = scale_to_8_bits(image)
   if spec.school == "transformers":
-    image = _on_white(image)
+    image = to_rgb(image, background=WHITE)
   size = _resized(spec, *image.size)
   if size != image.size:
     image = image.resize(size, _FILTERS[spec.interpolation])
@@ -82,7 +82,7 @@ def preprocess_image(
   else:
     left, top = (round(side / 2) for side in spare)  # half to even
   image = image.crop((left, top, left + crop, top + crop))
-  return np.array(_drop_alpha(image))
+  return np.array(to_rgb(image, background=None))
 
 
 def _resized(spec: ModelSpec, width: int, height: int) -> tuple[int, int]:
@@ -95,33 +95,3 @@ def _resized(spec: ModelSpec, width: int, height: int) -> tuple[int, int]:
   if width <= height:
     return size, int(size * height / width)
   return int(size * width / height), size
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-  """Converts to RGB as `transformers` 5 does."""
-  if image.mode == "RGB" and "transparency" not in image.info:
-    return image
-  if "A" in image.getbands() or "transparency" in image.info:
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    image = Image.alpha_composite(white, image)
-  return image.convert("RGB")
-
-
-def _drop_alpha(image: Image.Image) -> Image.Image:
-  """Converts to RGB as Pillow does, without its warning of what is lost."""
-  if "transparency" in image.info:
-    image = image.copy()
-    del image.info["transparency"]
-  return image.convert("RGB")
-
-
-def _from_16_bits(image: Image.Image) -> Image.Image:
-  values = np.asarray(image)
-  if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-    raise ValueError(
-      "`image` must have 8 or 16 bits a channel, got mode "
-      f"{image.mode!r} with values from {values.min()} to {values.max()}; "
-      "convert it to 8 bits first."
-    )
-  return Image.fromarray(((values.astype(np.int64) + 128) // 257).astype("u1"))

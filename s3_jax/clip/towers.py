@@ -39,6 +39,12 @@ from s3_jax.embeddings import l2_normalize
 
 DTYPES = ("float32", "bfloat16")
 
+TOWERS_VERSION = 1
+"""Raise it when the towers give other numbers for the same parameters.
+
+Stored embeddings are then made again. A test holds numbers of each version.
+"""
+
 _WORDS = {
   "image_tower": ("vit", "resnet"),
   "image_pooling": ("class_token", "mean", "attention"),

@@ -411,6 +411,8 @@ def open_dataset(
 def check_counts(spec: DatasetSpec, opened: OpenedDataset) -> None:
   """Makes sure that a data set holds the images that were published.
 
+  What is listed and not there counts as absent.
+
   Args:
     spec: a row of DATASETS; one without a published number always passes.
     opened: what was found of it.
@@ -418,11 +420,12 @@ def check_counts(spec: DatasetSpec, opened: OpenedDataset) -> None:
   Raises:
     ValueError: naming both numbers.
   """
-  if spec.examples and len(opened.records) != spec.examples:
+  present = len(opened.records) - opened.absent
+  if spec.examples and present != spec.examples:
     # Class folders often hold all of a data set, of which the list takes some.
     listed = opened.layout == "folders" and spec.family == "fine_grained"
     hint = f"add {READERS['coop'].expects(spec)}, or " if listed else ""
     raise ValueError(
       f"data set {spec.name!r} ({spec.split}) must hold {spec.examples} images,"
-      f" got {len(opened.records)} from {opened.found}: {hint}make it whole."
+      f" got {present} from {opened.found}: {hint}make it whole."
     )

@@ -5,19 +5,27 @@ of one's own hold worse. Each becomes a `BadImage` whose reason goes into the
 results, so that a run neither dies of one file nor hides it.
 """
 
+import contextlib
 import io
 import os
+import struct
 import threading
 import warnings
+from collections.abc import Iterator
 from typing import Any
+
+from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
 
 __all__ = [
   "MAX_FRAMES",
   "MAX_PIXELS",
   "MAX_RATIO",
   "BadImage",
+  "UnreadImage",
   "decode_image",
+  "decoded_image",
   "decoding_threads",
+  "is_known_format",
 ]
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
@@ -62,6 +70,40 @@ class BadImage(ValueError):
   def __init__(self, reason: str):
     super().__init__(reason)
     self.reason = reason
+
+
+class UnreadImage(BadImage):
+  """An image that could not be read or decoded now, and may be another time.
+
+  What is wrong is not its bytes: too little memory, too many open files, a
+  server that does not answer. Such a reason is never stored.
+  """
+
+
+class _Budget:
+  """Pixels that the threads of this process may decode at the same time."""
+
+  def __init__(self, total: int):
+    self._total = total
+    self._used = 0
+    self._free = threading.Condition()
+
+  @contextlib.contextmanager
+  def hold(self, amount: int) -> Iterator[None]:
+    """Waits until so much is free; what is larger than all waits for all."""
+    with self._free:
+      while self._used and self._used + amount > self._total:
+        self._free.wait()
+      self._used += amount
+    try:
+      yield
+    finally:
+      with self._free:
+        self._used -= amount
+        self._free.notify_all()
+
+
+_BUDGET = _Budget(2 * MAX_PIXELS)
 
 
 class _Silence(threading.local):
@@ -110,41 +152,69 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Any:
   Raises:
     BadImage: whatever is wrong with the file; any warning of Pillow's is kept
       back.
+    UnreadImage: there is too little memory, or the like.
 
   References:
     The limit of pixels is Pillow's own. The limits of pictures and of the ratio
     of the sides are ours.
   """
+  with decoded_image(data, max_pixels=max_pixels) as image:
+    return image
+
+
+@contextlib.contextmanager
+def decoded_image(
+  data: bytes, *, max_pixels: int = MAX_PIXELS
+) -> Iterator[Any]:
+  """Decodes as `decode_image` does; threads share a budget until the end.
+
+  All pictures that are decoded at the same time have 2 * MAX_PIXELS declared
+  pixels at most, or there is one alone. Decode no other picture inside.
+
+  Args:
+    data: as for `decode_image`.
+    max_pixels: as for `decode_image`.
+
+  Yields:
+    The picture, loaded.
+
+  Raises:
+    BadImage: whatever is wrong with the file.
+    UnreadImage: there is too little memory, or the like.
+  """
   if max_pixels < 1:
     raise ValueError(f"`max_pixels` must be >= 1, got {max_pixels}.")
   if not data:
     raise BadImage("empty file")
+  with contextlib.ExitStack() as stack:
+    yield _quietly(data, max_pixels, stack)
+
+
+def _quietly(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
   _install_filter()
   _SILENCE.on = True
   try:
-    return _decode(data, max_pixels)
+    return _decode(data, max_pixels, stack)
   except BadImage:
     raise
   except Exception as error:  # Pillow's readers raise nearly every type
+    if _is_passing(error):
+      raise UnreadImage(_reason(error)) from error
     raise BadImage(_reason(error)) from error
   finally:
     _SILENCE.on = False
 
 
-def _decode(data: bytes, max_pixels: int) -> Any:
-  image = _open(data)
-  # A GIF may grow while its pictures are counted.
-  _check_size(image, 1, max_pixels)
-  frames = getattr(image, "n_frames", 1)
-  if frames > MAX_FRAMES:
-    raise BadImage(f"animation of {frames} pictures, more than {MAX_FRAMES}")
-  _check_size(image, frames, max_pixels)
-  image.load()
-  return image
+def is_known_format(head: bytes) -> bool:
+  """Says whether a file's first bytes are those of a format that is decoded.
+
+  Args:
+    head: at least 16 bytes.
+  """
+  return _find_factory(head) is not None
 
 
-def _open(data: bytes) -> Any:
-  """Reads the header, as `PIL.Image.open` does without its global limit."""
+def _find_factory(data: bytes) -> Any:
   from PIL import Image
 
   Image.init()
@@ -152,12 +222,95 @@ def _open(data: bytes) -> Any:
     factory, accept = Image.OPEN[name]
     # A text for an answer says that this Pillow lacks the decoder.
     if accept is not None and accept(data[:16]) in (True, 1):
-      return factory(io.BytesIO(data), "")
-  raise BadImage("not an image of a known format")
+      return factory
+  return None
 
 
-def _check_size(image: Any, frames: int, max_pixels: int) -> None:
-  width, height = image.size
+def _decode(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
+  factory = _find_factory(data)
+  if factory is None:
+    if is_lfs_pointer(data[:LFS_POINTER_BYTES]):
+      raise BadImage("a Git LFS pointer, not the image: run `git lfs pull`")
+    raise BadImage("not an image of a known format")
+  canvas = _webp_canvas(data)
+  if canvas is not None:
+    # Pillow makes room for it before anybody can ask for its size.
+    _check_size(canvas, 1, max_pixels)
+    stack.enter_context(_BUDGET.hold(canvas[0] * canvas[1]))
+  image = factory(io.BytesIO(data), "")
+  # A GIF may grow while its pictures are counted.
+  _check_size(image.size, 1, max_pixels)
+  if canvas is None:
+    stack.enter_context(_BUDGET.hold(image.size[0] * image.size[1]))
+  frames = _count_frames(image, data)
+  if frames > MAX_FRAMES:
+    number = frames if frames <= _MOST else f"over {_MOST}"
+    raise BadImage(f"animation of {number} pictures, more than {MAX_FRAMES}")
+  _check_size(image.size, frames, max_pixels)
+  image.load()
+  return image
+
+
+_MOST = 1000
+"""Pictures of a file that are counted, where one leads to the next."""
+
+
+def _count_frames(image: Any, data: bytes) -> int:
+  if image.format == "GIF":
+    return _count_gif(data)
+  if image.format != "TIFF":
+    return getattr(image, "n_frames", 1)
+  frames = 1
+  with contextlib.suppress(EOFError):
+    while frames <= _MOST:
+      image.seek(frames)
+      frames += 1
+  image.seek(0)
+  return frames
+
+
+def _count_gif(data: bytes) -> int:
+  """Walks over a GIF's blocks; Pillow would decode one after the other."""
+  frames, place = 0, 13 + _table_bytes(data[10])
+  while frames <= _MOST and place + 10 < len(data):
+    if data[place] == 0x2C:  # a picture, its table, and the size of its codes
+      frames += 1
+      place += 11 + _table_bytes(data[place + 9])
+    elif data[place] == 0x21:  # an extension
+      place += 2
+    else:
+      break
+    while place < len(data) and data[place]:
+      place += 1 + data[place]
+    place += 1
+  return max(frames, 1)
+
+
+def _table_bytes(flags: int) -> int:
+  """Returns the size of the colour table that a GIF's flags tell of."""
+  return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int] | None:
+  """Reads a WebP's width and height; None of another file, or a damaged one."""
+  if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+    return None
+  kind, body = data[12:16], data[20:30]
+  if kind == b"VP8X":
+    sides = body[4:7] + b"\0" + body[7:10] + b"\0"
+    width, height = struct.unpack("<II", sides)
+    return width + 1, height + 1
+  if kind == b"VP8L":
+    (bits,) = struct.unpack_from("<I", body, 1)
+    return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+  if kind == b"VP8 ":
+    width, height = struct.unpack_from("<HH", body, 6)
+    return max(width & 0x3FFF, 1), max(height & 0x3FFF, 1)
+  return None
+
+
+def _check_size(size: tuple[int, int], frames: int, max_pixels: int) -> None:
+  width, height = size
   pixels = width * height * frames
   if pixels > max_pixels:
     raise BadImage(
@@ -171,12 +324,22 @@ def _check_size(image: Any, frames: int, max_pixels: int) -> None:
     )
 
 
+def _is_passing(error: Exception) -> bool:
+  """Tells what may go otherwise next time from what is wrong with the bytes."""
+  if isinstance(error, OSError):
+    # Only the system's own have a number; Pillow's say what a codec met.
+    return error.errno is not None or "out of memory" in str(error).lower()
+  return isinstance(error, MemoryError | ImportError)
+
+
 def _reason(error: Exception) -> str:
   """Says what happened in words of ours: Pillow's hold addresses."""
   from PIL import Image
 
-  if isinstance(error, MemoryError):
+  if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
     return "needs more memory than there is"
+  if isinstance(error, OSError) and error.errno is not None:
+    return f"cannot be decoded now: {os.strerror(error.errno)}"
   if isinstance(error, Image.DecompressionBombError):
     return "more pixels than Pillow allows"
   if isinstance(error, EOFError) or "truncated" in str(error).lower():

@@ -14,12 +14,13 @@ from jaxtyping import UInt8
 from s3_jax.data.decoding import (
   MAX_PIXELS,
   BadImage,
-  decode_image,
+  UnreadImage,
+  decoded_image,
   decoding_threads,
 )
 from s3_jax.data.records import Records
 
-__all__ = ["PaddedSource", "padded_batches"]
+__all__ = ["PaddedSource", "padded_batches", "why_bad"]
 
 _UNKNOWN = -1  # the label of padding, and of a record that cannot be read
 
@@ -53,23 +54,22 @@ class PaddedSource:
     position = self._start + place
     if position >= len(self._records):
       return _row(None, _UNKNOWN, -1, "")
+    label = _UNKNOWN
     try:
       record = self._records[position]
-    except BadImage as error:
-      return _row(None, _UNKNOWN, position, error.reason)
-    except OSError as error:
-      reason = f"cannot be read: {error.strerror or error}"
-      return _row(None, _UNKNOWN, position, reason)
-    label = int(record["label"])
+      label = int(record["label"])
+    except (BadImage, OSError, MemoryError) as error:
+      return _row(None, label, position, *why_bad(error))
     if label < 0:
       raise ValueError(
         f"image {position} must have a label >= 0, got {label}: it has none."
       )
     try:
-      image = decode_image(record["image"], max_pixels=self._max_pixels)
-      return _row(self.pixels(image, position), label, position, "")
-    except ValueError as error:  # BadImage, or what `preprocess` cannot take
-      return _row(None, label, position, str(error))
+      with decoded_image(record["image"], max_pixels=self._max_pixels) as image:
+        return _row(self.pixels(image, position), label, position, "")
+    # BadImage, or what `preprocess` cannot take
+    except (ValueError, MemoryError) as error:
+      return _row(None, label, position, *why_bad(error))
 
   def pixels(
     self, image: Any, position: int
@@ -80,8 +80,28 @@ class PaddedSource:
     return self._preprocess(image)
 
 
+def why_bad(error: Exception) -> tuple[str, bool]:
+  """Says why an image cannot be used.
+
+  Args:
+    error: what its reading, decoding or preprocessing raised.
+
+  Returns:
+    The reason, and whether that may pass: whether another run may use it.
+  """
+  if isinstance(error, MemoryError):
+    return "needs more memory than there is", True
+  if isinstance(error, OSError):
+    return f"cannot be read: {error.strerror or error}", True
+  return str(error), isinstance(error, UnreadImage)
+
+
 def _row(
-  image: np.ndarray | None, label: int, index: int, reason: str
+  image: np.ndarray | None,
+  label: int,
+  index: int,
+  reason: str,
+  passing: bool = False,
 ) -> dict[str, Any]:
   return {
     "image": image,
@@ -89,6 +109,7 @@ def _row(
     "mask": np.bool_(image is not None),
     "index": np.int32(index),
     "reason": reason,
+    "passing": passing,
   }
 
 
@@ -102,6 +123,7 @@ def padded_batches(
   max_pixels: int = MAX_PIXELS,
   start: int = 0,
   bad: dict[int, str] | None = None,
+  passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Decodes and preprocesses records into batches of one shape, in order.
 
@@ -125,6 +147,8 @@ def padded_batches(
       before it is not read.
     bad: gets the reason of every record without a usable image, by position.
       Without it the first such record is an error: nothing is lost unseen.
+    passing: gets the positions of those of them that may be usable another
+      time, as nothing is wrong with their bytes.
 
   Yields:
     `image` u8[batch, (views,) rows, cols, 3], `label` i32[batch] (-1 where
@@ -164,7 +188,7 @@ def padded_batches(
   try:
     for _ in range(len(source) // batch_size):
       batch = [next(rows) for _ in range(batch_size)]
-      _list_bad(batch, bad)
+      _list_bad(batch, bad, passing)
       if black is None:
         black = np.zeros_like(_any_image(batch, source))
       for row in batch:
@@ -175,7 +199,11 @@ def padded_batches(
     rows.close()
 
 
-def _list_bad(batch: list[dict[str, Any]], bad: dict[int, str] | None) -> None:
+def _list_bad(
+  batch: list[dict[str, Any]],
+  bad: dict[int, str] | None,
+  passing: set[int] | None,
+) -> None:
   for row in batch:
     if row["reason"] and bad is None:
       raise ValueError(
@@ -183,6 +211,8 @@ def _list_bad(batch: list[dict[str, Any]], bad: dict[int, str] | None) -> None:
       )
     if row["reason"] and bad is not None:
       bad[int(row["index"])] = row["reason"]
+    if row["passing"] and passing is not None:
+      passing.add(int(row["index"]))
 
 
 def _any_image(batch: list[dict[str, Any]], source: PaddedSource) -> np.ndarray:

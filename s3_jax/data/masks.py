@@ -292,6 +292,6 @@ def decode_labels(
     check_size(values, size)
     return map_labels(values, labels)
   except BadImage as error:
-    raise BadImage(f"mask {where}: {error.reason}") from error
+    raise type(error)(f"mask {where}: {error.reason}") from error
   except ValueError as error:
     raise ValueError(f"{where}: {error}") from error

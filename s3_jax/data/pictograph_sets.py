@@ -5,8 +5,10 @@ preparation leaves an `incomplete` folder that the next one replaces. Of
 several processes that prepare at once, the first to be done wins.
 """
 
+import contextlib
 import functools
 import io
+import os
 import pathlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +18,14 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from s3_jax.data.quiet import quiet_tfds
-from s3_jax.data.records import OpenedDataset, fingerprint
-from s3_jax.data.specs import DatasetSpec
+from s3_jax.data.records import (
+  OpenedDataset,
+  Stamps,
+  fingerprint,
+  gather_stamps,
+  make_stamp,
+)
+from s3_jax.data.specs import DatasetSpec, TfdsSource
 
 
 def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
@@ -91,6 +99,35 @@ class _Drawn:
     return self._records[index]
 
 
+def drawn_stamps(
+  source: TfdsSource, folder: pathlib.Path, examples: int
+) -> Stamps:
+  """Stamps the pictures of a prepared data set by its files.
+
+  Args:
+    source: of the embedded world.
+    folder: under which TFDS keeps its data sets.
+    examples: how many there are.
+
+  Returns:
+    One stamp a picture; before they are drawn it is their name alone.
+  """
+  place = os.path.abspath(
+    folder / source.builder / source.config / source.version
+  )
+  files = []
+  with contextlib.suppress(OSError):
+    files = [(entry.path, entry.stat()) for entry in os.scandir(place)]
+  files.sort(key=lambda file: file[0])
+  return gather_stamps(
+    place,
+    [
+      make_stamp(*files, part=f"{place} {source.split} {index}")
+      for index in range(examples)
+    ],
+  )
+
+
 def read_pictographs(
   spec: DatasetSpec, folder: pathlib.Path
 ) -> OpenedDataset | None:
@@ -118,6 +155,7 @@ def read_pictographs(
     found=f"pictographs, drawn here, in {folder}",
     layout="pictographs",
     fingerprint=fingerprint("pictographs", [(name, -1, spec.examples, -1)]),
+    stamps=functools.partial(drawn_stamps, spec.tfds, folder, spec.examples),
   )
 
 

@@ -6,10 +6,22 @@ one stream.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-__all__ = ["OpenedDataset", "Records", "fingerprint"]
+__all__ = [
+  "NO_STAMP",
+  "Contents",
+  "OpenedDataset",
+  "Records",
+  "Stamps",
+  "content_id",
+  "fingerprint",
+  "gather_stamps",
+  "is_racy",
+  "make_stamp",
+]
 
 
 @runtime_checkable  # for the shape checks of the tests
@@ -25,6 +37,37 @@ class Records(Protocol):
   def __getitem__(self, index: int) -> Mapping[str, Any]: ...
 
 
+class Stamps(NamedTuple):
+  """What a file system says of images' bytes, without reading them.
+
+  Attributes:
+    place: the folder or file that they lie in, by its whole path.
+    digests: of each image's path, size, times of change, and inode; 16 bytes,
+      none for an image that is not there.
+    newest: the later of each file's times, in nanoseconds; -1 where it has
+      none.
+  """
+
+  place: str
+  digests: Sequence[bytes]
+  newest: Sequence[int]
+
+
+class Contents(NamedTuple):
+  """What a data set's images are, byte by byte.
+
+  Attributes:
+    ids: sha256 of each image's bytes (and of its mask's), 64 hexadecimal
+      digits; "" for one that could not be read.
+    labels: class indices; -1 where unknown.
+    reasons: index -> why it could not be read.
+  """
+
+  ids: tuple[str, ...]
+  labels: tuple[int, ...]
+  reasons: Mapping[int, str]
+
+
 class OpenedDataset(NamedTuple):
   """A data set on disk, ready to be read.
 
@@ -34,8 +77,11 @@ class OpenedDataset(NamedTuple):
       folder, a member of a tar, or a record's key.
     found: one line that says which layout was found and where.
     layout: the reader's key, such as "coop".
-    fingerprint: changes whenever an image, a label or the order may have; part
-      of the key of cached embeddings.
+    fingerprint: changes whenever an image, a label or the order may have.
+    stamps: looks at the files' stamps; None where there are no files, whose
+      bytes are then hashed at every start.
+    contents: of its images, once they are known.
+    absent: how many listed images are not there.
   """
 
   records: Records
@@ -43,6 +89,9 @@ class OpenedDataset(NamedTuple):
   found: str
   layout: str
   fingerprint: str
+  stamps: Callable[[], Stamps] | None = None
+  contents: Contents | None = None
+  absent: int = 0
 
 
 def fingerprint(layout: str, parts: Iterable[tuple[str, int, int, int]]) -> str:
@@ -56,13 +105,15 @@ def fingerprint(layout: str, parts: Iterable[tuple[str, int, int, int]]) -> str:
   Returns:
     64 hexadecimal digits; the first 32 do not depend on the times.
   """
-  timeless = hashlib.sha256(layout.encode())
-  times = hashlib.sha256()
+  lines, times = [layout], [""]
   for name, label, size, modified in parts:
-    line = f"\n{name}\t{label}\t{size}"
-    timeless.update(line.encode("utf-8", "surrogateescape"))
-    times.update(f"\n{modified}".encode())
-  return timeless.hexdigest()[:32] + times.hexdigest()[:32]
+    lines.append(f"{name}\t{label}\t{size}")
+    times.append(str(modified))
+  hashes = [
+    hashlib.sha256("\n".join(each).encode("utf-8", "surrogateescape"))
+    for each in (lines, times)
+  ]
+  return "".join(each.hexdigest()[:32] for each in hashes)
 
 
 def timeless_part(fingerprint: str) -> str:
@@ -75,3 +126,87 @@ def timeless_part(fingerprint: str) -> str:
     The digits that follow from names, labels and sizes alone.
   """
   return fingerprint[:32]
+
+
+NO_STAMP = (b"", -1)
+"""Of an image that is not there."""
+
+
+def make_stamp(
+  *files: tuple[str, os.stat_result], part: str = ""
+) -> tuple[bytes, int]:
+  """Makes the stamp of an image.
+
+  Args:
+    *files: that hold its bytes: whole paths, and what `os.stat` says of them.
+    part: which part of the files it is, where it is not all.
+
+  Returns:
+    The digest, which changes with a file's path, size, times and inode; and the
+    latest time.
+
+  References:
+    The index of git, which trusts the same facts.
+  """
+  text, newest = part, -1
+  for path, stat in files:
+    changed, renewed = stat.st_mtime_ns, stat.st_ctime_ns
+    text += f"\n{path}\t{stat.st_size}\t{changed}\t{renewed}\t{stat.st_ino}"
+    newest = max(newest, changed, renewed)
+  data = text.encode("utf-8", "surrogateescape")
+  return hashlib.blake2b(data, digest_size=16).digest(), newest
+
+
+def gather_stamps(place: str, stamps: Iterable[tuple[bytes, int]]) -> Stamps:
+  """Puts the stamps of a data set's images together.
+
+  Args:
+    place: the folder or file that they lie in, by its whole path.
+    stamps: from `make_stamp`, or NO_STAMP.
+
+  Returns:
+    The stamps.
+  """
+  digests, newest = [], []
+  for digest, time_ns in stamps:
+    digests.append(digest)
+    newest.append(time_ns)
+  return Stamps(place, digests, newest)
+
+
+_TICK = 20_000_000
+"""Nanoseconds by which a file's time may lag behind the clock."""
+
+
+def is_racy(newest: int, read: int) -> bool:
+  """Says whether a file may have changed again without another stamp.
+
+  Args:
+    newest: the file's latest time, in nanoseconds; -1 where it has none.
+    read: when its bytes were read.
+
+  Returns:
+    True if the file's own time is not safely before that.
+
+  References:
+    git's "racily clean" entries. File systems that count whole seconds, or
+    every other one, are told by their times.
+  """
+  tick = 2_000_000_000 if newest % 1_000_000_000 == 0 else _TICK
+  return newest >= 0 and newest + tick >= read
+
+
+def content_id(record: Mapping[str, Any]) -> str:
+  """Hashes the bytes of a record.
+
+  Args:
+    record: with an encoded image, and a mask where it has one.
+
+  Returns:
+    64 hexadecimal digits; without a mask, the sha256 of the image's bytes.
+  """
+  image = hashlib.sha256(record["image"])
+  if "mask" not in record:
+    return image.hexdigest()
+  mask = hashlib.sha256(record["mask"])
+  return hashlib.sha256(image.digest() + mask.digest()).hexdigest()

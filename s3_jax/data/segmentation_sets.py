@@ -8,6 +8,7 @@ References:
   lists, class names, conversions of labels.
 """
 
+import functools
 import pathlib
 
 from s3_jax.data.masks import (
@@ -19,6 +20,7 @@ from s3_jax.data.masks import (
   shifted_labels,
 )
 from s3_jax.data.pictograph_scenes import Scenes
+from s3_jax.data.pictograph_sets import drawn_stamps
 from s3_jax.data.readers import masks as mask_reader
 from s3_jax.data.readers import prepared_masks
 from s3_jax.data.readers.masks import OpenedMasks
@@ -438,7 +440,7 @@ def check_mask_counts(spec: SegmentationSpec, found: OpenedMasks) -> None:
   Raises:
     ValueError: naming both numbers.
   """
-  count = len(found.opened.records)
+  count = len(found.opened.records) - found.opened.absent
   if count not in (spec.examples, spec.also):
     raise ValueError(
       f"data set {spec.name!r} ({spec.split}) must hold {spec.examples} images,"
@@ -456,5 +458,6 @@ def _open_scenes(spec: SegmentationSpec, folder: pathlib.Path) -> OpenedMasks:
     found="scenes of the embedded world, drawn by this package",
     layout="pictographs",
     fingerprint=fingerprint("pictographs", [identity]),
+    stamps=functools.partial(drawn_stamps, spec.tfds, folder, spec.examples),
   )
   return OpenedMasks(opened, files, spec.masks[0].labels, 0)

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
+from s3_jax.colors import to_rgb
+from s3_jax.data.decoding import MAX_PIXELS, BadImage, decoded_image
+from s3_jax.data.input_pipeline import why_bad
 from s3_jax.data.masks import decode_labels
 from s3_jax.data.readers.masks import OpenedMasks
 
@@ -27,12 +29,14 @@ class MaskedImage(NamedTuple):
     labels: class indices, 255 where a pixel belongs to none; None for a bad
       example.
     reason: why it is a bad example; "" for a good one.
+    passing: whether it may be a good one in another run.
   """
 
   place: int
   pixels: UInt8[np.ndarray, "rows cols 3"] | None
   labels: UInt8[np.ndarray, "rows cols"] | None
   reason: str
+  passing: bool = False
 
 
 def rgb_pixels(image: Any) -> UInt8[np.ndarray, "rows cols 3"]:
@@ -45,17 +49,14 @@ def rgb_pixels(image: Any) -> UInt8[np.ndarray, "rows cols 3"]:
 
   Returns:
     The pixels.
-  """
-  from PIL import Image
 
-  if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-    image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-  if "A" in image.getbands() or "transparency" in image.info:
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    image = Image.alpha_composite(white, image)
-  return np.array(image.convert("RGB"))
+  Raises:
+    BadImage: a mode whose range of values is unknown.
+  """
+  try:
+    return np.array(to_rgb(image))
+  except ValueError as error:
+    raise BadImage(str(error)) from error
 
 
 def masked_images(
@@ -100,7 +101,8 @@ def masked_images(
 def _load(found: OpenedMasks, place: int, max_pixels: int) -> MaskedImage:
   try:
     record = found.opened.records[place]
-    pixels = rgb_pixels(decode_image(record["image"], max_pixels=max_pixels))
+    with decoded_image(record["image"], max_pixels=max_pixels) as image:
+      pixels = rgb_pixels(image)
     labels = decode_labels(
       record["mask"],
       found.labels,
@@ -109,9 +111,6 @@ def _load(found: OpenedMasks, place: int, max_pixels: int) -> MaskedImage:
       max_pixels=max_pixels,
       palette=found.palette,
     )
-  except BadImage as error:
-    return MaskedImage(place, None, None, error.reason)
-  except OSError as error:
-    reason = f"cannot be read: {error.strerror or error}"
-    return MaskedImage(place, None, None, reason)
+  except (BadImage, OSError, MemoryError) as error:
+    return MaskedImage(place, None, None, *why_bad(error))
   return MaskedImage(place, pixels, labels, "")

@@ -3,7 +3,7 @@
 import io
 from typing import Any
 
-import numpy as np
+from s3_jax.colors import to_rgb
 
 SIDE = 160
 
@@ -39,28 +39,13 @@ def make_thumbnail(image: Any, *, side: int = SIDE) -> bytes:
   Returns:
     A JPEG without metadata.
   """
-  from PIL import Image
-
-  if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-    image = _from_16_bits(image)
-  if "A" in image.getbands() or "transparency" in image.info:
-    image = image.convert("RGBA")
-  elif image.mode not in ("L", "RGB", "CMYK"):  # 1 bit, palettes, others
-    image = image.convert("RGB")
+  # Small first where that gives the same, as most pictures are large.
+  if image.mode not in ("L", "RGB", "CMYK") or "transparency" in image.info:
+    image = to_rgb(image)
   image.thumbnail((side, side))
-  if image.mode == "RGBA":
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    image = Image.alpha_composite(white, image)
-  rgb = image.convert("RGB")
+  rgb = to_rgb(image)
   encoded = io.BytesIO()
   # Given nothing, Pillow would copy the file's own profile and comment.
   rgb.info.clear()
   rgb.save(encoded, "JPEG", quality=80)
   return encoded.getvalue()
-
-
-def _from_16_bits(image: Any) -> Any:
-  from PIL import Image
-
-  values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-  return Image.fromarray(((values + 128) // 257).astype("u1"))

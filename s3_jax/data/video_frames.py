@@ -6,9 +6,11 @@ take CoOp's where you can.
 """
 
 import pathlib
+import stat
 from collections.abc import Sequence
 from typing import Any
 
+from s3_jax.data.decoding import UnreadImage
 from s3_jax.data.readers.listing import (
   ListedImage,
   count_words,
@@ -16,7 +18,7 @@ from s3_jax.data.readers.listing import (
   open_files,
 )
 from s3_jax.data.readers.naming import benchmark_finder
-from s3_jax.data.records import OpenedDataset
+from s3_jax.data.records import OpenedDataset, Stamps
 from s3_jax.data.specs import DatasetSpec
 from s3_jax.lexicon.documents import read_text, split_lines
 
@@ -47,7 +49,10 @@ class VideoFrames:
 
   def __getitem__(self, index: int) -> dict[str, Any]:
     path = self._root / self._files[index]
-    path.stat()  # an absent video is an error, a damaged one an empty image
+    # An absent video is an error, a damaged one an empty image. What is no
+    # file would keep the decoder waiting; a long video is as good as a short.
+    if not stat.S_ISREG(path.stat().st_mode):
+      raise UnreadImage("no regular file")
     return {"image": middle_frame(path), "label": self.labels[index]}
 
 
@@ -134,4 +139,17 @@ def _read_list(spec: DatasetSpec, root: pathlib.Path) -> OpenedDataset:
   )
   opened = open_files(root, images, layout="videos", found=found)
   labels = [image.label for image in images]
-  return opened._replace(records=VideoFrames(root, opened.files, labels))
+  return opened._replace(
+    records=VideoFrames(root, opened.files, labels),
+    stamps=lambda: _stamp_frames(opened),
+  )
+
+
+def _stamp_frames(opened: OpenedDataset) -> Stamps:
+  """Stamps frames by their video and by what decodes it."""
+  import cv2
+
+  assert opened.stamps is not None
+  stamps = opened.stamps()
+  place = f"{stamps.place}, OpenCV {cv2.__version__}, {QUALITY}"
+  return stamps._replace(place=place)

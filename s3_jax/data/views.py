@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from s3_jax.colors import is_transparent, to_rgb
 from s3_jax.data.augmix import mix_augmented
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
@@ -40,8 +41,8 @@ def make_views(
 ) -> UInt8[np.ndarray, "views rows cols 3"]:
   """Makes the views of one image, the original first.
 
-  The crops have the size of view 0. They come from the image in RGB, without
-  its transparency; 16 bits a channel are scaled to 8.
+  The crops have the size of view 0. They come from the image in RGB, whose
+  transparent parts lie on what `preprocess` lays them on.
 
   Args:
     image: a loaded PIL image.
@@ -69,7 +70,7 @@ def make_views(
   views = np.empty((count, *own.shape), np.uint8)
   views[0] = own
   if count > 1:
-    image = _to_rgb(image)
+    image = _opaque(image, preprocess)
   for view in range(1, count):
     rng = _generator(seed, index, view)
     crop = _random_crop(image, own.shape[:2], rng)
@@ -90,6 +91,7 @@ def view_batches(
   max_pixels: int = MAX_PIXELS,
   start: int = 0,
   bad: dict[int, str] | None = None,
+  passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Decodes records into batches of images with all their views, in order.
 
@@ -113,6 +115,7 @@ def view_batches(
     max_pixels: greatest number of pixels of an image file.
     start: position of the first record, a multiple of `batch_size`.
     bad: gets the reason of every record without a usable image, by position.
+    passing: gets the positions of those that may be usable another time.
 
   Returns:
     A generator of `image` u8[batch, views, rows, cols, 3], and of `label`,
@@ -150,7 +153,24 @@ def view_batches(
     max_pixels=max_pixels,
     start=start,
     bad=bad,
+    passing=passing,
   )
+
+
+def _opaque(
+  image: Any, preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]]
+) -> Any:
+  """Converts to RGB on the ground that `preprocess` lays pictures on."""
+  if not is_transparent(image):
+    return to_rgb(image)
+  from PIL import Image
+
+  # Nothing of this is to be seen but the ground. One who drops transparency
+  # sees red, or black where Pillow's resize has taken the colour away.
+  shown = preprocess(Image.new("RGBA", (64, 64), (255, 0, 0, 0)))
+  ground = tuple(shown[shown.shape[0] // 2, shown.shape[1] // 2].tolist())
+  dropped = ground in ((255, 0, 0), (0, 0, 0))
+  return to_rgb(image, background=None if dropped else ground)
 
 
 def _check(count: int, seed: int) -> None:
@@ -223,15 +243,3 @@ def _random_crop(
   if rng.random() < 0.5:
     crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
   return crop
-
-
-def _to_rgb(image: Any) -> Any:
-  from PIL import Image
-
-  if image.mode == "I" or image.mode.startswith("I;16"):
-    values = np.asarray(image).astype(np.int64)
-    image = Image.fromarray(((values + 128) // 257).astype("u1"))
-  if "transparency" in image.info:  # or Pillow warns of what is lost
-    image = image.copy()
-    del image.info["transparency"]
-  return image.convert("RGB")

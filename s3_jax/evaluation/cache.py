@@ -10,8 +10,10 @@ Nothing is ever unpickled.
 import hashlib
 import io
 import json
+import math
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +28,7 @@ __all__ = [
   "is_stored",
   "load",
   "load_entry",
+  "peek",
   "store",
 ]
 
@@ -33,6 +36,13 @@ __all__ = [
 _SCHEMA = 1
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _RESERVED = frozenset({"header", "file", "allow_pickle"})
+
+
+Expected = Mapping[str, tuple[tuple[int | None, ...], str]]
+"""Shape and dtype name of every array; None is a length that may be any."""
+
+_SPARE = 1 << 24
+"""Bytes of a file beside its arrays: names, and the reasons of bad images."""
 
 
 class Entry(NamedTuple):
@@ -128,7 +138,7 @@ def load(
   folder: Path,
   key: str,
   *,
-  expected: Mapping[str, tuple[tuple[int, ...], str]],
+  expected: Expected,
 ) -> dict[str, np.ndarray] | None:
   """Loads the arrays stored under a key, or None.
 
@@ -136,7 +146,7 @@ def load(
     folder: the cache folder; it need not exist.
     key: from `content_key`.
     expected: shape and dtype name of every array, such as
-      `{"labels": ((3560,), "int32")}`.
+      `{"labels": ((3560,), "int32")}`; None for a length that may be any.
 
   Returns:
     The arrays; None when there is no such file, or, with a warning, when there
@@ -153,7 +163,7 @@ def load_entry(
   folder: Path,
   key: str,
   *,
-  expected: Mapping[str, tuple[tuple[int, ...], str]],
+  expected: Expected,
 ) -> Entry | None:
   """Loads the arrays stored under a key with their metadata, or None.
 
@@ -170,12 +180,16 @@ def load_entry(
   """
   path = _path(folder, key)
   try:
+    size = path.stat().st_size
+    if size > _most_bytes(expected):
+      return _miss(path, "it is larger than what it should hold")
     content = path.read_bytes()
   except FileNotFoundError:
     return None
   except OSError as error:
     return _miss(path, error.strerror or "it cannot be read")
   try:
+    _check_members(content)
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
       arrays = {name: archive[name] for name in archive.files}
     header = json.loads(str(arrays.pop("header")[()]))
@@ -191,13 +205,66 @@ def load_entry(
     header, arrays
   ):
     return _miss(path, "its content does not match its checksum")
-  wanted = {
-    name: {"shape": list(shape), "dtype": dtype}
-    for name, (shape, dtype) in expected.items()
-  }
-  if described != wanted:
+  if not _is_expected(arrays, expected):
     return _miss(path, "it holds other shapes or dtypes than expected")
   return Entry(arrays, header["metadata"])
+
+
+def _most_bytes(expected: Expected) -> float:
+  """Bounds a file's size by what it should hold."""
+  total = float(_SPARE)
+  for shape, dtype in expected.values():
+    if None in shape:
+      return math.inf  # what it holds is bounded by what it is
+    total += np.dtype(dtype).itemsize * math.prod(shape)  # pyright: ignore
+  return total
+
+
+def _check_members(content: bytes) -> None:
+  """Refuses an archive that unpacks to more than it is."""
+  with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    members = archive.infolist()
+  packed = any(each.compress_type != zipfile.ZIP_STORED for each in members)
+  if packed or sum(each.file_size for each in members) > len(content):
+    raise ValueError("members must be stored as they are, each once.")
+
+
+def _is_expected(arrays: Mapping[str, np.ndarray], expected: Expected) -> bool:
+  def fits(
+    array: np.ndarray, shape: tuple[int | None, ...], dtype: str
+  ) -> bool:
+    lengths = zip(array.shape, shape, strict=True)
+    return (
+      array.dtype.name == dtype
+      and array.ndim == len(shape)
+      and all(wanted in (None, length) for length, wanted in lengths)
+    )
+
+  return arrays.keys() == expected.keys() and all(
+    fits(arrays[name], *rule) for name, rule in expected.items()
+  )
+
+
+def peek(path: Path, name: str, *, most: int) -> np.ndarray | None:
+  """Reads one array of a file, and trusts nothing that it says.
+
+  Args:
+    path: of a file that `store` has written, or of anything else.
+    name: of an array.
+    most: its greatest size in bytes.
+
+  Returns:
+    The array, whose content nobody has checked; None where there is none.
+  """
+  try:
+    with zipfile.ZipFile(path) as archive:
+      member = archive.getinfo(f"{name}.npy")
+      if member.file_size > most + 4096 or member.compress_type:
+        return None
+      data = archive.read(member)
+    return np.load(io.BytesIO(data), allow_pickle=False)
+  except Exception:  # as of a damaged archive
+    return None
 
 
 def is_stored(folder: Path, key: str) -> bool:

@@ -7,8 +7,11 @@ best of its column, and a blank stands where another cell has it.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from s3_jax.messages import nearest
+
 __all__ = [
   "NONE",
+  "PARTIAL",
   "Cells",
   "accuracy_rows",
   "difference_rows",
@@ -18,6 +21,9 @@ __all__ = [
   "first_differences",
   "headline",
   "mark_best",
+  "mark_partial",
+  "partial_sentence",
+  "partial_sets",
   "points",
   "read_cells",
   "show_p_value",
@@ -26,6 +32,10 @@ __all__ = [
 
 NONE = "–"
 """What a cell without a measure shows."""
+
+
+PARTIAL = "†"
+"""Marks a measure that is not on all the images that were published."""
 
 
 class Cells(NamedTuple):
@@ -39,6 +49,7 @@ class Cells(NamedTuple):
       (data set, the other method).
     others: all other entries of `comparisons`.
     baseline: what the methods are compared with.
+    partial: test sets of which other images were counted than were published.
   """
 
   datasets: list[str]
@@ -47,6 +58,53 @@ class Cells(NamedTuple):
   differences: dict[tuple[str, str], Mapping[str, Any]]
   others: list[Mapping[str, Any]]
   baseline: str
+  partial: Mapping[str, tuple[int, int]]
+
+
+def partial_sets(results: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+  """Looks up the test sets that were not measured as they were published.
+
+  Args:
+    results: a mapping that passes `validate_results`.
+
+  Returns:
+    Name -> images counted, and published; bad ones are not counted.
+  """
+  partial = {}
+  for entry in results["datasets"]:
+    published = entry.get("published_examples", 0)
+    if not published:  # one's own, or drawn here
+      continue
+    counted = entry["examples"] - len(entry["bad_examples"])
+    if counted != published:
+      partial[entry["name"]] = (counted, published)
+  return partial
+
+
+def partial_sentence(
+  partial: Mapping[str, tuple[int, int]], show: Callable[[str], str]
+) -> str:
+  """Says what the mark PARTIAL means; "" where nothing has it.
+
+  Args:
+    partial: from `partial_sets`.
+    show: escapes a name for the place where the sentence will stand.
+  """
+  if not partial:
+    return ""
+  parts = [
+    f"{show(name)} {counted:,} of {published:,}"
+    for name, (counted, published) in partial.items()
+  ]
+  return f"{PARTIAL} not on all published images: {', '.join(parts)}."
+
+
+def mark_partial(cell: str) -> str:
+  """Marks a measure as PARTIAL, in front of the mark of the best."""
+  if not cell or cell == NONE:
+    return cell
+  end = cell[-1] if cell[-1] in "* " else ""
+  return f"{cell[: len(cell) - len(end)]}{PARTIAL}{end}"
 
 
 def read_cells(results: Mapping[str, Any], baseline: str) -> Cells:
@@ -66,7 +124,8 @@ def read_cells(results: Mapping[str, Any], baseline: str) -> Cells:
   methods = list(dict.fromkeys(entry["name"] for entry in results["methods"]))
   if baseline not in methods:
     raise ValueError(
-      f"`baseline` must be one of {', '.join(methods)}, got {baseline!r}."
+      f"`baseline` must be one of {nearest(methods, baseline)}, got"
+      f" {baseline!r:.80}."
     )
   return Cells(
     datasets=datasets,
@@ -75,6 +134,7 @@ def read_cells(results: Mapping[str, Any], baseline: str) -> Cells:
     differences=differences_to(results, baseline),
     others=[e for e in results["comparisons"] if e["b"] != baseline],
     baseline=baseline,
+    partial=partial_sets(results),
   )
 
 
@@ -114,7 +174,10 @@ def title(
   Returns:
     One or two sentences.
   """
-  sizes = {entry["examples"] for entry in results["datasets"]}
+  sizes = {
+    entry["examples"] - len(entry["bad_examples"])
+    for entry in results["datasets"]
+  }
   images = " to ".join(f"{n:,}" for n in sorted({min(sizes), max(sizes)}))
   measure = "Top-1 accuracy in %, ± half of the 95 % Wilson interval"
   test = "exact McNemar p-value"
@@ -127,6 +190,8 @@ def title(
       f"Δ: difference to {show(cells.baseline)} on the same images, in points "
       f"(paired bootstrap, {test})."
     )
+  if cells.partial:
+    lines.append(partial_sentence(cells.partial, show))
   return lines
 
 
@@ -154,7 +219,8 @@ def _accuracy(cells: Cells, dataset: str, method: str) -> str:
   value = headline(entry)
   best = max(headline(cell) for cell in column if cell is not None)
   mark = "*" if value == best and len(cells.methods) > 1 else " "
-  return f"{100 * value:.1f} ±{50 * (high - low):.1f}{mark}"
+  cell = f"{100 * value:.1f} ±{50 * (high - low):.1f}{mark}"
+  return mark_partial(cell) if dataset in cells.partial else cell
 
 
 def _means(cells: Cells) -> list[str]:
@@ -164,7 +230,8 @@ def _means(cells: Cells) -> list[str]:
     values = [headline(cell) for cell in row if cell is not None]
     whole = len(values) == len(row)
     means.append(sum(values) / len(values) if whole else None)
-  return mark_best(means, digits=1)
+  marked = mark_best(means, digits=1)
+  return [mark_partial(cell) for cell in marked] if cells.partial else marked
 
 
 def mark_best(values: Sequence[float | None], *, digits: int) -> list[str]:
@@ -223,7 +290,13 @@ def first_differences(cells: Cells) -> list[list[str]]:
 
 def _difference(cells: Cells, dataset: str, method: str) -> tuple[str, str]:
   entry = cells.differences.get((dataset, method))
-  return (NONE, NONE) if entry is None else _delta(entry)
+  if entry is None:
+    return NONE, NONE
+  delta, p_value = _delta(entry)
+  return (
+    mark_partial(delta) if dataset in cells.partial else delta,
+    p_value,
+  )
 
 
 def _delta(entry: Mapping[str, Any]) -> tuple[str, str]:
@@ -237,7 +310,10 @@ def _delta(entry: Mapping[str, Any]) -> tuple[str, str]:
 def _mean_difference(cells: Cells, method: str) -> str:
   row = [cells.differences.get((name, method)) for name in cells.datasets]
   values = [entry["delta"] for entry in row if entry is not None]
-  return points(sum(values) / len(row)) if len(values) == len(row) else NONE
+  if len(values) < len(row):
+    return NONE
+  mean = points(sum(values) / len(row))
+  return mark_partial(mean) if cells.partial else mean
 
 
 def points(fraction: float) -> str:
@@ -273,6 +349,8 @@ def facts(
   for entry in cells.others:
     if entry["dataset"] == cells.datasets[0]:
       delta, p_value = _delta(entry)
+      if entry["dataset"] in cells.partial:
+        delta = mark_partial(delta)
       lines.append(
         f"{show(entry['a'])} against {show(entry['b'])} on "
         f"{show(entry['dataset'])}: {delta}, p {equals(p_value)}"

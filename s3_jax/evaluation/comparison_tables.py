@@ -3,7 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from s3_jax.evaluation.cells import NONE, equals, headline, points, show_p_value
+from s3_jax.evaluation.cells import (
+  NONE,
+  equals,
+  headline,
+  mark_partial,
+  partial_sentence,
+  partial_sets,
+  points,
+  show_p_value,
+)
 from s3_jax.evaluation.comparison import Change, RunComparison
 from s3_jax.evaluation.drawing import shorten
 from s3_jax.evaluation.escaping import clean, escape_markdown
@@ -158,6 +167,10 @@ def _sentences(
     lines.append(_PAIRED)
   if any(change.p_value is None and change.ci95 for change in changes):
     lines.append(_UNPAIRED)
+  for run in comparison.runs:
+    partial = partial_sets(run.results)
+    if partial:
+      lines.append(f"{show(run.label)}: {partial_sentence(partial, show)}")
   return lines
 
 
@@ -187,6 +200,7 @@ def _table(
     for run in runs
     for entry in run.results["methods"]
   }
+  partial = {run.label: partial_sets(run.results) for run in runs}
   head = ["method, run", *datasets]
   if len(shared) > 1:
     whole = len(shared) == len(datasets)
@@ -196,14 +210,24 @@ def _table(
     for run in runs:
       found = {name: cells.get((run.label, name, method)) for name in datasets}
       if any(found.values()):
-        row = [f"{method}, {run.label}", *map(_accuracy, found.values())]
+        row = [
+          f"{method}, {run.label}",
+          *(
+            mark_partial(_accuracy(entry))
+            if name in partial[run.label]
+            else _accuracy(entry)
+            for name, entry in found.items()
+          ),
+        ]
         mean = _mean(
           [
             None if entry is None else headline(entry)
             for entry in map(found.get, shared)
           ]
         )
-        row.append(NONE if mean is None else f"{100 * mean:.1f}")
+        mean_cell = NONE if mean is None else f"{100 * mean:.1f}"
+        marked = any(name in partial[run.label] for name in shared)
+        row.append(mark_partial(mean_cell) if marked else mean_cell)
         rows.append(row[: len(head)])
     for run in runs[1:]:
       gains = {

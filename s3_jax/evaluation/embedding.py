@@ -29,8 +29,8 @@ def embed_batches(
     embed_fn: u8[batch, height, width, 3] -> f32[batch, dim], unit rows; a
       function or a `jax.tree_util.Partial`, whose arrays are arguments of the
       compiled program. It compiles once for one object and one shape.
-    batches: mappings with `image`, `label` [batch], `mask` bool[batch] (True =
-      a picture) and `index` [batch], the place in the data set, -1 for padding.
+    batches: mappings with `image`, `mask` bool[batch] (True = a picture) and
+      `index` [batch], the place in the data set, -1 for padding.
 
   Yields:
     The rows of a batch that are no padding. An image is good where its mask is
@@ -55,7 +55,6 @@ def _rows(batch: Mapping[str, Any], embedded: Array) -> Rows:
   usable = np.isfinite(norms) & (norms > 0)
   return Rows(
     places=index[real],
-    labels=np.asarray(batch["label"])[real],
     embeddings=np.where(usable[:, None], rows, np.float32(0)),
     good=np.asarray(batch["mask"])[real] & usable,
   )

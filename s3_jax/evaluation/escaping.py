@@ -44,6 +44,7 @@ _LATEX = {
   "≤": r"$\leq$",
   "≥": r"$\geq$",
   "Δ": r"$\Delta$",
+  "†": r"$\dagger$",
 }
 
 

@@ -250,7 +250,11 @@ def _measures(
     ]
     for method, entry in found
   ]
-  return dataset, ["method", "images", *(t for t, _ in measures)], rows
+  title = dataset
+  if dataset in cells.partial:
+    counted, published = cells.partial[dataset]
+    title += f" {cell_texts.PARTIAL} {counted:,} of {published:,} images"
+  return title, ["method", "images", *(t for t, _ in measures)], rows
 
 
 def _percent(value: float | Sequence[float] | None) -> str:

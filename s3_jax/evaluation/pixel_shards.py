@@ -1,8 +1,9 @@
 """Counted pixels of a data set in the cache, in shards, stored as made.
 
-A shard holds the counts of one method on 32 successive images. A run that is
-killed leaves its finished shards; the next one reads them and counts the rest.
-Bad examples keep their place: they count nothing, and the reason is listed.
+A shard holds the counts of one method on 32 successive images, and is known by
+what these are. A run that is killed leaves its finished shards; the next one
+reads them and counts the rest. Bad examples keep their place: they count
+nothing, and the reason is listed. What could not be read is tried again.
 """
 
 import json
@@ -19,6 +20,7 @@ from s3_jax.evaluation.segmentation import PixelCounts
 __all__ = [
   "SHARD_IMAGES",
   "CountedImage",
+  "CountedImages",
   "CountedSet",
   "count_images",
   "count_in_shards",
@@ -41,11 +43,31 @@ class CountedImage(NamedTuple):
     pairs: method -> i64[classes, classes], rows by label; empty for a bad
       example.
     reason: why it is a bad example; "" for a good one.
+    final: False for a bad example that may be a good one in another run.
   """
 
   place: int
   pairs: Mapping[str, Int64[np.ndarray, "classes classes"]]
   reason: str
+  final: bool = True
+
+
+class CountedImages(NamedTuple):
+  """The images that are to be counted.
+
+  Attributes:
+    contents: what each image and its mask are, 64 hexadecimal digits; "" for
+      one that could not be read.
+    unread: place -> why not.
+  """
+
+  contents: tuple[str, ...]
+  unread: Mapping[int, str]
+
+  @property
+  def total(self) -> int:
+    """How many there are."""
+    return len(self.contents)
 
 
 class CountedSet(NamedTuple):
@@ -70,7 +92,7 @@ def count_in_shards(
   count: Callable[[list[int], tuple[str, ...]], Iterable[CountedImage]],
   *,
   name: str,
-  total: int,
+  images: CountedImages,
   classes: int,
   numbers: Sequence[int] | None = None,
   pace: Callable[[Iterable[int]], Iterable[int]] = iter,
@@ -79,12 +101,12 @@ def count_in_shards(
 
   Args:
     folder: of the cache.
-    keys: method -> key from `cache.content_key`, of everything its counts
-      depend on.
+    keys: method -> key from `cache.content_key`, of everything beside the
+      images that its counts depend on.
     count: places of images of one shard, and the methods that lack it -> those
       images counted, in order; called only for shards that some method lacks.
     name: of the data set, for a person who opens a shard.
-    total: images of the data set, >= 1.
+    images: of the data set, at least one.
     classes: number of classes.
     numbers: of the shards that are wanted, ascending; None for all.
     pace: passes their numbers on, each when the one before it is done.
@@ -93,6 +115,7 @@ def count_in_shards(
     The data set under each method, zero and good where a shard is not wanted,
     and how many images were counted by this call.
   """
+  total = images.total
   sets = {
     method: CountedSet(
       PixelCounts(*(np.zeros((total, classes), np.int64) for _ in _PARTS)),
@@ -109,13 +132,22 @@ def count_in_shards(
     lacking = tuple(
       method
       for method, key in keys.items()
-      if not _load(folder, _shard_key(key, number), span, sets[method])
+      if not _load(folder, _shard_key(key, images, number), span, sets[method])
     )
+    # Why an image cannot be read is never stored.
+    for place in span:
+      if not images.contents[place]:
+        for each in sets.values():
+          each.good[place] = False
+          each.reasons[place] = images.unread[place]
     if not lacking:
       continue
     fresh = {method: np.zeros((classes, classes), np.int64) for method in keys}
-    for image in count(list(span), lacking):
+    final = True
+    readable = [place for place in span if images.contents[place]]
+    for image in count(readable, lacking) if readable else ():
       counted += 1
+      final &= image.final
       for method in lacking:
         if image.reason:
           sets[method].good[image.place] = False
@@ -128,8 +160,9 @@ def count_in_shards(
           whole[image.place] = part
     for method in lacking:
       sets[method].pairs[:] += fresh[method]
-      key = _shard_key(keys[method], number)
-      _store(folder, key, name, span, sets[method], fresh[method])
+      if final:
+        key = _shard_key(keys[method], images, number)
+        _store(folder, key, name, span, sets[method], fresh[method], images)
   return sets, counted
 
 
@@ -148,14 +181,14 @@ def count_images(shards: Bool[np.ndarray, " shards"], *, total: int) -> int:
 
 
 def stored_shards(
-  folder: Path, keys: Mapping[str, str], *, total: int
+  folder: Path, keys: Mapping[str, str], images: CountedImages
 ) -> Bool[np.ndarray, " shards"]:
   """Says which shards the cache has under every method.
 
   Args:
     folder: of the cache.
     keys: of each method.
-    total: images of the data set.
+    images: of the data set.
 
   Returns:
     One entry a shard; a damaged one counts until it is read.
@@ -163,10 +196,10 @@ def stored_shards(
   return np.asarray(
     [
       all(
-        cache.is_stored(folder, _shard_key(key, number))
+        cache.is_stored(folder, _shard_key(key, images, number))
         for key in keys.values()
       )
-      for number in range(-(-total // SHARD_IMAGES))
+      for number in range(-(-images.total // SHARD_IMAGES))
     ],
     bool,
   )
@@ -233,10 +266,10 @@ def _span(number: int, total: int) -> range:
   return range(start, min(start + SHARD_IMAGES, total))
 
 
-def _shard_key(key: str, number: int) -> str:
-  return cache.content_key(
-    {"pixels of": key, "shard": number, "images": SHARD_IMAGES}
-  )
+def _shard_key(key: str, images: CountedImages, number: int) -> str:
+  span = _span(number, images.total)
+  contents = list(images.contents[span.start : span.stop])
+  return cache.content_key({"pixels of": key, "images": contents})
 
 
 def _store(
@@ -246,9 +279,12 @@ def _store(
   span: range,
   whole: CountedSet,
   pairs: Int64[np.ndarray, "classes classes"],
+  images: CountedImages,
 ) -> None:
   bad = [
-    [place, whole.reasons[place]] for place in span if place in whole.reasons
+    [place - span.start, whole.reasons[place]]
+    for place in span
+    if place in whole.reasons and images.contents[place]
   ]
   arrays = {
     part: getattr(whole.counts, part)[span.start : span.stop] for part in _PARTS
@@ -257,7 +293,7 @@ def _store(
     folder,
     key,
     {**arrays, "pairs": pairs},
-    {"dataset": name, "first": span.start, "bad": json.dumps(bad)},
+    {"dataset": name, "bad": json.dumps(bad)},
   )
 
 
@@ -278,7 +314,7 @@ def _load(folder: Path, key: str, span: range, whole: CountedSet) -> bool:
   for part in _PARTS:
     getattr(whole.counts, part)[span.start : span.stop] = entry.arrays[part]
   whole.pairs[:] += entry.arrays["pairs"]
-  for place, reason in json.loads(entry.metadata["bad"]):
-    whole.good[place] = False
-    whole.reasons[place] = reason
+  for row, reason in json.loads(entry.metadata["bad"]):
+    whole.good[span.start + row] = False
+    whole.reasons[span.start + row] = reason
   return True

@@ -9,7 +9,6 @@ for all classes and does not change it.
 
 import functools
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from jaxtyping import Array, Float, Int
 from s3_jax.embeddings import scale_logits
 from s3_jax.evaluation.escaping import valid_unicode
 from s3_jax.evaluation.spreadsheet import format_rows
+from s3_jax.messages import visible as show_name
 from s3_jax.space import SynonymousSpace
 
 _CSV_HEAD = (
@@ -38,8 +38,6 @@ _CSV_HEAD = (
   "nearest_cosine",
   "problem",
 )
-# Format characters without which some scripts and emoji are spelled wrongly.
-_JOINERS = "\u200c\u200d"
 
 
 class Ranking(NamedTuple):
@@ -200,29 +198,6 @@ def read_candidates(
       )
     )
   return tuple(found)
-
-
-def show_name(text: str) -> str:
-  r"""Makes every character of a text visible.
-
-  Line ends, control and direction-changing characters, and bytes that are no
-  text are written out, as in `\n` or `\u202e`: two names that differ look
-  different, and none moves what stands beside it.
-
-  Args:
-    text: any text, such as a file's name.
-
-  Returns:
-    One line of valid Unicode.
-  """
-
-  def show(char: str) -> str:
-    kind = unicodedata.category(char)
-    if char in _JOINERS or kind not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-      return char
-    return char.encode("unicode_escape").decode()
-
-  return "".join(map(show, text))
 
 
 def write_json(

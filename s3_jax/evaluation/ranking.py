@@ -116,10 +116,10 @@ def rank_nothing(batch: int, *, count: int) -> ClassRanking:
     Ours.
   """
   return ClassRanking(
-    scores=jnp.full((batch, count), -jnp.inf),
-    classes=jnp.full((batch, count), NO_CLASS),
-    largest=jnp.full((batch,), -jnp.inf),
-    total=jnp.zeros((batch,)),
+    scores=jnp.full((batch, count), -jnp.inf, jnp.float32),
+    classes=jnp.full((batch, count), NO_CLASS, jnp.int32),
+    largest=jnp.full((batch,), -jnp.inf, jnp.float32),
+    total=jnp.zeros((batch,), jnp.float32),
     finite=jnp.ones((batch,), bool),
   )
 

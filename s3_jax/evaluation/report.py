@@ -77,7 +77,7 @@ def write_report(
   that all of them are there.
 
   Args:
-    results: the mapping of schema 1; numpy numbers and tuples are converted.
+    results: the mapping of schema 2; numpy numbers and tuples are converted.
     workdir: the folder; made when missing.
     baseline: the method that tables compare the others with.
     per_class: rows of per_class.csv, in the order wanted.

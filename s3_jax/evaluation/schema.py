@@ -1,4 +1,4 @@
-"""What `results.json` holds (schema 1): checked when written and when read.
+"""What `results.json` holds (schema 2): checked when written and when read.
 
 docs/RESULT_FILES.md describes every key.
 """
@@ -17,7 +17,9 @@ from s3_jax.evaluation.schema_parts import PARTS, check_parts
 
 __all__ = ["SCHEMA", "plain", "read_results", "validate_results"]
 
-SCHEMA = 1
+SCHEMA = 2
+"""2: `center` and `nearest_point` score the core in every run, and `texts` and
+`datasets` have one shape."""
 
 _MAPPINGS = ("config", "environment", "model", "texts", "timings", "counters")
 _LISTS = ("datasets", "methods", "comparisons")
@@ -80,7 +82,7 @@ def plain(value: Any, where: str = "results") -> Any:
 
 
 def validate_results(results: Mapping[str, Any]) -> None:
-  """Checks a results mapping against schema 1.
+  """Checks a results mapping against schema 2.
 
   Fractions must lie in [0, 1] (differences in [-1, 1]), intervals must be
   ordered, every method and comparison must name a listed data set, and no
@@ -148,7 +150,9 @@ def _check(tree: Any) -> None:
   check.keys(tree, _REQUIRED, "results")
   if tree["schema"] != SCHEMA:
     raise ValueError(
-      f"`results.schema` must be {SCHEMA}, got {tree['schema']!r}."
+      f"`results.schema` must be {SCHEMA}, got {tree['schema']!r:.40}: keys of"
+      " another schema mean something else; run the experiment again with this"
+      " version."
     )
   check.whole(tree["seed"], "results.seed")
   for key in _MAPPINGS:
@@ -159,6 +163,7 @@ def _check(tree: Any) -> None:
   _check_environment(tree["environment"])
   _check_counters(tree["counters"])
   datasets = _check_datasets(tree["datasets"])
+  _check_texts(tree["texts"], datasets)
   methods = _check_methods(tree["methods"], datasets)
   _check_comparisons(tree["comparisons"], methods)
   check_parts(tree, methods)
@@ -203,6 +208,14 @@ def _check_datasets(datasets: Sequence[Any]) -> set[str]:
   if not names:
     raise ValueError("`results.datasets` must hold a data set, got none.")
   return names
+
+
+def _check_texts(texts: Mapping[str, Any], datasets: set[str]) -> None:
+  by_set = texts.get("datasets", {})
+  check.keys(by_set, (), "results.texts.datasets")
+  for name, facts in by_set.items():
+    check.listed(name, datasets, "results.texts.datasets")
+    check.keys(facts, ("methods",), f"results.texts.datasets.{name}")
 
 
 def _check_methods(

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from s3_jax.messages import nearest
+
 __all__ = ["between", "interval", "keys", "listed", "rows", "text", "whole"]
 
 
@@ -35,7 +37,8 @@ def listed(value: Any, names: Collection[str], where: str) -> None:
   """Refuses a text that is none of the names."""
   if not isinstance(value, str) or value not in names:
     raise ValueError(
-      f"`{where}` must be one of {', '.join(sorted(names))}, got {value!r}."
+      f"`{where}` must be one of {nearest(sorted(names), value)}, got"
+      f" {value!r:.80}."
     )
 
 

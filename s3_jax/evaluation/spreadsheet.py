@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from s3_jax.evaluation.escaping import valid_unicode
+from s3_jax.messages import visible
 
 
 def format_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -43,7 +43,8 @@ def format_rows(rows: Iterable[Sequence[Any]]) -> str:
 def defuse_cell(text: str) -> str:
   """Keeps a spreadsheet from running a name as a formula.
 
-  Control characters go, and a text that starts like a formula, also behind
+  Control characters become blanks, direction marks and the like are written
+  out, and a text that starts like a formula, also behind
   blanks or in full-width characters, gets an apostrophe in front.
 
   Args:
@@ -53,8 +54,8 @@ def defuse_cell(text: str) -> str:
     The cell, on one line.
   """
   text = "".join(
-    " " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char
-    for char in valid_unicode(text)
+    " " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else visible(char)
+    for char in text
   )
   start = unicodedata.normalize("NFKC", text).lstrip()[:1]
   return f"'{text}" if start and start in "=+-@" else text

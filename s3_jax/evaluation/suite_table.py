@@ -4,10 +4,15 @@ An average stands only where every set that belongs to it was measured, so that
 two rows are never compared over different sets.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.evaluation.cells import mark_best
+from s3_jax.evaluation.cells import (
+  mark_best,
+  mark_partial,
+  partial_sentence,
+  partial_sets,
+)
 from s3_jax.evaluation.drawing import shorten
 from s3_jax.evaluation.escaping import clean, escape_markdown
 from s3_jax.evaluation.grids import align, pipes, tabular
@@ -97,6 +102,7 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
     A table a group.
   """
   tables = []
+  partial = partial_sets(results)
   for title, names, averages in _GROUPS:
     key = "miou" if names == SEGMENTATION else "top1"
     measured = _by_method(results["methods"], "name", key)
@@ -112,13 +118,22 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
     tables.append(
       SuiteTable(
         title=title,
-        about=f"{_ABOUT[title]} {_WHOLE}",
+        about=" ".join(
+          (
+            f"{_ABOUT[title]} {_WHOLE}",
+            partial_sentence(
+              {_TITLES[n]: partial[n] for n in names if n in partial}, str
+            ),
+          )
+        ).rstrip(),
         head=[
           "method",
           *(_TITLES[n] for n in names),
           *(a for a, _ in averages),
         ],
-        measured=_rows(_only(measured, names), names, averages, best=True),
+        measured=_rows(
+          _only(measured, names), names, averages, best=True, partial=partial
+        ),
         published=_rows(others, names, averages, best=False),
         sources=list(
           dict.fromkeys(
@@ -158,6 +173,7 @@ def _rows(
   averages: Sequence[tuple[str, Sequence[str]]],
   *,
   best: bool,
+  partial: Collection[str] = (),
 ) -> list[list[str]]:
   values = [
     [
@@ -171,6 +187,14 @@ def _rows(
   ]
   if not best:
     columns = [[cell.replace("*", " ") for cell in c] for c in columns]
+  over = [(name,) for name in names] + [sets for _, sets in averages]
+  over = over[: len(columns)]  # without a row there is no column
+  columns = [
+    [mark_partial(cell) for cell in column]
+    if any(name in partial for name in sets)
+    else column
+    for column, sets in zip(columns, over, strict=True)
+  ]
   cells = zip(*columns, strict=True)
   return [[method, *row] for method, row in zip(rows, cells, strict=True)]
 

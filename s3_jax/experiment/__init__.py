@@ -43,6 +43,7 @@ from s3_jax.experiment.compiled_programs import (
 )
 from s3_jax.experiment.environment import git_commit
 from s3_jax.experiment.settings import Settings, require_writable
+from s3_jax.experiment.workdir import patient_streams
 from s3_jax.hosts import LostPeer as LostPeer
 
 # What a config's `task` may be: a reader of its settings, which returns the
@@ -73,6 +74,18 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
 
 # Those that share their work out over the processes of a run.
 SHARED_TASKS = ("benchmark", "embeddings", "evaluate", "segmentation")
+
+# What a run that was stopped leaves for the next one: shards in the cache, or
+# files of its workdir. Every other task starts anew.
+RESUMES = {
+  "benchmark": "cache",
+  "evaluate": "cache",
+  "segmentation": "cache",
+  "sweep": "cache",
+  "view_sweep": "cache",
+  "synonyms": "workdir",
+  "train": "workdir",
+}
 
 # Those that leave the devices alone.
 _IDLE_TASKS = ("check_data", "compare", "models", "prepare_data", "synonyms")
@@ -123,6 +136,7 @@ def run(
   folder = pathlib.Path(hosts.gather_json(workdir)[0])
   hosts.first_only(lambda: require_writable(folder, "workdir"))
   with contextlib.ExitStack() as stack:
+    stack.enter_context(patient_streams())
     hosts.together(lambda: stack.enter_context(kept_programs(programs)))
     return task(folder)
 

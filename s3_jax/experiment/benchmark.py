@@ -19,7 +19,11 @@ from s3_jax.experiment.benchmark_plan import (
 )
 from s3_jax.experiment.benchmark_sets import BenchmarkSet, find_sets
 from s3_jax.experiment.benchmark_settings import Benchmark, read_benchmark
-from s3_jax.experiment.embedding import Embedder, TestSet, embed_test_set
+from s3_jax.experiment.embedding import (
+  Embedder,
+  embed_test_set,
+  know_contents,
+)
 from s3_jax.experiment.embedding_output import write_embedded
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.measurement import (
@@ -27,12 +31,11 @@ from s3_jax.experiment.measurement import (
   Outcome,
   describe_core,
   score_plan,
-  texts_sha256,
   write_outcomes,
 )
 from s3_jax.experiment.narration import Narrator, say_bad, timed
+from s3_jax.experiment.rows import dataset_row, sha256_of
 from s3_jax.experiment.settings import Settings, require_writable
-from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.experiment.view_scores import score_views
@@ -60,7 +63,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     folder: an existing folder.
 
   Returns:
-    The results, as in results.json (schema 1).
+    The results, as in results.json (schema 2).
 
   Raises:
     ValueError: for a data set that is absent or broken, and under `strict` for
@@ -73,11 +76,10 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       lambda: _prepare(benchmark, say)
     )
     _agree(embedder, found, plans)
-    # A copy of the data set has other times, and one key must do for all.
-    opened = share_fingerprints([data.opened for data in found])
+    # By their bytes, which every process must see alike.
     found = tuple(
-      data._replace(opened=same)
-      for data, same in zip(found, opened, strict=True)
+      data._replace(opened=know_contents(embedder, data.spec, data.opened))
+      for data in found
     )
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
@@ -123,10 +125,20 @@ def _prepare(
   tuple[tuple[str, str], ...],
   list[tuple[Prepared, ...]],
 ]:
-  """Loads the checkpoint, finds the data sets and makes all prompts."""
+  """Finds the data sets, loads the checkpoint and makes all prompts."""
   # Refuses too many devices before any work.
   local_mesh(benchmark.mesh, model=benchmark.model_axis)
   require_writable(benchmark.cache_dir, "config.cache_dir")
+  # Before a checkpoint is fetched for data that are not there.
+  found, skipped = find_sets(
+    benchmark.cache_dir,
+    benchmark.datasets,
+    data_dir=benchmark.data_dir,
+    layout=benchmark.layout,
+    lexicon=benchmark.lexicon,
+    partial=benchmark.partial,
+    skip_absent=benchmark.skip_absent,
+  )
   embedder = Embedder(
     checkpoint.load_checkpoint(benchmark.model),
     benchmark.dtype,
@@ -135,15 +147,6 @@ def _prepare(
     benchmark.cache_dir,
     benchmark.max_pixels,
     benchmark.model_axis,
-  )
-  found, skipped = find_sets(
-    embedder,
-    benchmark.datasets,
-    data_dir=benchmark.data_dir,
-    layout=benchmark.layout,
-    lexicon=benchmark.lexicon,
-    partial=benchmark.partial,
-    skip_absent=benchmark.skip_absent,
   )
   plans = [plan_methods(benchmark, data, say) for data in found]
   return embedder, found, skipped, plans
@@ -163,7 +166,7 @@ def _agree(
       data.opened.fingerprint
     )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
-    facts[f"the texts of {title}"] = texts_sha256(texts)
+    facts[f"the texts of {title}"] = sha256_of(texts)
     if hosts.count() > 1:  # takes seconds for many texts
       facts[f"the token ids of {title}"] = checkpoint.hash_token_ids(
         embedder.clip, texts
@@ -239,7 +242,7 @@ def _measure(
     "lexicon_sha256": data.lexicon_sha256,
     "methods": {
       each.name: {
-        "sha256": texts_sha256(each.prompts),
+        "sha256": sha256_of(each.prompts),
         "distinct": len(each.prompts),
         **tokens[each.method.vertices],
       }
@@ -248,23 +251,7 @@ def _measure(
     **describe_core(plan, tables, scorers, title=data.spec.title, say=say),
   }
   names = tuple(entry.names[0] for entry in data.classes)
-  row = _dataset_row(data, test_set)
+  row = dataset_row(
+    data.spec, data.opened, test_set.bad, classes=len(data.classes)
+  )
   return Outcome(row, names, test_set, results, texts), now
-
-
-def _dataset_row(data: BenchmarkSet, test_set: TestSet) -> dict[str, Any]:
-  spec, opened = data.spec, data.opened
-  return {
-    "name": spec.name,
-    "title": spec.title,
-    "split": spec.split,
-    "family": spec.family,
-    "classes": len(data.classes),
-    "examples": len(opened.records),
-    "published_examples": spec.examples,
-    "layout": opened.layout,
-    "found": opened.found,
-    "bad_examples": [
-      {"file": file, "reason": reason} for file, reason in test_set.bad
-    ],
-  }

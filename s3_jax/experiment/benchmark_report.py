@@ -37,7 +37,7 @@ def write_benchmark(
   """Writes all files of a run and says its table.
 
   Args:
-    results: the mapping of schema 1, without the parts that are added here.
+    results: the mapping of schema 2, without the parts that are added here.
     measured: (data set, method) -> what was measured.
     names: of each data set's classes, in label order.
     test_sets: the images of each data set.

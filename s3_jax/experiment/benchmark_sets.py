@@ -15,7 +15,7 @@ from s3_jax.data.datasets import (
 from s3_jax.data.readers.own import spelled_wnids
 from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment.class_list import class_entries, is_list, read_classes
-from s3_jax.experiment.embedding import Embedder, find_test_set
+from s3_jax.experiment.embedding import find_test_set
 from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import (
@@ -45,7 +45,7 @@ class BenchmarkSet(NamedTuple):
 
 
 def find_sets(
-  embedder: Embedder,
+  cache_dir: pathlib.Path,
   names: Sequence[str],
   *,
   data_dir: pathlib.Path | None,
@@ -57,7 +57,7 @@ def find_sets(
   """Finds data sets on disk.
 
   Args:
-    embedder: whose cache folder holds the embedded world.
+    cache_dir: folder that holds the embedded world.
     names: rows of DATASETS, or `OWN`.
     data_dir: under which they lie; for `OWN` the folder or the CSV itself.
     layout: of the files, or "auto".
@@ -80,7 +80,7 @@ def find_sets(
       found.append(
         _find_own(data_dir, lexicon)
         if name == OWN
-        else _find(embedder, name, data_dir, layout, lexicon, partial)
+        else _find(cache_dir, name, data_dir, layout, lexicon, partial)
       )
     except AbsentDataset as error:
       if not skip_absent:
@@ -95,7 +95,7 @@ def find_sets(
 
 
 def _find(
-  embedder: Embedder,
+  cache_dir: pathlib.Path,
   name: str,
   data_dir: pathlib.Path | None,
   layout: str,
@@ -103,7 +103,7 @@ def _find(
   partial: bool,
 ) -> BenchmarkSet:
   spec = DATASETS[name]
-  opened = find_test_set(embedder, spec, data_dir=data_dir, layout=layout)
+  opened = find_test_set(cache_dir, spec, data_dir=data_dir, layout=layout)
   if not partial:
     try:
       check_counts(spec, opened)

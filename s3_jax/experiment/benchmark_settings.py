@@ -24,6 +24,7 @@ from s3_jax.experiment.settings import (
 )
 from s3_jax.experiment.view_methods import VIEW_METHODS, ViewMethod
 from s3_jax.experiment.view_scores import ViewSettings, read_view_settings
+from s3_jax.messages import nearest
 
 FILES = ("cupl", "dclip", "waffle")
 """Methods whose texts may come from a file of the user's."""
@@ -160,6 +161,6 @@ def check_baseline(baseline: str, methods: Collection[str]) -> None:
   if baseline not in methods:
     raise ValueError(
       f"`config.methods` must hold the baseline {baseline!r:.40}, got"
-      f" {', '.join(methods):.120}: add it, or let `config.baseline` name one"
-      " of these."
+      f" {nearest(methods)}: add it, or let `config.baseline` name one of"
+      " these."
     )

@@ -2,15 +2,16 @@
 
 import json
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from s3_jax.data.datasets import DATASETS, DatasetSpec
 from s3_jax.data.inventory import Finding, take_inventory
 from s3_jax.data.segmentation_sets import SEGMENTATION_SETS, SegmentationSpec
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
+from s3_jax.messages import visible
 
 _HEAD = ("data set", "status", "images", "classes", "layout", "found")
 _NUMBERS = ("images", "classes")
@@ -72,7 +73,7 @@ def check_data(
   rows = [_row(finding) for finding in findings]
   atomic_write(folder / "data.md", _markdown(rows, findings, data_dir))
   complete = sum(finding.status == "complete" for finding in findings)
-  sys.stdout.write(
+  tell(
     f"{_table(rows)}\n{complete} of {len(findings)} complete under"
     f" {data_dir}; docs/DATASETS.md shows the folders that are read.\n"
   )
@@ -135,5 +136,7 @@ def _grid(lines: Sequence[Sequence[str]]) -> str:
   rule = ["--:" if head in _NUMBERS else "---" for head in lines[0]]
   text = ""
   for cells in (lines[0], rule, *lines[1:]):
-    text += f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
+    text += (
+      f"| {' | '.join(visible(c).replace('|', '&#124;') for c in cells)} |\n"
+    )
   return text

@@ -10,6 +10,7 @@ import numpy as np
 
 from s3_jax.clip import ZOO, Clip, load_clip
 from s3_jax.experiment.settings import Settings
+from s3_jax.messages import nearest
 
 
 class CheckpointSource(NamedTuple):
@@ -43,7 +44,8 @@ def read_checkpoint(settings: Settings, field: str) -> CheckpointSource:
   spec = settings.take("model_spec", str, default="")
   if spec and spec not in ZOO:
     raise ValueError(
-      f"`config.model_spec` must be one of {', '.join(ZOO)}; got {spec!r}."
+      f"`config.model_spec` must be one of {nearest(ZOO, spec)}; got"
+      f" {spec!r:.80}."
     )
   cache_dir = settings.everything.get("cache_dir")
   return CheckpointSource(

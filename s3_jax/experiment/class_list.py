@@ -18,6 +18,7 @@ from s3_jax.lexicon.class_values import ListedClasses, value_classes
 from s3_jax.lexicon.documents import parse_brackets, parse_json, read_text
 from s3_jax.lexicon.reading import ClassTexts, class_texts, read_own_classes
 from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
+from s3_jax.messages import nearest
 
 _FIELD = "`config.classes`"
 
@@ -128,8 +129,8 @@ def _given(source: str | Sequence[Any]) -> tuple[tuple[str, ...], ClassTexts]:
   else:
     raise ValueError(
       f"{_FIELD} must be names between commas, a file of names, or a packaged"
-      f" table ({', '.join(_packaged())}), got {source!r:.40}: there is no such"
-      ' file or table; one class is "NAME,".'
+      f" table ({nearest(_packaged(), source)}), got {source!r:.80}: there is"
+      ' no such file or table; one class is "NAME,".'
     )
   _check_names([entry.name for entry in found.classes])
   found = checked(found, _FIELD)

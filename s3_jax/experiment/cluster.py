@@ -6,6 +6,7 @@ time-outs end a process from within (status 134), where no line can be printed
 any more, so the line comes first.
 """
 
+import ipaddress
 import os
 import re
 import socket
@@ -16,12 +17,18 @@ from typing import NamedTuple, NoReturn
 
 import jax
 
+from s3_jax.messages import visible
+
 AUTO = "auto"
 """Coordinator address that leaves everything to JAX's detection."""
 
 LOST = 134
 """Exit status after a lost peer, which is also that of JAX's runtime."""
 
+BIND = "JAX_COORDINATOR_BIND_ADDRESS"
+"""Variable in which JAX takes where the coordinator listens."""
+
+_LOOPBACK = "127.0.0.1"
 _GRACE = 15  # seconds by which JAX's own time-out, which aborts, comes later
 _LEAVE = 10  # seconds that leaving together may take
 _TPU_PORT = 8476
@@ -127,6 +134,63 @@ def _check(cluster: Cluster) -> None:
     )
 
 
+def bind_address(
+  cluster: Cluster, environ: Mapping[str, str]
+) -> tuple[str | None, str]:
+  """Says where the coordinator listens: at the address that was asked for.
+
+  JAX alone would listen on every interface, and whoever reaches the port can
+  join: the runtime asks for no secret.
+
+  Args:
+    cluster: the processes.
+    environ: of this one; `BIND` goes before the address.
+
+  Returns:
+    host:port, or None where it is not this process that listens or JAX finds
+    the address; and what the user should know about it, or "".
+
+  Raises:
+    ValueError: if the address is none of this computer's.
+  """
+  if environ.get(BIND):
+    return environ[BIND], f"listens at {environ[BIND]} ({BIND})"
+  if cluster.address == AUTO or cluster.process != 0:
+    return None, ""
+  host, port = cluster.address.rsplit(":", 1)
+  try:
+    own = [each for each in _resolve(host.strip("[]")) if _is_own(each)]
+  except OSError as error:
+    own, why = [], f" ({error.strerror})"
+  else:
+    why = ""
+  if not own:
+    raise ValueError(
+      "`--coordinator_address` must be an address of process 0's computer,"
+      f" where it listens, got {cluster.address!r}{why}; behind a forwarded one"
+      f" set {BIND}=0.0.0.0:{port}, which every host can reach."
+    )
+  inside = all(ipaddress.ip_address(each).is_loopback for each in own)
+  note = f"listens at {', '.join(own)}"
+  return cluster.address, note + (", for this computer alone" if inside else "")
+
+
+def _resolve(host: str) -> list[str]:
+  found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+  return list(dict.fromkeys(str(each[4][0]).split("%")[0] for each in found))
+
+
+def _is_own(address: str) -> bool:
+  """Says whether an address is one of this computer's."""
+  family = socket.AF_INET6 if ":" in address else socket.AF_INET
+  try:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+      probe.bind((address, 0))
+  except OSError:
+    return False
+  return True
+
+
 def _slurm(environ: Mapping[str, str]) -> Cluster | None:
   """Reads what srun says; a batch script without srun is one process."""
   names = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID")
@@ -136,6 +200,8 @@ def _slurm(environ: Mapping[str, str]) -> Cluster | None:
   # The first of `node1`, `node1,node2`, `node[01-04,07],other`.
   nodes = environ["SLURM_STEP_NODELIST"]
   host = re.sub(r"^([^,\[]*)\[([^\],-]+).*$", r"\1\2", nodes).split(",")[0]
+  if environ.get("SLURM_STEP_NUM_NODES") == "1":
+    host = _LOOPBACK
   # Jobs on one node get different ports, all of them unprivileged.
   port = _port(environ, 61440 + int(environ["SLURM_JOB_ID"]) % 4096)
   # Such as 8(x4), or 2,1: tasks of the step on each node.
@@ -165,6 +231,7 @@ def _open_mpi(environ: Mapping[str, str]) -> Cluster | None:
   count = int(environ.get("OMPI_COMM_WORLD_SIZE", "1"))
   if count < 2:
     return None
+  local = int(environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1"))
   # Open MPI 4 says where its launcher runs; later versions do not.
   found = re.match(
     r"(\d+)\.\d+;tcp6?://\[?([^,:\]]+)",
@@ -173,14 +240,13 @@ def _open_mpi(environ: Mapping[str, str]) -> Cluster | None:
   address = ""
   if found:
     port = _port(environ, 61440 + int(found[1]) // 4096 % 4096)
-    address = f"{found[2]}:{port}"
-  shared = int(environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1")) > 1
+    address = f"{_LOOPBACK if local == count else found[2]}:{port}"
   return Cluster(
     address,
     count,
     int(environ["OMPI_COMM_WORLD_RANK"]),
     "Open MPI",
-    _own_device(environ, "OMPI_COMM_WORLD_LOCAL_RANK") if shared else None,
+    _own_device(environ, "OMPI_COMM_WORLD_LOCAL_RANK") if local > 1 else None,
   )
 
 
@@ -218,15 +284,18 @@ def join(
     shards: where finished work is kept, for the message.
 
   Raises:
-    ValueError: if JAX cannot join, as when the port is taken.
+    ValueError: if JAX cannot join, as when the port is taken, or the
+      coordinator's address is none of process 0's computer.
   """
   by_jax = cluster.address == AUTO
+  bind, listens = bind_address(cluster, os.environ)
   where = "found by JAX" if by_jax else cluster.address
   number = "?" if cluster.process is None else cluster.process
   count = "?" if cluster.processes is None else cluster.processes
   _tell(
     f"process {number} of {count} (from {cluster.source}) on"
-    f" {socket.gethostname()}, coordinator {where}: waiting up to"
+    f" {socket.gethostname()}, coordinator {where}"
+    f"{f' ({listens})' if listens else ''}: waiting up to"
     f" {initialization_timeout} s for all to join. Should one be lost later,"
     f" the others end with status {LOST} within about {heartbeat_timeout} s;"
     f" finished shards stay in {shards}, and the same command, with any number"
@@ -251,6 +320,7 @@ def join(
         initialization_timeout=initialization_timeout + _GRACE,
         heartbeat_timeout_seconds=heartbeat_timeout,
         shutdown_timeout_seconds=heartbeat_timeout,
+        coordinator_bind_address=bind,
       )
     except Exception as error:
       failed.append(error)
@@ -299,5 +369,5 @@ def _shut_down() -> None:
 
 
 def _tell(text: str) -> None:
-  sys.stderr.write(f"s3_jax: {text}\n")
+  sys.stderr.write(f"s3_jax: {visible(text)}\n")
   sys.stderr.flush()

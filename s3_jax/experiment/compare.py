@@ -1,7 +1,6 @@
 """The task "compare": the results of several runs side by side."""
 
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from s3_jax.evaluation.comparison_tables import (
 )
 from s3_jax.evaluation.predictions_table import read_answers
 from s3_jax.evaluation.schema import read_results
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 
@@ -96,6 +96,6 @@ def compare(
   atomic_write(folder / "compare.md", comparison_markdown(comparison))
   atomic_write(folder / "compare.tex", comparison_latex(comparison))
   atomic_write(folder / "compare.csv", comparison_csv(comparison))
-  sys.stdout.write(f"{comparison_text(comparison)}\n")
-  sys.stdout.write(f"compare.md, .tex and .csv: {folder}\n")
+  tell(f"{comparison_text(comparison)}\n")
+  tell(f"compare.md, .tex and .csv: {folder}\n")
   return comparison

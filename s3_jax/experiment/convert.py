@@ -5,7 +5,6 @@ import os
 import pathlib
 import secrets
 import shutil
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from s3_jax.experiment.checkpoint import (
   load_checkpoint,
   read_checkpoint,
 )
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 
@@ -93,7 +93,7 @@ def convert(conversion: Conversion, folder: pathlib.Path) -> pathlib.Path:
   text = json.dumps(document, indent=1, allow_nan=False) + "\n"
   atomic_write(folder / "conversion.json", text)
   lines = [f"{sha256}  {to / name}\n" for name, sha256 in files.items()]
-  sys.stdout.write("".join(lines))
+  tell("".join(lines))
   return to
 
 

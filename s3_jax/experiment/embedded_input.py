@@ -14,13 +14,15 @@ from s3_jax.evaluation.embedding_files import (
   read_image_embeddings,
   read_text_embeddings,
 )
+from s3_jax.evaluation.escaping import valid_unicode
 from s3_jax.evaluation.text_tables import TextTable, pad_texts
 from s3_jax.experiment.benchmark_sets import own_name
 from s3_jax.experiment.class_list import ClassList, read_classes, shared_texts
-from s3_jax.experiment.embedding import TestSet, printable
+from s3_jax.experiment.embedding import TestSet
 from s3_jax.experiment.settings import Settings
 from s3_jax.lexicon.matching import match_rows
 from s3_jax.lexicon.prompts import fill_template
+from s3_jax.messages import nearest, visible
 
 _SHOWN = 3
 """Names that a line of the log shows of a list; results hold all of them."""
@@ -208,7 +210,7 @@ def _file_facts(
   path: str, read: ImageEmbeddings | TextEmbeddings
 ) -> dict[str, Any]:
   return {
-    "file": printable(pathlib.Path(path).name),
+    "file": valid_unicode(pathlib.Path(path).name),
     "normalized": read.normalized,
     "sha256": read.sha256,
   }
@@ -223,7 +225,7 @@ def _read_line(
     if read.normalized
     else "rows of other lengths, which were normalised"
   )
-  return f"{what}: {printable(path)}, {rows:,} x {dim}, {length}."
+  return f"{what}: {visible(path)}, {rows:,} x {dim}, {length}."
 
 
 def _of_forms(texts: TextEmbeddings, source: EmbeddingSource) -> TextEmbeddings:
@@ -235,10 +237,11 @@ def _of_forms(texts: TextEmbeddings, source: EmbeddingSource) -> TextEmbeddings:
   known |= {name: number for number, name in enumerate(names)}
   unknown = [form for form in source.forms if form not in known]
   if texts.forms is None or unknown:
-    has = ", ".join(map(repr, names or sorted(known, key=int))) or "none"
+    given = (unknown or source.forms)[0]
+    has = nearest(names or sorted(known, key=int), given) or "none"
     raise ValueError(
-      f"`config.forms` must name forms of {source.texts}, which has"
-      f" {has:.120}, got {(unknown or source.forms)[0]!r:.60}."
+      f"`config.forms` must name forms of {source.texts}, which has {has}, got"
+      f" {given!r:.60}."
     )
   numbers = [known[form] for form in source.forms]
   chosen = np.flatnonzero(np.isin(texts.forms, numbers))
@@ -369,7 +372,7 @@ def _test_set(
 ) -> TestSet:
   assert images.labels is not None
   path = pathlib.Path(source.images)
-  name = printable(own_name(path))
+  name = visible(own_name(path))
   spec = DatasetSpec(
     name=name,
     title=name,

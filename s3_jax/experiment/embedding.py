@@ -14,13 +14,15 @@ from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
+from s3_jax.clip.towers import TOWERS_VERSION
 from s3_jax.clip.zoo import identify
 from s3_jax.data.datasets import DatasetSpec, open_dataset
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
-from s3_jax.data.records import OpenedDataset, Records
+from s3_jax.data.records import Contents, OpenedDataset, Records
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.embedding import embed_batches
+from s3_jax.evaluation.escaping import valid_unicode
 from s3_jax.evaluation.shards import (
   SHARD_ROWS,
   Layout,
@@ -28,6 +30,8 @@ from s3_jax.evaluation.shards import (
   fill_shards,
   join_shards,
 )
+from s3_jax.experiment.canary import pixels_canary
+from s3_jax.experiment.contents import Verified, know_images
 from s3_jax.experiment.shared_shards import gather_shards, own_shards
 from s3_jax.sharding import (
   gather_params,
@@ -99,6 +103,7 @@ def identity(embedder: Embedder) -> dict[str, Any]:
   spec = json.loads(json.dumps(identify(embedder.clip.spec)))
   return {
     "weights": embedder.clip.sha256,
+    "towers": TOWERS_VERSION,
     "spec": spec,
     "dtype": embedder.dtype,
   }
@@ -119,7 +124,7 @@ class Chosen:
 
 
 def find_test_set(
-  embedder: Embedder,
+  cache_dir: pathlib.Path,
   spec: DatasetSpec,
   *,
   data_dir: pathlib.Path | None = None,
@@ -128,7 +133,7 @@ def find_test_set(
   """Finds a test set, on disk or in the embedded world.
 
   Args:
-    embedder: whose cache folder holds the embedded world.
+    cache_dir: folder that holds the embedded world.
     spec: a row of DATASETS.
     data_dir: under which data sets lie.
     layout: of the data set's files; "auto" tries those that the spec names.
@@ -140,13 +145,41 @@ def find_test_set(
     ValueError: if it is not there.
   """
   if spec.family == "embedded":
-    return open_dataset(spec, embedder.cache_dir / "tfds")
+    return open_dataset(spec, cache_dir / "tfds")
   if data_dir is None:
     raise ValueError(
       f"`config.data_dir` must be the folder that holds {spec.title}, and is"
       " not set."
     )
   return open_dataset(spec, data_dir, layout=layout)
+
+
+def know_contents(
+  embedder: Embedder, spec: DatasetSpec, opened: OpenedDataset
+) -> OpenedDataset:
+  """Finds out what a test set's images are, where that is not known yet.
+
+  Args:
+    embedder: whose cache folder knows files.
+    spec: of the data set.
+    opened: its images.
+
+  Returns:
+    The data set with its contents.
+
+  Raises:
+    ValueError: another process sees other images, or an image has no label.
+  """
+  known = know_images(embedder.cache_dir, opened, name=spec.title)
+  contents = known_contents(known)
+  for place, label in enumerate(contents.labels):
+    # Of others with the same bytes, embeddings may be stored already.
+    if label < 0 and contents.ids[place]:
+      raise ValueError(
+        f"{spec.title}: image {place} must have a label >= 0, got {label}: it"
+        " has none."
+      )
+  return known
 
 
 def images_layout(
@@ -160,18 +193,31 @@ def images_layout(
     opened: its images.
 
   Returns:
-    The layout of the shards.
+    The layout of the shards; the same for all data sets with these images.
   """
   key = cache.content_key(
     {
       **identity(embedder),
-      "dataset": spec.name,
-      "content": opened.fingerprint,
+      "pixels": pixels_canary(embedder.clip.preprocess),
       "max_pixels": embedder.max_pixels,
     }
   )
-  shape = (embedder.clip.spec.embed_dim,)
-  return Layout(key, spec.name, len(opened.records), shape, SHARD_ROWS)
+  contents = known_contents(know_contents(embedder, spec, opened))
+  return Layout(
+    key=key,
+    name=spec.name,
+    contents=contents.ids,
+    labels=np.asarray(contents.labels, np.int32),
+    unread=contents.reasons,
+    shape=(embedder.clip.spec.embed_dim,),
+    rows=SHARD_ROWS,
+  )
+
+
+def known_contents(opened: OpenedDataset) -> Contents:
+  """Returns the contents of a data set that has passed `know_contents`."""
+  assert opened.contents is not None
+  return opened.contents
 
 
 def embed_test_set(
@@ -193,7 +239,9 @@ def embed_test_set(
   Raises:
     ValueError: if no image at all has one.
   """
+  opened = know_contents(embedder, spec, opened)
   layout = images_layout(embedder, spec, opened)
+  records = Verified(opened.records, known_contents(opened))
   numbers = own_shards(embedder.folder, layout)
   own = sum(layout.span(number).size for number in numbers)
   reasons: dict[int, str] = {}
@@ -201,19 +249,24 @@ def embed_test_set(
 
   def embed(places: Int[np.ndarray, " images"]) -> Iterator[Rows]:
     found: dict[int, str] = {}
+    passing: set[int] = set()
     stream = padded_batches(
-      Chosen(opened.records, places),
+      Chosen(records, places),
       embedder.clip.preprocess,
       batch_size=embedder.rows,
       max_pixels=embedder.max_pixels,
       bad=found,
+      passing=passing,
     )
     pieces = embed_batches(
       bound_tower(embedder), on_devices(stream, embedder.devices)
     )
     with progress_bar(f"embed {spec.name}", own, places.size) as bar:
       for piece in pieces:
-        moved = piece._replace(places=places[piece.places])
+        moved = piece._replace(
+          places=places[piece.places],
+          final=~np.isin(piece.places, sorted(passing)),
+        )
         for inner in piece.places[~piece.good].tolist():
           reasons[int(places[inner])] = found.get(inner, UNUSABLE)
         counts["images"] += moved.places.size
@@ -245,7 +298,7 @@ def embed_test_set(
     whole.embeddings[whole.good],
     whole.labels[whole.good],
     tuple(
-      printable(opened.files[place])
+      valid_unicode(opened.files[place])
       for place in np.flatnonzero(whole.good).tolist()
     ),
     bad,
@@ -271,21 +324,9 @@ def bad_files(
     File and reason of each, in the data set's order.
   """
   return tuple(
-    (printable(opened.files[place]), reason)
+    (valid_unicode(opened.files[place]), reason)
     for place, reason in sorted(reasons.items())
   )
-
-
-def printable(name: str) -> str:
-  """Shows the bytes of a file name that are no text.
-
-  Args:
-    name: as the file system gave it.
-
-  Returns:
-    Valid Unicode.
-  """
-  return name.encode("utf-8", "backslashreplace").decode()
 
 
 def on_devices(

@@ -39,11 +39,11 @@ from s3_jax.experiment.measurement import (
   Tables,
   describe_core,
   score_plan,
-  texts_sha256,
   write_outcomes,
 )
 from s3_jax.experiment.methods import SpaceOptions
 from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.sweep import (
   Choices,
@@ -54,6 +54,7 @@ from s3_jax.experiment.sweep import (
 )
 from s3_jax.experiment.view_methods import VIEW_METHODS
 from s3_jax.lexicon.vertices import Vertices, drawn_places
+from s3_jax.messages import nearest
 from s3_jax.sharding import local_mesh
 
 Places = Callable[[Sequence[Sequence[int]], int], Sequence[Sequence[int]]]
@@ -131,7 +132,7 @@ def _read_methods(settings: Settings) -> dict[str, Method]:
       )
       raise ValueError(
         "`config.methods` must hold those that need no tower, got"
-        f" {name!r:.40}, which{why}: {' '.join(RUNNABLE)}."
+        f" {name!r:.40}, which{why}: {nearest(RUNNABLE, name)}."
       )
   return runnable
 
@@ -152,7 +153,7 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
     folder: an existing folder.
 
   Returns:
-    The results, as in results.json (schema 1).
+    The results, as in results.json (schema 2).
 
   Raises:
     ValueError: for files that cannot be used, and under `strict` for names of
@@ -192,7 +193,7 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
     **given.facts,
     "methods": {
       each.name: {
-        "sha256": texts_sha256(each.prompts),
+        "sha256": sha256_of(each.prompts),
         "distinct": len(each.prompts),
       }
       for each in plan

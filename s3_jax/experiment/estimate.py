@@ -14,7 +14,7 @@ from s3_jax.clip.text_batches import embed_in_buckets
 from s3_jax.evaluation.embedding import embed_batches
 from s3_jax.evaluation.shards import Layout
 from s3_jax.experiment.embedding import Embedder, bound_tower
-from s3_jax.experiment.shared_shards import stored_anywhere
+from s3_jax.experiment.shared_shards import known_anywhere
 from s3_jax.experiment.text_embedding import TEXT_ROWS, missing_chunks
 from s3_jax.sharding import share_batch
 
@@ -57,8 +57,8 @@ def estimate(
   images = 0
   for layout in layouts:
     views = layout.shape[0] if len(layout.shape) > 1 else 1
-    missing = np.flatnonzero(~stored_anywhere(embedder.folder, layout)).tolist()
-    images += views * sum(layout.span(number).size for number in missing)
+    known = known_anywhere(embedder.folder, layout)
+    images += views * int(known.size - known.sum())
   seconds = 0.0
   if sample is not None:
     rows = min(TEXT_ROWS, _FEW_TEXTS) if _is_slow() else TEXT_ROWS

@@ -1,6 +1,5 @@
 """The task "evaluate": every method on every test set, in one table."""
 
-import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from s3_jax import hosts
 from s3_jax.clip import Clip
 from s3_jax.data.datasets import DATASETS
+from s3_jax.data.records import OpenedDataset
 from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.report import format_table, write_report
 from s3_jax.evaluation.schema import SCHEMA
@@ -34,14 +34,23 @@ from s3_jax.experiment.methods import (
   Texts,
   build_spaces,
   gather_texts,
+  method_prompts,
 )
 from s3_jax.experiment.narration import Narrator, say_bad, timed
-from s3_jax.experiment.rows import class_rows, comparison_rows, method_rows
+from s3_jax.experiment.rows import (
+  class_rows,
+  comparison_rows,
+  dataset_row,
+  method_rows,
+  sha256_of,
+  texts_part,
+)
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
+from s3_jax.messages import nearest
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.sharding import local_mesh
 
@@ -49,7 +58,7 @@ _EMBEDDED = tuple(
   name for name, spec in DATASETS.items() if spec.family == "embedded"
 )
 # Compared with each other, beside every method with the baseline.
-_PAIRS = (("local_center", "center"), ("polluted_core", "polluted_all"))
+_PAIRS = (("local_center", "synonyms_mean"), ("polluted_core", "polluted_all"))
 
 
 class Evaluation(NamedTuple):
@@ -107,7 +116,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   if evaluation.baseline not in evaluation.methods:
     raise ValueError(
       "`config.methods` must hold the baseline"
-      f" {evaluation.baseline!r}, got {', '.join(evaluation.methods)}."
+      f" {evaluation.baseline!r}, got {nearest(evaluation.methods)}."
     )
   return lambda folder: evaluate(evaluation, folder)
 
@@ -174,7 +183,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     folder: an existing folder.
 
   Returns:
-    The results, as in results.json (schema 1).
+    The results, as in results.json (schema 2).
   """
   clock, timings = CompileClock(), {}
   say = Narrator(folder / "log.txt")
@@ -213,7 +222,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   with timed(timings, "embed_images"):
     specs = [DATASETS[name] for name in evaluation.test_sets]
     opened = hosts.together(
-      lambda: [find_test_set(embedder, spec) for spec in specs]
+      lambda: [find_test_set(embedder.cache_dir, spec) for spec in specs]
     )
     test_sets = [
       embed_test_set(embedder, spec, images)
@@ -244,7 +253,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   timings["compile"] = clock.seconds()
 
   def write() -> dict[str, Any]:
-    report = _Report(evaluation, lexicon, clip, texts, spaces, prompts)
+    report = _Report(evaluation, lexicon, clip, texts, spaces, opened)
     counters = {
       "images_decoded": decoded,
       "tower_batches": tower_batches,
@@ -264,7 +273,30 @@ class _Report(NamedTuple):
   clip: Clip
   texts: Texts
   spaces: Spaces
-  prompts: tuple[str, ...]
+  opened: Sequence[OpenedDataset]
+
+
+def _describe_texts(report: _Report, names: Sequence[str]) -> dict[str, Any]:
+  """Says which texts gave the results; all test sets have the same."""
+  evaluation, lexicon, clip, texts, spaces, _ = report
+  prompts = method_prompts(
+    lexicon, template=evaluation.template, templates=evaluation.templates
+  )
+  methods = {
+    method: {
+      "sha256": sha256_of(prompts[method]),
+      "distinct": len(prompts[method]),
+      **checkpoint.describe_tokens(clip, prompts[method]),
+    }
+    for method in evaluation.methods
+  }
+  facts = {
+    "lexicon_sha256": lexicon.sha256,
+    "methods": methods,
+    "per_class": [len(of_class) for of_class in texts.names.texts],
+    "core_per_class": np.asarray(spaces.names_core.mask).sum(1).tolist(),
+  }
+  return texts_part(dict.fromkeys(names, facts))
 
 
 def _write(
@@ -277,8 +309,7 @@ def _write(
   say: Narrator,
 ) -> dict[str, Any]:
   """Puts the results together and writes all files."""
-  evaluation, lexicon, clip, texts, spaces, prompts = report
-  core = np.asarray(spaces.names_core.mask)
+  evaluation, lexicon, clip, texts, spaces, _ = report
   results = {
     "schema": SCHEMA,
     "seed": evaluation.seed,
@@ -286,25 +317,12 @@ def _write(
     "config": json.loads(json.dumps(evaluation.config)),
     "environment": describe_environment(evaluation.dtype),
     "model": checkpoint.describe_model(clip),
-    "texts": {
-      "sha256": hashlib.sha256("\n".join(prompts).encode()).hexdigest(),
-      "lexicon_sha256": lexicon.sha256,
-      "distinct": len(prompts),
-      **checkpoint.describe_tokens(clip, prompts),
-      "per_class": [len(names) for names in texts.names.texts],
-      "core_per_class": core.sum(1).tolist(),
-    },
+    "texts": _describe_texts(report, [each.spec.name for each in test_sets]),
     "datasets": [
-      {
-        "name": test_set.spec.name,
-        "split": test_set.spec.split,
-        "classes": test_set.spec.classes,
-        "examples": test_set.spec.examples,
-        "bad_examples": [
-          {"file": file, "reason": reason} for file, reason in test_set.bad
-        ],
-      }
-      for test_set in test_sets
+      dataset_row(
+        test_set.spec, images, test_set.bad, classes=test_set.spec.classes
+      )
+      for test_set, images in zip(test_sets, report.opened, strict=True)
     ],
     "methods": method_rows(measured, seed=evaluation.seed),
     "comparisons": comparison_rows(

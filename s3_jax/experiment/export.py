@@ -113,7 +113,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
     OSError: the folder cannot be written.
   """
   require_flatbuffers()
-  say = Narrator(folder / "log.txt")
+  say = Narrator(folder / "log.txt", clears=False)
   clip = load_checkpoint(run.model)
   vertices = concept_vertices(run.classes.texts, run.templates)
   prompts = distinct_prompts([vertices])

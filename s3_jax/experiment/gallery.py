@@ -1,7 +1,6 @@
 """The task "gallery": what the embedded world looks like."""
 
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from s3_jax.data import glyphs, pictographs
 from s3_jax.evaluation.plots import plot_contact_sheet
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon
 
@@ -73,5 +73,5 @@ def draw_gallery(
     paths[1],
     columns=len(labels),
   )
-  sys.stdout.write(f"{paths[0]}\n{paths[1]}\n")
+  tell(f"{paths[0]}\n{paths[1]}\n")
   return paths

@@ -69,6 +69,7 @@ def _report(
       "tokens": generated.tokens,
       "failures": dict(sorted(generated.failures.items())),
     },
+    "left_out": list(generated.left_out),
     "stored_answers": len(generated.records),
     "problems": dict(sorted(generated.problems.items())),
     "dropped": dict(
@@ -89,8 +90,9 @@ def _markdown(report: Mapping[str, Any], names: Sequence[str]) -> str:
   lines = [
     "# Synonyms and descriptors from a language model",
     "",
-    f"- Model {_code(origin['model'])}, temperature {origin['temperature']:g},"
-    f" seed {origin['seed']}, prompt version {origin['prompt_version']},"
+    f"- Model {_code(origin['model'])}, temperature"
+    f" {_setting(origin['temperature'])}, seed {_setting(origin['seed'])},"
+    f" prompt version {origin['prompt_version']},"
     f" date {_code(origin['date'] or 'none')}",
     f"- Table: {_code(table) if table else 'not written'}",
     f"- Classes with an answer: {report['answered']} of {report['classes']}",
@@ -98,6 +100,8 @@ def _markdown(report: Mapping[str, Any], names: Sequence[str]) -> str:
     f"- Stored answers: {report['stored_answers']}; this run:"
     f" {report['run']['requests']} requests, {report['run']['tokens']} tokens",
   ]
+  if refused := report["left_out"]:
+    lines.append(f"- Refused by the endpoint, left out: {', '.join(refused)}")
   if report["stopped"]:
     lines.append(f"- Stopped: {_code(report['detail'])}")
   for title, counts in (
@@ -139,6 +143,10 @@ def _markdown(report: Mapping[str, Any], names: Sequence[str]) -> str:
       if len(rows) > _MOST_LINES:
         lines.append(f"- and {len(rows) - _MOST_LINES} more, in report.json")
   return "\n".join(lines) + "\n"
+
+
+def _setting(value: float | int | None) -> str:
+  return "not sent" if value is None else f"{value:g}"
 
 
 def _named(label: int, names: Sequence[str]) -> str:

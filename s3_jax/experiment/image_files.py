@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from s3_jax.data.decoding import BadImage, decode_image
+from s3_jax.data.decoding import BadImage, decoded_image
+from s3_jax.data.input_pipeline import why_bad
 from s3_jax.data.readers.listing import is_clutter
+from s3_jax.data.reading import read_file
 from s3_jax.data.thumbnails import make_thumbnail, turn_upright
-
-MAX_BYTES = 1 << 30
-"""Larger files are not read: no picture within the limit of pixels needs it."""
 
 # Files with these endings are taken for images unopened, so that one that is
 # damaged is listed as such. HEIC is among them although nothing here reads it.
@@ -256,28 +255,25 @@ def load_image(
   Returns:
     The image; a file that cannot be used gives the reason.
   """
+  size = -1
   try:
     size = os.stat(path).st_size
-    if size > MAX_BYTES:
-      return LoadedImage(None, f"file of {size} bytes, too large", size)
-    with open(path, "rb") as file:
-      data = file.read()
-  except OSError as error:
-    return LoadedImage(None, f"cannot be read: {error.strerror or error}")
-  try:
-    image = decode_image(data, max_pixels=max_pixels)
+    data = read_file(path)
   except BadImage as error:
-    return LoadedImage(None, error.reason, len(data))
-  width, height = image.size
-  if exif_orientation:
-    image = turn_upright(image)
+    return LoadedImage(None, error.reason, size)
+  except (OSError, MemoryError) as error:
+    return LoadedImage(None, why_bad(error)[0])
+  width = height = 0
   try:
-    pixels = preprocess(image)
-  except ValueError as error:
-    return LoadedImage(None, str(error), len(data), width, height)
-  small = b""
-  if thumbnail:
-    small = make_thumbnail(image)
+    with decoded_image(data, max_pixels=max_pixels) as image:
+      width, height = image.size
+      if exif_orientation:
+        image = turn_upright(image)
+      pixels = preprocess(image)
+      small = make_thumbnail(image) if thumbnail else b""
+  # BadImage, or what `preprocess` cannot take
+  except (ValueError, MemoryError) as error:
+    return LoadedImage(None, why_bad(error)[0], len(data), width, height)
   return LoadedImage(pixels, "", len(data), width, height, small)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +27,7 @@ from s3_jax.experiment.methods import (
   SpaceOptions,
   build_core,
 )
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
@@ -124,7 +124,7 @@ def report_lexicon(
   atomic_write(folder / "lexicon.json", (text + "\n").encode())
   atomic_write(folder / "lexicon.html", page.encode())
   for row in summaries:
-    sys.stdout.write(
+    tell(
       f"{row['dataset']:20} {row['classes']:5} classes, "
       f"{row['synonyms']:5} synonyms (median {row['synonyms_median']}), "
       f"{row['shared']} shared"
@@ -137,7 +137,7 @@ def report_lexicon(
       )
       + "\n"
     )
-  sys.stdout.write(f"{folder / 'lexicon.html'}\n")
+  tell(f"{folder / 'lexicon.html'}\n")
   return summaries
 
 

@@ -4,7 +4,6 @@ Whether a tower has made the embeddings or a file held them, from here on a data
 set is its images and a table of texts for each method.
 """
 
-import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,7 @@ from s3_jax.experiment.benchmark_methods import (
 from s3_jax.experiment.benchmark_report import write_benchmark
 from s3_jax.experiment.embedding import TestSet
 from s3_jax.experiment.narration import Narrator, timed
-from s3_jax.experiment.rows import comparison_rows, method_rows
+from s3_jax.experiment.rows import comparison_rows, method_rows, texts_part
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.lexicon.vertices import Vertices
@@ -230,11 +229,6 @@ def removed_rows(
   return rows
 
 
-def texts_sha256(texts: Sequence[str]) -> str:
-  """Hashes a list of texts."""
-  return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
 def write_outcomes(
   outcomes: Sequence[Outcome],
   head: Head,
@@ -254,7 +248,7 @@ def write_outcomes(
     say: for the table.
 
   Returns:
-    The results, as in results.json (schema 1).
+    The results, as in results.json (schema 2).
   """
   measured = {
     (outcome.row["name"], name): result
@@ -270,7 +264,7 @@ def write_outcomes(
       "config": json.loads(json.dumps(head.config)),
       "environment": head.environment,
       "model": head.model,
-      "texts": _all_texts(outcomes),
+      "texts": texts_part({each.row["name"]: each.texts for each in outcomes}),
       "datasets": [outcome.row for outcome in outcomes],
       "skipped": [
         {"dataset": name, "reason": why} for name, why in head.skipped
@@ -296,14 +290,3 @@ def write_outcomes(
     )
 
   return hosts.first_only(write)
-
-
-def _all_texts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-  """Says which texts gave the results, data set by data set."""
-  by_set = {outcome.row["name"]: outcome.texts for outcome in outcomes}
-  hashes = [
-    method["sha256"]
-    for facts in by_set.values()
-    for method in facts["methods"].values()
-  ]
-  return {"sha256": texts_sha256(hashes), "datasets": by_set}

@@ -5,7 +5,7 @@ of a class score a `SynonymousSpace` through a point-to-space metric.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -113,6 +113,38 @@ def gather_texts(
     ),
     distinct,
   )
+
+
+def method_prompts(
+  lexicon: Lexicon, *, template: str, templates: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+  """Lists the distinct prompts of every method, in the order of the classes.
+
+  Args:
+    lexicon: the table of classes.
+    template: as for `gather_texts`.
+    templates: likewise.
+
+  Returns:
+    Key of METHODS -> prompts.
+  """
+
+  def filled(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fill_template(template, t) for t in texts))
+
+  official = [entry.names[0] for entry in lexicon.classes]
+  names = filled(t for texts in texts_of_classes(lexicon) for t in texts)
+  polluted = texts_of_classes(lexicon, polluted=True)
+  every = filled(text for texts in polluted for text in texts)
+  several = [fill_template(t, name) for name in official for t in templates]
+  of_names = ("random_synonym", "synonyms_mean", "synonyms_nearest")
+  return {
+    "class_name": filled(official),
+    "best_name": filled(most_frequent_names(lexicon)),
+    "templates": tuple(dict.fromkeys(several)),
+    **dict.fromkeys((*of_names, "local_center"), names),
+    **dict.fromkeys(("polluted_all", "polluted_core"), every),
+  }
 
 
 class Core(NamedTuple):
@@ -263,8 +295,8 @@ METHODS: dict[str, Callable[[MethodInputs], Partial]] = {
       inputs.texts.names.mask,
     )
   ),
-  "center": _space_method("names_all", "center"),
-  "nearest_point": _space_method("names_all", "nearest_point"),
+  "synonyms_mean": _space_method("names_all", "center"),
+  "synonyms_nearest": _space_method("names_all", "nearest_point"),
   "local_center": _space_method("names_core", "local_center"),
   "polluted_all": _space_method("polluted_all"),
   "polluted_core": _space_method("polluted_core"),

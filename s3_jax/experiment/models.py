@@ -3,7 +3,6 @@
 import functools
 import json
 import pathlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax
 from s3_jax.clip import init_params
 from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.zoo import ModelSpec, Source
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 
@@ -71,7 +71,7 @@ def list_models(
   text = json.dumps(document, indent=1, allow_nan=False) + "\n"
   atomic_write(folder / "models.json", text)
   atomic_write(folder / "models.md", _markdown(rows))
-  sys.stdout.write(_table(rows))
+  tell(_table(rows))
   return entries
 
 

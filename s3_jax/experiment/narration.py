@@ -7,17 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from s3_jax import hosts
+from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import atomic_write
+from s3_jax.messages import visible, visible_lines
 
 
 class Narrator:
   """Writes every line to the terminal and into a file.
 
-  Of several processes only the first speaks.
+  Of several processes only the first speaks. Its first line removes the results
+  of an earlier run from the file's folder.
   """
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: pathlib.Path, *, clears: bool = True):
     self._path = path
+    self._clears = clears
     self._speaks = hosts.is_first()
     self._lines: list[str] = []
 
@@ -29,13 +33,25 @@ class Narrator:
     """
     if not self._speaks:
       return
-    # A terminal need not know every letter of a class name.
-    encoding = sys.stdout.encoding or "utf-8"
-    shown = text.encode(encoding, "backslashreplace").decode(encoding)
-    sys.stdout.write(shown.rstrip("\n") + "\n")
-    sys.stdout.flush()
-    self._lines.append(text.rstrip("\n"))
+    if self._clears and not self._lines:
+      clear_results(self._path.parent)
+    tell(text)
+    self._lines.append(visible_lines(text.rstrip("\n")))
     atomic_write(self._path, "\n".join(self._lines) + "\n")
+
+
+def tell(text: str) -> None:
+  """Writes a text to the terminal, whatever is in it.
+
+  Args:
+    text: of one or more lines.
+  """
+  # A terminal need not know every letter of a class name.
+  encoding = sys.stdout.encoding or "utf-8"
+  shown = visible_lines(text.rstrip("\n"))
+  shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+  sys.stdout.write(shown + "\n")
+  sys.stdout.flush()
 
 
 def say_bad(
@@ -53,7 +69,7 @@ def say_bad(
     file, reason = bad[0]
     say(
       f"{title}: {len(bad)} of {total} images are bad and not counted; the"
-      f" first is {file}: {reason}."
+      f" first is {visible(file)}: {visible(reason)}."
     )
 
 

@@ -33,6 +33,7 @@ from s3_jax.experiment.prediction_settings import Prediction, read_prediction
 from s3_jax.experiment.prediction_stream import look_at
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import replacing
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.sharding import local_mesh
@@ -91,7 +92,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
     clip = load_checkpoint(prediction.model)
   words = _read_words(prediction, clip, timings)
   about = _about(prediction, clip)
-  say = Narrator(folder / "log.txt")
+  say = Narrator(folder / "log.txt", clears=False)
   say(f"{about}\nFiles: {len(found.files):,}.")
   if prediction.classes.taken:
     say(f"Classes of {show_name(prediction.classes.taken)}")
@@ -142,7 +143,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
       class_records(prediction.classes, words.space),
       (row for row in looked.rows() if not row.problem),
     )
-  contact_sheet.remove_pages(folder, after=len(pages))
+    clear_results(folder)  # of an earlier run, all of which these replace
   say(format_table(looked))
   say(format_counts(found, looked, pages, folder))
   check_good(looked, folder, strict=prediction.strict)

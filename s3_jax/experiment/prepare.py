@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,8 +20,10 @@ from s3_jax.data.segmentation_sets import (
   open_masks,
 )
 from s3_jax.data.video_frames import FRAMES, read_videos
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
+from s3_jax.messages import nearest
 
 
 class Preparation(NamedTuple):
@@ -78,7 +79,7 @@ def _read_specs(names: str) -> tuple[DatasetSpec | SegmentationSpec, ...]:
     if name not in known or chosen.count(name) > 1:
       raise ValueError(
         "`config.dataset` must be different names between commas, of"
-        f" {', '.join(known)}; got {name!r} in {names!r}."
+        f" {nearest(known, name)}; got {name!r:.80} in {names!r:.80}."
       )
   return tuple(known[name] for name in chosen)
 
@@ -111,11 +112,9 @@ def prepare_data(
       written.append(_prepare_images(spec, preparation))
     _write(folder, written)
     last = written[-1]
-    sys.stdout.write(
-      f"{last['folder']}: {last['state']}, {last['examples']} images\n"
-    )
+    tell(f"{last['folder']}: {last['state']}, {last['examples']} images\n")
     for file in last["empty"]:
-      sys.stdout.write(f"  {file}: nothing in it, stored empty\n")
+      tell(f"  {file}: nothing in it, stored empty\n")
   return [pathlib.Path(each["folder"]) for each in written]
 
 

@@ -1,8 +1,11 @@
 """Rows of a results file from what was measured."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from s3_jax.data.records import OpenedDataset
+from s3_jax.data.specs import DatasetSpec
 from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.report import ClassRow
 from s3_jax.evaluation.statistics import (
@@ -13,6 +16,60 @@ from s3_jax.evaluation.statistics import (
 
 # (data set, method) -> what was measured
 Measured = Mapping[tuple[str, str], ClassificationResult]
+
+
+def dataset_row(
+  spec: DatasetSpec,
+  opened: OpenedDataset,
+  bad: Sequence[tuple[str, str]],
+  *,
+  classes: int,
+) -> dict[str, Any]:
+  """Says what results say of a data set.
+
+  Args:
+    spec: what is known of it.
+    opened: its images.
+    bad: file and reason of each image that is bad.
+    classes: how many.
+
+  Returns:
+    A row of `datasets` in results.json.
+  """
+  return {
+    "name": spec.name,
+    "title": spec.title,
+    "split": spec.split,
+    "family": spec.family,
+    "classes": classes,
+    "examples": len(opened.records),
+    "published_examples": spec.examples,
+    "layout": opened.layout,
+    "found": opened.found,
+    "bad_examples": [{"file": file, "reason": reason} for file, reason in bad],
+  }
+
+
+def texts_part(by_set: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+  """Says which texts gave the results.
+
+  Args:
+    by_set: of each data set its `methods`, with the `sha256` of each, and more.
+
+  Returns:
+    `texts` in results.json.
+  """
+  hashes = [
+    method["sha256"]
+    for facts in by_set.values()
+    for method in facts["methods"].values()
+  ]
+  return {"sha256": sha256_of(hashes), "datasets": dict(by_set)}
+
+
+def sha256_of(texts: Sequence[str]) -> str:
+  """Hashes texts in their order."""
+  return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def method_rows(measured: Measured, *, seed: int) -> list[dict[str, Any]]:

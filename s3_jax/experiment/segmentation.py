@@ -7,9 +7,11 @@ from typing import Any
 
 from s3_jax import hosts
 from s3_jax.clip import Clip
+from s3_jax.data.readers.masks import OpenedMasks
 from s3_jax.data.records import timeless_part
 from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.experiment import checkpoint
+from s3_jax.experiment.contents import know_images
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.environment import CompileClock, describe_environment
 from s3_jax.experiment.narration import Narrator, timed
@@ -28,7 +30,6 @@ from s3_jax.experiment.segmentation_rows import (
 )
 from s3_jax.experiment.segmentation_showcase import draw_examples
 from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.shared_shards import share_fingerprints
 from s3_jax.experiment.window_embedding import check_embeddings
 from s3_jax.sharding import local_mesh
 
@@ -54,7 +55,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     folder: an existing folder.
 
   Returns:
-    The results, as in results.json (schema 1).
+    The results, as in results.json (schema 2).
 
   Raises:
     ValueError: for a data set that is absent or broken, and under `strict` for
@@ -70,10 +71,10 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
       digest = timeless_part(each.found.opened.fingerprint)
       facts[f"the images of {each.spec.title} (names, sizes)"] = digest
     hosts.agree(facts)
-    opened = share_fingerprints([each.found.opened for each in sets])
+    # By their bytes, which every process must see alike.
     sets = [
-      each._replace(found=each.found._replace(opened=same))
-      for each, same in zip(sets, opened, strict=True)
+      each._replace(found=_know_masks(embedder, each.found, each.spec.title))
+      for each in sets
     ]
   for name, reason in skipped:
     say(f"Skipped {name}: {reason}")
@@ -113,18 +114,26 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
   return results
 
 
+def _know_masks(
+  embedder: Embedder, found: OpenedMasks, title: str
+) -> OpenedMasks:
+  opened = know_images(embedder.cache_dir, found.opened, name=title)
+  return found._replace(opened=opened)
+
+
 def _prepare(
   run: Segmentation,
 ) -> tuple[Embedder, Sequence[FoundSet], Sequence[tuple[str, str]]]:
-  """Loads the checkpoint and finds the data sets."""
-  clip = checkpoint.load_checkpoint(run.model)
+  """Finds the data sets and loads the checkpoint."""
   local_mesh(run.mesh)  # refuses too many devices before any work
+  # Before a checkpoint is fetched for data that are not there.
+  sets, skipped = find_sets(run)
+  clip = checkpoint.load_checkpoint(run.model)
   embedder = Embedder(
     clip, run.dtype, 64, run.mesh, run.cache_dir, run.max_pixels
   )
   for protocol in run.protocols.values():
     check_embeddings(clip, protocol, run.embeddings)
-  sets, skipped = find_sets(run)
   return embedder, sets, skipped
 
 

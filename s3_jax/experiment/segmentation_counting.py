@@ -11,12 +11,16 @@ import numpy as np
 from tqdm import tqdm
 
 from s3_jax import hosts
-from s3_jax.clip.zoo import identify
 from s3_jax.data.segmentation_sets import class_entries
-from s3_jax.data.segmentation_stream import MaskedImage, masked_images
+from s3_jax.data.segmentation_stream import (
+  MaskedImage,
+  masked_images,
+  rgb_pixels,
+)
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.pixel_shards import (
   CountedImage,
+  CountedImages,
   CountedSet,
   count_images,
   count_in_shards,
@@ -29,8 +33,11 @@ from s3_jax.evaluation.segmentation import (
   confusion_matrix,
   label_windows,
 )
+from s3_jax.evaluation.segmentation.windows import resize_image
+from s3_jax.experiment.canary import pixels_canary
 from s3_jax.experiment.checkpoint import hash_token_ids
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.contents import Verified
+from s3_jax.experiment.embedding import Embedder, identity, known_contents
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.segmentation_methods import (
   PATCH_METHODS,
@@ -110,7 +117,13 @@ def segment_set(
   store = run.cache_dir / "segmentation"
   # Made of arrays, whose last bits may differ between kinds of processors.
   keys = hosts.gather_json(keys)[0]
-  stored = hosts.gather_flags(stored_shards(store, keys, total=total))
+  contents = known_contents(found.opened)
+  images = CountedImages(contents.ids, contents.reasons)
+  verified = Verified(found.opened.records, contents)
+  checked = each._replace(
+    found=found._replace(opened=found.opened._replace(records=verified))
+  )
+  stored = hosts.gather_flags(stored_shards(store, keys, images))
   absent = np.all(~stored, axis=0)
   left = count_images(absent, total=total)
   is_own = hosts.own_items(stored)
@@ -138,7 +151,7 @@ def segment_set(
     def count(places: list[int], lacking: tuple[str, ...]):
       wanted = {name: targets[name] for name in lacking}
       try:
-        for image in _count(run, embedder, each, wanted, places, params):
+        for image in _count(run, embedder, checked, wanted, places, params):
           done["tower_batches"] += bool(image.windows)
           done["windows"] += image.windows
           done["images_decoded"] += 1
@@ -153,7 +166,7 @@ def segment_set(
         keys,
         count,
         name=spec.name,
-        total=total,
+        images=images,
         classes=spec.classes,
         numbers=own,
         pace=hosts.paced,
@@ -266,7 +279,8 @@ def _count_group(
   )
   for image, reason in zip(group, reasons, strict=True):
     if reason or image.labels is None:
-      yield _Counted(CountedImage(image.place, {}, reason), 0)
+      counted = CountedImage(image.place, {}, reason, not image.passing)
+      yield _Counted(counted, 0)
       continue
     patches = next(embedded)
     pairs = {}
@@ -297,19 +311,23 @@ def _key(
   target: PatchTarget,
 ) -> str:
   """Names counts by everything that they depend on."""
-  clip = embedder.clip
   return cache.content_key(
     {
       "kind": "pixels",
-      "weights": clip.sha256,
-      "spec": json.loads(json.dumps(identify(clip.spec))),
-      "dtype": run.dtype,
+      **identity(embedder),
+      "pixels": pixels_canary(
+        lambda image: resize_image(
+          rgb_pixels(image),
+          short_side=protocol.short_side,
+          long_side=protocol.long_side,
+        )
+      ),
       "protocol": json.loads(json.dumps(protocol._asdict())),
       "embeddings": run.embeddings,
       "target": target.key,
-      "dataset": each.spec.name,
-      "content": each.found.opened.fingerprint,
+      "classes": each.spec.classes,
       "labels": list(each.found.labels),
+      "palette": json.loads(json.dumps(each.found.palette)),
       "max_pixels": run.max_pixels,
     }
   )

@@ -25,6 +25,7 @@ from s3_jax.experiment.segmentation_settings import (
   read_thresholds,
 )
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.messages import nearest
 
 
 class Segmentation(NamedTuple):
@@ -118,7 +119,7 @@ def read_plan(settings: Settings) -> Segmentation:
   if run.baseline not in run.methods:
     raise ValueError(
       f"`config.methods` must hold the baseline {run.baseline!r}, got"
-      f" {', '.join(run.methods)}."
+      f" {nearest(run.methods)}."
     )
   return run
 

@@ -111,7 +111,10 @@ def dataset_row(outcome: Segmented, protocol: str) -> dict[str, Any]:
     "family": spec.family,
     "classes": spec.classes,
     "examples": len(opened.records),
-    "published_examples": spec.examples,
+    # Sources differ on the number of some.
+    "published_examples": (
+      spec.also if len(opened.records) == spec.also else spec.examples
+    ),
     "layout": opened.layout,
     "found": opened.found,
     "protocol": {"name": protocol, **settings, "prob_threshold": thresholds},
@@ -174,7 +177,7 @@ def segmentation_rows(
   """Completes the results, writes all files of a run and says its table.
 
   Args:
-    results: the mapping of schema 1, without methods and comparisons.
+    results: the mapping of schema 2, without methods and comparisons.
     outcomes: of each data set.
     folder: an existing folder.
     baseline: the method that the others are compared with.

@@ -14,6 +14,7 @@ from s3_jax.experiment import settings as settings_lib
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.window_embedding import EMBEDDINGS
 from s3_jax.lexicon.templates import IMAGENET_80
+from s3_jax.messages import nearest
 
 PROTOCOLS = ("sclip", "clearclip", "maskclip")
 _STATISTICS = ("pixel_mean", "pixel_std")
@@ -55,7 +56,8 @@ def read_changes(settings: Settings) -> dict[str, Any]:
     label = f"`config.protocol_changes.{field}`"
     if field not in example._fields:
       raise ValueError(
-        f"{label} must be one of {', '.join(example._fields)}; it is unknown."
+        f"{label} must be one of {nearest(example._fields, field)}; it is"
+        " unknown."
       )
     if value is None:
       continue
@@ -102,7 +104,7 @@ def read_thresholds(
     label = f"`config.thresholds.{method}`"
     if method not in methods:
       raise ValueError(
-        f"{label} must be of one of the methods {', '.join(methods)}, and"
+        f"{label} must be of one of the methods {nearest(methods, method)}, and"
         f" {method!r} is not run."
       )
     number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -8,6 +8,7 @@ from typing import Any
 
 from s3_jax.files import default_cache_dir
 from s3_jax.lexicon.prompts import fill_template
+from s3_jax.messages import nearest
 
 _REQUIRED = object()
 
@@ -69,13 +70,18 @@ class Settings:
     ):
       words = " or ".join(each.__name__ for each in kinds)
       raise ValueError(f"`{label}` must be of type {words}, got {value!r}.")
+    if isinstance(value, str) and "\0" in value:
+      raise ValueError(
+        f"`{label}` must not hold a NUL character, got {value!r:.80}."
+      )
     if isinstance(value, float) and not math.isfinite(value):
       raise ValueError(f"`{label}` must be finite, got {value!r}.")
     if minimum is not None and not isinstance(value, str) and value < minimum:
       raise ValueError(f"`{label}` must be >= {minimum}, got {value!r}.")
     if choices is not None and isinstance(value, str) and value not in choices:
       raise ValueError(
-        f"`{label}` must be one of {', '.join(choices)}, got {value!r}."
+        f"`{label}` must be one of {nearest(choices, value)}, got"
+        f" {value!r:.80}."
       )
     return value
 
@@ -100,8 +106,8 @@ class Settings:
       raise ValueError(f"`{label}` must hold at least one entry, got none.")
     for position, value in enumerate(values):
       if not isinstance(value, str) or (choices and value not in choices):
-        rule = f"one of {', '.join(choices)}" if choices else "strings"
-        raise ValueError(f"`{label}` must hold {rule}, got {value!r}.")
+        rule = f"one of {nearest(choices, value)}" if choices else "strings"
+        raise ValueError(f"`{label}` must hold {rule}, got {value!r:.80}.")
       if value in values[:position]:
         raise ValueError(f"`{label}` must not repeat {value!r}.")
     return values
@@ -128,8 +134,8 @@ class Settings:
         f" {', '.join(self._methods)} for another."
       )
     if self._fields:
-      stray = ", ".join(f"`{self.where}.{name}`" for name in self._fields)
-      raise ValueError(f"{stray}: unknown field, nothing reads it.")
+      names = [f"`{self.where}.{name}`" for name in self._fields]
+      raise ValueError(f"{nearest(names)}: unknown field, nothing reads it.")
 
 
 def require_writable(folder: pathlib.Path, label: str) -> None:

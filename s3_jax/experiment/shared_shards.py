@@ -1,14 +1,17 @@
 """How processes share out a data set's shards, and put them together again."""
 
 import pathlib
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool
 
 from s3_jax import hosts
-from s3_jax.data.records import OpenedDataset
-from s3_jax.evaluation.shards import Layout, Shard, stored_shards
+from s3_jax.evaluation.shards import (
+  Layout,
+  Shard,
+  known_images,
+  stored_shards,
+)
 
 
 def own_shards(folder: pathlib.Path, layout: Layout) -> list[int]:
@@ -25,20 +28,20 @@ def own_shards(folder: pathlib.Path, layout: Layout) -> list[int]:
   return np.flatnonzero(hosts.own_items(stored)).tolist()
 
 
-def stored_anywhere(
+def known_anywhere(
   folder: pathlib.Path, layout: Layout
-) -> Bool[np.ndarray, " shards"]:
-  """Says which shards some process finds in its cache.
+) -> Bool[np.ndarray, " images"]:
+  """Says which images need no tower, as some process has them in its cache.
 
   Args:
     folder: of the cache.
     layout: of the shards.
 
   Returns:
-    One entry a shard, the same in every process.
+    One entry an image, the same in every process.
   """
-  stored = hosts.gather_flags(stored_shards(folder, layout))
-  return np.any(stored, axis=0)
+  known = hosts.gather_flags(known_images(folder, layout))
+  return np.any(known, axis=0)
 
 
 def gather_shards(part: Shard) -> list[Shard]:
@@ -62,22 +65,4 @@ def gather_shards(part: Shard) -> list[Shard]:
   return [
     Shard(**each, reasons=dict(why))
     for each, why in zip(arrays, reasons, strict=True)
-  ]
-
-
-def share_fingerprints(
-  opened: Sequence[OpenedDataset],
-) -> list[OpenedDataset]:
-  """Gives data sets the fingerprints that process 0 has found.
-
-  Args:
-    opened: the data sets, with the same images in every process.
-
-  Returns:
-    The same, under one key of the cache.
-  """
-  first = hosts.gather_json([each.fingerprint for each in opened])[0]
-  return [
-    each._replace(fingerprint=fingerprint)
-    for each, fingerprint in zip(opened, first, strict=True)
   ]

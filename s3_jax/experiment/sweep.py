@@ -3,7 +3,6 @@
 import itertools
 import math
 import pathlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +37,7 @@ from s3_jax.experiment.methods import (
   build_core,
   space_scorer,
 )
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import (
   Settings,
   read_cache_dir,
@@ -193,10 +193,8 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     The rows, best on the clean table first (ties: better on the polluted one,
     then the order of the config).
   """
-  clip = load_checkpoint(sweep.model)
-  embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   (data,), _ = find_sets(
-    embedder,
+    sweep.cache_dir,
     (sweep.dataset,),
     data_dir=sweep.data_dir,
     layout=sweep.layout,
@@ -204,8 +202,10 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     partial=sweep.partial,
     skip_absent=False,
   )
+  clip = load_checkpoint(sweep.model)
+  embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   if data.spec.split != "validation" or data.spec.family != "embedded":
-    sys.stdout.write(
+    tell(
       f"{data.spec.title} is a test set: these numbers describe the choices,"
       " and must not make them.\n"
     )
@@ -388,4 +388,4 @@ def write_sweep(rows: list[Row], folder: pathlib.Path, images: str) -> None:
     for row in rows
   ]
   atomic_write(folder / "sweep.csv", "\n".join(csv) + "\n")
-  sys.stdout.write("\n".join(markdown[:12]) + f"\n... {folder}/sweep.md\n")
+  tell("\n".join(markdown[:12]) + f"\n... {folder}/sweep.md\n")

@@ -9,14 +9,13 @@ import json
 import os
 import pathlib
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.evaluation.predictions import show_name
 from s3_jax.experiment.answer_files import answer_writer, read_answers
 from s3_jax.experiment.class_list import is_text, read_classes
 from s3_jax.experiment.generation_report import write_generation_report
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 from s3_jax.lexicon import synonyms
@@ -29,6 +28,7 @@ from s3_jax.lexicon.prompting import (
   estimate_request,
   write_request,
 )
+from s3_jax.messages import visible
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _OWN_FILES = ("report",)
@@ -63,8 +63,8 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       names=classes.names,
       domain=settings.take("domain", str),
       model=settings.take("model", str),
-      temperature=settings.take("temperature", float, minimum=0.0),
-      seed=settings.take("seed", int, minimum=0),
+      temperature=_take_or_none(settings, "temperature", float),
+      seed=_take_or_none(settings, "seed", int),
     ),
     limits=Limits(
       batch=settings.take("batch", int, minimum=1),
@@ -87,6 +87,13 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   if generation.dry_run:
     return lambda folder: _show_prompts(generation)
   return lambda folder: make_table(generation, folder)
+
+
+def _take_or_none(settings: Settings, name: str, kind: type) -> Any:
+  """Reads a setting of the sampling; None leaves it to the endpoint."""
+  if settings.everything.get(name, 0) is None:
+    return settings.take(name, type(None))
+  return settings.take(name, kind, minimum=0)
 
 
 def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
@@ -150,7 +157,7 @@ def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
   if not usable:
     raise ValueError(_complaint(generated, generation, folder))
   _say_taken(generation)
-  sys.stdout.write(
+  tell(
     f"{path}\n{len(job.names) - missing} of {len(job.names)} classes with an"
     f" answer, {missing} with their plain name; see report.md beside it\n"
   )
@@ -170,7 +177,7 @@ def _table_name(name: str, source: str) -> str:
 
 def _say_taken(generation: Generation) -> None:
   if generation.taken:
-    sys.stdout.write(f"Classes of {show_name(generation.taken)}\n")
+    tell(f"Classes of {visible(generation.taken)}\n")
 
 
 def _show_prompts(generation: Generation) -> None:
@@ -183,9 +190,9 @@ def _show_prompts(generation: Generation) -> None:
   ]
   requests = [write_request(job, labels, 0) for labels in batches]
   for number, request in enumerate(requests, 1):
-    sys.stdout.write(f"--- request {number} ---\n{request.prompt}\n\n")
+    tell(f"--- request {number} ---\n{request.prompt}\n\n")
   tokens = sum(map(estimate_request, requests, map(len, batches)))
-  sys.stdout.write(
+  tell(
     f"{len(requests)} requests and about {tokens} tokens for"
     f" {len(job.names)} classes, if every answer is usable. Nothing was"
     " asked.\n"

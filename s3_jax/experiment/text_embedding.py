@@ -14,6 +14,7 @@ from s3_jax.clip import embed_texts
 from s3_jax.clip.text_batches import embed_in_buckets
 from s3_jax.evaluation import cache
 from s3_jax.experiment.embedding import Embedder, identity
+from s3_jax.experiment.settings import require_writable
 
 TEXT_CHUNK = 1024
 """Texts that share one file of the cache."""
@@ -57,6 +58,8 @@ def embed_prompts(
   counts = {"batches": 0, "computed": 0}
 
   def embed() -> dict[str, np.ndarray]:
+    # Now, and not after the first chunk; every task with a cache gets here.
+    require_writable(embedder.cache_dir, "config.cache_dir")
     pieces = {}
     with tqdm(
       total=sum(len(chunks[number]) for number in own),

@@ -2,7 +2,6 @@
 
 import functools
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from s3_jax.clip.zoo import ModelSpec
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.pictograph_sets import all_images, open_pictographs
 from s3_jax.evaluation.plots import plot_training_curve
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import load_lexicon, most_frequent_names
@@ -82,7 +82,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       np.asarray([row["validation_accuracy"] for row in curve]),
       folder / "curve.png",
     )
-    sys.stdout.write(f"The checkpoint is in {folder / 'checkpoint'}\n")
+    tell(f"The checkpoint is in {folder / 'checkpoint'}\n")
     return curve
 
   return task

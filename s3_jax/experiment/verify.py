@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,8 +20,10 @@ from s3_jax.experiment.known_values import (
   TOLERANCE,
   KnownCosine,
 )
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
+from s3_jax.messages import nearest
 
 
 class Verification(NamedTuple):
@@ -86,11 +87,11 @@ def verify(verification: Verification, folder: pathlib.Path) -> str:
   }
   text = json.dumps(document, indent=1, allow_nan=False) + "\n"
   atomic_write(folder / "verification.json", text)
-  sys.stdout.write(_table(known, found))
-  sys.stdout.write(f"{clip.spec.name}, sha256 {clip.sha256}: {verdict}\n")
+  tell(_table(known, found))
+  tell(f"{clip.spec.name}, sha256 {clip.sha256}: {verdict}\n")
   if not known:
-    names = ", ".join(KNOWN_COSINES)
-    sys.stdout.write(
+    names = nearest(KNOWN_COSINES, name)
+    tell(
       f"No values are known of {name!r}, only of {names}; `config.known` says"
       " whose values a copy under another name must have.\n"
     )

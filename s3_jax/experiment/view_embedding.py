@@ -1,5 +1,7 @@
 """Embeddings of many views an image, from the cache where it has them."""
 
+import functools
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -9,16 +11,20 @@ from jaxtyping import Int
 
 from s3_jax.data.datasets import DatasetSpec
 from s3_jax.data.records import OpenedDataset
-from s3_jax.data.views import view_batches
+from s3_jax.data.views import make_views, view_batches
 from s3_jax.evaluation import cache
 from s3_jax.evaluation.embedding import embed_batches
 from s3_jax.evaluation.shards import Layout, Rows, Shard, read_shards
+from s3_jax.experiment.canary import pixels_canary
+from s3_jax.experiment.contents import Verified
 from s3_jax.experiment.embedding import (
   UNUSABLE,
   Chosen,
   Embedder,
   bound_tower,
   identity,
+  know_contents,
+  known_contents,
   on_devices,
   progress_bar,
 )
@@ -64,15 +70,34 @@ def views_layout(
   key = cache.content_key(
     {
       **identity(embedder),
-      "dataset": spec.name,
-      "content": opened.fingerprint,
+      "pixels": pixels_canary(
+        functools.partial(
+          make_views,
+          preprocess=embedder.clip.preprocess,
+          count=3,
+          augmix=options.augmix,
+          seed=options.seed,
+          index=1,
+        )
+      ),
       "max_pixels": embedder.max_pixels,
       "views": {**options._asdict(), "drawing": _DRAWING},
     }
   )
-  shape = (options.views, embedder.clip.spec.embed_dim)
-  name = f"{spec.name}, views"
-  return Layout(key, name, len(opened.records), shape, VIEW_SHARD)
+  contents = known_contents(know_contents(embedder, spec, opened))
+  return Layout(
+    key=key,
+    name=f"{spec.name}, views",
+    # What is drawn depends on an image's number as well.
+    contents=tuple(
+      content and hashlib.sha256(f"{content} {number}".encode()).hexdigest()
+      for number, content in enumerate(contents.ids)
+    ),
+    labels=np.asarray(contents.labels, np.int32),
+    unread=contents.reasons,
+    shape=(options.views, embedder.clip.spec.embed_dim),
+    rows=VIEW_SHARD,
+  )
 
 
 def read_views(
@@ -100,7 +125,9 @@ def read_views(
   Yields:
     Embeddings f32[images, views, dim] in the data set's order.
   """
+  opened = know_contents(embedder, spec, opened)
   layout = views_layout(embedder, spec, opened, options)
+  records = Verified(opened.records, known_contents(opened))
   asked = range(layout.shards) if numbers is None else numbers
   own = sum(layout.span(number).size for number in asked)
   mesh = embedder.devices
@@ -111,8 +138,9 @@ def read_views(
 
   def embed(places: Int[np.ndarray, " images"]) -> Iterator[Rows]:
     found: dict[int, str] = {}
+    passing: set[int] = set()
     stream = view_batches(
-      Chosen(opened.records, places),
+      Chosen(records, places),
       embedder.clip.preprocess,
       count=options.views,
       augmix=options.augmix,
@@ -121,6 +149,7 @@ def read_views(
       numbers=places,
       max_pixels=embedder.max_pixels,
       bad=found,
+      passing=passing,
     )
     flat = (_flatten(batch, options.views) for batch in stream)
     pieces = embed_batches(bound_tower(embedder), on_devices(flat, mesh))
@@ -132,7 +161,10 @@ def read_views(
         counters["images_decoded"] += whole.places.size
         counters["tower_batches"] += 1
         bar.update(whole.places.size)
-        yield whole._replace(places=places[whole.places])
+        yield whole._replace(
+          places=places[whole.places],
+          final=~np.isin(whole.places, sorted(passing)),
+        )
 
   yield from read_shards(
     embedder.folder,
@@ -159,7 +191,6 @@ def _gather(piece: Rows, count: int) -> Rows:
   dim = piece.embeddings.shape[-1]
   return Rows(
     places=piece.places[::count],
-    labels=piece.labels[::count],
     embeddings=piece.embeddings.reshape((-1, count, dim)),
     good=np.all(piece.good.reshape((-1, count)), axis=-1),
   )

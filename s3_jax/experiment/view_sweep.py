@@ -4,7 +4,6 @@ import csv
 import io
 import itertools
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from s3_jax.experiment.checkpoint import (
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.evaluate import read_space_options
 from s3_jax.experiment.methods import SpaceOptions
+from s3_jax.experiment.narration import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_embedding import (
@@ -155,10 +155,8 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
   Returns:
     The rows, the best first (ties: the order of the config).
   """
-  clip = load_checkpoint(sweep.model)
-  embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   (data,), _ = find_sets(
-    embedder,
+    sweep.cache_dir,
     (sweep.dataset,),
     data_dir=sweep.data_dir,
     layout=sweep.layout,
@@ -166,8 +164,10 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
     partial=sweep.partial,
     skip_absent=False,
   )
+  clip = load_checkpoint(sweep.model)
+  embedder = Embedder(clip, sweep.dtype, sweep.batch_size, 0, sweep.cache_dir)
   if data.spec.split != "validation" or data.spec.family != "embedded":
-    sys.stdout.write(
+    tell(
       f"{data.spec.title} is a test set: these numbers describe the choices,"
       " and must not make them.\n"
     )
@@ -253,4 +253,4 @@ def _write(rows: list[ViewRow], folder: pathlib.Path, images: str) -> None:
   buffer = io.StringIO()
   csv.writer(buffer, lineterminator="\n").writerows([ViewRow._fields, *rows])
   atomic_write(folder / "view_sweep.csv", buffer.getvalue())
-  sys.stdout.write("\n".join(lines[:14]) + f"\n... {folder}/view_sweep.md\n")
+  tell("\n".join(lines[:14]) + f"\n... {folder}/view_sweep.md\n")

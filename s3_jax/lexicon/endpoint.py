@@ -1,8 +1,8 @@
 """One request to an OpenAI-compatible endpoint, and what became of it.
 
 The only module that imports `openai`, inside a function. Its own retries are
-off: `generate` decides, so that budgets and waits hold. Answers are read from
-the socket piece by piece, so that their size and their time are bounded.
+off: `generate` decides, so that budgets and waits hold. Below it lies
+`transport`, where time, size and redirects are bounded.
 """
 
 import contextlib
@@ -11,15 +11,16 @@ import email.utils
 import json
 import math
 import re
-import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from s3_jax.lexicon.answers import clean_text
 from s3_jax.lexicon.prompting import ANSWER_SCHEMA, Request
+from s3_jax.lexicon.refusals import error_words, refused_setting
 
 FORMATS = ("json_schema", "json_object", "text")
+SETTINGS = ("seed", "temperature")  # of a request, which can do without
 MAX_BODY = 2**21  # bytes of a response
 _EXCERPT = 4096  # characters kept of one that is longer
 _RETRY = frozenset({408, 409, 425, 429})
@@ -51,8 +52,8 @@ class Failure(NamedTuple):
   """A request without a usable response.
 
   Attributes:
-    action: what helps: "retry", "format" (ask for another one), "seed" (leave
-      it out), or "stop" (nothing does).
+    action: what helps: "retry", "format" (ask for another one), one of
+      SETTINGS (leave it out), or "stop" (nothing does).
     reason: in short, one of a few phrases that can be counted.
     detail: the same for the user, one line without the key.
     wait: seconds that the endpoint asks to wait, or None.
@@ -66,8 +67,8 @@ class Failure(NamedTuple):
   charged: bool = False
 
 
-# (request, one of FORMATS, whether to send the seed)
-Ask = Callable[[Request, str, bool], Reply | Failure]
+# (request, one of FORMATS, those of SETTINGS that are left out)
+Ask = Callable[[Request, str, Collection[str]], Reply | Failure]
 
 
 def endpoint_host(base_url: str) -> str:
@@ -125,12 +126,12 @@ def open_endpoint(
     connection: list[tuple[Any, Any]] = []
 
     def ask(
-      request: Request, response_format: str, with_seed: bool
+      request: Request, response_format: str, left_out: Collection[str]
     ) -> Reply | Failure:
       if not connection:
         connection.append(_connect(stack, base_url, key, timeout))
       openai, client = connection[0]
-      arguments = _arguments(request, response_format, with_seed)
+      arguments = _arguments(request, response_format, left_out)
       outcome = _send(openai, client, arguments, host, key, timeout)
       return _without_key(outcome, key)
 
@@ -147,26 +148,35 @@ def _connect(
       "the library `openai` must be installed to ask a model, and is absent;"
       " run pip install openai, or install s3_jax[generate], the extra."
     ) from error
+  import httpx2
+
+  from s3_jax.lexicon.transport import BoundedTransport
+
+  way = BoundedTransport(base_url, f"Bearer {key or 'none'}", timeout, MAX_BODY)
   client = openai.OpenAI(
     base_url=base_url,
     api_key=key or "none",
     max_retries=0,
-    timeout=openai.Timeout(timeout, connect=min(timeout, 20.0)),
+    timeout=timeout,
+    # Redirects are the transport's; nothing is taken from the environment.
+    http_client=httpx2.Client(
+      transport=way, follow_redirects=False, trust_env=False
+    ),
   )
   return openai, stack.enter_context(client)
 
 
 def _arguments(
-  request: Request, response_format: str, with_seed: bool
+  request: Request, response_format: str, left_out: Collection[str]
 ) -> dict[str, Any]:
   arguments: dict[str, Any] = {
     "model": request.model,
     # One message of the user: some models' chat templates know no other role.
     "messages": [{"role": "user", "content": request.prompt}],
-    "temperature": request.temperature,
   }
-  if with_seed:
-    arguments["seed"] = request.seed
+  for name in SETTINGS:
+    if name not in left_out:
+      arguments[name] = getattr(request, name)
   if response_format == "json_schema":
     arguments["response_format"] = {
       "type": "json_schema",
@@ -189,8 +199,9 @@ def _send(
   key: str,
   timeout: float,
 ) -> Reply | Failure:
+  from s3_jax.lexicon.transport import TooLongError
+
   completions = client.chat.completions.with_streaming_response
-  deadline = time.monotonic() + timeout
   late = Failure(
     "retry", "time-out", f"{host} took more than {timeout:g} s", charged=True
   )
@@ -200,14 +211,16 @@ def _send(
       for chunk in response.iter_bytes():
         body += chunk
         if len(body) > MAX_BODY:
-          excerpt = bytes(body[:_EXCERPT]).decode("utf-8", "replace")
-          return Reply(excerpt, "", "", None, "longer than 2 MiB")
-        if time.monotonic() > deadline:
-          return late
+          return _too_long(body)
+  except TooLongError:
+    if body:
+      return _too_long(body)
+    detail = f"{host} sent more headers than a response may have"
+    return Failure("retry", "too long", detail, charged=True)
   except openai.APITimeoutError:
     return late
   except openai.APIStatusError as error:
-    return _status_failure(error, host, key)
+    return _status_failure(error, arguments, host, key)
   except openai.APIConnectionError as error:
     cause = type(error.__cause__ or error).__name__
     return Failure("retry", "no connection", f"no answer from {host}: {cause}")
@@ -221,28 +234,61 @@ def _send(
       return late
     detail = f"the answer of {host} broke off: {kind.__name__}"
     return Failure("retry", "cut answer", detail, charged=True)
-  return _read_body(bytes(body), host)
+  return _read_body(bytes(body), arguments, host, key)
 
 
-def _status_failure(error: Any, host: str, key: str) -> Failure:
-  status = int(error.status_code)
-  reason = f"HTTP {status}"
-  body = error.body
-  text = body.get("message") if isinstance(body, dict) else error.message
+def _too_long(body: bytearray) -> Reply:
+  excerpt = bytes(body[:_EXCERPT]).decode("utf-8", "replace")
+  return Reply(excerpt, "", "", None, "longer than 2 MiB")
+
+
+def _status_failure(
+  error: Any, arguments: dict[str, Any], host: str, key: str
+) -> Failure:
+  status, headers = int(error.status_code), error.response.headers
+  if 300 <= status < 400:
+    return _moved(status, headers.get("location", ""), host, key)
+  wait = _retry_after(headers.get("retry-after"))
+  return _refusal(
+    status, f"HTTP {status}", error.response.content, arguments, host, key
+  )._replace(wait=wait if status in _RETRY or status >= 500 else None)
+
+
+def _moved(status: int, location: str, host: str, key: str) -> Failure:
+  """Refuses a redirect to another place: it would get the key."""
+  where = clean_text(_redact(location, key)).partition("?")[0]
+  where = where.rpartition("@")[2] if "@" in where else where
+  detail = (
+    f"{host} sends requests on (HTTP {status}) to"
+    f" {where[:100] or 'no address'}, which is another place and is not asked;"
+    " set `base_url` to it if you trust it"
+  )
+  return Failure("stop", f"HTTP {status}", detail)
+
+
+def _refusal(
+  status: int,
+  reason: str,
+  body: bytes,
+  arguments: dict[str, Any],
+  host: str,
+  key: str,
+) -> Failure:
+  """Reads an error: what the endpoint says, and what helps."""
+  words, names = error_words(body)
   # Redacted before it is shortened, which might cut the key in two.
-  text = clean_text(_redact(str(text), key))[:200]
-  detail = f"{host} answered HTTP {status}: {text}"
-  wait = _retry_after(error.response.headers.get("retry-after"))
+  words = _redact(words, key)
+  detail = f"{host} answered {reason}: {words[:200]}"
   if status in (401, 403):
     # Endpoints like to repeat a wrong key, whole or in part: not shown.
     does = "refuses the key in" if key else "asks for a key; set"
     detail = f"{host} {does} the environment variable OPENAI_API_KEY ({reason})"
     return Failure("stop", reason, detail)
   if status in _REJECT:
-    about_seed = "seed" in text.casefold() and "format" not in text.casefold()
-    return Failure("seed" if about_seed else "format", reason, detail)
+    sent = frozenset(SETTINGS).intersection(arguments)
+    return Failure(refused_setting(words, names, sent), reason, detail)
   if status in _RETRY or status >= 500:
-    return Failure("retry", reason, detail, wait)
+    return Failure("retry", reason, detail)
   if status == 404:
     detail += " (check `base_url`, which often ends in /v1, and `model`)"
   return Failure("stop", reason, detail)
@@ -265,14 +311,16 @@ def _retry_after(value: str | None) -> float | None:
   return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
-def _read_body(body: bytes, host: str) -> Reply | Failure:
+def _read_body(
+  body: bytes, arguments: dict[str, Any], host: str, key: str
+) -> Reply | Failure:
+  value = None
   try:
     value = json.loads(body)
     choice = value["choices"][0]
     content = choice["message"].get("content")
   except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-    detail = f"{host} answered without a chat completion; check `base_url`"
-    return Failure("retry", "no chat completion", detail)
+    return _no_completion(value, arguments, host, key)
   if isinstance(content, list):  # parts, as some servers send them
     parts = [part.get("text") for part in content if isinstance(part, dict)]
     content = "".join(part for part in parts if isinstance(part, str))
@@ -291,6 +339,31 @@ def _read_body(body: bytes, host: str) -> Reply | Failure:
     tokens=tokens if type(tokens) is int and tokens > 0 else None,
     problem="" if text.strip() else "empty answer",
   )
+
+
+def _no_completion(
+  value: Any, arguments: dict[str, Any], host: str, key: str
+) -> Failure:
+  """Says what stands in place of an answer: often an error of a router."""
+  reason = "no chat completion"
+  error = None
+  if isinstance(value, dict):
+    error = value.get("error") or value.get("detail")
+    choices = value.get("choices")
+    if not error and isinstance(choices, list) and choices:
+      error = choices[0].get("error") if isinstance(choices[0], dict) else None
+  elif isinstance(value, list) and value and isinstance(value[0], dict):
+    error = value[0].get("error")
+  if not error:
+    detail = f"{host} answered without a chat completion; check `base_url`"
+    return Failure("retry", reason, detail)
+  code = error.get("code") if isinstance(error, dict) else None
+  status = code if type(code) is int and 400 <= code < 600 else 500
+  text = json.dumps({"error": error}).encode()
+  failure = _refusal(
+    status, "HTTP 200 with an error", text, arguments, host, key
+  )
+  return failure._replace(reason=reason)
 
 
 def _redact(text: str, key: str) -> str:

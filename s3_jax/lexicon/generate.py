@@ -10,6 +10,7 @@ was killed goes on where it was, and one with no requests left is a replay.
 import dataclasses
 import random
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from s3_jax.lexicon.answers import (
   name_owners,
   read_answer,
 )
-from s3_jax.lexicon.endpoint import FORMATS, Ask, Failure, Reply
+from s3_jax.lexicon.endpoint import FORMATS, SETTINGS, Ask, Failure, Reply
 from s3_jax.lexicon.prompting import (
   Job,
   Request,
@@ -65,6 +66,7 @@ class Generated(NamedTuple):
     drops: texts of used entries that were not taken.
     problems: phrase -> how often a class got no entry from an answer.
     failures: phrase -> how often a request failed in this run.
+    left_out: settings that the endpoint has refused in this run.
     records: the stored answers of this job that were looked at, in order.
     requests: sendings of this run.
     tokens: of this run, as the endpoint counts them, estimated where it does
@@ -78,6 +80,7 @@ class Generated(NamedTuple):
   drops: tuple[Drop, ...]
   problems: dict[str, int]
   failures: dict[str, int]
+  left_out: tuple[str, ...]
   records: tuple[Mapping[str, Any], ...]
   requests: int
   tokens: int
@@ -140,6 +143,7 @@ def generate(
     ),
     problems=dict(state.problems),
     failures=dict(state.failures),
+    left_out=tuple(sorted(state.refused)),
     records=tuple(state.records),
     requests=state.requests,
     tokens=state.tokens,
@@ -165,7 +169,7 @@ class _State:
   failures: Counter[str] = dataclasses.field(default_factory=Counter)
   records: list[Mapping[str, Any]] = dataclasses.field(default_factory=list)
   rejected: set[str] = dataclasses.field(default_factory=set)
-  with_seed: bool = True
+  refused: set[str] = dataclasses.field(default_factory=set)
   requests: int = 0
   tokens: int = 0
   in_a_row: int = 0
@@ -173,8 +177,14 @@ class _State:
   detail: str = ""
 
   def __post_init__(self):
-    self.jitter = random.Random(self.job.seed)
+    self.jitter = random.Random(self.job.seed or 0)
     self.owners = name_owners(self.job.names)
+
+  @property
+  def left_out(self) -> set[str]:
+    """The settings that are not sent: not wanted, or refused."""
+    unset = {name for name in SETTINGS if getattr(self.job, name) is None}
+    return unset | self.refused
 
 
 def _tries(state: _State, label: int) -> int:
@@ -216,7 +226,7 @@ def _ask_until_answered(
       return None
     response_format = _format(state, attempt)
     state.requests += 1
-    outcome = state.ask(request, response_format, state.with_seed)
+    outcome = state.ask(request, response_format, state.left_out)
     if isinstance(outcome, Reply):
       state.in_a_row = 0
       state.tokens += outcome.tokens or (
@@ -227,8 +237,12 @@ def _ask_until_answered(
     state.tokens += estimate if outcome.charged else 0
     if outcome.action == "format" and response_format != FORMATS[-1]:
       state.rejected.add(response_format)
-    elif outcome.action == "seed" and state.with_seed:
-      state.with_seed = False
+    elif outcome.action in SETTINGS and outcome.action not in state.refused:
+      state.refused.add(outcome.action)
+      warnings.warn(
+        f"`{outcome.action}` is left out from now on: {outcome.detail}",
+        stacklevel=2,
+      )
     elif outcome.action == "stop":
       state.stopped, state.detail = "endpoint", outcome.detail
       return None
@@ -293,7 +307,7 @@ def _record(
     "labels": list(labels),
     "names": [state.job.names[label] for label in labels],
     "request": request._asdict(),
-    "seed_sent": state.with_seed,
+    "left_out": sorted(state.left_out),
     "reply": reply._asdict(),
   }
 

@@ -74,23 +74,32 @@ class Job(NamedTuple):
     names: official names in class order.
     domain: what every class is, such as "a type of pet"; may be empty.
     model: its name at the endpoint.
-    temperature: of the sampling.
-    seed: of the sampling; later tries of a class count up from it.
+    temperature: of the sampling; None leaves it to the endpoint.
+    seed: of the sampling; later tries of a class count up from it; None sends
+      none.
   """
 
   names: tuple[str, ...]
   domain: str
   model: str
-  temperature: float
-  seed: int
+  temperature: float | None
+  seed: int | None
 
 
 class Request(NamedTuple):
-  """One question about a few classes."""
+  """One question about a few classes.
+
+  Attributes:
+    prompt: the text.
+    model: its name at the endpoint.
+    temperature: of the sampling, or None.
+    seed: of the sampling, and part of what tells requests apart, also where
+      none is sent.
+  """
 
   prompt: str
   model: str
-  temperature: float
+  temperature: float | None
   seed: int
 
 
@@ -140,7 +149,7 @@ def write_request(job: Job, labels: Sequence[int], attempt: int) -> Request:
     prompt="\n\n".join(parts),
     model=job.model,
     temperature=job.temperature,
-    seed=job.seed + attempt,
+    seed=(job.seed or 0) + attempt,
   )
 
 

@@ -18,6 +18,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from s3_jax.messages import nearest
+
 TABLES = pathlib.Path(__file__).parent / "tables"
 SCHEMA = 1
 MAX_WORDS = 5  # of a synonym [paper: synonyms of at most five words]
@@ -69,7 +71,8 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
   if not path.suffix:
     path = TABLES / f"{source}.json"
   if not path.is_file():
-    known = ", ".join(sorted(table.stem for table in TABLES.glob("*.json")))
+    tables = sorted(table.stem for table in TABLES.glob("*.json"))
+    known = nearest(tables, path.stem)
     raise ValueError(
       f"lexicon {str(source)!r} must be a packaged table ({known}) or the path"
       " of a JSON file, and no such file exists."

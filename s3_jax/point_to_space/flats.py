@@ -137,7 +137,10 @@ def _inverse_root(gram, rank, floor):
   root = scale[:, :, None] * jnp.swapaxes(vectors, 1, 2)
   highest = jax.lax.Precision.HIGHEST
   whitened = jnp.einsum("cri,cij,csj->crs", root, gram, root, precision=highest)
-  error = jnp.eye(values.shape[1])[None] * is_kept[:, None, :] - whitened
+  error = (
+    jnp.eye(values.shape[1], dtype=root.dtype)[None] * is_kept[:, None, :]
+    - whitened
+  )
   return root + 0.5 * _apply(error, root)
 
 

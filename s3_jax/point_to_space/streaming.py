@@ -116,7 +116,9 @@ def score_blocks(
   classes, synonyms = space.mask.shape
   if classes == 0 or synonyms == 0 or flat.shape[0] == 0:
     shape = (*batch, classes)
-    return jax.tree.map(lambda value: jnp.full(shape, value), empty)
+    return jax.tree.map(
+      lambda value: jnp.full(shape, value, jnp.float32), empty
+    )
   block_size = min(_BLOCK, classes)
   numbers = block_size * synonyms * (synonyms if quadratic else 1)
   chunk = max(1, _MAX_NUMBERS // numbers)

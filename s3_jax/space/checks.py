@@ -39,9 +39,9 @@ def read_scale(scale: Any, classes: int) -> ScaleRule:
     ValueError: it is no scale rule, or its number is out of range.
   """
   if scale is None:
-    return ScaleRule("last", jnp.zeros(classes))
+    return ScaleRule("last", jnp.zeros(classes, jnp.float32))
   if isinstance(scale, str) and scale == "gap":
-    return ScaleRule("gap", jnp.zeros(classes))
+    return ScaleRule("gap", jnp.zeros(classes, jnp.float32))
   is_pair = isinstance(scale, tuple) and len(scale) == 2
   if is_pair and isinstance(scale[0], str) and scale[0] in _SHARES:
     return _read_share(scale[0], scale[1], classes)

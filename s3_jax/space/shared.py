@@ -90,7 +90,7 @@ def _own_similarity(gram, core):
 def _other_similarity(points, core, tile):
   """Largest similarity of each text to a core text of any other class."""
   classes, synonyms, _ = points.shape
-  best = jnp.full(core.shape, -jnp.inf)
+  best = jnp.full(core.shape, -jnp.inf, points.dtype)
   if classes < 2 or synonyms == 0:
     return best
   size = min(classes, max(1, tile // synonyms))

@@ -122,7 +122,11 @@ def _rips_complex(
   near &= np.triu(np.ones((vertices, vertices), bool), 1)
   neighbors = _pack(near & mask[:, None] & mask[None, :])
   # The empty simplex, which every real vertex extends.
-  level = _Level(jnp.zeros((1, 0), jnp.int32), jnp.zeros(1), _pack(mask)[None])
+  level = _Level(
+    jnp.zeros((1, 0), jnp.int32),
+    jnp.zeros(1, distances.dtype),
+    _pack(mask)[None],
+  )
   levels, total, overflow = [], jnp.zeros((), jnp.int32), jnp.zeros((), bool)
   slot = jnp.arange(max_simplices, dtype=jnp.int32)
   source = jnp.full(max_simplices, -1, jnp.int32)
@@ -139,7 +143,7 @@ def _rips_complex(
     levels.append(level)
   is_stored = slot < total
   simplices = jnp.full((max_simplices, columns), -1, jnp.int32)
-  diameters = jnp.full(max_simplices, jnp.inf)
+  diameters = jnp.full(max_simplices, jnp.inf, distances.dtype)
   if levels:
     listed = [
       jnp.pad(

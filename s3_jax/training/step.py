@@ -107,7 +107,9 @@ def init_state(
     spec.image_size // spec.patch_size, spec.image_width
   )
   params = {**params, "image": image}
-  prototypes = jax.random.normal(prototype_key, (classes, spec.embed_dim))
+  prototypes = jax.random.normal(
+    prototype_key, (classes, spec.embed_dim), jnp.float32
+  )
   return TrainState(
     params=params,
     prototypes=prototypes,

@@ -1,6 +1,7 @@
 """The table of data sets, and opening them by name in every layout."""
 
 import concurrent.futures
+import os
 
 import pytest
 
@@ -180,6 +181,25 @@ def test_counts_are_checked(tmp_path):
   assert str(error.value).endswith("or make it whole.")
   check_counts(DATASETS["dtd"]._replace(examples=47), opened)
   check_counts(DATASETS["dtd"]._replace(examples=0), opened)
+
+
+def test_what_is_listed_and_not_there_is_absent(tmp_path):
+  replica = make_replica("dtd", tmp_path)
+  opened = open_dataset(DATASETS["dtd"], replica.data_dir)
+  spec = DATASETS["dtd"]._replace(examples=len(opened.records))
+  check_counts(spec, opened)
+  first, second = opened.files[:2]
+  (tmp_path / "dtd" / "images" / first).unlink()
+  pipe = tmp_path / "dtd" / "images" / second
+  pipe.unlink()
+  os.mkfifo(pipe)
+  less = open_dataset(spec, replica.data_dir)
+  assert len(less.records) == spec.examples and less.absent == 2
+  with pytest.raises(
+    ValueError,
+    match=rf"must hold {spec.examples} images, got {spec.examples - 2} from",
+  ):
+    check_counts(spec, less)
 
 
 def test_pictographs_are_opened_like_the_rest(monkeypatch, tmp_path):

@@ -1,9 +1,11 @@
 """Every file gives a picture or one reason, and touches nothing else."""
 
+import errno
 import io
 import os
 import struct
 import threading
+import time
 import warnings
 import zlib
 
@@ -13,10 +15,13 @@ import pytest
 from hypothesis import strategies
 from PIL import Image
 
+from s3_jax.data import decoding
 from s3_jax.data.decoding import (
   MAX_PIXELS,
   BadImage,
+  UnreadImage,
   decode_image,
+  decoded_image,
   decoding_threads,
 )
 
@@ -383,3 +388,125 @@ def test_a_thread_for_each_core_of_this_process(monkeypatch, cores, threads):
   monkeypatch.delattr(os, "sched_getaffinity")
   monkeypatch.setattr(os, "cpu_count", lambda: cores)
   assert decoding_threads() == threads
+
+
+def webp_of(width, height, *, canvas=None):
+  """A WebP of 34 bytes that only has a header."""
+  bits = (width - 1) | (height - 1) << 14
+  body = b"VP8L" + struct.pack("<IBI", 14, 0x2F, bits) + bytes(9)
+  if canvas is not None:
+    sides = b"".join((side - 1).to_bytes(3, "little") for side in canvas)
+    body = b"VP8X" + struct.pack("<II", 10, 0) + sides + body
+  return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+@pytest.mark.parametrize("form", ["lossless", "lossy", "extended"])
+def test_a_webp_is_refused_before_room_is_made_for_it(monkeypatch, form):
+  """Pillow's reader would make room for all pixels when it opens the file."""
+  monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile._open", pytest.fail)
+  if form == "lossless":
+    data, size = webp_of(16_384, 16_383), "16384 x 16383"
+  elif form == "lossy":
+    lossy = bytearray(encode(Image.fromarray(RGB), "WEBP"))
+    place = lossy.index(b"\x9d\x01\x2a") + 3
+    lossy[place : place + 4] = struct.pack("<HH", 16_383, 16_382)
+    data, size = bytes(lossy), "16383 x 16382"
+  else:
+    data, size = webp_of(3, 4, canvas=(20_000, 10_000)), "20000 x 10000"
+  assert reason_of(data) == f"{size} pixels, more than {MAX_PIXELS} in all"
+
+
+def test_a_webp_s_own_size_is_what_pillow_reads():
+  for options in ({}, {"lossless": True}, {"lossless": True, "exif": b"Exif"}):
+    data = encode(Image.fromarray(RGB), "WEBP", **options)
+    assert decode_image(data).size == (30, 20)
+    assert reason_of(data, max_pixels=599).startswith("30 x 20 pixels, more")
+
+
+def test_a_long_chain_of_directories_is_not_walked_to_its_end():
+  """60,000 directories of a TIFF, of a picture each."""
+  entries = [(256, 3, 4), (257, 3, 4), (258, 3, 8), (259, 3, 1), (262, 3, 1)]
+  entries += [(273, 4, 8), (277, 3, 1), (278, 3, 4), (279, 4, 16)]
+  body = struct.pack("<H", len(entries)) + b"".join(
+    struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries
+  )
+  step = len(body) + 4
+  data = b"II*\0" + struct.pack("<I", 24) + bytes(16)
+  data += b"".join(
+    body + struct.pack("<I", 24 + (number + 1) * step)
+    for number in range(59_999)
+  )
+  start = time.process_time()
+  assert reason_of(data + body + bytes(4)) == (
+    "animation of over 1000 pictures, more than 16"
+  )
+  assert time.process_time() - start < 2
+
+
+def test_a_long_animation_is_not_decoded():
+  data = animation(2, "GIF")
+  frame = data.index(b"\x2c")
+  picture = data[frame : data.index(b"\x21\xf9", frame)]
+  start = time.process_time()
+  assert reason_of(data[:-1] + 200_000 * picture + b";") == (
+    "animation of over 1000 pictures, more than 16"
+  )
+  assert time.process_time() - start < 2
+
+
+def test_threads_share_a_budget_of_pixels(monkeypatch):
+  budget = decoding._Budget(1000)
+  monkeypatch.setattr(decoding, "_BUDGET", budget)
+  data = encode(Image.fromarray(RGB), "PNG")  # 600 pixels
+  running, most = [], []
+
+  def work():
+    with decoded_image(data):
+      running.append(1)
+      most.append(len(running))
+      time.sleep(0.01)
+      running.pop()
+
+  threads = [threading.Thread(target=work) for _ in range(6)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join(timeout=20)
+  assert most == [1] * 6, "two of them are more than there is room for"
+  # Alone, a picture may have more; what fails gives its share back.
+  monkeypatch.setattr(decoding, "_BUDGET", decoding._Budget(10))
+  for _ in range(3):
+    assert decode_image(data).size == (30, 20)
+    assert reason_of(data[:-30]) == "cut off"
+
+
+def test_what_may_pass_is_told_from_what_is_wrong(monkeypatch):
+  data = encode(Image.fromarray(RGB), "BMP")
+  for error, passing in (
+    (MemoryError(), True),
+    (OSError(errno.EMFILE, "Too many open files"), True),
+    (OSError("out of memory when reading image file"), True),
+    (OSError("broken data stream when reading image file"), False),
+    (OSError("image file is truncated"), False),
+    (ValueError("x"), False),
+  ):
+
+    def fail(self, error=error):
+      raise error
+
+    with monkeypatch.context() as patch:
+      patch.setattr("PIL.BmpImagePlugin.BmpImageFile.load", fail)
+      with pytest.raises(BadImage) as caught:
+        decode_image(data)
+    assert isinstance(caught.value, UnreadImage) == passing, error
+
+
+def test_a_pointer_of_git_lfs_says_so():
+  pointer = (
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:"
+    + b"0" * 64
+    + b"\nsize 605247071\n"
+  )
+  assert reason_of(pointer) == (
+    "a Git LFS pointer, not the image: run `git lfs pull`"
+  )

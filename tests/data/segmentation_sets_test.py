@@ -166,6 +166,18 @@ def test_files_are_found_under_other_names(tmp_path):
   assert list(found.opened.files) == replica.files
 
 
+def test_a_pair_that_is_not_whole_counts_as_absent(tmp_path):
+  replica = make_segmentation("context60", tmp_path)
+  spec = SEGMENTATION_SETS["context60"]
+  whole = open_masks(spec, tmp_path)
+  spec = spec._replace(examples=len(whole.opened.records))
+  check_mask_counts(spec, whole)
+  (replica.root / replica.masks[0]).unlink()
+  less = open_masks(spec, tmp_path)
+  with pytest.raises(ValueError, match=rf"got {spec.examples - 1} from"):
+    check_mask_counts(spec, less)
+
+
 def test_fingerprints_follow_the_files(tmp_path):
   replica = make_segmentation("cityscapes", tmp_path)
   spec = SEGMENTATION_SETS["cityscapes"]

@@ -264,8 +264,19 @@ def test_every_mode_is_cropped_in_rgb(image, rgb, school):
   before = dict(image.info)
   made = make_views(image, own, count=4, seed=0, index=0)
   np.testing.assert_array_equal(made[0], own(image))
+  transparent = "A" in image.mode or "transparency" in image.info
+  if transparent and school == "transformers":
+    # On white, as view 0; composed by hand.
+    layer = np.asarray(image.convert("RGBA")).astype(np.int64)
+    alpha = layer[..., 3:]
+    mixed = (layer[..., :3] * alpha + 255 * (255 - alpha)) / 255
+    rgb = Image.fromarray(np.rint(mixed).astype(np.uint8))
   expected = make_views(rgb, own, count=4, seed=0, index=0)
-  np.testing.assert_array_equal(made[1:], expected[1:])
+  # Pillow composes in whole numbers, one level off at most.
+  off = int(transparent and school == "transformers")
+  np.testing.assert_allclose(
+    made[1:].astype(int), expected[1:].astype(int), atol=off
+  )
   assert image.info == before
 
 

@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import threading
+import tracemalloc
 import warnings
 import zipfile
 
@@ -294,3 +295,55 @@ def test_concurrent_writers_and_readers_see_whole_files(tmp_path):
     thread.join()
   assert not failures
   assert len(list(tmp_path.iterdir())) == 1
+
+
+def bomb_of(path, size, *, name="embeddings"):
+  """Packs so many zeros into a file that is a thousand times smaller."""
+  buffer = io.BytesIO()
+  header = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
+  np.lib.format.write_array_header_1_0(buffer, header)
+  with (
+    zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+    archive.open(f"{name}.npy", "w") as member,
+  ):
+    member.write(buffer.getvalue())
+    for _ in range(size // 1_000_000):
+      member.write(bytes(1_000_000))
+
+
+def test_a_file_that_unpacks_to_more_than_it_is_is_not_unpacked(tmp_path):
+  path = tmp_path / f"{KEY}.npz"
+  bomb_of(path, 300_000_000)
+  assert path.stat().st_size < 1_000_000
+  tracemalloc.start()
+  try:
+    for expected in (EXPECTED, {"embeddings": ((None,), "uint8")}):
+      with pytest.warns(UserWarning, match="it is damaged"):
+        assert cache.load(tmp_path, KEY, expected=expected) is None
+    assert cache.peek(path, "embeddings", most=1 << 40) is None
+    assert tracemalloc.get_traced_memory()[1] < 30_000_000
+  finally:
+    tracemalloc.stop()
+
+
+def test_a_file_larger_than_what_it_should_hold_is_not_read(tmp_path):
+  path = cache.store(tmp_path, KEY, {"x": np.zeros(20_000_000, np.uint8)}, {})
+  expected = {"x": ((4,), "uint8")}
+  with pytest.warns(UserWarning, match="larger than what it should hold"):
+    assert cache.load(tmp_path, KEY, expected=expected) is None
+  assert cache.peek(path, "x", most=1000) is None
+  assert len(cache.peek(path, "x", most=20_000_000)) == 20_000_000
+  assert cache.peek(path, "y", most=1000) is None
+  assert cache.peek(tmp_path / "none", "x", most=1000) is None
+
+
+def test_a_length_may_be_any(tmp_path):
+  for rows in (0, 1, 7):
+    array = np.arange(3 * rows, dtype=np.int64).reshape((rows, 3))
+    cache.store(tmp_path, KEY, {"x": array}, {})
+    got = cache.load(tmp_path, KEY, expected={"x": ((None, 3), "int64")})
+    assert got is not None
+    np.testing.assert_array_equal(got["x"], array)
+  for other in (((None, 2), "int64"), ((None,), "int64"), ((7, 3), "int32")):
+    with pytest.warns(UserWarning, match="other shapes"):
+      assert cache.load(tmp_path, KEY, expected={"x": other}) is None

@@ -494,3 +494,51 @@ def test_the_page_of_the_files_names_every_column_and_key(repository):
   for part in ("published", "expectations", "skipped"):
     assert set(results[part][0]) <= named
   assert set(FILES) - {"figures/accuracy.png"} <= named
+
+
+def partial_results(counted, published, *, bad=0):
+  """Of the first test set other images were counted than were published."""
+  results = make_results()
+  entry = results["datasets"][0]
+  entry["published_examples"] = published
+  entry["examples"] = counted + bad
+  entry["bad_examples"] = [
+    {"file": f"{number}.png", "reason": "absent"} for number in range(bad)
+  ]
+  return results
+
+
+def written(results, folder):
+  """Writes all files; returns the tables in each form."""
+  report.write_report(
+    results, folder, baseline="class_name", per_class=make_classes(results, "a")
+  )
+  files = ("results.md", "results.tex", "report.html")
+  return [
+    report.format_table(results, baseline="class_name"),
+    *((folder / name).read_text("utf-8") for name in files),
+  ]
+
+
+@pytest.mark.parametrize("bad", [0, 904], ids=["fewer listed", "absent files"])
+def test_part_of_a_test_set_is_marked_in_every_table(tmp_path, bad):
+  """96 of 50,000, listed so or with the rest absent."""
+  published = 96 + (bad or 49_904)
+  results = partial_results(96, published, bad=bad)
+  for form in written(results, tmp_path):
+    mark = r"$\dagger$" if "begin{tabular}" in form else "†"
+    assert f"96 of {published:,}" in form
+    assert "96 to 1,000 images a test set" in form
+    for value in ("50.0", "62.5"):
+      cell = re.search(rf"{value} (±|\$\\pm\$ ?)3.0(\S*)", form)
+      assert cell and mark in cell[2], (value, cell)
+    second = re.search(r"12.5 (±|\$\\pm\$ ?)3.0(\S*)", form)
+    assert second and mark not in second[2]
+    assert re.search(rf"37\.5{re.escape(mark)}", form), "the mean has a part"
+    assert re.search(rf"\+14\.0(\]|{{\]}}){re.escape(mark)}", form), form
+
+
+def test_whole_test_sets_have_no_mark(tmp_path):
+  for form in written(partial_results(1000, 1000), tmp_path):
+    assert "†" not in form and "dagger" not in form
+    assert "1,000 images a test set" in form

@@ -21,7 +21,7 @@ TOP1 = {
 
 def make_results(sets=SETS, methods=tuple(TOP1)):
   results = {
-    "schema": 1,
+    "schema": 2,
     "config": {},
     "environment": {},
     "model": {"name": "tiny", "spec": {}, "sha256": "ab"},

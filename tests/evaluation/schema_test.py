@@ -22,7 +22,7 @@ METHOD = {
   "n": 4,
 }
 RESULTS = {
-  "schema": 1,
+  "schema": 2,
   "config": {"seed": 0},
   "environment": {"jax": "0.10.2"},
   "model": {"name": "tiny", "spec": {}, "sha256": "ab"},
@@ -100,7 +100,9 @@ def test_every_missing_key_is_named(path):
 @pytest.mark.parametrize(
   ("path", "value", "message"),
   [
-    (("schema",), 2, "`results.schema` must be 1, got 2"),
+    (("schema",), 1, "`results.schema` must be 2, got 1: .* run .* again"),
+    (("texts",), {"datasets": {"x": {}}}, "one of plain, got 'x'"),
+    (("texts",), {"datasets": {"plain": {}}}, "must have the key 'methods'"),
     (("extra",), 1, "no other keys, got 'extra'"),
     (("methods", 0, "top1"), 54.3, r"methods\[0\].top1` must be in \[0, 1\]"),
     (("methods", 0, "ece"), -0.1, "got -0.1"),
@@ -291,7 +293,7 @@ def test_older_and_newer_files_are_read(tmp_path):
     (b"[]", "must hold the results of a run: `results` must be a mapping"),
     (b"{}", "must have the key 'schema'"),
     (b"[" * 100_000, "got a file that is not JSON"),
-    (json.dumps(RESULTS | {"schema": 2}).encode(), "must be 1, got 2"),
+    (json.dumps(RESULTS | {"schema": 1}).encode(), "must be 2, got 1"),
     (json.dumps(RESULTS | {"seed": math.nan}).encode(), "seed` must be finite"),
     (
       json.dumps(with_change(("comparisons", 0, "a"), [])).encode(),

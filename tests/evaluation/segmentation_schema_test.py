@@ -1,4 +1,4 @@
-"""Results of labelled pixels under schema 1."""
+"""Results of labelled pixels under schema 2."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def results(**changes):
     "per_class_iou": [0.25, 0.75, None],
   } | changes
   return {
-    "schema": 1,
+    "schema": 2,
     "seed": 0,
     "config": {},
     "environment": {},

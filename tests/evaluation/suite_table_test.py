@@ -175,3 +175,48 @@ def test_hostile_names():
     if line.startswith("|"):
       bare = line.replace("\\\\", "").replace("\\|", "")
       assert bare.count("|") == 13
+
+
+@pytest.mark.parametrize(
+  ("form", "mark"),
+  [(suite_text, "†"), (suite_markdown, "†"), (suite_latex, r"$\dagger$")],
+)
+def test_part_of_a_set_marks_its_column_and_the_averages(form, mark):
+  results = make_suite(IMAGENET)
+  for entry in results["datasets"]:
+    whole = entry["name"] != "imagenet_r"
+    entry["published_examples"] = 30_000
+    entry["examples"] = 30_000 if whole else 96
+    entry["bad_examples"] = []
+  (table,) = suite_tables(results)
+  column = table.head.index("-R")
+  for row in table.measured:
+    marked = [place for place, cell in enumerate(row) if "†" in cell]
+    # Itself, the average of all, and that of the four shifts.
+    assert marked == [column, len(row) - 2, len(row) - 1]
+  assert "-R 96 of 30,000" in form(results)
+  assert form(results).count(mark) >= 3 * len(METHODS)
+  for entry in results["datasets"]:
+    entry["examples"] = 30_000
+  assert mark not in form(results)
+
+
+def test_averages_without_a_partial_set_have_no_mark():
+  results = make_suite(IMAGENET)
+  for entry in results["datasets"]:
+    entry["published_examples"] = 50_000
+    entry["examples"] = 50_000
+    whole = entry["name"] != "imagenet"
+    entry["bad_examples"] = [] if whole else [{"file": "a", "reason": "b"}]
+  (table,) = suite_tables(results)
+  for row in table.measured:
+    assert "†" in row[1] and "†" in row[-2] and "†" not in row[-1]
+
+
+def test_published_rows_are_whole():
+  rows = [published("theirs", name, 0.5) for name in IMAGENET]
+  results = make_suite(IMAGENET, published=rows)
+  for entry in results["datasets"]:
+    entry.update(published_examples=9, examples=8, bad_examples=[])
+  (table,) = suite_tables(results)
+  assert not any("†" in cell for row in table.published for cell in row)

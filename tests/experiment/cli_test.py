@@ -1,18 +1,26 @@
 """Bad input from the command line: exit code 2, one line, nothing written."""
 
+import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import types
 import warnings
 
+import PIL.Image
 import pytest
 from absl import logging
 
 from s3_jax import __main__ as cli
 from s3_jax import experiment
+
+
+class PanicException(BaseException):
+  """As libraries written in Rust raise it."""
 
 
 def flag(value):
@@ -120,10 +128,17 @@ def test_arguments_are_flags(call, tmp_path):
   ("error", "code", "words"),
   [
     (OSError(28, "No space left on device"), 2, "No space left"),
+    (OSError(13, "Permission denied", "a\x1b[31mb"), 2, r"'a\x1b[31mb' can"),
     (ValueError("two\nlines"), 2, "s3_jax: two lines\n"),
+    (ValueError("name \x1b]0;x\x07\u202e."), 2, r"name \x1b]0;x\x07\u202e."),
+    (ValueError("list: " + "word, " * 900 + "w. Do this."), 2, "Do this.\n"),
+    (ValueError("embedded null byte"), 2, "a path must not hold a NUL"),
+    (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), 2, "must be UTF-8"),
+    (json.JSONDecodeError("Expecting value", "", 0), 2, "JSON file must be"),
+    (PanicException("at the disco"), 2, "a library gave up"),
     (KeyboardInterrupt(), 130, "stopped"),
   ],
-  ids=["disk", "lines", "interrupt"],
+  ids=lambda value: type(value).__name__,
 )
 def test_what_stops_a_run(call, monkeypatch, error, code, words):
   def run(config, workdir):
@@ -132,6 +147,128 @@ def test_what_stops_a_run(call, monkeypatch, error, code, words):
   monkeypatch.setattr(experiment, "run", run)
   stopped, _, err = call(None, None)
   assert stopped == code and words in err
+  assert err.lstrip("\n").count("\n") == 1 and len(err) <= 301 + (code == 130)
+
+
+@pytest.mark.parametrize(
+  ("task", "workdir", "words"),
+  [
+    ("predict", None, "the same command starts anew"),
+    ("segment", "run", "the same command starts anew"),
+    ("export", None, "the same command starts anew"),
+    ("benchmark", None, "goes on from here, with what is in "),
+    ("synonyms", "some/run", "goes on from here, with some/run"),
+    ("train", None, "if --workdir names this run's folder"),
+  ],
+)
+def test_a_stopped_run_promises_what_is_true(
+  call, monkeypatch, task, workdir, words
+):
+  def run(config, workdir):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(experiment, "run", run)
+  code, _, err = call({"task": task}, workdir)
+  assert code == 130 and err.startswith("\ns3_jax: stopped; ")
+  assert words in err and err.count("\n") == 2
+  assert ("goes on" in err) == (task in experiment.RESUMES)
+
+
+def test_every_task_that_resumes_is_one():
+  assert experiment.RESUMES.keys() <= experiment.TASKS.keys()
+  assert set(experiment.SHARED_TASKS) <= experiment.RESUMES.keys()
+
+
+def interrupted(repository, tmp_path, ready, *flags):
+  """Starts a run and interrupts it as soon as `ready` is true."""
+  process = subprocess.Popen(
+    [sys.executable, "main.py", f"--workdir={tmp_path / 'run'}", *flags],
+    cwd=repository,
+    env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  end = time.monotonic() + 120
+  while not ready() and time.monotonic() < end:
+    assert process.poll() is None, process.communicate()
+    time.sleep(0.01)
+  process.send_signal(signal.SIGINT)
+  _, err = process.communicate(timeout=120)
+  return process.returncode, err
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.4, 1.2])
+def test_an_interrupt_of_predict_ends_it_in_peace(
+  repository, checkpoint, tmp_path, delay
+):
+  """While its programs compile, in threads of XLA."""
+  images = tmp_path / "images"
+  images.mkdir()
+  for number in range(300):
+    PIL.Image.new("RGB", (300, 200), (number % 256, 9, 9)).save(
+      images / f"{number}.jpg"
+    )
+  log = tmp_path / "run" / "log.txt"
+  since = []
+
+  def ready():
+    if not since and log.exists():
+      since.append(time.monotonic())
+    return since and time.monotonic() - since[0] >= delay
+
+  code, err = interrupted(
+    repository,
+    tmp_path,
+    ready,
+    "--config=configs/predict.py",
+    f"--config.images={images}",
+    "--config.classes=cat,dog",
+    f"--config.model={checkpoint}",
+    f"--config.cache_dir={tmp_path / 'cache'}",
+    "--config.batch_size=1",
+  )
+  assert code == 130, err
+  assert err.splitlines()[-1] == (
+    "s3_jax: stopped; its results are not complete, and the same command starts"
+    " anew."
+  )
+  assert "Traceback" not in err
+  assert {path.name for path in (tmp_path / "run").iterdir()} == {"log.txt"}
+
+
+def test_an_interrupt_that_was_swallowed_comes_again(tmp_path):
+  """As in a callback of the garbage collection."""
+  program = tmp_path / "program.py"
+  program.write_text(
+    "import gc, os, signal, time\n"
+    "from s3_jax import __main__ as cli\n"
+    "cli._AGAIN = 0.2\n"
+    "signal.signal(signal.SIGINT, cli._interrupt)\n"
+    "signal.signal(signal.SIGALRM, cli._interrupt)\n"
+    "def swallow(*args):\n"
+    "  gc.callbacks.clear()\n"
+    "  os.kill(os.getpid(), signal.SIGINT)\n"
+    "  time.sleep(0.01)\n"
+    "gc.callbacks.append(swallow)\n"
+    "gc.collect()\n"
+    "try:\n"
+    "  time.sleep(20)\n"
+    "except KeyboardInterrupt:\n"
+    "  print('interrupted')\n"
+    "  os._exit(0)\n"
+  )
+  done = subprocess.run(
+    [sys.executable, str(program)],
+    cwd=pathlib.Path(cli.__file__).parent.parent,
+    env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.getcwd()},
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  assert done.stdout == "interrupted\n", done.stderr
+  assert "ignored" in done.stderr
 
 
 def test_a_bug_is_no_bad_input(call, monkeypatch):
@@ -165,6 +302,12 @@ def test_a_run_gets_config_and_workdir(call, monkeypatch):
 
 # Whole processes, started together: what each is given and must say.
 COMMANDS = {
+  "config's argument": (["--config=configs/demo.py:x"], ["demo.py:x"]),
+  "nearest field": (
+    ["--config=configs/demo.py", "--config.neighbor=3"],
+    ["`--config.neighbor` must", "it may be neighbors, "],
+  ),
+  "folder": (["--config=."], ["`--config` must be a file", "'.'"]),
   "config": (["--config=no/such/config.py"], ["no/such/config.py"]),
   "field": (["--config.nonsense=1"], ["--config", "nonsense"]),
   "value": (["--config.neighbors=many"], ["config.neighbors", "many"]),
@@ -186,7 +329,12 @@ def finished(repository, checkpoint, tmp_path_factory):
         sys.executable,
         str(repository / "main.py"),
         "--workdir=results",
-        *(text.format(broken=broken) for text in flags),
+        *(
+          text.format(broken=broken).replace(
+            "=configs", f"={repository}/configs"
+          )
+          for text in flags
+        ),
       ],
       cwd=root / name,
       env={**os.environ, "XDG_CACHE_HOME": str(root / name)},
@@ -206,6 +354,7 @@ def test_a_bad_command_is_refused_in_one_line(finished, name):
   out, err, code = results[name]
   assert (code, out) == (2, ""), err
   assert err.count("\n") == 1 and err.startswith("s3_jax: "), err
-  assert all(word in err for word in COMMANDS[name][1])
+  assert len(err) <= 301
+  assert all(word in err for word in COMMANDS[name][1]), err
   left = {path.name for path in (root / name).rglob("*")}
   assert left <= {"results"}, "at most the empty folder"

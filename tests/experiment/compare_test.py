@@ -134,8 +134,10 @@ def test_settings_that_are_refused(results, message):
 def test_files_that_are_refused(tmp_path):
   good = put(tmp_path / "good", make_results())
   bad = put(tmp_path / "bad", {"schema": 1})
+  old = put(tmp_path / "old", {**make_results(), "schema": 1})
   for path, message in (
     (bad, "must hold the results of a run"),
+    (old, "schema` must be 2, got 1: .* run the experiment again"),
     (tmp_path / "none", "No such file"),
     (tmp_path, "No such file"),
   ):

@@ -99,7 +99,7 @@ def results():
   """The least that results hold, with the environment of this process."""
   method = {"top1": 0.5, "top5": 1.0, "mean_per_class": 0.5, "ece": 0.1}
   return {
-    "schema": 1,
+    "schema": 2,
     "seed": 0,
     "config": {},
     "environment": describe_environment("float32"),

@@ -12,6 +12,7 @@ from PIL import Image
 
 from s3_jax import experiment
 from s3_jax.data import pictograph_sets
+from s3_jax.data.datasets import DATASETS
 from s3_jax.evaluation.schema import validate_results
 from s3_jax.experiment import embedding, text_embedding
 from s3_jax.experiment.methods import METHODS
@@ -115,7 +116,7 @@ def test_every_method_is_compared_with_the_baseline(cold):
     (row["dataset"], row["a"], row["b"]) for row in cold.json["comparisons"]
   ]
   expected = [(method, "class_name") for method in METHODS][1:]
-  expected.append(("local_center", "center"))
+  expected.append(("local_center", "synonyms_mean"))
   expected.append(("polluted_core", "polluted_all"))
   assert pairs == [(name, a, b) for name in SETS for a, b in expected]
   top1 = {
@@ -131,7 +132,17 @@ def test_results_say_what_they_are_of(cold, checkpoint):
   assert results["config"]["model"] == str(checkpoint)
   assert results["model"]["name"] == "tiny"
   assert results["model"]["spec"]["image_size"] == 16
-  texts = results["texts"]
+  assert results["texts"].keys() == {"sha256", "datasets"}
+  assert list(results["texts"]["datasets"]) == sorted(SETS)
+  texts = results["texts"]["datasets"]["plain"]
+  assert texts["methods"].keys() == set(METHODS)
+  names = {name for entry in lexicon.classes for name in entry.names}
+  counts = {name: texts["methods"][name]["distinct"] for name in METHODS}
+  assert counts["class_name"] == counts["best_name"] == len(lexicon.classes)
+  assert counts["synonyms_mean"] == counts["local_center"] == len(names)
+  assert counts["polluted_core"] >= len(names)
+  for row in results["datasets"]:
+    assert row["examples"] == IMAGES and row["family"] == "embedded"
   assert texts["lexicon_sha256"] == lexicon.sha256
   assert texts["per_class"] == [len(entry.names) for entry in lexicon.classes]
   for core, whole in zip(
@@ -263,7 +274,7 @@ def test_no_figure_of_a_class_is_drawn_unasked(one_device):
   assert figures == {"accuracy.png"}
 
 
-def test_counts_are_those_of_single_cosines(warm, cache, checkpoint):
+def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
   """`class_name`, from the stored embeddings alone."""
   from s3_jax.clip import load_clip
   from s3_jax.experiment.embedding import Embedder
@@ -282,14 +293,15 @@ def test_counts_are_those_of_single_cosines(warm, cache, checkpoint):
     if row["name"] == "class_name"
   }
   found = {}
-  for path in (cache / "embeddings").glob("*.npz"):
+  for path in (cache / "embeddings").rglob("*.npz"):
     with np.load(path) as stored:
-      if "labels" not in stored.files:
+      if "contents" not in stored.files:
         continue
       header = json.loads(str(stored["header"][()]))
       scores = np.float64(stored["embeddings"]) @ names.T
-      right = scores.argmax(1) == stored["labels"]
-      found[header["metadata"]["dataset"]] = right.mean()
+      name = header["metadata"]["dataset"]
+      labels = [record["label"] for record in records(DATASETS[name])]
+      found[name] = (scores.argmax(1) == labels).mean()
   assert found == pytest.approx(top1)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s3_jax.experiment import image_files
+from s3_jax.data import reading
 from s3_jax.experiment.image_files import (
   LoadedImage,
   batch_images,
@@ -212,7 +212,7 @@ def test_a_bad_file_gives_its_reason(tree, monkeypatch):
   )
   assert (image.pixels, image.problem) == (None, "no such mode")
   assert (image.width, image.height) == (4, 3)
-  monkeypatch.setattr(image_files, "MAX_BYTES", 3)
+  monkeypatch.setattr(reading, "MAX_BYTES", 3)
   assert load(folder / "text").problem == "file of 4 bytes, too large"
 
 

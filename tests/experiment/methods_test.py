@@ -151,9 +151,9 @@ def expected_score(method, image, entry, spaces):
     return image @ filled(entry.captioned[0])
   if method == "templates":
     return image @ unit(sum(filled(entry.name, each) for each in TEMPLATES))
-  if method == "center":
+  if method == "synonyms_mean":
     return image @ unit(np.sum(names, axis=0))
-  if method == "nearest_point":
+  if method == "synonyms_nearest":
     return max(image @ name for name in names)
   if method == "local_center":
     names = in_core(spaces.names_core, entry.label, entry.names)
@@ -260,7 +260,7 @@ def test_the_configs_metric_scores_the_polluted_table(inputs, images, metric):
       space_scorer(space, metric, neighbors=2)(images),
     )
   # The rows that carry a metric's name do not follow it.
-  for method in ("local_center", "center", "nearest_point"):
+  for method in ("local_center", "synonyms_mean", "synonyms_nearest"):
     np.testing.assert_array_equal(
       METHODS[method](changed)(images), METHODS[method](inputs)(images)
     )

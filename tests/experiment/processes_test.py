@@ -214,8 +214,8 @@ def test_a_process_dies_and_another_number_goes_on(
     devices=2,
     more=[f"--heartbeat_timeout={HEARTBEAT}"],
   )
-  # One file of texts may come first.
-  wait_for_shards(cache, 3, processes)
+  # What the images are, and a file of texts, come first.
+  wait_for_shards(cache, 4, processes)
   processes[victim].send_signal(signal.SIGKILL)
   killed = time.monotonic()
   said = finish(processes, timeout=SOON)
@@ -229,7 +229,7 @@ def test_a_process_dies_and_another_number_goes_on(
   )
   assert not (tmp_path / "run" / "results.json").exists()
   kept = len(list(cache.rglob("*.npz")))
-  assert kept >= 3
+  assert kept >= 4
   again = run.start(tmp_path / "run", processes=3, devices=1)
   for status, _, err in finish(again):
     assert status == 0, err
@@ -370,6 +370,39 @@ def test_files_that_one_host_lacks(repository, checkpoint, data, tmp_path):
     line = err.strip().splitlines()[-1]
     assert "`data_dir` must be the folder" in line, err
     assert line.startswith("s3_jax: process 1 of 2: ") == (number == 0)
+
+
+def test_pictures_that_are_others_on_one_host(
+  repository, checkpoint, data, tmp_path
+):
+  """Copies whose names, labels, sizes and times agree, and one picture not."""
+  for host in ("here", "there"):
+    shutil.copytree(data, tmp_path / host / "data")
+  image = sorted((tmp_path / "there").rglob("*.png"))
+  image += sorted((tmp_path / "there").rglob("*.jpg"))
+  content = bytearray(image[5].read_bytes())
+  content[-20] ^= 1
+  times = image[5].stat()
+  image[5].write_bytes(content)
+  os.utime(image[5], ns=(times.st_atime_ns, times.st_mtime_ns))
+  run = Run(repository, checkpoint, "data", tmp_path / "cache")
+  commands = command_lines(2, free_port(), run.flags(tmp_path / "run"))
+  processes = [
+    start(
+      command,
+      tmp_path / folder,
+      environment(number, cpu_devices=1) | {"PYTHONPATH": str(repository)},
+    )
+    for number, (command, folder) in enumerate(
+      zip(commands, ("here", "there"), strict=True)
+    )
+  ]
+  for status, _, err in finish(processes):
+    assert status == 2, err
+    line = err.strip().splitlines()[-1]
+    assert f"{image[5].name} must be the same in every process" in line, err
+    assert "Traceback" not in err and len(line) <= 300
+  assert not (tmp_path / "run" / "results.json").exists()
 
 
 def test_launched_by_slurm(repository, tmp_path):

@@ -166,7 +166,7 @@ def test_classes_come_from_anywhere(
 @pytest.mark.parametrize(
   ("changes", "words"),
   [
-    ({"classes": "imagnet"}, ("config.classes", "'imagnet'", "eurosat")),
+    ({"classes": "euro"}, ("config.classes", "'euro'", "eurosat")),
     ({"classes": "no/such.txt"}, ("config.classes", "'no/such.txt'")),
     ({"classes": ""}, ("config.classes",)),
     ({"classes": "a,,b"}, ("config.classes", "'' as class 1")),

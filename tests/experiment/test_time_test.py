@@ -40,7 +40,7 @@ def count():
 def test_views_are_those_of_each_image(clip, small, records, tmp_path):
   spec = DATASETS["outline"]
   embedder = Embedder(clip, "float32", 16, 0, tmp_path)
-  opened = find_test_set(embedder, spec)
+  opened = find_test_set(embedder.cache_dir, spec)
   options = ViewOptions(VIEWS, False, 3)
   counters = count()
   shards = list(read_views(embedder, spec, opened, options, counters))
@@ -69,7 +69,7 @@ def test_devices_and_batches_change_no_view(
 
   def read(mesh, batch_size, name):
     embedder = Embedder(clip, "float32", batch_size, mesh, tmp_path / name)
-    opened = find_test_set(embedder, spec)
+    opened = find_test_set(embedder.cache_dir, spec)
     (shard,) = read_views(embedder, spec, opened, options, count())
     return shard
 
@@ -81,7 +81,7 @@ def test_devices_and_batches_change_no_view(
 def test_what_changes_a_view_changes_its_key(clip, small, tmp_path):
   embedder = Embedder(clip, "float32", 16, 0, tmp_path)
   spec = DATASETS["plain"]
-  opened = find_test_set(embedder, spec)
+  opened = find_test_set(embedder.cache_dir, spec)
   options = ViewOptions(VIEWS, False, 0)
   keys = [
     views_layout(embedder, spec, opened, changed).key

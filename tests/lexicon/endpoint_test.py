@@ -42,11 +42,11 @@ def open_once(running):
 @pytest.fixture
 def ask(server, open_once):
   def ask(
-    response=None, *, key=KEY, timeout=30.0, form="json_schema", seed=True
+    response=None, *, key=KEY, timeout=30.0, form="json_schema", without=()
   ):
     if response is not None:
       server.plan.append(lambda sent: response)
-    return open_once(key, timeout)(REQUEST, form, seed)
+    return open_once(key, timeout)(REQUEST, form, without)
 
   return ask
 
@@ -75,7 +75,7 @@ def test_a_good_answer(ask, server):
 
 
 def test_looser_formats_and_no_seed(ask, server):
-  ask(form="json_object", seed=False)
+  ask(form="json_object", without=("seed",))
   ask(form="text")
   first, second = (sent.body for sent in server.sent)
   assert first["response_format"] == {"type": "json_object"}
@@ -188,7 +188,7 @@ def test_nobody_there():
     taken.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
     with open_endpoint(url, key=KEY, timeout=5.0) as ask:
-      failure = ask(REQUEST, "text", True)
+      failure = ask(REQUEST, "text", ())
   assert isinstance(failure, Failure)
   assert failure[:2] == ("retry", "no connection")
 
@@ -205,7 +205,7 @@ def test_an_error_that_repeats_the_key_does_not_show_it(ask, status):
 
 def test_an_answer_that_repeats_the_key_loses_it(ask):
   reply = ask(
-    completion(f"Your key is {KEY}", model=KEY), form="text", seed=False
+    completion(f"Your key is {KEY}", model=KEY), form="text", without=("seed",)
   )
   assert isinstance(reply, Reply)
   assert reply.text == "Your key is [key]" and reply.model == "[key]"
@@ -223,7 +223,7 @@ def test_without_the_library_the_extra_is_named(server, monkeypatch):
     open_endpoint(server.url, key=KEY, timeout=5.0) as ask,
     pytest.raises(ValueError, match=r"s3_jax\[generate\]"),
   ):
-    ask(REQUEST, "text", True)
+    ask(REQUEST, "text", ())
   assert not server.sent
 
 

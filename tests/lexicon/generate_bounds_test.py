@@ -113,7 +113,7 @@ def test_a_time_out_is_repeated_and_charged(hasty, ask, server, response):
   assert done.tokens > 200 + 300
 
 
-def refuse_to_ask(request, response_format, with_seed):
+def refuse_to_ask(request, response_format, left_out):
   raise AssertionError("asked")
 
 

@@ -264,9 +264,33 @@ def test_an_endpoint_without_seeds(run, server):
     if "seed" in sent.body
     else good(sent)
   )
-  assert len(run().entries) == 7
+  with pytest.warns(UserWarning, match="`seed` is left out.*not permitted"):
+    done = run()
+  assert len(done.entries) == 7 and done.left_out == ("seed",)
   assert [sent.format for sent in server.sent] == ["json_schema"] * 3
-  assert [record["seed_sent"] for record in run.records] == [False] * 2
+  assert [record["left_out"] for record in run.records] == [["seed"]] * 2
+
+
+def test_an_endpoint_without_temperature(run, server):
+  server.behave = lambda sent: (
+    refusal(400, "'temperature' is not supported with this model.")
+    if "temperature" in sent.body
+    else good(sent)
+  )
+  with pytest.warns(UserWarning, match="`temperature` is left out") as said:
+    done = run()
+  assert len(said) == 1 and done.left_out == ("temperature",)
+  assert len(done.entries) == 7 and len(server.sent) == 3
+  assert all(sent.body["seed"] == 7 for sent in server.sent)
+
+
+def test_settings_that_are_not_set_are_not_sent(run, server):
+  server.plan = [lambda sent: refusal(500), lambda sent: refusal(500)]
+  done = run(job(seed=None, temperature=None), attempts=2)
+  assert len(done.entries) == 7 and done.left_out == ()
+  for sent in server.sent:
+    assert not {"seed", "temperature"} & sent.body.keys()
+  assert len({record["key"] for record in run.records}) == len(run.records)
 
 
 def test_one_forbidden_class_does_not_stop_the_others(run, server):

@@ -168,8 +168,8 @@ def test_a_file_is_given_by_path(write, give):
 
 
 def test_a_missing_table_lists_the_packaged_ones():
-  with pytest.raises(ValueError, match="'nosuch'.*pictographs"):
-    load_lexicon("nosuch")
+  with pytest.raises(ValueError, match="'pictogram'.*pictographs"):
+    load_lexicon("pictogram")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -4,6 +4,7 @@ Either the archive ILSVRC2012_img_val.tar, read in place, or its files in one
 folder. The labels come from one of the lists of `ground_truth`.
 """
 
+import os
 import pathlib
 import re
 import tarfile
@@ -27,7 +28,12 @@ from s3_jax.data.readers.listing import (
   open_files,
   skipped_words,
 )
-from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.records import (
+  OpenedDataset,
+  fingerprint,
+  gather_stamps,
+  make_stamp,
+)
 from s3_jax.data.specs import DatasetSpec
 
 __all__ = [
@@ -149,7 +155,12 @@ def _index(
       f" at byte {end:,} of {archive.stat().st_size:,}; fetch it again."
     )
   members.sort()
-  modified = archive.stat().st_mtime_ns
+  status = archive.stat()
+  whole = os.path.abspath(archive)
+  stamps = [
+    make_stamp((whole, status), part=f"{member.offset} {member.size}")
+    for member in members
+  ]
   return OpenedDataset(
     records=TarRecords(archive, members),
     files=[member.name for member in members],
@@ -159,8 +170,9 @@ def _index(
     ),
     layout="tar",
     fingerprint=fingerprint(
-      "tar", ((m.name, m.label, m.size, modified) for m in members)
+      "tar", ((m.name, m.label, m.size, status.st_mtime_ns) for m in members)
     ),
+    stamps=lambda: gather_stamps(whole, stamps),
   )
 
 

@@ -8,13 +8,21 @@ import os
 import pathlib
 import posixpath
 import re
+import stat
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.reading import check_file, read_file
+from s3_jax.data.records import (
+  NO_STAMP,
+  OpenedDataset,
+  fingerprint,
+  gather_stamps,
+  make_stamp,
+)
 
 __all__ = [
   "FileRecords",
@@ -73,7 +81,7 @@ class FileRecords:
     return len(self._files)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
-    data = (self._root / self._files[index]).read_bytes()
+    data = read_file(self._root / self._files[index])
     return {"image": data, "label": self.labels[index]}
 
 
@@ -94,8 +102,12 @@ def open_files(
 
   Returns:
     The data set; sizes and times of the files are part of its fingerprint.
+    What is no regular file, such as a pipe, counts as absent.
   """
-  sizes, stored = [], []
+  whole = os.path.abspath(root)
+  sizes: list[tuple[int, int]] = []
+  stamps: list[tuple[bytes, int]] = []
+  stored: list[ListedImage] = []
   listings: dict[pathlib.Path, dict[str, str]] = {}
   owners: dict[tuple[int, int], int] = {}
   same = other = 0
@@ -103,20 +115,29 @@ def open_files(
     images, desc=f"list {root.name}", unit="file", delay=2, leave=False
   ):
     file = image.file
+    path = os.path.join(whole, file)
     try:
       try:
-        status = os.stat(root / file)
+        status = os.stat(path)
       except FileNotFoundError:
         file = stored_path(root, file, listings)
-        status = os.stat(root / file)
+        path = os.path.join(whole, file)
+        status = os.stat(path)
+    except OSError:
+      status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
+      sizes.append((-1, -1))
+      stamps.append(NO_STAMP)
+    else:
       sizes.append((status.st_size, status.st_mtime_ns))
+      stamps.append(
+        NO_STAMP if check_file(status) else make_stamp((path, status))
+      )
       if status.st_ino:
         key = status.st_dev, status.st_ino
         same += key in owners
         other += owners.setdefault(key, image.label) != image.label
-    except OSError:
-      sizes.append((-1, -1))
-    stored.append(image._replace(file=file))
+    stored.append(image if file == image.file else image._replace(file=file))
   absent = sum(size < 0 for size, _ in sizes)
   empty = sum(size == 0 for size, _ in sizes)
   for count, words in ((absent, "listed, but absent"), (empty, "empty")):
@@ -135,6 +156,8 @@ def open_files(
     found=found,
     layout=layout,
     fingerprint=fingerprint(layout, parts),
+    stamps=lambda: gather_stamps(whole, stamps),
+    absent=absent,
   )
 
 
@@ -226,7 +249,7 @@ def count_from_one(labels: Sequence[int], classes: int, where: str) -> str:
 
 def is_image(name: str) -> bool:
   """Says whether a file's name is that of an image."""
-  return not is_hidden(name) and has_image_ending(name)
+  return has_image_ending(name) and not is_hidden(name)
 
 
 def has_image_ending(path: str) -> bool:

@@ -7,12 +7,13 @@ counted.
 
 import os
 import pathlib
+import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tqdm import tqdm
 
-from s3_jax.data.decoding import BadImage
+from s3_jax.data.decoding import BadImage, UnreadImage
 from s3_jax.data.masks import LabelMap, Palette
 from s3_jax.data.readers.listing import (
   composed,
@@ -21,7 +22,14 @@ from s3_jax.data.readers.listing import (
   is_hidden,
   stored_path,
 )
-from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.reading import check_file, read_file
+from s3_jax.data.records import (
+  NO_STAMP,
+  OpenedDataset,
+  fingerprint,
+  gather_stamps,
+  make_stamp,
+)
 from s3_jax.data.segmentation_specs import MaskKind, SegmentationSpec
 from s3_jax.lexicon.documents import read_text, split_lines
 
@@ -67,11 +75,13 @@ class MaskedRecords:
 
   def __getitem__(self, index: int) -> dict[str, bytes]:
     pair = self._pairs[index]
-    image = (self._root / pair.image).read_bytes()
+    image = read_file(self._root / pair.image)
     try:
-      mask = (self._root / pair.mask).read_bytes()
+      mask = read_file(self._root / pair.mask)
     except FileNotFoundError:
-      raise BadImage(f"it has no mask {pair.mask}") from None
+      raise UnreadImage(f"it has no mask {pair.mask}") from None
+    except BadImage as error:
+      raise type(error)(f"mask {pair.mask}: {error.reason}") from error
     return {"image": image, "mask": mask}
 
 
@@ -224,26 +234,36 @@ def _with_sizes(
   kind: MaskKind,
   found: str,
 ) -> OpenedMasks:
-  parts, absent, unreadable = [], 0, 0
+  parts, absent, lacking, unreadable = [], 0, 0, 0
+  whole = os.path.abspath(root)
+  stamps: list[tuple[bytes, int]] = []
   stored: list[_Pair] = []
   listings: dict[pathlib.Path, dict[str, str]] = {}
   bar = tqdm(
     pairs, desc=f"list {spec.name}", unit="image", delay=2, leave=False
   )
   for pair in bar:
-    sizes, found_at = [], []
+    sizes, known, found_at = [], [], []
     for place, file in enumerate(pair):
-      if not file.isascii() and not os.path.lexists(root / file):
+      path = os.path.join(whole, file)
+      if not file.isascii() and not os.path.lexists(path):
         file = stored_path(root, file, listings)
+        path = os.path.join(whole, file)
       found_at.append(file)
       try:
-        status = os.stat(root / file)
-        facts = (status.st_size, status.st_mtime_ns)
+        status = os.stat(path)
       except OSError:
+        status = None
+      if status is None or not stat.S_ISREG(status.st_mode):
         facts = (-1, -1)
         absent += place == 0
+      else:
+        facts = (status.st_size, status.st_mtime_ns)
+        known += [(path, status)] if not check_file(status) else []
       sizes.append(facts[0])
       parts.append((file, place, *facts))
+    stamps.append(make_stamp(*known) if len(known) == len(pair) else NO_STAMP)
+    lacking += min(sizes) < 0
     unreadable += min(sizes) <= 0
     stored.append(_Pair(*found_at))
   if absent:
@@ -254,6 +274,8 @@ def _with_sizes(
     found=found,
     layout="mmseg",
     fingerprint=fingerprint(f"mmseg {kind.suffix}", parts),
+    stamps=lambda: gather_stamps(whole, stamps),
+    absent=lacking,
   )
   return OpenedMasks(
     opened,

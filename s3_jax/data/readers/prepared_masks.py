@@ -9,6 +9,7 @@ from typing import Any
 
 from s3_jax.data.masks import plain_labels
 from s3_jax.data.readers.masks import OpenedMasks
+from s3_jax.data.readers.tfds import record_stamps
 from s3_jax.data.records import OpenedDataset, fingerprint
 from s3_jax.data.segmentation_specs import SegmentationSpec
 from s3_jax.data.specs import TfdsSource
@@ -64,7 +65,7 @@ def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
     builder: Any = tfds.builder_from_directory(folder)
     split = builder.info.splits[source.split]
     paths = [pathlib.Path(path) for path in split.filepaths]
-    stats = [path.stat() for path in paths]
+    shards = [(path, path.stat()) for path in paths]
     skip = tfds.decode.SkipDecoding()
     records = builder.as_data_source(
       source.split, decoders={"image": skip, "segmentation_mask": skip}
@@ -83,10 +84,7 @@ def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
   name = f"{builder.info.full_name}/{source.split}"
   parts = [
     (name, -1, total, -1),
-    *(
-      (path.name, -1, stat.st_size, stat.st_mtime_ns)
-      for path, stat in zip(paths, stats, strict=True)
-    ),
+    *((path.name, -1, stat.st_size, stat.st_mtime_ns) for path, stat in shards),
   ]
   opened = OpenedDataset(
     records=_Records(records),
@@ -94,6 +92,7 @@ def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
     found=f"prepared data set {name} in {folder}: {builder.info.description}",
     layout="tfds",
     fingerprint=fingerprint("tfds masks", parts),
+    stamps=lambda: record_stamps(folder, shards, split.shard_lengths),
   )
   return OpenedMasks(opened, files, plain_labels(spec.classes), 0)
 

@@ -6,16 +6,23 @@ of the classes: TFDS orders and spells them in its own way.
 """
 
 import contextlib
+import os
 import pathlib
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from s3_jax.data.readers.naming import benchmark_finder
-from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.records import (
+  OpenedDataset,
+  Stamps,
+  fingerprint,
+  gather_stamps,
+  make_stamp,
+)
 from s3_jax.data.specs import DatasetSpec, TfdsSource, official_names, wnids
 
-__all__ = ["class_keys", "expects", "own_source", "read"]
+__all__ = ["class_keys", "expects", "own_source", "read", "record_stamps"]
 
 OWN_BUILDER = "benchmarks"  # of `s3_jax.data.benchmark_builders`
 OWN_VERSION = "1.0.0"
@@ -134,7 +141,7 @@ def _open(
   parts = [
     (name, -1, split.num_examples, -1),
     *((text, label, -1, -1) for text, label in zip(names, labels, strict=True)),
-    *((path, -1, size, modified) for path, size, modified in shards),
+    *((path.name, -1, stat.st_size, stat.st_mtime_ns) for path, stat in shards),
   ]
   named = [key for key in ("file_name", "id") if key in builder.info.features]
   found = f"TFDS data set {name} in {folder}"
@@ -146,6 +153,10 @@ def _open(
     found=found,
     layout="tfds",
     fingerprint=fingerprint("tfds", parts),
+    # Labels lie in the records, and mean what the names say.
+    stamps=lambda: record_stamps(
+      folder, shards, split.shard_lengths, meaning=f"{names} {labels}"
+    ),
   )
 
 
@@ -196,20 +207,42 @@ def _map_labels(
   return labels
 
 
+def record_stamps(
+  folder: pathlib.Path,
+  shards: Sequence[tuple[pathlib.Path, os.stat_result]],
+  lengths: Sequence[int],
+  *,
+  meaning: str = "",
+) -> Stamps:
+  """Stamps records by the file that holds them and by their place in it.
+
+  Args:
+    folder: of the prepared data set.
+    shards: its files in order, and what the file system says of them.
+    lengths: how many records each file has.
+    meaning: of what the records hold, beside their bytes.
+
+  Returns:
+    One stamp a record.
+  """
+  stamps = [
+    make_stamp((os.path.abspath(path), stat), part=f"{place} {meaning}")
+    for (path, stat), length in zip(shards, lengths, strict=True)
+    for place in range(length)
+  ]
+  return gather_stamps(os.path.abspath(folder), stamps)
+
+
 def _stat_shards(
   where: str, paths: Sequence[Any]
-) -> list[tuple[str, int, int]]:
+) -> list[tuple[pathlib.Path, os.stat_result]]:
   try:
-    stats = [pathlib.Path(path).stat() for path in paths]
+    return [(pathlib.Path(path), os.stat(path)) for path in paths]
   except OSError as error:
     raise ValueError(
       f"{where} must have all its files, and {error.filename} cannot be read:"
       " prepare it again."
     ) from error
-  return [
-    (pathlib.Path(path).name, stat.st_size, stat.st_mtime_ns)
-    for path, stat in zip(paths, stats, strict=True)
-  ]
 
 
 def _check_shards(where: str, records: Any, lengths: Sequence[int]) -> None:

@@ -24,6 +24,7 @@ from s3_jax.evaluation.segmentation.protocols import (
   SegmentationProtocol,
   check_protocol,
 )
+from s3_jax.messages import nearest
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.sharding import share_batch
 from s3_jax.space import SynonymousSpace
@@ -309,7 +310,7 @@ def _read_target(
     if isinstance(metric, str):
       if metric not in POINT_TO_SPACE:
         raise ValueError(
-          f"the metric of `target` must be one of {', '.join(POINT_TO_SPACE)}, "
+          f"the metric of `target` must be one of {nearest(POINT_TO_SPACE)}, "
           f"or a function, got {metric!r}."
         )
       metric = POINT_TO_SPACE[metric]

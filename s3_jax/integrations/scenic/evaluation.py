@@ -21,6 +21,7 @@ from s3_jax.integrations.scenic.inputs import (
   outside_range,
   tower_inputs,
 )
+from s3_jax.messages import nearest
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import SynonymousSpace
 from s3_jax.zero_shot import zero_shot_scores
@@ -268,8 +269,8 @@ def _metric(
     return metric
   if metric not in POINT_TO_SPACE:
     raise ValueError(
-      f"`metric` must be a function or one of {', '.join(POINT_TO_SPACE)}, got"
-      f" {metric!r}."
+      "`metric` must be a function or one of"
+      f" {nearest(POINT_TO_SPACE, metric)}, got {metric!r:.80}."
     )
   return POINT_TO_SPACE[metric]
 
