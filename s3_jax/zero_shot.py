@@ -93,15 +93,24 @@ def zero_shot_scores(
   Returns:
     Cosines clipped to [-1, 1], larger = closer; -1 for a zero row.
 
+  Raises:
+    ValueError: an embedding is zero or not finite, where values are known;
+      under `jit` its scores are NaN.
+
   References:
     CLIP (arXiv 2103.00020, section 3.1); -1 without a text is ours.
   """
+  unit, is_known = embeddings_lib.unit_directions(
+    jnp.asarray(embeddings, jnp.float32)
+  )
   cosines = jnp.einsum(
     "...d,cd->...c",
-    jnp.asarray(embeddings, jnp.float32),
+    unit,
     classifier,
     precision=jax.lax.Precision.HIGHEST,
   )
   has_text = jnp.any(classifier != 0, axis=-1)
   has_text = jnp.broadcast_to(has_text, cosines.shape)
-  return jnp.where(has_text, jnp.clip(cosines, -1.0, 1.0), -1.0)
+  scores = jnp.where(has_text, jnp.clip(cosines, -1.0, 1.0), -1.0)
+  # No class may win an image of which nothing is known.
+  return jnp.where(is_known[..., None], scores, jnp.nan)

@@ -10,6 +10,7 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from s3_jax.embeddings import unit_directions
 from s3_jax.point_to_space.streaming import whole_number
 from s3_jax.space import SynonymousSpace
 
@@ -138,14 +139,15 @@ def common_dtype(
   """Brings views and spaces to one type: float32, or float64 if one is.
 
   Args:
-    views: unit vectors.
+    views: vectors of any length but zero.
     space: spaces of the classes.
 
   Returns:
-    Both, copied only where their type was another.
+    Both, the views as unit vectors.
 
   Raises:
-    ValueError: they disagree on dim.
+    ValueError: they disagree on dim, or a view is zero or not finite where
+      values are known; under `jit` it is NaN.
 
   References:
     Ours.
@@ -164,4 +166,7 @@ def common_dtype(
   def cast(x):
     return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
-  return cast(views), jax.tree.map(cast, space)
+  unit, is_known = unit_directions(cast(views), name="views")
+  # Of nothing nothing follows: no class may win.
+  unit = jnp.where(is_known[..., None], unit, jnp.nan)
+  return unit, jax.tree.map(cast, space)

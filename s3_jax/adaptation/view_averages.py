@@ -13,7 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int32
 
 from s3_jax.adaptation.confidence import most_confident
-from s3_jax.embeddings import MIN_SQUARED_MEAN, scale_logits
+from s3_jax.embeddings import (
+  MIN_SQUARED_MEAN,
+  scale_logits,
+  unit_directions,
+)
 from s3_jax.point_to_space.streaming import whole_number
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -258,7 +262,9 @@ def _read_views(views):
       "`views` must hold at least the original view, got 0; "
       "put the image's own embedding first."
     )
-  return views.astype(jnp.promote_types(views.dtype, jnp.float32))
+  views = views.astype(jnp.promote_types(views.dtype, jnp.float32))
+  unit, is_known = unit_directions(views, name="views")
+  return jnp.where(is_known[..., None], unit, jnp.nan)
 
 
 def _normalise(vector, *, otherwise):

@@ -181,7 +181,7 @@ def wrong_texts(measured: Measured, name: str) -> Table:
   """What wrong texts cost on a set, and what each rule wins back."""
   clean = measured.mean(Condition(name, "", 0), "all")
   rows = []
-  for condition in [Condition(name, "", 0), *_wrong(name)]:
+  for condition in [Condition(name, "", 0), *_wrong(measured, name)]:
     none = measured.mean(condition, "all")
     row = [condition.kind or "(none)", str(condition.wrong), _percent(none)]
     for rule in ("gap", "two_witnesses", "two_witnesses, label"):
@@ -224,7 +224,10 @@ def every_metric(measured: Measured) -> Table:
       conditions = [
         condition
         for name in measured.sets
-        for condition in (Condition(name, "", 0), *_wrong(name, _CHOSEN_FROM))
+        for condition in (
+          Condition(name, "", 0),
+          *_wrong(measured, name, _CHOSEN_FROM),
+        )
         if condition.wrong in counts
       ]
       row += [
@@ -255,7 +258,7 @@ def removals(measured: Measured) -> Table:
   rules = ("gap", "two_witnesses", "topology alone", "names alone")
   rows = []
   for name in measured.sets:
-    for condition in [Condition(name, "", 0), *_wrong(name)]:
+    for condition in [Condition(name, "", 0), *_wrong(measured, name)]:
       row = [name, condition.kind or "(none)", str(condition.wrong)]
       for rule in rules:
         counts = measured.findings.removed[condition, rule]
@@ -375,9 +378,13 @@ def choices(measured: Measured) -> Table:
   )
 
 
-def _wrong(name: str, kinds: Sequence[str] = KINDS) -> tuple[Condition, ...]:
+def _wrong(
+  measured: Measured, name: str, kinds: Sequence[str] = KINDS
+) -> tuple[Condition, ...]:
+  """Lists the conditions of a set in which texts are wrong."""
+  conditions = dict.fromkeys(each for each, _ in measured.findings.removed)
   return tuple(
-    Condition(name, kind, count) for kind in kinds for count in COUNTS
+    each for each in conditions if each.dataset == name and each.kind in kinds
   )
 
 
@@ -393,7 +400,10 @@ def _mean_over(measured, chosen, rule, metric, counts) -> float:
   """Mean accuracy over sets and conditions, on some images of each."""
   means = []
   for name in measured.sets:
-    for condition in (Condition(name, "", 0), *_wrong(name, _CHOSEN_FROM)):
+    for condition in (
+      Condition(name, "", 0),
+      *_wrong(measured, name, _CHOSEN_FROM),
+    ):
       if condition.wrong in counts:
         correct = measured.correct(condition, rule, metric)
         means.append(correct[chosen[name]].mean())

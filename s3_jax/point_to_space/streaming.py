@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32
 
-from s3_jax.embeddings import MIN_SQUARED_MEAN
+from s3_jax.embeddings import MIN_SQUARED_MEAN, unit_directions
 from s3_jax.space import SynonymousSpace
 
 _BLOCK = 10
@@ -85,7 +85,7 @@ def score_blocks(
   finite for a class without vertices.
 
   Args:
-    embeddings: unit vectors.
+    embeddings: vectors of any length but zero; their directions are scored.
     space: spaces of the classes.
     formula: the metric; a function of a module, so that it compiles once.
     options: arguments that select code, hashable.
@@ -95,10 +95,12 @@ def score_blocks(
       embedding and class, rather than `synonyms`.
 
   Returns:
-    The formula's arrays as `f32[*batch, classes]`.
+    The formula's arrays as `f32[*batch, classes]`; NaN for an embedding that
+    is zero or not finite, under `jit`.
 
   Raises:
-    ValueError: `embeddings` and `space` disagree on dim.
+    ValueError: `embeddings` and `space` disagree on dim, or an embedding is
+      zero or not finite, where values are known.
 
   References:
     Ours.
@@ -111,6 +113,7 @@ def score_blocks(
       f"{dim} and {space.points.shape[-1]}; "
       "embed both with the same checkpoint."
     )
+  embeddings, is_known = unit_directions(embeddings)
   batch = embeddings.shape[:-1]
   flat = embeddings.reshape((-1, dim))
   classes, synonyms = space.mask.shape
@@ -134,7 +137,13 @@ def score_blocks(
     block_size=block_size,
     chunks=-(-flat.shape[0] // chunk),
   )
-  return jax.tree.map(lambda x: x.reshape((*batch, classes)), result)
+  # No class may win an image of which nothing is known.
+  return jax.tree.map(
+    lambda x: jnp.where(
+      is_known[..., None], x.reshape((*batch, classes)), jnp.nan
+    ),
+    result,
+  )
 
 
 @functools.partial(
