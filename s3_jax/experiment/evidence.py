@@ -120,20 +120,14 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   Raises:
     ValueError: a field breaks a rule.
   """
-  data_dir = settings.take("data_dir", str)
   evidence = Evidence(
-    data_dir=pathlib.Path(data_dir),
+    data_dir=pathlib.Path(settings.take("data_dir", str)),
     sets=settings.words("sets", tuple(SETS)),
     metric=settings.take("metric", str, choices=tuple(METRICS)),
     seeds=settings.take("seeds", int, minimum=1),
     seed=settings.take("seed", int, minimum=0),
     config=settings.everything,
   )
-  if not data_dir or not evidence.data_dir.is_dir():
-    raise ValueError(
-      "`config.data_dir` must be a folder with `sets` and `images`, as"
-      f" docs/EVIDENCE.md says, got {data_dir!r:.80}."
-    )
   return lambda folder: run_evidence(evidence, folder)
 
 
@@ -148,8 +142,13 @@ def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
     What was measured.
 
   Raises:
-    ValueError: for a set that is absent or broken.
+    ValueError: for a folder or a set that is absent, or a broken one.
   """
+  if not evidence.config["data_dir"] or not evidence.data_dir.is_dir():
+    raise ValueError(
+      "`config.data_dir` must be a folder with `sets` and `images`, as"
+      f" docs/EVIDENCE.md says, got {evidence.config['data_dir']!r:.80}."
+    )
   say = Narrator(folder / "log.txt")
   pool = read_pool(evidence.data_dir)
   found = {name: read_set(evidence.data_dir, name) for name in evidence.sets}

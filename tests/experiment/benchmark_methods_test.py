@@ -185,7 +185,7 @@ def test_methods_that_share_texts_share_a_space():
   )
   for method in made:
     scorers.scorer(method, table)
-  assert set(scorers.spaces) == {(concepts, True), (concepts, False)}
+  assert set(scorers.cores) == {(concepts, True), (concepts, False)}
 
 
 def test_averages_are_those_of_template_mean():
