@@ -30,7 +30,7 @@ from scipy.spatial.distance import squareform
 
 from s3_jax import topology
 from s3_jax.embeddings import chordal_distances, gram_matrix
-from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.space import SynonymousSpace, build_space, two_witnesses
 
 _CLASSES = flags.DEFINE_integer("classes", 1000, "Number of classes.")
 _TEXTS = flags.DEFINE_integer("texts", 32, "Texts a class.")
@@ -99,6 +99,10 @@ def gudhi_skeleton(distances: np.ndarray, scale: float, as_list: bool) -> int:
 _jit_spaces = jax.jit(
   lambda points, mask: build_space(points, mask, scale="gap")[1:]
 )
+_product = jax.jit(
+  lambda texts, names: jnp.matmul(texts, names.T, precision="highest")
+)
+_jit_witnesses = jax.jit(two_witnesses)
 _h0 = jax.jit(jax.vmap(topology.h0_persistence))
 
 
@@ -141,6 +145,27 @@ def space_rows(points: np.ndarray, loop: int, repeats: int) -> list[Row]:
   if np.mean(same) < 0.99:
     raise AssertionError(f"only {np.mean(same):.3f} of the cores are equal")
   return rows
+
+
+def witness_rows(points: np.ndarray, repeats: int) -> list[Row]:
+  """Times the rule of two witnesses beside the product that it cannot avoid."""
+  on_device, mask = jnp.asarray(points), jnp.ones(points.shape[:2], bool)
+  rows, names = on_device.reshape(-1, points.shape[2]), on_device[:, 0]
+  return measure(
+    "which texts to keep",
+    {
+      "product of all texts with the official names, written out": (
+        lambda: _product(rows, names),
+        1.0,
+      ),
+      "two_witnesses": (lambda: two_witnesses(on_device, mask), 1.0),
+      "two_witnesses, under jit (no checks of values)": (
+        lambda: _jit_witnesses(on_device, mask),
+        1.0,
+      ),
+    },
+    repeats,
+  )
 
 
 def persistence_rows(distances: np.ndarray, loop: int, repeats: int):
@@ -320,6 +345,7 @@ def main(argv):
   distances = np.asarray(_distances(points))
   rows = space_rows(points, loop, _REPEATS.value)
   rows += persistence_rows(distances, loop, _REPEATS.value)
+  rows += witness_rows(points, _REPEATS.value)
   skeletons, simplices = skeleton_rows(distances, loop, _REPEATS.value)
   rows += skeletons
   about = (

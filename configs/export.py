@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.revision = ""  # of a hub repository; default: the zoo's or the newest
   config.classes = "pictographs"  # names between commas, a file, or a table
   config.templates = ("a photo of a {}.",)  # averaged, where there are several
-  config.metric = "local_center"
+  config.metric = "soft_local_center"
   config.neighbors = 4
   config.scale = "two_witnesses"  # or "gap", or None: every text counts
   config.keep = "largest"

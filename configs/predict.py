@@ -28,7 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.revision = ""  # of a hub repository; default: the zoo's or the newest
   config.template = "a photo of a {}."  # "{}" for texts that are sentences
   config.top = 5  # classes an image
-  config.metric = "local_center"
+  config.metric = "soft_local_center"
   config.neighbors = 4
   config.scale = "two_witnesses"  # or "gap", or None: every text counts
   config.keep = "largest"

@@ -1,9 +1,9 @@
 """S3: classification by synonymous semantic spaces, in JAX.
 
-A class is a space of many texts instead of one point. `build_space` prunes the
-texts of each class to a connected core, and the functions of `POINT_TO_SPACE`
-score an image's embedding against every class; `adapt_space` shifts the spaces
-at test time. `segment_image` labels every pixel by one of
+A class is a space of many texts instead of one point. `two_witnesses` says
+which texts belong, `build_space` makes the space of them, and the functions of
+`POINT_TO_SPACE` score an image's embedding against every class; `adapt_space`
+shifts the spaces at test time. `segment_image` labels every pixel by one of
 `SEGMENTATION_PROTOCOLS`.
 """
 
@@ -27,6 +27,11 @@ from s3_jax.embeddings import (
   l2_normalize,
   template_mean,
 )
+from s3_jax.evaluation import (
+  pad_texts,
+  read_image_embeddings,
+  read_text_embeddings,
+)
 from s3_jax.evaluation.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
@@ -49,6 +54,7 @@ from s3_jax.space import (
   exclude_shared,
   load_space,
   save_space,
+  two_witnesses,
 )
 from s3_jax.topology import (
   RipsComplex,
@@ -92,6 +98,7 @@ __all__ = [
   "load_space",
   "name_classifier",
   "normalize_images",
+  "pad_texts",
   "persistence_pairs",
   "point_to_center",
   "point_to_local_center",
@@ -100,11 +107,14 @@ __all__ = [
   "project_to_complex",
   "project_to_hull",
   "random_synonym_classifier",
+  "read_image_embeddings",
+  "read_text_embeddings",
   "rips_complex",
   "robust_mean_shift",
   "save_space",
   "segment_image",
   "template_classifier",
   "template_mean",
+  "two_witnesses",
   "zero_shot_scores",
 ]

@@ -26,7 +26,7 @@ class Removed(NamedTuple):
 
   right: int = 0
   right_kept: int = 0
-  wrong: int = 0
+  wrong_texts: int = 0
   wrong_removed: int = 0
   right_3: int = 0
   right_kept_3: int = 0
