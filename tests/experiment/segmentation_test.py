@@ -195,9 +195,9 @@ def test_nothing_is_counted_twice(run, tmp_path, monkeypatch):
   asked = []
   make = segmentation_counting.make_targets
 
-  def watched(*args):
+  def watched(*args, **options):
     asked.append(args)
-    return make(*args)
+    return make(*args, **options)
 
   monkeypatch.setattr(segmentation_counting, "make_targets", watched)
   again = run("cityscapes", tmp_path / "a", **fields)
