@@ -101,9 +101,12 @@ def main(argv: list[str]) -> None:
     _say(_describe(error))
     status = 2
   except experiment.LostPeer as error:
+    task = _CONFIG.value.get("task") if _CONFIG.value is not None else None
     _say(
       f"{error}. Finished shards are in {_cache()}; the same command goes on"
       " from them."
+      if task in experiment.RESUMES
+      else f"{error}. {_what_remains(experiment.RESUMES).capitalize()}."
     )
     status = cluster.LOST
   except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from jaxtyping import Float32, Int32
 
 from s3_jax.clip.documents import parse_json
 from s3_jax.clip.readers import read_data_arrays
+from s3_jax.messages import nearest
 
 __all__ = [
   "IMAGE_KEYS",
@@ -132,7 +133,7 @@ def read_content(
   def add(key: str, value: Any, part: str | None, file: pathlib.Path) -> None:
     if part is None:
       if not others:
-        names = ", ".join(name for some in keys.values() for name in some)
+        names = nearest([name for some in keys.values() for name in some], key)
         raise ValueError(
           f"{file} must have keys among {names}, got {key!r:.40}."
         )

@@ -119,20 +119,18 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 def _read_methods(settings: Settings) -> dict[str, Method]:
   own = read_own_methods(settings)
   names = settings.words("methods")
+  known = {*own, *METHODS, *VIEW_METHODS}
   runnable: dict[str, Method] = {}
   for name in (*names, *own):
     method = own.get(name) or RUNNABLE.get(name)
     if isinstance(method, Method) and method.vertices in TEXTS:
       runnable[name] = method
     else:
-      why = (
-        " needs a tower"
-        if name in own or name in METHODS or name in VIEW_METHODS
-        else " is no method"
-      )
+      why = " needs a tower" if name in known else " is no method"
+      near = nearest(RUNNABLE, name if name not in known else "")
       raise ValueError(
         "`config.methods` must hold those that need no tower, got"
-        f" {name!r:.40}, which{why}: {nearest(RUNNABLE, name)}."
+        f" {name!r:.40}, which{why}: {near}."
       )
   return runnable
 

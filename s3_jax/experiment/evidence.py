@@ -37,6 +37,7 @@ from s3_jax.experiment.evidence_studies import studies
 from s3_jax.experiment.evidence_tables import write_evidence
 from s3_jax.experiment.narration import Narrator
 from s3_jax.experiment.settings import Settings
+from s3_jax.messages import nearest
 from s3_jax.space import build_space, weigh_texts
 
 COMPARED = ("center", "local_center(4)")
@@ -142,7 +143,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     if metric not in evidence.metrics:
       raise ValueError(
         f"`config.metrics` must hold {metric!r}, which the tables compare, got"
-        f" {', '.join(evidence.metrics)}."
+        f" {nearest(evidence.metrics, metric)}."
       )
   return lambda folder: run_evidence(evidence, folder)
 

@@ -27,7 +27,7 @@ def draw_spaces(
     folder: an existing folder.
   """
   scales = np.asarray(spaces.polluted_core.max_edge_length)
-  deaths = np.asarray(spaces.polluted_core.deaths)
+  deaths = np.asarray(spaces.polluted_all.deaths)  # of every text
   barcodes = []
   for label in labels:
     names = texts.polluted.texts[label]

@@ -129,7 +129,9 @@ def without_numbers(
 
 
 def _distinct(names: Sequence[str]) -> bool:
-  return len(set(names)) == len(names)
+  """Says whether names stay names; of those with ids two are "crane"."""
+  plain = {entry.name for entry in split_ids(list(names))[0]}
+  return len(set(names)) == len(names) and 2 * len(plain) > len(names)
 
 
 def _refuse_gaps(

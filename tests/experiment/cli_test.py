@@ -176,7 +176,9 @@ def test_a_stopped_run_promises_what_is_true(
 
 def test_every_task_that_resumes_is_one():
   assert experiment.RESUMES.keys() <= experiment.TASKS.keys()
-  assert set(experiment.SHARED_TASKS) <= experiment.RESUMES.keys()
+  # Without a tower there is nothing to keep.
+  shared = {*experiment.SHARED_TASKS} - {"embeddings"}
+  assert shared <= experiment.RESUMES.keys()
 
 
 def interrupted(repository, tmp_path, ready, *flags):

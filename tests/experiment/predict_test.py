@@ -132,7 +132,7 @@ def score_by_loops(clip, folder, document, neighbors):
 
 
 def test_numbers_are_those_of_a_double_loop(run, clip, images):
-  document, _ = run(neighbors=2, scale=None, top=2)
+  document, _ = run(metric="local_center", neighbors=2, scale=None, top=2)
   scores, nearest = score_by_loops(clip, images, document, 2)
   assert np.ptp(scores, axis=0).min() > 1e-3  # the images differ
   factor = np.exp(float(clip.params["logit_scale"]))

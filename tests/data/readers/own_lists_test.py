@@ -12,7 +12,6 @@ from s3_jax.data.datasets import (
   open_own,
 )
 from s3_jax.experiment.benchmark_sets import find_sets
-from s3_jax.experiment.embedding import Embedder
 from tests.benchmark_replicas import encoded
 
 JPEG = encoded(0, 0, 8)
@@ -140,7 +139,7 @@ WNIDS = {"n02690373": "airliner", "n02123045": "tabby cat"}
 
 def own(data_dir, lexicon=""):
   (found,), _ = find_sets(
-    Embedder(None, "float32", 1, 1, data_dir),  # of the embedded world alone
+    data_dir,  # of the embedded world alone
     ["own"],
     data_dir=data_dir,
     layout="auto",
@@ -240,7 +239,7 @@ def test_classes_of_a_benchmark_must_stand_in_its_order(tmp_path):
     file = tmp_path / "names.txt"
     file.write_text("\n".join(names))
     (found,), _ = find_sets(
-      Embedder(None, "float32", 1, 1, tmp_path),
+      tmp_path,
       ["eurosat"],
       data_dir=tmp_path,
       layout="auto",
