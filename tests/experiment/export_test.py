@@ -288,7 +288,7 @@ def test_the_files(exported):
   assert document["platforms"] == ["cpu", "cuda", "tpu"]
   assert document["jax"] == jax.__version__
   assert "6 months" in document["compatibility"]
-  assert document["metric"] == fields["metric"] == "local_center"
+  assert document["metric"] == fields["metric"] == "soft_local_center"
   assert document["texts"]["per_class"] == [2, 3, 2, 1, 2]
   assert document["text_tower"] is None
   program = jax_export.deserialize(
