@@ -32,7 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.scale = "two_witnesses"  # or "gap", or None: every text counts
   config.keep = "largest"
   config.min_fraction = 0.5
-  config.min_gap = 0.15
+  config.min_gap = 0.05
   config.exif_orientation = True  # classify.py turns photographs upright
   config.platforms = ("cpu", "cuda", "tpu")  # rocm as well
   config.text_tower = False  # True: text_tower.jaxexport and .npz as well

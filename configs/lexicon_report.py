@@ -23,6 +23,6 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = ""
   config.template = "a photo of a {}."
   config.min_fraction = 0.5
-  config.min_gap = 0.15
+  config.min_gap = 0.05
   config.margin = 0.0  # by how much nearer to another class counts
   return config.lock()

@@ -33,7 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.scale = "two_witnesses"  # or "gap", or None: every text counts
   config.keep = "largest"
   config.min_fraction = 0.5
-  config.min_gap = 0.15
+  config.min_gap = 0.05
   config.exif_orientation = True  # turn photographs as their tag says
   config.max_pixels = 89_478_485  # larger images are bad files
   config.strict = False  # bad files end in exit code 2, after all is written

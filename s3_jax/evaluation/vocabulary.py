@@ -144,7 +144,7 @@ def sharded_two_witnesses(
   official: Bool[np.ndarray, "..."] | None = None,
   keep: str = "largest",
   min_fraction: float | int = 0.5,
-  min_gap: float | int = 0.15,
+  min_gap: float | int = 0.05,
 ) -> Bool[np.ndarray, "classes synonyms"]:
   """Says which texts to keep, each device about those of its classes.
 

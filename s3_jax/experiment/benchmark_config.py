@@ -58,7 +58,7 @@ def benchmark_config(dataset: str) -> ml_collections.ConfigDict:
   config.scale = "two_witnesses"  # or "gap", a distance, or None
   config.keep = "largest"
   config.min_fraction = 0.5
-  config.min_gap = 0.15
+  config.min_gap = 0.05
   config.dtype = "float32"  # of the towers' matrix products
   config.batch_size = 64
   config.max_pixels = 89_478_485  # of an image file, all frames together

@@ -136,7 +136,7 @@ def read_space_options(settings: Settings) -> SpaceOptions:
     scale=scale,
     keep=settings.take("keep", str, choices=("largest", "label", "all")),
     min_fraction=fraction,
-    min_gap=settings.take("min_gap", float, default=0.15, minimum=0.0),
+    min_gap=settings.take("min_gap", float, default=0.05, minimum=0.0),
   )
 
 

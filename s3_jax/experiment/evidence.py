@@ -99,7 +99,7 @@ VARIANTS: dict[str, Keep] = {
   "names alone": _names_alone,
   **{
     f"two_witnesses, min_gap {gap}": functools.partial(_both, min_gap=gap)
-    for gap in (0.05, 0.1, 0.2, 0.3)
+    for gap in (0.0, 0.1, 0.15, 0.2, 0.3)
   },
 }
 

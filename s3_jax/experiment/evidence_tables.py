@@ -94,8 +94,7 @@ def write_evidence(
     *more,
   ]
   parts = [
-    f"### {table.title}\n\n{table.about}\n\n"
-    + "\n".join(pipes(table.header, table.rows))
+    f"### {table.title}\n\n{table.about}\n\n" + pipes(table.header, table.rows)
     for table in tables
   ]
   atomic_write(folder / "evidence.md", "\n\n".join(parts) + "\n")

@@ -73,7 +73,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     model=checkpoint if checkpoint.source else None,
     template=settings.take("template", str, default=NAME_TEMPLATE),
     min_fraction=settings.take("min_fraction", float, default=0.5),
-    min_gap=settings.take("min_gap", float, default=0.15, minimum=0),
+    min_gap=settings.take("min_gap", float, default=0.05, minimum=0),
     margin=settings.take("margin", float, default=0.0),
     cache_dir=read_cache_dir(settings),
   )

@@ -45,7 +45,7 @@ def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
   config.scale = "two_witnesses"  # or "gap", a distance, or None
   config.keep = "largest"
   config.min_fraction = 0.5
-  config.min_gap = 0.15
+  config.min_gap = 0.05
   config.pictures = 3  # worst, best, most gained and most lost images of each
   config.dtype = "float32"  # of the towers' matrix products
   config.mesh = 0  # devices of each process that share windows; 0 for all

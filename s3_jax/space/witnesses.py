@@ -80,7 +80,7 @@ def two_witnesses(
   official: Shaped[Array | np.ndarray, "..."] | None = None,
   keep: str = "largest",
   min_fraction: float | int | Float[Array, ""] = 0.5,
-  min_gap: float | int | Float[Array, ""] = 0.15,
+  min_gap: float | int | Float[Array, ""] = 0.05,
   num_forms: int | None = None,
   axis_name: str | None = None,
 ) -> Bool[Array, "classes synonyms"]:
@@ -132,7 +132,7 @@ def weigh_texts(
   official: Shaped[Array | np.ndarray, "..."] | None = None,
   keep: str = "largest",
   min_fraction: float | int | Float[Array, ""] = 0.5,
-  min_gap: float | int | Float[Array, ""] = 0.15,
+  min_gap: float | int | Float[Array, ""] = 0.05,
   num_forms: int | None = None,
   axis_name: str | None = None,
 ) -> Evidence:
@@ -184,7 +184,8 @@ def weigh_texts(
       0, for spaces in which wrong texts may be the majority; "all" keeps every
       text. Ties as for `build_space`.
     min_fraction: as for `build_space`.
-    min_gap: as for `build_space`.
+    min_gap: as for `build_space`, whose default is larger: here a second
+      witness stands beside it.
     num_forms: number of forms, needed where `forms` is traced; forms are then
       in 0 to `num_forms - 1`.
     axis_name: axis of the mesh over which the classes are shared out.

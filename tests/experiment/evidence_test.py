@@ -83,6 +83,7 @@ def test_a_run_writes_every_table(made, tmp_path):
   assert len(titles) == len(set(titles)) == 8
   for title in titles:
     assert f"### {title}\n" in page
+  assert "\n| imagenet84 | no class | 5 |" in page
   for table in document["tables"]:
     assert all(len(row) == len(table["header"]) for row in table["rows"])
   # Clean, and four kinds with 1, 2 and 5 wrong texts; with 5 where two are

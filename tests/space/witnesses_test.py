@@ -84,7 +84,7 @@ def gap_of(distances, members, min_fraction, min_gap):
   return deaths[-1]
 
 
-def oracle(points, mask, forms, official, keep="largest", gap=0.15):
+def oracle(points, mask, forms, official, keep="largest", gap=0.05):
   points = points.astype(np.float64)
   classes, texts = mask.shape
   real = [(c, i) for c in range(classes) for i in range(texts) if mask[c, i]]
