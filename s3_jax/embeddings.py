@@ -41,48 +41,63 @@ def l2_normalize(
   return x / jnp.sqrt(jnp.maximum(squared, eps**2))
 
 
-def unit_directions(
+def has_direction(
   x: Float[Array | np.ndarray, "*batch dim"], *, name: str = "embeddings"
-) -> tuple[Float[Array, "*batch dim"], Bool[Array, "*batch"]]:
-  """Scales vectors to unit length whatever their length, and checks them.
-
-  Rows whose squared norm is 1 within 1e-6 keep their bits, so what is unit
-  already gives what it gave. No row overflows or underflows on the way.
+) -> Bool[Array, "*batch"]:
+  """Says which vectors are finite and not zero.
 
   Args:
-    x: vectors on the last axis, float32 or float64.
+    x: vectors on the last axis.
     name: of the argument, for the message.
 
   Returns:
-    Unit vectors, zero where there is no direction, and which have one.
+    True for those that are.
 
   Raises:
-    ValueError: a row is zero or not finite, where values are known; under `jit`
-      the second result says so.
+    ValueError: one is not, where values are known.
 
   References:
     Ours.
   """
   x = jnp.asarray(x)
-  if x.shape[-1] == 0:
-    return x, jnp.zeros(x.shape[:-1], bool)
-  largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True)
+  largest = jnp.max(jnp.abs(x), axis=-1, initial=0.0)
   is_known = jnp.isfinite(largest) & (largest > 0)
   if not isinstance(x, Tracer) and not bool(jnp.all(is_known)):
-    row = np.argwhere(~np.asarray(is_known[..., 0]))[0].tolist()
+    row = np.argwhere(~np.asarray(is_known))[0].tolist()
     where = f"row {', '.join(map(str, row))}" if row else "the only row"
     raise ValueError(
       f"`{name}` must hold finite vectors other than zero, got"
-      f" {float(largest[(*row, 0)]):.6g} as the largest magnitude in {where};"
+      f" {float(largest[tuple(row)]):.6g} as the largest magnitude in {where};"
       " leave that image out."
     )
-  finite = jnp.where(is_known, x, 0.0)
-  scaled = finite / jnp.where(is_known, largest, 1.0)
+  return is_known
+
+
+def unit_or_nan(
+  x: Float[Array, "*batch dim"],
+) -> Float[Array, "*batch dim"]:
+  """Scales vectors to unit length whatever their length.
+
+  Rows whose squared norm is 1 within 1e-6 keep their bits, so what is unit
+  already gives what it gave. No row overflows or underflows on the way.
+
+  Args:
+    x: vectors on the last axis.
+
+  Returns:
+    Unit vectors, NaN where there is no direction.
+
+  References:
+    Ours.
+  """
+  largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0)
+  is_known = jnp.isfinite(largest) & (largest > 0)
+  scaled = x / jnp.where(is_known, largest, 1.0)
   norm = jnp.sqrt(jnp.sum(jnp.square(scaled), axis=-1, keepdims=True))
-  squared = jnp.sum(jnp.square(finite), axis=-1, keepdims=True)
+  squared = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
   is_unit = jnp.abs(squared - 1) <= 1e-6
-  unit = jnp.where(is_unit, finite, scaled / jnp.maximum(norm, 1.0))
-  return unit, is_known[..., 0]
+  unit = jnp.where(is_unit, x, scaled / jnp.maximum(norm, 1.0))
+  return jnp.where(is_known, unit, jnp.nan)
 
 
 def template_mean(

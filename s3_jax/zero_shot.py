@@ -100,12 +100,11 @@ def zero_shot_scores(
   References:
     CLIP (arXiv 2103.00020, section 3.1); -1 without a text is ours.
   """
-  unit, is_known = embeddings_lib.unit_directions(
-    jnp.asarray(embeddings, jnp.float32)
-  )
+  embeddings = jnp.asarray(embeddings, jnp.float32)
+  is_known = embeddings_lib.has_direction(embeddings)
   cosines = jnp.einsum(
     "...d,cd->...c",
-    unit,
+    embeddings_lib.unit_or_nan(embeddings),
     classifier,
     precision=jax.lax.Precision.HIGHEST,
   )

@@ -18,6 +18,7 @@ from s3_jax.adaptation.formulas import read_metric
 from s3_jax.adaptation.options import common_dtype, read_plan
 from s3_jax.adaptation.prototypes import center_space
 from s3_jax.adaptation.shifted import shifted_space
+from s3_jax.embeddings import unit_or_nan
 from s3_jax.point_to_space.streaming import whole_number
 from s3_jax.space import SynonymousSpace
 
@@ -254,6 +255,7 @@ def _adapt_space(
     space = center_space(space)
   if 0 in space.mask.shape:
     return space
+  views = unit_or_nan(views)
   unshifted = scores_before(views, space, metric, parameters)
   found = find_shift(
     views, unshifted, space, logit_scale, parameters, rates, metric, plan, 1
@@ -279,6 +281,7 @@ def _score_images(
 
   def score_chunk(index):
     some = jax.lax.dynamic_index_in_dim(views, index, axis=1, keepdims=False)
+    some = unit_or_nan(some)
     # All views of the chunk meet the unshifted spaces at once.
     unshifted = scores_before(
       some.reshape((-1, dim)), space, metric, parameters

@@ -10,7 +10,7 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from s3_jax.embeddings import unit_directions
+from s3_jax.embeddings import has_direction
 from s3_jax.point_to_space.streaming import whole_number
 from s3_jax.space import SynonymousSpace
 
@@ -143,11 +143,11 @@ def common_dtype(
     space: spaces of the classes.
 
   Returns:
-    Both, the views as unit vectors.
+    Both, copied only where their type was another.
 
   Raises:
-    ValueError: they disagree on dim, or a view is zero or not finite where
-      values are known; under `jit` it is NaN.
+    ValueError: they disagree on dim, or a view is zero or not finite, where
+      values are known.
 
   References:
     Ours.
@@ -166,7 +166,5 @@ def common_dtype(
   def cast(x):
     return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
-  unit, is_known = unit_directions(cast(views), name="views")
-  # Of nothing nothing follows: no class may win.
-  unit = jnp.where(is_known[..., None], unit, jnp.nan)
-  return unit, jax.tree.map(cast, space)
+  has_direction(views, name="views")
+  return cast(views), jax.tree.map(cast, space)

@@ -15,8 +15,9 @@ from jaxtyping import Array, Float, Int32
 from s3_jax.adaptation.confidence import most_confident
 from s3_jax.embeddings import (
   MIN_SQUARED_MEAN,
+  has_direction,
   scale_logits,
-  unit_directions,
+  unit_or_nan,
 )
 from s3_jax.point_to_space.streaming import whole_number
 
@@ -263,8 +264,8 @@ def _read_views(views):
       "put the image's own embedding first."
     )
   views = views.astype(jnp.promote_types(views.dtype, jnp.float32))
-  unit, is_known = unit_directions(views, name="views")
-  return jnp.where(is_known[..., None], unit, jnp.nan)
+  has_direction(views, name="views")
+  return unit_or_nan(views)
 
 
 def _normalise(vector, *, otherwise):

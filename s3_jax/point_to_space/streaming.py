@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32
 
-from s3_jax.embeddings import MIN_SQUARED_MEAN, unit_directions
+from s3_jax.embeddings import MIN_SQUARED_MEAN, has_direction, unit_or_nan
 from s3_jax.space import SynonymousSpace
 
 _BLOCK = 10
@@ -113,7 +113,7 @@ def score_blocks(
       f"{dim} and {space.points.shape[-1]}; "
       "embed both with the same checkpoint."
     )
-  embeddings, is_known = unit_directions(embeddings)
+  is_known = has_direction(embeddings)
   batch = embeddings.shape[:-1]
   flat = embeddings.reshape((-1, dim))
   classes, synonyms = space.mask.shape
@@ -175,6 +175,8 @@ def _score_blocks(
     has_vertex = jnp.any(block.mask, axis=1, keepdims=True)
 
     def score_chunk(x):
+      # Here, as a copy of all embeddings would be as large as they are.
+      x = unit_or_nan(x)
       similarities = jnp.einsum(
         "cmd,bd->cmb", z, x, precision=jax.lax.Precision.HIGHEST
       )
