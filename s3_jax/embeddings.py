@@ -92,11 +92,15 @@ def unit_or_nan(
   """
   largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0)
   is_known = jnp.isfinite(largest) & (largest > 0)
-  scaled = x / jnp.where(is_known, largest, 1.0)
+  largest = jax.lax.stop_gradient(jnp.where(is_known, largest, 1.0))
+  scaled = x / largest
   norm = jnp.sqrt(jnp.sum(jnp.square(scaled), axis=-1, keepdims=True))
+  unit = scaled / jnp.where(is_known, norm, 1.0)
   squared = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
   is_unit = jnp.abs(squared - 1) <= 1e-6
-  unit = jnp.where(is_unit, x, scaled / jnp.maximum(norm, 1.0))
+  # What is unit keeps its bits, and has the gradient of the division all the
+  # same.
+  unit += jax.lax.stop_gradient(jnp.where(is_unit, x - unit, 0.0))
   return jnp.where(is_known, unit, jnp.nan)
 
 

@@ -129,7 +129,7 @@ def test_degenerate_means_and_empty_classes_score_minus_one():
   points = np.concatenate([points, points[1:]])
   mask = np.array([[True, True], [True, True], [False, False]])
   space = make_space(3, 2, points=points, mask=mask, scale=2.0)
-  x = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [0.0, 0.0]], np.float32)
+  x = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]], np.float32)
   all_scores = {n: np.asarray(f(x, space)) for n, f in POINT_TO_SPACE.items()}
   for scores in all_scores.values():
     np.testing.assert_array_equal(scores[:, 2], -1.0)
@@ -138,7 +138,7 @@ def test_degenerate_means_and_empty_classes_score_minus_one():
     np.testing.assert_array_equal(all_scores[name][:, 0], -1.0)
     np.testing.assert_allclose(
       all_scores[name][:, 1],
-      [np.sqrt(0.5), 1.4 * np.sqrt(0.5), np.sqrt(0.5), 0.0],
+      [np.sqrt(0.5), 1.4 * np.sqrt(0.5), np.sqrt(0.5)],
       atol=1e-6,
     )
   # The middle of opposite vertices is the origin, which has no direction: what
@@ -147,10 +147,10 @@ def test_degenerate_means_and_empty_classes_score_minus_one():
     np.testing.assert_array_equal(all_scores[name][2, 0], -1.0)
     np.testing.assert_allclose(all_scores[name][0, 0], 1.0, atol=1e-6)
   np.testing.assert_allclose(
-    all_scores["simplex_center"][:, 0], [1.0, 0.6, 0.0, 0.0], atol=1e-6
+    all_scores["simplex_center"][:, 0], [1.0, 0.6, 0.0], atol=1e-6
   )
   np.testing.assert_allclose(
-    all_scores["subspace"][:, :2], [[1, 1], [0.6, 1], [0, 1], [0, 0]], atol=1e-6
+    all_scores["subspace"][:, :2], [[1, 1], [0.6, 1], [0, 1]], atol=1e-6
   )
 
 
