@@ -121,10 +121,12 @@ def find_place(
     return _in_folder(path, path.resolve().name)
   if path.is_file():
     return _at_file(path)
+  # The end of a path says more than its beginning.
+  tail = word if len(word) <= 60 else f"…{word[-58:]}"
   raise ValueError(
     "`source` must be a folder in the Hugging Face or open_clip layout, a"
     f" weights file, or one of {nearest([*MODELS, *ZOO], word)}; got"
-    f" {shown(word)}."
+    f" {shown(tail)}."
   )
 
 

@@ -48,6 +48,7 @@ def read(read_config, checkpoint, cache):
         "model": str(checkpoint),
         "data_dir": str(data_dir),
         "methods": METHODS,
+        "metric": "local_center",
         "partial": True,
         "batch_size": 8,
         "cache_dir": str(cache),
