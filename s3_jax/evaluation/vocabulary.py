@@ -22,7 +22,8 @@ from s3_jax.evaluation.score_layout import (
 )
 from s3_jax.sharding import MODEL, shard_classes
 from s3_jax.space import SynonymousSpace, build_space, checks
-from s3_jax.space.witnesses import read_question, weigh_checked
+from s3_jax.space.weighing import weigh_checked
+from s3_jax.space.witnesses import read_question
 
 __all__ = [
   "TopClasses",

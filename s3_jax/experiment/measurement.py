@@ -33,7 +33,7 @@ from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.view_methods import ViewMethod
 from s3_jax.lexicon.vertices import Vertices
 from s3_jax.space import Evidence
-from s3_jax.space.witnesses import MIN_CLASSES
+from s3_jax.space.weighing import MIN_CLASSES
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (

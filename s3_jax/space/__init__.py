@@ -10,7 +10,8 @@ from s3_jax.space.report import (
 )
 from s3_jax.space.shared import exclude_shared
 from s3_jax.space.storage import load_space, save_space
-from s3_jax.space.witnesses import Evidence, two_witnesses, weigh_texts
+from s3_jax.space.weighing import Evidence
+from s3_jax.space.witnesses import two_witnesses, weigh_texts
 
 __all__ = [
   "Evidence",

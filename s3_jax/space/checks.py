@@ -117,6 +117,13 @@ def check_shapes(embeddings: Any, mask: Any) -> None:
   Raises:
     ValueError: they disagree.
   """
+  for name, array in (("embeddings", embeddings), ("mask", mask)):
+    if not hasattr(array, "dtype"):
+      raise ValueError(
+        f"`{name}` must be an array, got {type(array).__name__}; embeddings are"
+        " f32[classes, synonyms, dim], and `mask` is bool[classes, synonyms],"
+        " True = real text: np.ones(shape, bool) where all are."
+      )
   if embeddings.ndim != 3:
     raise ValueError(
       "`embeddings` must have shape [classes, synonyms, dim], got "

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s3_jax.space import SynonymousSpace, build_space
+from s3_jax.space import SynonymousSpace, build_space, checks
 from s3_jax.space.rules import gap_scale
 from s3_jax.topology import PrimOrder
 
@@ -405,3 +405,12 @@ def test_wrong_embeddings_are_named_unless_masked_out(row, message):
 def test_wrong_shapes_are_named(shape, mask, message):
   with pytest.raises(ValueError, match=message):
     _checked_build(np.zeros(shape, np.float32), mask)
+
+
+def test_what_is_no_array_is_told_what_would_do():
+
+  points = np.ones((2, 3, 4), np.float32)
+  for arguments, name in (((points, None), "mask"), (([[1.0]], None), "embed")):
+    with pytest.raises(ValueError, match=f"`{name}") as error:
+      checks.check_shapes(*arguments)
+    assert "np.ones" in str(error.value) and len(str(error.value)) <= 300
