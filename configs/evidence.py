@@ -7,7 +7,7 @@ Command:
 FOLDER has `sets` and `images`, as docs/EVIDENCE.md describes them, and the page
 has the tables that this run writes into evidence.md.
 
-Hardware: two CPU cores, about half an hour with eight seeds.
+Hardware: two CPU cores, about an hour with eight seeds.
 """
 
 import ml_collections
