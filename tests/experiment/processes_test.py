@@ -434,7 +434,7 @@ def test_launched_by_slurm(repository, tmp_path):
     assert f"process {number} of 2 (from Slurm)" in err
     # A task that is not shared out says so.
     assert status == 2
-    assert "`config.task` must be one of benchmark, evaluate" in err
+    assert "`config.task` must be one of benchmark, embeddings, evaluate" in err
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
