@@ -116,6 +116,7 @@ def project_to_complex(
     space,
     _project,
     empty=FAR,
+    directions=False,
   )
 
 

@@ -86,6 +86,7 @@ def project_to_hull(
     space,
     _project,
     empty=FAR,
+    directions=False,
     quadratic=True,
   )
 

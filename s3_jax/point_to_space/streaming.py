@@ -75,6 +75,7 @@ def score_blocks(
   parameters: tuple[Float[Array, ""], ...] = (),
   empty: Any = -1.0,
   quadratic: bool = False,
+  directions: bool = True,
 ) -> Any:
   """Computes a formula for every embedding and class.
 
@@ -93,6 +94,8 @@ def score_blocks(
     empty: what a class without vertices gets, of the structure of the result.
     quadratic: whether the formula holds `synonyms^2` numbers for each pair of
       embedding and class, rather than `synonyms`.
+    directions: whether embeddings are scaled to unit length first; projections
+      are of points wherever they lie.
 
   Returns:
     The formula's arrays as `f32[*batch, classes]`; NaN for an embedding that
@@ -113,7 +116,11 @@ def score_blocks(
       f"{dim} and {space.points.shape[-1]}; "
       "embed both with the same checkpoint."
     )
-  is_known = has_direction(embeddings)
+  is_known = (
+    has_direction(embeddings)
+    if directions
+    else jnp.ones(embeddings.shape[:-1], bool)
+  )
   batch = embeddings.shape[:-1]
   flat = embeddings.reshape((-1, dim))
   classes, synonyms = space.mask.shape
@@ -136,6 +143,7 @@ def score_blocks(
     empty=empty,
     block_size=block_size,
     chunks=-(-flat.shape[0] // chunk),
+    directions=directions,
   )
   # No class may win an image of which nothing is known.
   return jax.tree.map(
@@ -148,7 +156,14 @@ def score_blocks(
 
 @functools.partial(
   jax.jit,
-  static_argnames=("formula", "options", "empty", "block_size", "chunks"),
+  static_argnames=(
+    "formula",
+    "options",
+    "empty",
+    "block_size",
+    "chunks",
+    "directions",
+  ),
 )
 def _score_blocks(
   embeddings, points, arrays, parameters, *, formula, options, empty, **sizes
@@ -176,7 +191,7 @@ def _score_blocks(
 
     def score_chunk(x):
       # Here, as a copy of all embeddings would be as large as they are.
-      x = unit_or_nan(x)
+      x = unit_or_nan(x) if sizes["directions"] else x
       similarities = jnp.einsum(
         "cmd,bd->cmb", z, x, precision=jax.lax.Precision.HIGHEST
       )

@@ -8,7 +8,7 @@ import pytest
 from s3_jax import average_views, robust_mean_shift, zero_shot_scores
 from s3_jax.adaptation import adapted_scores
 from s3_jax.embeddings import unit_or_nan
-from s3_jax.point_to_space import POINT_TO_SPACE, project_to_hull
+from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import attach_complex, build_space
 
 
@@ -69,14 +69,6 @@ def test_one_wrong_number_of_a_row_is_enough(drawn):
     POINT_TO_SPACE["center"](deep, space)
   with pytest.raises(ValueError, match="the only row"):
     POINT_TO_SPACE["center"](bad[3], space)
-
-
-def test_projections_are_of_the_direction(drawn):
-  space, x = drawn
-  far = project_to_hull(5 * x, space)
-  near = project_to_hull(x, space)
-  for a, b in zip(far, near, strict=True):
-    np.testing.assert_allclose(a, b, atol=2e-5)
 
 
 def test_classifiers_and_views_too(drawn):
