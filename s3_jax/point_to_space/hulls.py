@@ -54,7 +54,7 @@ def point_to_convex_hull(
   References:
     Ours; S3 (arXiv 2412.04925) compares several metrics.
   """
-  return project_to_hull(embeddings, space).score
+  return _projection(embeddings, space, directions=True).score
 
 
 def project_to_hull(
@@ -81,12 +81,17 @@ def project_to_hull(
     Lawson and Hanson, Solving Least Squares Problems, chapter 23, for the
     active-set method; the hull as a metric is ours.
   """
+  return _projection(embeddings, space, directions=False)
+
+
+def _projection(embeddings, space, *, directions: bool) -> Projection:
+  """Projects the embeddings, or the unit vectors of their directions."""
   return score_blocks(
     embeddings,
     space,
     _project,
     empty=FAR,
-    directions=False,
+    directions=directions,
     quadratic=True,
   )
 
