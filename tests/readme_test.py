@@ -18,5 +18,6 @@ def test_the_library_example_runs_as_printed(repository, monkeypatch):
 
 def test_every_linked_file_exists(repository):
   for page in (repository / "README.md", *(repository / "docs").glob("*.md")):
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+    prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#:]+)\)", prose):
       assert (page.parent / target).exists(), f"{page.name}: {target}"
