@@ -26,7 +26,7 @@ from s3_jax.clip import ZOO, embed_images, init_params
 from s3_jax.evaluation import classification
 from s3_jax.evaluation.accumulators import init_counts
 from s3_jax.evaluation.classification import evaluate_scores
-from s3_jax.experiment.methods import classifier_scorer, space_scorer
+from s3_jax.experiment.methods.spaces import classifier_scorer, space_scorer
 from s3_jax.experiment.scoring import SCORE_ROWS
 from s3_jax.lexicon.synonyms import load_lexicon
 from s3_jax.point_to_space import POINT_TO_SPACE

@@ -268,7 +268,7 @@ def measure_scaling(repeats: int, dim: int, classes: int, texts: int):
 
 def draw(records: list[dict], path: Path) -> None:
   """Draws CPU seconds over classes, texts and simplices."""
-  from s3_jax.evaluation.drawing import BLUE, GREEN, RED, open_figure
+  from s3_jax.results.drawing import BLUE, GREEN, RED, open_figure
 
   lines = {
     "spaces: s3_jax": (BLUE, "o-", ("spaces", "s3_jax")),

@@ -14,8 +14,8 @@ from absl import app, flags
 from scipy.spatial import ConvexHull
 
 import s3_jax
-from s3_jax.evaluation import drawing
-from s3_jax.evaluation.space_plots import Barcode, bar_texts, plot_barcodes
+from s3_jax.results import drawing
+from s3_jax.results.space_plots import Barcode, bar_texts, plot_barcodes
 
 _OUTPUT = flags.DEFINE_string("output", "docs/figures", "Folder of the PNGs.")
 

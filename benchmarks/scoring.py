@@ -229,7 +229,7 @@ def measure_scaling(batch: int, dim: int, repeats: int) -> list[dict[str, Any]]:
 
 def draw(records: list[dict[str, Any]], path: Path) -> None:
   """Draws ratios to the bare product over classes, texts and simplices."""
-  from s3_jax.evaluation.drawing import open_figure
+  from s3_jax.results.drawing import open_figure
 
   with open_figure(path, (12.0, 5.2)) as figure:
     axes = figure.subplots(1, 3, sharey=True)

@@ -43,7 +43,7 @@ from s3_jax.clip.checkpoints import ZOO  # noqa: E402
 from s3_jax.clip.dense import embed_patches  # noqa: E402
 from s3_jax.clip.layouts import to_params  # noqa: E402
 from s3_jax.embeddings import l2_normalize  # noqa: E402
-from s3_jax.evaluation.segmentation import (  # noqa: E402
+from s3_jax.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
   embed_windows,
@@ -51,7 +51,7 @@ from s3_jax.evaluation.segmentation import (  # noqa: E402
   segment_image,
   windows,
 )
-from tests.evaluation.segmentation.torch_segmentation import (  # noqa: E402
+from tests.segmentation.torch_segmentation import (  # noqa: E402
   torch_logits,
   torch_segmentation,
 )

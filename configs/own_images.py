@@ -14,7 +14,7 @@ Hardware: any.
 
 import ml_collections
 
-from s3_jax.experiment.benchmark_config import benchmark_config
+from s3_jax.experiment.tasks.benchmark.config import benchmark_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -16,7 +16,7 @@ it came within 0.3 points.
 
 import ml_collections
 
-from s3_jax.experiment.benchmark_config import benchmark_config
+from s3_jax.experiment.tasks.benchmark.config import benchmark_config
 
 
 def get_config() -> ml_collections.ConfigDict:

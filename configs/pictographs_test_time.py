@@ -9,7 +9,7 @@ minutes from the cache. docs/ADAPTATION.md has the table that it prints.
 
 import ml_collections
 
-from s3_jax.experiment.benchmark_config import test_time_config
+from s3_jax.experiment.tasks.benchmark.config import test_time_config
 
 
 def get_config() -> ml_collections.ConfigDict:

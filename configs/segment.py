@@ -17,7 +17,7 @@ Hardware: any; a photograph takes some seconds on a few CPU cores.
 
 import ml_collections
 
-from s3_jax.experiment.segmentation_config import protocol_changes
+from s3_jax.experiment.tasks.segmentation.config import protocol_changes
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -18,7 +18,9 @@ README of SCLIP's repository.
 
 import ml_collections
 
-from s3_jax.experiment.segmentation_config import segmentation_suite_config
+from s3_jax.experiment.tasks.segmentation.config import (
+  segmentation_suite_config,
+)
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -20,7 +20,7 @@ ten others (D2TPT, table 3), both cited at second hand.
 
 import ml_collections
 
-from s3_jax.experiment.benchmark_config import suite_config
+from s3_jax.experiment.tasks.benchmark.config import suite_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -19,7 +19,7 @@ and its random crops are others than ours, so these are no baselines to meet.
 
 import ml_collections
 
-from s3_jax.experiment.benchmark_config import test_time_config
+from s3_jax.experiment.tasks.benchmark.config import test_time_config
 
 
 def get_config(dataset: str = "imagenet") -> ml_collections.ConfigDict:

@@ -19,7 +19,7 @@ precision). The run says whether it came within half a point.
 
 import ml_collections
 
-from s3_jax.experiment.segmentation_config import segmentation_config
+from s3_jax.experiment.tasks.segmentation.config import segmentation_config
 
 
 def get_config() -> ml_collections.ConfigDict:

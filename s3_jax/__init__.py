@@ -27,16 +27,6 @@ from s3_jax.embeddings import (
   l2_normalize,
   template_mean,
 )
-from s3_jax.evaluation import (
-  pad_texts,
-  read_image_embeddings,
-  read_text_embeddings,
-)
-from s3_jax.evaluation.segmentation import (
-  SEGMENTATION_PROTOCOLS,
-  NameClassifier,
-  segment_image,
-)
 from s3_jax.point_to_space import (
   POINT_TO_SPACE,
   Projection,
@@ -47,6 +37,11 @@ from s3_jax.point_to_space import (
   project_to_complex,
   project_to_hull,
 )
+from s3_jax.segmentation import (
+  SEGMENTATION_PROTOCOLS,
+  NameClassifier,
+  segment_image,
+)
 from s3_jax.space import (
   SynonymousSpace,
   attach_complex,
@@ -55,6 +50,11 @@ from s3_jax.space import (
   load_space,
   save_space,
   two_witnesses,
+)
+from s3_jax.storage import (
+  pad_texts,
+  read_image_embeddings,
+  read_text_embeddings,
 )
 from s3_jax.topology import (
   RipsComplex,

@@ -80,7 +80,7 @@ def main(argv: list[str]) -> None:
     _refuse(f"arguments must be --flags, got {argv[1]!r}.")
 
   from s3_jax import experiment
-  from s3_jax.experiment import cluster, platforms
+  from s3_jax.experiment.machine import cluster, platforms
 
   logging.set_verbosity(logging.WARNING)
   warnings.showwarning = _show_warning
@@ -134,7 +134,7 @@ def main(argv: list[str]) -> None:
 
 def _join() -> bool:
   """Joins the other processes of the run, where there are any."""
-  from s3_jax.experiment import cluster
+  from s3_jax.experiment.machine import cluster
 
   found = cluster.find_cluster(
     os.environ,

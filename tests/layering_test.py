@@ -39,7 +39,10 @@ LIBRARY = (
   "clip",
   "lexicon",
   "data",
+  "segmentation",
+  "storage",
   "evaluation",
+  "results",
   "training",
 )
 RULES = {
@@ -67,10 +70,18 @@ RULES = {
     COMMON,
     ("tensorflow_datasets", "grain", "PIL", "matplotlib", "cv2", "scipy"),
   ),
-  "evaluation": Rule(
-    (*CORE, "files", "messages", "clip", "sharding"),
+  "evaluation": Rule((*CORE, "sharding"), COMMON),
+  "segmentation": Rule(
+    (*CORE, "messages", "clip", "sharding", "evaluation"), COMMON, ("cv2",)
+  ),
+  "storage": Rule(("files", "messages", "clip", "segmentation"), COMMON),
+  "results": Rule(
+    (
+      *("embeddings", "space", "files", "messages"),
+      *("evaluation", "segmentation"),
+    ),
     COMMON,
-    ("matplotlib", "jinja2", "cv2"),
+    ("matplotlib", "jinja2"),
   ),
   "training": Rule(
     (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")
@@ -78,7 +89,7 @@ RULES = {
   "integrations": Rule(
     (
       *("space", "point_to_space", "zero_shot", "messages"),
-      *("clip", "data", "evaluation"),
+      *("clip", "data", "evaluation", "storage"),
     ),
     COMMON,
     ("scenic",),
@@ -274,7 +285,7 @@ class Space:
 
   def method(self):
     import tensorflow as tf
-    from s3_jax.evaluation import report
+    from s3_jax.results import report
 
 def by_name(name):
   import importlib
@@ -296,7 +307,7 @@ def test_a_wrong_module_is_caught():
     (10, "s3_jax.data.pictograph_builder"),
     (13, "matplotlib.pyplot"),
     (16, "tensorflow"),
-    (17, "s3_jax.evaluation.report"),
+    (17, "s3_jax.results.report"),
     (21, "grain.python"),
     (22, "?"),
     (22, "flax"),

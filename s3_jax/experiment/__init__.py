@@ -15,7 +15,13 @@ import ml_collections
 
 import s3_jax
 from s3_jax import hosts
-from s3_jax.experiment import (
+from s3_jax.experiment.machine.compiled_programs import (
+  kept_programs,
+  read_compilation_cache_dir,
+)
+from s3_jax.experiment.machine.environment import git_commit
+from s3_jax.experiment.settings import Settings, require_writable
+from s3_jax.experiment.tasks import (
   benchmark,
   check_data,
   compare,
@@ -28,7 +34,7 @@ from s3_jax.experiment import (
   lexicon_report,
   models,
   predict,
-  prepare,
+  prepare_data,
   segment,
   segmentation,
   sweep,
@@ -37,12 +43,6 @@ from s3_jax.experiment import (
   verify,
   view_sweep,
 )
-from s3_jax.experiment.compiled_programs import (
-  kept_programs,
-  read_compilation_cache_dir,
-)
-from s3_jax.experiment.environment import git_commit
-from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.workdir import patient_streams
 from s3_jax.hosts import LostPeer as LostPeer
 
@@ -62,7 +62,7 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "lexicon_report": lexicon_report.read_settings,
   "models": models.read_settings,
   "predict": predict.read_settings,
-  "prepare_data": prepare.read_settings,
+  "prepare_data": prepare_data.read_settings,
   "segment": segment.read_settings,
   "segmentation": segmentation.read_settings,
   "sweep": sweep.read_settings,

@@ -30,7 +30,7 @@ from s3_jax.data.records import (
   content_id,
   is_racy,
 )
-from s3_jax.evaluation import cache
+from s3_jax.storage import cache
 
 _CHUNK = 256
 """Images that are hashed before the processes may meet."""

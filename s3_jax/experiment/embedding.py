@@ -20,25 +20,25 @@ from s3_jax.data.datasets import DatasetSpec, open_dataset
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.data.records import Contents, OpenedDataset, Records
-from s3_jax.evaluation import cache
-from s3_jax.evaluation.embedding import embed_batches
-from s3_jax.evaluation.escaping import valid_unicode
-from s3_jax.evaluation.shards import (
-  SHARD_ROWS,
-  Layout,
-  Rows,
-  fill_shards,
-  join_shards,
-)
 from s3_jax.experiment.canary import pixels_canary
 from s3_jax.experiment.contents import Verified, know_images
 from s3_jax.experiment.shared_shards import gather_shards, own_shards
+from s3_jax.experiment.tower_batches import embed_batches
+from s3_jax.results.escaping import valid_unicode
 from s3_jax.sharding import (
   gather_params,
   local_mesh,
   replicated,
   shard_params,
   share_batch,
+)
+from s3_jax.storage import cache
+from s3_jax.storage.shards import (
+  SHARD_ROWS,
+  Layout,
+  Rows,
+  fill_shards,
+  join_shards,
 )
 
 SPLIT_BYTES = 1 << 30

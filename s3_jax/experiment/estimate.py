@@ -11,12 +11,12 @@ import numpy as np
 from s3_jax import hosts
 from s3_jax.clip import embed_texts
 from s3_jax.clip.text_batches import embed_in_buckets
-from s3_jax.evaluation.embedding import embed_batches
-from s3_jax.evaluation.shards import Layout
 from s3_jax.experiment.embedding import Embedder, bound_tower
 from s3_jax.experiment.shared_shards import known_anywhere
 from s3_jax.experiment.text_embedding import TEXT_ROWS, missing_chunks
+from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.sharding import share_batch
+from s3_jax.storage.shards import Layout
 
 
 class Estimate(NamedTuple):

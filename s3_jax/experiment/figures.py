@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from s3_jax.evaluation.space_plots import (
+from s3_jax.experiment.methods.spaces import Spaces, Texts
+from s3_jax.files import safe_name
+from s3_jax.results.space_plots import (
   Barcode,
   bar_texts,
   plot_barcodes,
   plot_projection,
 )
-from s3_jax.experiment.methods import Spaces, Texts
-from s3_jax.files import safe_name
 
 
 def draw_spaces(

@@ -16,24 +16,24 @@ from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.evaluation.classification import ClassificationResult
-from s3_jax.evaluation.schema import SCHEMA
 from s3_jax.evaluation.statistics import INTERVALS
-from s3_jax.evaluation.text_tables import TextTable
-from s3_jax.experiment.benchmark_methods import (
+from s3_jax.experiment.embedding import TestSet
+from s3_jax.experiment.methods.images import (
   MethodTexts,
   Prepared,
   Scorers,
   concepts,
 )
-from s3_jax.experiment.benchmark_report import write_benchmark
-from s3_jax.experiment.embedding import TestSet
+from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows, texts_part
 from s3_jax.experiment.scoring import score_images
-from s3_jax.experiment.view_methods import ViewMethod
+from s3_jax.experiment.tasks.benchmark.report import write_benchmark
 from s3_jax.lexicon.vertices import Vertices
+from s3_jax.results.schema import SCHEMA
 from s3_jax.space import Evidence
 from s3_jax.space.weighing import MIN_CLASSES
+from s3_jax.storage.text_tables import TextTable
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (

@@ -7,12 +7,12 @@ from typing import Any
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 from s3_jax.evaluation.classification import ClassificationResult
-from s3_jax.evaluation.report import ClassRow
 from s3_jax.evaluation.statistics import (
   bootstrap_interval,
   paired_comparison,
   wilson_interval,
 )
+from s3_jax.results.report import ClassRow
 
 # (data set, method) -> what was measured
 Measured = Mapping[tuple[str, str], ClassificationResult]

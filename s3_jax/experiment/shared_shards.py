@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from s3_jax import hosts
-from s3_jax.evaluation.shards import (
+from s3_jax.storage.shards import (
   Layout,
   Shard,
   known_images,

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from s3_jax import hosts
 from s3_jax.clip import embed_texts
 from s3_jax.clip.text_batches import embed_in_buckets
-from s3_jax.evaluation import cache
 from s3_jax.experiment.embedding import Embedder, identity
 from s3_jax.experiment.settings import require_writable
+from s3_jax.storage import cache
 
 TEXT_CHUNK = 1024
 """Texts that share one file of the cache."""

@@ -12,9 +12,6 @@ from jaxtyping import Int
 from s3_jax.data.datasets import DatasetSpec
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.views import make_views, view_batches
-from s3_jax.evaluation import cache
-from s3_jax.evaluation.embedding import embed_batches
-from s3_jax.evaluation.shards import Layout, Rows, Shard, read_shards
 from s3_jax.experiment.canary import pixels_canary
 from s3_jax.experiment.contents import Verified
 from s3_jax.experiment.embedding import (
@@ -28,6 +25,9 @@ from s3_jax.experiment.embedding import (
   on_devices,
   progress_bar,
 )
+from s3_jax.experiment.tower_batches import embed_batches
+from s3_jax.storage import cache
+from s3_jax.storage.shards import Layout, Rows, Shard, read_shards
 
 VIEW_SHARD = 64
 """Images of a shard: 8 MB for 64 views of 512 numbers each."""

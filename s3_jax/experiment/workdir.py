@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from s3_jax.evaluation.contact_sheet import remove_pages
+from s3_jax.results.contact_sheet import remove_pages
 
 # A run of predictions writes all of its files at its very end, and clears then.
 # What says that everything else is there comes first.

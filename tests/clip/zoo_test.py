@@ -8,7 +8,7 @@ from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.clean import CLEANINGS
 from s3_jax.clip.towers import check_spec
 from s3_jax.clip.zoo import MODELS, ModelSpec
-from s3_jax.experiment.models import count_parameters
+from s3_jax.experiment.tasks.models import count_parameters
 
 OPENAI = ("ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px")
 RESNETS = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64")

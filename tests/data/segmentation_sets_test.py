@@ -15,7 +15,7 @@ from s3_jax.data.segmentation_sets import (
   find_masks,
   open_masks,
 )
-from s3_jax.evaluation.segmentation import SEGMENTATION_PROTOCOLS
+from s3_jax.segmentation import SEGMENTATION_PROTOCOLS
 from tests.segmentation_replicas import MASKED, make_segmentation, png, write
 
 KINDS = [

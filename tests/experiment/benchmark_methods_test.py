@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from s3_jax.embeddings import template_mean
-from s3_jax.experiment.benchmark_methods import (
+from s3_jax.experiment.methods.images import (
   METHODS,
   NEED_FILES,
   Method,
@@ -16,7 +16,7 @@ from s3_jax.experiment.benchmark_methods import (
   embed_vertices,
   prepare_methods,
 )
-from s3_jax.experiment.methods import SpaceOptions
+from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_7, IMAGENET_80
 from s3_jax.point_to_space import POINT_TO_SPACE

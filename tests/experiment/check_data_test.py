@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from s3_jax.experiment.check_data import read_settings
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks.check_data import read_settings
 from tests.benchmark_replicas import BENCHMARKS, make_replica
 from tests.segmentation_replicas import MASKED, make_segmentation
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from s3_jax.experiment.cluster import (
+from s3_jax.experiment.machine.cluster import (
   BIND,
   Cluster,
   bind_address,

@@ -11,9 +11,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from s3_jax import experiment
-from s3_jax.experiment import compare
 from s3_jax.experiment.settings import Settings
-from tests.evaluation.sample_results import make_results
+from s3_jax.experiment.tasks import compare
+from tests.results.sample_results import make_results
 
 
 def put(folder, results, name="results.json"):

@@ -16,7 +16,6 @@ from s3_jax.data import reading
 from s3_jax.data.datasets import DATASETS, open_own
 from s3_jax.data.readers import imagenet, listing
 from s3_jax.data.records import is_racy
-from s3_jax.evaluation.shards import known_images
 from s3_jax.experiment import contents, embedding
 from s3_jax.experiment.contents import (
   Known,
@@ -29,6 +28,7 @@ from s3_jax.experiment.embedding import (
   embed_test_set,
   images_layout,
 )
+from s3_jax.storage.shards import known_images
 
 SPEC = DATASETS["plain"]._replace(name="own", title="own", family="own")
 

@@ -11,8 +11,8 @@ import pytest
 
 import s3_jax
 from s3_jax.clip.transformer import contract
-from s3_jax.evaluation.schema import validate_results
-from s3_jax.experiment.environment import describe_environment
+from s3_jax.experiment.machine.environment import describe_environment
+from s3_jax.results.schema import validate_results
 
 # Rooms whose products the statement is about.
 ROOMS = (

@@ -13,10 +13,10 @@ from PIL import Image
 from s3_jax import experiment
 from s3_jax.data import pictograph_sets
 from s3_jax.data.datasets import DATASETS
-from s3_jax.evaluation.schema import validate_results
 from s3_jax.experiment import embedding, text_embedding
-from s3_jax.experiment.methods import METHODS
+from s3_jax.experiment.methods.spaces import METHODS
 from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.results.schema import validate_results
 
 SETS = ("plain", "outline")
 IMAGES = 180

@@ -7,7 +7,7 @@ import pytest
 
 from configs import evidence as config_file
 from s3_jax import experiment
-from s3_jax.experiment.evidence_sets import (
+from s3_jax.experiment.tasks.evidence.sets import (
   KINDS,
   name_key,
   read_pool,
@@ -15,7 +15,7 @@ from s3_jax.experiment.evidence_sets import (
   with_forms,
   with_wrong,
 )
-from s3_jax.experiment.evidence_studies import _mixed, other_geometry
+from s3_jax.experiment.tasks.evidence.studies import _mixed, other_geometry
 
 
 def unit(rows):

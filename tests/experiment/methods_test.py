@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s3_jax.experiment.evaluate import count_pruned
-from s3_jax.experiment.methods import (
+from s3_jax.experiment.methods.spaces import (
   METHODS,
   MethodInputs,
   SpaceOptions,
@@ -17,6 +16,7 @@ from s3_jax.experiment.methods import (
   gather_texts,
   space_scorer,
 )
+from s3_jax.experiment.tasks.evaluate import count_pruned
 from s3_jax.lexicon.synonyms import load_lexicon
 
 TEMPLATE = "a photo of a {}."

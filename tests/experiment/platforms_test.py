@@ -7,8 +7,8 @@ import types
 
 import pytest
 
-from s3_jax.experiment import platforms
-from s3_jax.experiment.platforms import Machine, check_backend
+from s3_jax.experiment.machine import platforms
+from s3_jax.experiment.machine.platforms import Machine, check_backend
 
 
 def machine(asked="", installed=(), **present):

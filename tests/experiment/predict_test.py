@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from s3_jax.clip import embed_images, embed_texts, load_clip
-from s3_jax.evaluation import contact_sheet
-from s3_jax.experiment import predict, prediction_stream
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks import predict
+from s3_jax.experiment.tasks.predict import stream as prediction_stream
 from s3_jax.point_to_space import POINT_TO_SPACE
+from s3_jax.results import contact_sheet
 from s3_jax.space import attach_complex, build_space
 
 BINS = (

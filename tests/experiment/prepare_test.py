@@ -7,8 +7,8 @@ import pytest
 
 from s3_jax.data.datasets import DATASETS, open_dataset
 from s3_jax.data.readers import tfds
-from s3_jax.experiment import prepare
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks import prepare_data as prepare
 from tests.benchmark_replicas import make_replica
 from tests.segmentation_replicas import make_segmentation
 from tests.video_replicas import write_ucf101

@@ -144,8 +144,8 @@ def test_a_required_field_is_named(read_config, field):
   ],
 )
 def test_scales_are_read_as_the_command_line_gives_them(given, read):
-  from s3_jax.experiment.evaluate import read_space_options
   from s3_jax.experiment.settings import Settings
+  from s3_jax.experiment.tasks.evaluate import read_space_options
 
   fields = {"metric": "center", "neighbors": 1, "keep": "all", "scale": given}
   options = read_space_options(Settings(fields))
@@ -211,7 +211,10 @@ def test_a_workdir_must_be_writable(noted, tmp_path):
 
 
 def test_the_environment_is_described():
-  from s3_jax.experiment.environment import CompileClock, describe_environment
+  from s3_jax.experiment.machine.environment import (
+    CompileClock,
+    describe_environment,
+  )
 
   described = describe_environment("bfloat16")
   json.dumps(described, allow_nan=False)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s3_jax.experiment import segment
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks import segment
 from tests.segmentation_replicas import picture
 
 SMALL = {"short_side": 32, "window": 16, "stride": 8, "prob_threshold": 0.0}

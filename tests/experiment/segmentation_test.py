@@ -15,24 +15,24 @@ from s3_jax.data.segmentation_sets import (
   open_masks,
 )
 from s3_jax.data.segmentation_stream import masked_images
-from s3_jax.evaluation import cache as result_cache
-from s3_jax.evaluation.segmentation import (
+from s3_jax.experiment.methods.patches import PATCH_METHODS
+from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks import segmentation
+from s3_jax.experiment.tasks.segmentation import (
+  counting as segmentation_counting,
+)
+from s3_jax.experiment.tasks.segmentation import plan as segmentation_plan
+from s3_jax.experiment.tasks.segmentation.config import (
+  protocol_changes,
+  segmentation_config,
+)
+from s3_jax.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
   SegmentationProtocol,
   segment_image,
 )
-from s3_jax.experiment import (
-  segmentation,
-  segmentation_counting,
-  segmentation_plan,
-)
-from s3_jax.experiment.segmentation_config import (
-  protocol_changes,
-  segmentation_config,
-)
-from s3_jax.experiment.segmentation_methods import PATCH_METHODS
-from s3_jax.experiment.settings import Settings
+from s3_jax.storage import cache as result_cache
 from tests.segmentation_replicas import MASKED, make_segmentation, png, write
 
 METHODS = ("class_name", "names_max", "s3")
@@ -229,7 +229,7 @@ def test_nothing_is_counted_twice(run, tmp_path, monkeypatch):
 
 
 def test_a_stopped_run_goes_on(run, tmp_path, monkeypatch):
-  from s3_jax.evaluation import pixel_shards
+  from s3_jax.storage import pixel_shards
 
   monkeypatch.setattr(pixel_shards, "SHARD_IMAGES", 1)
   make_segmentation("context60", tmp_path / "data")

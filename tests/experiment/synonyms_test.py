@@ -10,7 +10,10 @@ import pytest
 from packaging.requirements import Requirement
 
 from s3_jax import experiment
-from s3_jax.experiment.answer_files import answer_writer, read_answers
+from s3_jax.experiment.tasks.synonyms.answer_files import (
+  answer_writer,
+  read_answers,
+)
 from s3_jax.lexicon.synonyms import load_lexicon
 from tests.model_server import (
   answer,

@@ -5,7 +5,7 @@ from PIL import Image
 
 from s3_jax import experiment
 from s3_jax.clip import load_clip
-from s3_jax.experiment import train
+from s3_jax.experiment.tasks import train
 from s3_jax.training import loop
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from s3_jax import experiment
 from s3_jax.clip import ZOO
-from s3_jax.experiment import verify
 from s3_jax.experiment.known_values import (
   KNOWN_COSINES,
   TEMPLATE,
   TOLERANCE,
 )
+from s3_jax.experiment.tasks import verify
 
 NAME = "openai/ViT-B/32"
 

@@ -83,7 +83,7 @@ def test_a_run_that_fails_leaves_no_mixture(
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     write(path, data)
 
-  monkeypatch.setattr("s3_jax.evaluation.report.atomic_write", fill_up)
+  monkeypatch.setattr("s3_jax.results.report.atomic_write", fill_up)
   with pytest.raises(OSError, match=r"No space left on device: '.*results.tex"):
     experiment.run(read_config("demo", **changes), str(folder))
   left = {path.name for path in folder.rglob("*") if path.is_file()}

@@ -11,7 +11,7 @@ from s3_jax.data.datasets import (
   open_dataset,
   open_own,
 )
-from s3_jax.experiment.benchmark_sets import find_sets
+from s3_jax.experiment.tasks.benchmark.sets import find_sets
 from tests.benchmark_replicas import encoded
 
 JPEG = encoded(0, 0, 8)

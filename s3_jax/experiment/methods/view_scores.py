@@ -1,0 +1,219 @@
+"""Benchmark methods that look at the views of an image: settings, scores."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s3_jax import hosts
+from s3_jax.data.datasets import DatasetSpec
+from s3_jax.evaluation.classification import (
+  ClassificationResult,
+  Scoring,
+  summarise,
+)
+from s3_jax.experiment.embedding import Embedder, TestSet
+from s3_jax.experiment.methods.images import Prepared
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.views import Adaptation
+from s3_jax.experiment.narration import timed
+from s3_jax.experiment.scoring import gather_counted
+from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.shared_shards import own_shards
+from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
+from s3_jax.experiment.view_embedding import (
+  VIEW_SHARD,
+  ViewOptions,
+  read_views,
+  views_layout,
+)
+from s3_jax.storage.text_tables import TextTable
+
+
+class ViewSettings(NamedTuple):
+  """How views are made and spaces adapted, as a config says.
+
+  Attributes:
+    views: of an image, itself included.
+    augmix: "auto" for the fine-grained data sets alone, "always" or "never".
+    seeds: of the views; each gives a row of its own.
+    adaptation: how spaces are shifted.
+  """
+
+  views: int
+  augmix: str
+  seeds: tuple[int, ...]
+  adaptation: Adaptation
+
+
+def read_view_settings(settings: Settings) -> ViewSettings:
+  """Reads the fields of a config that are about views, all optional.
+
+  Args:
+    settings: of a benchmark run.
+
+  Returns:
+    The settings.
+
+  Raises:
+    ValueError: a field breaks a rule.
+  """
+  defaults = Adaptation()
+  seeds = tuple(settings.take("view_seeds", (list, tuple), default=(0,)))
+  whole = all(type(seed) is int and seed >= 0 for seed in seeds)
+  if not seeds or not whole or len(set(seeds)) < len(seeds):
+    raise ValueError(
+      "`config.view_seeds` must hold different whole numbers >= 0, at least"
+      f" one, got {seeds}."
+    )
+  fraction = settings.take(
+    "confident_fraction", float, default=defaults.confident_fraction
+  )
+  if not 0 < fraction <= 1:
+    raise ValueError(
+      f"`config.confident_fraction` must be in (0, 1], got {fraction}."
+    )
+  return ViewSettings(
+    views=settings.take("views", int, default=64, minimum=1),
+    augmix=settings.take(
+      "augmix", str, default="auto", choices=("auto", "always", "never")
+    ),
+    seeds=seeds,
+    adaptation=Adaptation(
+      learning_rate=settings.take(
+        "learning_rate", float, default=defaults.learning_rate, minimum=0.0
+      ),
+      weight_decay=settings.take(
+        "weight_decay", float, default=defaults.weight_decay, minimum=0.0
+      ),
+      steps=settings.take("steps", int, default=defaults.steps, minimum=1),
+      confident_fraction=fraction,
+      shift=settings.take(
+        "shift",
+        str,
+        default=defaults.shift,
+        choices=("per_class", "shared"),
+      ),
+    ),
+  )
+
+
+def view_options(
+  settings: ViewSettings, spec: DatasetSpec
+) -> tuple[ViewOptions, ...]:
+  """Says how the views of a data set are made, once for each seed.
+
+  Args:
+    settings: of the run.
+    spec: of the data set.
+
+  Returns:
+    The options, one a seed.
+
+  References:
+    TPS (arXiv 2403.12952): AugMix on the ten fine-grained sets only.
+  """
+  by_family = spec.family == "fine_grained"
+  augmix = {"auto": by_family, "always": True, "never": False}[settings.augmix]
+  return tuple(
+    ViewOptions(settings.views, augmix, seed) for seed in settings.seeds
+  )
+
+
+def row_name(name: str, settings: ViewSettings, seed: int) -> str:
+  """Names the row of a method and a seed; the first seed has the bare name.
+
+  Args:
+    name: of the method.
+    settings: of the run.
+    seed: one of its seeds.
+
+  Returns:
+    Key of the results.
+  """
+  return name if seed == settings.seeds[0] else f"{name}, seed {seed}"
+
+
+def score_views(
+  plan: Sequence[Prepared],
+  tables: dict[Callable[..., Any], TextTable],
+  embedder: Embedder,
+  data: BenchmarkSet,
+  test_set: TestSet,
+  settings: ViewSettings,
+  options: SpaceOptions,
+  timings: dict[str, float],
+  counters: dict[str, int],
+) -> dict[str, ClassificationResult]:
+  """Scores every image by the methods that look at its views.
+
+  The views of one shard are in memory at a time. Several processes share out
+  the shards, and put together what they have counted.
+
+  Args:
+    plan: the methods.
+    tables: their embedded vertices.
+    embedder: the checkpoint.
+    data: the data set.
+    test_set: its images, each embedded once.
+    settings: of the views.
+    options: of the spaces.
+    timings: "embed_views" and "adapt" are added to.
+    counters: decoded images and tower batches are counted.
+
+  Returns:
+    Row of the results -> what was measured.
+
+  Raises:
+    ValueError: if other images are bad than in `test_set`.
+  """
+  logit_scale = float(embedder.clip.params["logit_scale"])
+  results = {}
+  done = dict.fromkeys(counters, 0)
+  for view in view_options(settings, data.spec):
+    scorings = {
+      each.name: Scoring(
+        each.method.scorer(
+          tables[each.method.vertices],
+          options,
+          settings.adaptation,
+          logit_scale,
+        ),
+        classes=len(data.classes),
+        batch_size=min(VIEW_SHARD, len(data.opened.records)),
+        logit_scale=logit_scale,
+        mesh=embedder.devices,
+      )
+      for each in plan
+    }
+    layout = views_layout(embedder, data.spec, data.opened, view)
+    numbers = own_shards(embedder.folder, layout)
+    shards = hosts.paced(
+      read_views(embedder, data.spec, data.opened, view, done, numbers)
+    )
+
+    def add_shards(shards=shards, scorings=scorings) -> list[np.ndarray]:
+      places = [np.arange(0)]
+      while True:
+        with timed(timings, "embed_views"):
+          shard = next(shards, None)
+        if shard is None:
+          return places
+        places.append(shard.places[shard.good])
+        with timed(timings, "adapt"):
+          for scoring in scorings.values():
+            scoring.add(shard.embeddings[shard.good], shard.labels[shard.good])
+
+    places = np.concatenate(hosts.together(add_shards))
+    for name, scoring in scorings.items():
+      counted = gather_counted(scoring.counted(), places)
+      if not np.array_equal(counted.labels, test_set.labels):
+        raise ValueError(
+          f"the views of {data.spec.title} must be of the images that have an"
+          f" embedding, got {len(counted.labels)} of {len(test_set.labels)}:"
+          " some view of an image gave none."
+        )
+      results[row_name(name, settings, view.seed)] = summarise(counted)
+  for name, number in hosts.add_up(done).items():
+    counters[name] += number
+  return results

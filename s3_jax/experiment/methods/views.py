@@ -1,0 +1,257 @@
+"""The methods that look at many views of an image, by name."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from s3_jax.adaptation import (
+  adapt_in_chunks,
+  anchored_average,
+  average_views,
+  robust_mean_shift,
+  template_descriptor_classifier,
+)
+from s3_jax.embeddings import scale_logits
+from s3_jax.experiment.methods.images import (
+  METHODS,
+  MethodTexts,
+  concepts,
+)
+from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
+from s3_jax.lexicon.templates import IMAGENET_80
+from s3_jax.lexicon.vertices import Vertices, descriptor_prompts
+from s3_jax.point_to_space import POINT_TO_SPACE
+from s3_jax.space import build_space
+from s3_jax.storage.text_tables import TextTable
+from s3_jax.zero_shot import name_classifier, zero_shot_scores
+
+CHUNK = 8
+"""Images that are adapted at once: 16 · 8 · classes · (dim + views) bytes."""
+
+
+class Adaptation(NamedTuple):
+  """How spaces are shifted; the fields of `adapt_space`."""
+
+  learning_rate: float = 5e-3
+  weight_decay: float = 0.01
+  steps: int = 1
+  confident_fraction: float = 0.1
+  shift: str = "per_class"
+
+
+class ViewMethod(NamedTuple):
+  """One row of a results table that looks at all views of an image.
+
+  Attributes:
+    vertices: from the texts of a data set to the prompts of its vertices.
+    scorer: from the embedded vertices to the function f32[batch, views, dim]
+      -> f32[batch, classes].
+  """
+
+  vertices: Callable[[MethodTexts], Vertices]
+  scorer: Callable[[TextTable, SpaceOptions, Adaptation, float], Partial]
+
+
+def ts3_scorer(
+  table: TextTable,
+  options: SpaceOptions,
+  adaptation: Adaptation,
+  logit_scale: float,
+) -> Partial:
+  """Adapts the core of each class to each image by itself.
+
+  Args:
+    table: concepts of the classes.
+    options: how the core is cut out, and the metric.
+    adaptation: how spaces are shifted.
+    logit_scale: as the checkpoint stores it.
+
+  Returns:
+    The scoring function.
+  """
+  space = build_core(table, options)
+  neighbors = options.neighbors if options.metric == "local_center" else None
+  function = _adapted("ts3", options.metric, neighbors, adaptation)
+  return Partial(function, space, np.float32(logit_scale))
+
+
+def tps_scorer(
+  table: TextTable,
+  options: SpaceOptions,
+  adaptation: Adaptation,
+  logit_scale: float,
+) -> Partial:
+  """Adapts TPS's prototype of each class to each image by itself.
+
+  Args:
+    table: the class name in the 80 templates, then the descriptors.
+    options: not used.
+    adaptation: how prototypes are shifted.
+    logit_scale: as the checkpoint stores it.
+
+  Returns:
+    The scoring function.
+  """
+  del options
+  count = len(IMAGENET_80)
+  prototypes = template_descriptor_classifier(
+    table.embeddings[:, :count],
+    table.embeddings[:, count:],
+    table.mask[:, count:],
+  )
+  prototypes = np.asarray(prototypes)[:, None]
+  mask = np.ones(prototypes.shape[:2], bool)
+  space = build_space(prototypes, mask, scale=None, keep="all")
+  function = _adapted("tps", "nearest_point", None, adaptation)
+  return Partial(function, space, np.float32(logit_scale))
+
+
+def _tps_synonyms_scorer(table, options, adaptation, logit_scale) -> Partial:
+  function = _adapted("tps", "nearest_point", None, adaptation)
+  return Partial(function, build_core(table, options), np.float32(logit_scale))
+
+
+@functools.cache
+def _adapted(
+  method: str, metric: str, neighbors: int | None, adaptation: Adaptation
+) -> Callable[..., Any]:
+  """One function object for one way to adapt, so that it compiles once."""
+  metric_options = {} if neighbors is None else {"neighbors": neighbors}
+
+  def score(space, logit_scale, views):
+    return adapt_in_chunks(
+      views,
+      space,
+      logit_scale,
+      chunk=CHUNK,
+      method=method,
+      metric=metric,
+      metric_options=metric_options,
+      **adaptation._asdict(),
+    )
+
+  return score
+
+
+def _mta_scorer(table, options, adaptation, logit_scale) -> Partial:
+  del options, adaptation
+  classifier = name_classifier(table.embeddings[:, 0])
+  return Partial(_score_modes, classifier, np.float32(logit_scale))
+
+
+def _score_modes(classifier, logit_scale, views):
+  modes = jax.vmap(
+    lambda image: robust_mean_shift(image, classifier, logit_scale)
+  )(views)
+  return zero_shot_scores(modes, classifier)
+
+
+def _average_scorer(table, options, adaptation, logit_scale) -> Partial:
+  del options, adaptation, logit_scale
+  return Partial(_score_averages, name_classifier(table.embeddings[:, 0]))
+
+
+def _score_averages(classifier, views):
+  return zero_shot_scores(jax.vmap(average_views)(views), classifier)
+
+
+def _space_average_scorer(table, options, adaptation, logit_scale) -> Partial:
+  del adaptation, logit_scale
+  space = build_core(table, options)
+  neighbors = options.neighbors if options.metric == "local_center" else None
+  return Partial(_averaged(options.metric, neighbors), space)
+
+
+@functools.cache
+def _averaged(metric: str, neighbors: int | None) -> Callable[..., Any]:
+  options = {} if neighbors is None else {"neighbors": neighbors}
+
+  def score(space, views):
+    averages = jax.vmap(average_views)(views)
+    return POINT_TO_SPACE[metric](jnp.asarray(averages), space, **options)
+
+  return score
+
+
+def anchored_scorer(
+  table: TextTable,
+  options: SpaceOptions,
+  logit_scale: float,
+  *,
+  confident_fraction: float = 0.5,
+  anchor: float = 1.0,
+) -> Partial:
+  """Scores the anchored average of an image's views.
+
+  Args:
+    table: concepts of the classes.
+    options: how the core is cut out, and the metric.
+    logit_scale: as the checkpoint stores it.
+    confident_fraction: of `anchored_average`; the default is the validation
+      split's choice.
+    anchor: of `anchored_average`; likewise.
+
+  Returns:
+    The scoring function.
+  """
+  neighbors = options.neighbors if options.metric == "local_center" else None
+  function = _anchored(options.metric, neighbors, confident_fraction, anchor)
+  return Partial(function, build_core(table, options), np.float32(logit_scale))
+
+
+def _anchored_scorer(table, options, adaptation, logit_scale) -> Partial:
+  del adaptation
+  return anchored_scorer(table, options, logit_scale)
+
+
+@functools.cache
+def _anchored(
+  metric: str, neighbors: int | None, confident_fraction: float, anchor: float
+) -> Callable[..., Any]:
+  options = {} if neighbors is None else {"neighbors": neighbors}
+  average = functools.partial(
+    anchored_average, confident_fraction=confident_fraction, anchor=anchor
+  )
+
+  def score(space, logit_scale, views):
+    scores = POINT_TO_SPACE[metric](views, space, **options)
+    averages = jax.vmap(average)(views, scale_logits(scores, logit_scale))
+    return POINT_TO_SPACE[metric](averages, space, **options)
+
+  return score
+
+
+def _tps_texts(texts: MethodTexts) -> Vertices:
+  """Makes each prompt a vertex of its own: templates, then descriptors."""
+  described = descriptor_prompts(
+    texts.names, [entry.descriptors for entry in texts.classes]
+  )
+  return tuple(
+    (
+      *((template.replace("{}", name),) for template in IMAGENET_80),
+      *(prompts if entry.descriptors else ()),
+    )
+    for name, entry, prompts in zip(
+      texts.names, texts.classes, described, strict=True
+    )
+  )
+
+
+_class_name = METHODS["class_name"].vertices
+# Keys of the results and of `config.methods`, beside those of METHODS.
+VIEW_METHODS: dict[str, ViewMethod] = {
+  "view_average": ViewMethod(_class_name, _average_scorer),
+  "mta": ViewMethod(_class_name, _mta_scorer),
+  "tps": ViewMethod(_tps_texts, tps_scorer),
+  # The mean of the names in the place of TPS's own prototypes: what is left of
+  # the difference to `ts3` is one vertex against a space.
+  "tps_synonyms": ViewMethod(concepts, _tps_synonyms_scorer),
+  "s3_view_average": ViewMethod(concepts, _space_average_scorer),
+  "ts3": ViewMethod(concepts, ts3_scorer),
+  "s3_anchored": ViewMethod(concepts, _anchored_scorer),
+}

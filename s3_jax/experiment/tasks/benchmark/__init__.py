@@ -1,0 +1,260 @@
+"""The task "benchmark": every method on one data set, or on a suite of them."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from s3_jax import hosts
+from s3_jax.data.records import timeless_part
+from s3_jax.experiment import checkpoint
+from s3_jax.experiment.embedding import (
+  Embedder,
+  embed_test_set,
+  know_contents,
+)
+from s3_jax.experiment.machine.environment import (
+  CompileClock,
+  describe_environment,
+)
+from s3_jax.experiment.measurement import (
+  Head,
+  Outcome,
+  describe_core,
+  score_plan,
+  write_outcomes,
+)
+from s3_jax.experiment.methods.images import (
+  Prepared,
+  Scorers,
+  embed_vertices,
+)
+from s3_jax.experiment.methods.view_scores import score_views
+from s3_jax.experiment.methods.views import ViewMethod
+from s3_jax.experiment.narration import Narrator, say_bad, timed
+from s3_jax.experiment.rows import dataset_row, sha256_of
+from s3_jax.experiment.settings import Settings, require_writable
+from s3_jax.experiment.tasks.benchmark.plan import (
+  announce,
+  looks_at_views,
+  plan_methods,
+)
+from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet, find_sets
+from s3_jax.experiment.tasks.benchmark.settings import Benchmark, read_benchmark
+from s3_jax.experiment.tasks.embeddings.output import write_embedded
+from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.sharding import local_mesh
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a benchmark run.
+
+  Args:
+    settings: of a config whose task is "benchmark".
+
+  Returns:
+    The run, as a function of the workdir; it returns the results.
+  """
+  benchmark = read_benchmark(settings)
+  return lambda folder: run_benchmark(benchmark, folder)
+
+
+def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
+  """Runs every method on every data set and writes the result files.
+
+  Args:
+    benchmark: the settings.
+    folder: an existing folder.
+
+  Returns:
+    The results, as in results.json (schema 2).
+
+  Raises:
+    ValueError: for a data set that is absent or broken, and under `strict` for
+      bad images, after everything is written.
+  """
+  clock, timings = CompileClock(), {}
+  say = Narrator(folder / "log.txt")
+  with timed(timings, "load"):
+    embedder, found, skipped, plans = hosts.together(
+      lambda: _prepare(benchmark, say)
+    )
+    _agree(embedder, found, plans)
+    # By their bytes, which every process must see alike.
+    found = tuple(
+      data._replace(opened=know_contents(embedder, data.spec, data.opened))
+      for data in found
+    )
+  for name, reason in skipped:
+    say(f"Skipped {name}: {reason}")
+  with timed(timings, "estimate"):
+    announce(embedder, found, plans, benchmark.views, say)
+  counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
+  outcomes, embedded = [], 0
+  for data, plan in zip(found, plans, strict=True):
+    outcome, computed = _measure(
+      benchmark, embedder, data, plan, timings, counters, folder, say
+    )
+    outcomes.append(outcome)
+    embedded += computed
+  decoded = sum(each.test_set.images_decoded for each in outcomes)
+  if decoded:
+    timings["images_per_second"] = decoded / timings["embed_images"]
+  if counters["text_tower_batches"]:
+    timings["texts_per_second"] = embedded / timings["embed_text"]
+  timings["compile"] = clock.seconds()
+  head = Head(
+    seed=benchmark.seed,
+    config=benchmark.config,
+    environment=describe_environment(benchmark.dtype),
+    model=checkpoint.describe_model(embedder.clip),
+    skipped=skipped,
+    baseline=benchmark.baseline,
+  )
+  results = write_outcomes(outcomes, head, counters, timings, folder, say)
+  bad = sum(len(outcome.test_set.bad) for outcome in outcomes)
+  if bad and benchmark.strict:
+    raise ValueError(
+      "`config.strict` allows no bad image, got"
+      f" {bad}: {folder / 'results.json'} lists them."
+    )
+  return results
+
+
+def _prepare(
+  benchmark: Benchmark, say: Narrator
+) -> tuple[
+  Embedder,
+  tuple[BenchmarkSet, ...],
+  tuple[tuple[str, str], ...],
+  list[tuple[Prepared, ...]],
+]:
+  """Finds the data sets, loads the checkpoint and makes all prompts."""
+  # Refuses too many devices before any work.
+  local_mesh(benchmark.mesh, model=benchmark.model_axis)
+  require_writable(benchmark.cache_dir, "config.cache_dir")
+  # Before a checkpoint is fetched for data that are not there.
+  found, skipped = find_sets(
+    benchmark.cache_dir,
+    benchmark.datasets,
+    data_dir=benchmark.data_dir,
+    layout=benchmark.layout,
+    lexicon=benchmark.lexicon,
+    partial=benchmark.partial,
+    skip_absent=benchmark.skip_absent,
+  )
+  embedder = Embedder(
+    checkpoint.load_checkpoint(benchmark.model),
+    benchmark.dtype,
+    benchmark.batch_size,
+    benchmark.mesh,
+    benchmark.cache_dir,
+    benchmark.max_pixels,
+    benchmark.model_axis,
+  )
+  plans = [plan_methods(benchmark, data, say) for data in found]
+  return embedder, found, skipped, plans
+
+
+def _agree(
+  embedder: Embedder,
+  found: Sequence[BenchmarkSet],
+  plans: Sequence[tuple[Prepared, ...]],
+) -> None:
+  """Refuses processes that read different files."""
+  facts: dict[str, Any] = {**checkpoint.checkpoint_facts(embedder.clip)}
+  facts["the data sets found"] = [data.spec.name for data in found]
+  for data, plan in zip(found, plans, strict=True):
+    title = data.spec.title
+    facts[f"the images of {title} (names, labels, sizes)"] = timeless_part(
+      data.opened.fingerprint
+    )
+    texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
+    facts[f"the texts of {title}"] = sha256_of(texts)
+    if hosts.count() > 1:  # takes seconds for many texts
+      facts[f"the token ids of {title}"] = checkpoint.hash_token_ids(
+        embedder.clip, texts
+      )
+  hosts.agree(facts)
+
+
+def _measure(
+  benchmark: Benchmark,
+  embedder: Embedder,
+  data: BenchmarkSet,
+  plan: tuple[Prepared, ...],
+  timings: dict[str, float],
+  counters: dict[str, int],
+  folder: pathlib.Path,
+  say: Narrator,
+) -> tuple[Outcome, int]:
+  """Runs every method on one data set; counts the texts embedded for it."""
+  title, now = data.spec.title, 0
+  tables, tokens, vectors = {}, {}, {}
+  for prepared in plan:
+    if prepared.method.vertices in tables:
+      continue
+    with timed(timings, "embed_text"):
+      embedded = embed_prompts(
+        embedder, prepared.prompts, progress=f"{title}: {prepared.name}"
+      )
+    counters["text_tower_batches"] += embedded.tower_batches
+    now += embedded.computed
+    tables[prepared.method.vertices] = embed_vertices(
+      prepared.vertices, prepared.prompts, embedded.embeddings, prepared.forms
+    )
+    tokens[prepared.method.vertices] = checkpoint.describe_tokens(
+      embedder.clip, prepared.prompts
+    )
+    if benchmark.write_embeddings:
+      vectors |= zip(prepared.prompts, embedded.embeddings, strict=True)
+  with timed(timings, "embed_images"):
+    test_set = embed_test_set(embedder, data.spec, data.opened)
+  counters["images_decoded"] += test_set.images_decoded
+  counters["tower_batches"] += test_set.tower_batches
+  say_bad(say, title, test_set.bad, len(data.opened.records))
+  if benchmark.write_embeddings:
+    hosts.first_only(
+      lambda: write_embedded(
+        folder / "embeddings", data, test_set, plan, vectors, say
+      )
+    )
+  scorers = Scorers(benchmark.options)
+  results = score_plan(
+    plan,
+    tables,
+    test_set,
+    scorers,
+    classes=len(data.classes),
+    logit_scale=embedder.logit_scale,
+    mesh=embedder.devices,
+    timings=timings,
+  )
+  if looks_at_views(plan):
+    results |= score_views(
+      [each for each in plan if isinstance(each.method, ViewMethod)],
+      tables,
+      embedder,
+      data,
+      test_set,
+      benchmark.views,
+      benchmark.options,
+      timings,
+      counters,
+    )
+  texts = {
+    "lexicon_sha256": data.lexicon_sha256,
+    "methods": {
+      each.name: {
+        "sha256": sha256_of(each.prompts),
+        "distinct": len(each.prompts),
+        **tokens[each.method.vertices],
+      }
+      for each in plan
+    },
+    **describe_core(plan, tables, scorers, title=data.spec.title, say=say),
+  }
+  names = tuple(entry.names[0] for entry in data.classes)
+  row = dataset_row(
+    data.spec, data.opened, test_set.bad, classes=len(data.classes)
+  )
+  return Outcome(row, names, test_set, results, texts), now

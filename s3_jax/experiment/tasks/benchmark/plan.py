@@ -1,0 +1,158 @@
+"""What a benchmark run will do: its prompts, and how long it will take."""
+
+from collections.abc import Mapping, Sequence
+
+from s3_jax.experiment.class_list import shared_texts
+from s3_jax.experiment.embedding import Embedder, images_layout
+from s3_jax.experiment.estimate import estimate
+from s3_jax.experiment.methods.images import (
+  MethodTexts,
+  Prepared,
+  prepare_methods,
+)
+from s3_jax.experiment.methods.view_scores import ViewSettings, view_options
+from s3_jax.experiment.methods.views import ViewMethod
+from s3_jax.experiment.narration import Narrator, spoken
+from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
+from s3_jax.experiment.tasks.benchmark.settings import Benchmark
+from s3_jax.experiment.view_embedding import views_layout
+from s3_jax.lexicon.matching import finder
+from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
+
+
+def plan_methods(
+  benchmark: Benchmark, data: BenchmarkSet, say: Narrator
+) -> tuple[Prepared, ...]:
+  """Makes the prompts of every method on one data set.
+
+  Args:
+    benchmark: the settings.
+    data: the data set.
+    say: for what the user's files cover, and for shared names.
+
+  Returns:
+    The methods with their prompts.
+
+  Raises:
+    ValueError: for a file that cannot be read.
+  """
+  names = [entry.name for entry in data.classes]
+  files = {}
+  for kind, path in benchmark.files.items():
+    if kind not in benchmark.methods:
+      continue
+    read = read_class_texts(
+      path,
+      names,
+      aliases=_aliases(data),
+      empty="name",
+    )
+    files[kind] = read.texts if kind == "cupl" else _without_names(read)
+    say(
+      f"{data.spec.title}, {path}: texts for {read.matched} of"
+      f" {len(names)} classes; {len(read.unmatched)} of its names match none"
+      + (f" ({', '.join(read.unmatched[:3])} ...)." if read.unmatched else ".")
+    )
+  shared = shared_texts([entry.names for entry in data.classes])
+  if shared:
+    text, labels = shared[0]
+    say(
+      f"{data.spec.title}: names that several classes share: {len(shared)},"
+      f" such as {text!r} of the classes {', '.join(map(str, labels))}; equal"
+      " scores go to the class that comes first."
+    )
+  return prepare_methods(
+    benchmark.methods,
+    MethodTexts(
+      classes=data.classes,
+      template=data.spec.template,
+      templates=benchmark.templates or (data.spec.template,),
+      files=files,
+      seed=benchmark.seed,
+    ),
+  )
+
+
+def _without_names(read: ClassTexts) -> tuple[tuple[str, ...], ...]:
+  """Leaves classes without descriptors empty: a name does not describe itself.
+
+  The method then takes the bare name, and not "cat, which has cat".
+  """
+  return tuple(
+    () if label in read.without_texts else texts
+    for label, texts in enumerate(read.texts)
+  )
+
+
+def _aliases(data: BenchmarkSet) -> Mapping[str, int | str]:
+  """Published spellings, as labels of this data set."""
+  known = ALIASES.get(data.spec.lexicon, {})
+  if not data.spec.subset:
+    # A table of the user's may call its classes by other names.
+    find = finder([entry.name for entry in data.classes], {})
+    return {
+      spelling: target
+      for spelling, target in known.items()
+      if isinstance(target, int) or find(target)
+    }
+  places = {entry.label: place for place, entry in enumerate(data.classes)}
+  return {
+    spelling: places[target]
+    for spelling, target in known.items()
+    if isinstance(target, int) and target in places
+  }
+
+
+def announce(
+  embedder: Embedder,
+  found: Sequence[BenchmarkSet],
+  plans: Sequence[Sequence[Prepared]],
+  views: ViewSettings,
+  say: Narrator,
+) -> None:
+  """Says what is about to happen and how long it will take.
+
+  Args:
+    embedder: the checkpoint.
+    found: the data sets.
+    plans: the methods on each of them.
+    views: how views are made, for methods that look at them.
+    say: what says it.
+  """
+  for data, plan in zip(found, plans, strict=True):
+    prompts = {prompt for prepared in plan for prompt in prepared.prompts}
+    say(
+      f"{data.spec.title}: {len(data.opened.records):,} images,"
+      f" {len(data.classes)} classes, {len(plan)} methods,"
+      f" {len(prompts):,} texts; {data.opened.found}."
+    )
+  lists = {
+    prepared.prompts: None for plan in plans for prepared in plan
+  }  # methods and data sets that share prompts count once
+  layouts = [images_layout(embedder, data.spec, data.opened) for data in found]
+  if any(looks_at_views(plan) for plan in plans):
+    layouts += [
+      views_layout(embedder, data.spec, data.opened, options)
+      for data in found
+      for options in view_options(views, data.spec)
+    ]
+  left = estimate(embedder, list(lists), layouts)
+  if left.texts or left.images:
+    say(
+      f"To embed: {left.images:,} images or views, {left.texts:,} texts: about"
+      f" {spoken(left.seconds)}. A run that is stopped goes on from there."
+    )
+  else:
+    say("The cache has every embedding.")
+
+
+def looks_at_views(plan: Sequence[Prepared]) -> bool:
+  """Says whether a method of a plan needs the views of each image.
+
+  Args:
+    plan: the methods.
+
+  Returns:
+    True if one does.
+  """
+  return any(isinstance(each.method, ViewMethod) for each in plan)

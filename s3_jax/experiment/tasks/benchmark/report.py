@@ -1,0 +1,131 @@
+"""The result files and pictures of a benchmark run."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from s3_jax.evaluation.classification import ClassificationResult
+from s3_jax.evaluation.confusion import (
+  Confusion,
+  confusion_rows,
+  count_confusions,
+)
+from s3_jax.evaluation.reliability import reliability_bins, reliability_row
+from s3_jax.experiment.embedding import TestSet
+from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.rows import class_rows
+from s3_jax.files import atomic_write
+from s3_jax.results.published import check_expectations, published_rows
+from s3_jax.results.report import format_table, write_report
+from s3_jax.results.spreadsheet import format_csv
+from s3_jax.results.suite_table import suite_text
+
+_HEADLINE = ("s3", "local_center")
+"""The method that is looked into beside the baseline, if it was run."""
+
+
+def write_benchmark(
+  results: Mapping[str, Any],
+  measured: Mapping[tuple[str, str], ClassificationResult],
+  names: Mapping[str, Sequence[str]],
+  test_sets: Mapping[str, TestSet],
+  folder: pathlib.Path,
+  *,
+  baseline: str,
+  say: Narrator,
+) -> dict[str, Any]:
+  """Writes all files of a run and says its table.
+
+  Args:
+    results: the mapping of schema 2, without the parts that are added here.
+    measured: (data set, method) -> what was measured.
+    names: of each data set's classes, in label order.
+    test_sets: the images of each data set.
+    folder: an existing folder.
+    baseline: the method that the others are compared with.
+    say: for the table and what the run met.
+
+  Returns:
+    The complete results.
+  """
+  datasets = list(names)
+  methods = list(dict.fromkeys(method for _, method in measured))
+  looked_into = _looked_into(methods, baseline)
+  confusions = [
+    Confusion(
+      dataset,
+      method,
+      tuple(names[dataset]),
+      count_confusions(
+        test_sets[dataset].labels,
+        measured[dataset, method].predictions,
+        classes=len(names[dataset]),
+      ),
+    )
+    for dataset in datasets
+    for method in looked_into
+  ]
+  reliability = [
+    reliability_row(
+      dataset, method, reliability_bins(result.confidence, result.correct)
+    )
+    for (dataset, method), result in measured.items()
+    if method in looked_into
+  ]
+  # Part of a data set, or one's own, has no published accuracy.
+  whole = [
+    entry["name"]
+    for entry in results["datasets"]
+    if entry["examples"] == entry["published_examples"]
+  ]
+  results = {
+    **results,
+    "published": published_rows(results["model"]["name"], whole),
+    # Published numbers were made with the benchmarks' own names.
+    "expectations": []
+    if results["config"].get("lexicon")
+    else check_expectations(results),
+    "confusions": confusion_rows(confusions),
+    "reliability": reliability,
+  }
+  atomic_write(
+    folder / "predictions.csv", _predictions(measured, names, test_sets)
+  )
+  write_report(
+    results,
+    folder,
+    baseline=baseline,
+    per_class=class_rows(measured, names),
+    confusion=confusions,
+  )
+  say(format_table(results, baseline=baseline))
+  if len(datasets) > 1 and suite_text(results):
+    say(suite_text(results))
+  say(f"Results, report.html and figures: {folder}")
+  return results
+
+
+def _looked_into(methods: Sequence[str], baseline: str) -> tuple[str, ...]:
+  ours = [name for name in _HEADLINE if name in methods]
+  chosen = (baseline, *(ours[:1] or methods[-1:]))
+  return tuple(dict.fromkeys(chosen))
+
+
+def _predictions(
+  measured: Mapping[tuple[str, str], ClassificationResult],
+  names: Mapping[str, Sequence[str]],
+  test_sets: Mapping[str, TestSet],
+) -> str:
+  """Lists every image with the class that each method gives it."""
+  methods = list(dict.fromkeys(method for _, method in measured))
+  rows = []
+  for dataset in names:
+    test_set = test_sets[dataset]
+    columns = [measured[dataset, method].predictions for method in methods]
+    rows += [
+      [dataset, file, int(label), *(int(column[place]) for column in columns)]
+      for place, (file, label) in enumerate(
+        zip(test_set.files, test_set.labels, strict=True)
+      )
+    ]
+  return format_csv(("dataset", "file", "label", *methods), rows)

@@ -1,0 +1,101 @@
+"""The task "compare": the results of several runs side by side."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from s3_jax.experiment.narration import tell
+from s3_jax.experiment.settings import Settings
+from s3_jax.files import atomic_write
+from s3_jax.results.comparison import (
+  Run,
+  RunComparison,
+  compare_runs,
+  label_runs,
+)
+from s3_jax.results.comparison_tables import (
+  comparison_csv,
+  comparison_latex,
+  comparison_markdown,
+  comparison_text,
+)
+from s3_jax.results.predictions_table import read_answers
+from s3_jax.results.schema import read_results
+
+_FILE = "results.json"
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a comparison.
+
+  Args:
+    settings: of a config whose task is "compare".
+
+  Returns:
+    The comparison, as a function of the workdir; it returns what it found.
+
+  Raises:
+    ValueError: a field breaks a rule.
+  """
+  if isinstance(settings.everything.get("results"), str):
+    values = (settings.take("results", str),)
+  else:
+    values = settings.words("results")
+  paths = _split(values)
+  if len(paths) < 2:
+    raise ValueError(
+      "`config.results` must name at least two runs, such as a/results.json"
+      f" and b/results.json, got {', '.join(map(str, paths)) or 'none'}."
+    )
+  seed = settings.take("seed", int, default=0, minimum=0)
+  return lambda folder: compare(paths, folder, seed=seed)
+
+
+def _split(values: Sequence[str]) -> tuple[pathlib.Path, ...]:
+  """Takes a list as a command line gives it, too: one text with commas."""
+  paths: list[pathlib.Path] = []
+  for value in values:
+    if pathlib.Path(value).exists():
+      paths.append(pathlib.Path(value))
+      continue
+    parts = [part.strip(" '\"") for part in value.strip("()").split(",")]
+    paths += [pathlib.Path(part) for part in parts if part]
+  return tuple(paths)
+
+
+def compare(
+  paths: Sequence[pathlib.Path], folder: pathlib.Path, *, seed: int
+) -> RunComparison:
+  """Compares runs and writes compare.md, compare.tex and compare.csv.
+
+  Args:
+    paths: of each run's results.json, or of the folder that holds it; the
+      first is what the others are compared with.
+    folder: an existing folder.
+    seed: of the bootstrap.
+
+  Returns:
+    What was found.
+
+  Raises:
+    ValueError: when a path does not lead to results.
+  """
+  files = [path / _FILE if path.is_dir() else path for path in paths]
+  names = [
+    file.resolve().parent.name if file.name == _FILE else file.stem
+    for file in files
+  ]
+  runs = []
+  for label, file in zip(label_runs(names), files, strict=True):
+    results = read_results(file)
+    answers = {}
+    if file.name == _FILE:
+      answers = read_answers(file.with_name("predictions.csv"), results)
+    runs.append(Run(label, results, answers))
+  comparison = compare_runs(runs, seed=seed)
+  atomic_write(folder / "compare.md", comparison_markdown(comparison))
+  atomic_write(folder / "compare.tex", comparison_latex(comparison))
+  atomic_write(folder / "compare.csv", comparison_csv(comparison))
+  tell(f"{comparison_text(comparison)}\n")
+  tell(f"compare.md, .tex and .csv: {folder}\n")
+  return comparison

@@ -1,0 +1,314 @@
+"""The tasks "embeddings" and "embeddings_sweep": runs without any tower.
+
+Images and texts come from files. From there on a run is a benchmark run, of
+those methods whose vertices are the texts of a class.
+"""
+
+import math
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from s3_jax import hosts
+from s3_jax.experiment.machine.environment import (
+  CompileClock,
+  describe_environment,
+)
+from s3_jax.experiment.measurement import (
+  Head,
+  Outcome,
+  Tables,
+  describe_core,
+  score_plan,
+  write_outcomes,
+)
+from s3_jax.experiment.methods.images import (
+  METHODS,
+  Method,
+  MethodTexts,
+  Prepared,
+  Scorers,
+  concepts,
+  official_name,
+  random_name,
+)
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.views import VIEW_METHODS
+from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.rows import sha256_of
+from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks.benchmark.settings import (
+  check_baseline,
+  read_own_methods,
+)
+from s3_jax.experiment.tasks.embeddings.input import (
+  EmbeddedInput,
+  EmbeddingSource,
+  load_input,
+  read_source,
+)
+from s3_jax.experiment.tasks.evaluate import read_space_options
+from s3_jax.experiment.tasks.sweep import (
+  Choices,
+  Row,
+  read_choices,
+  score_choices,
+  write_sweep,
+)
+from s3_jax.lexicon.vertices import Vertices, drawn_places
+from s3_jax.messages import nearest
+from s3_jax.sharding import local_mesh
+from s3_jax.storage.text_tables import pad_texts
+
+Places = Callable[[Sequence[Sequence[int]], int], Sequence[Sequence[int]]]
+"""From the texts of each class, and a seed, to those that a method takes."""
+
+# The `vertices` of methods that make do with the texts of a class as they are.
+TEXTS: dict[Callable[[MethodTexts], Vertices], Places] = {
+  official_name: lambda rows, seed: [of_class[:1] for of_class in rows],
+  random_name: lambda rows, seed: [
+    (of_class[place],)
+    for of_class, place in zip(
+      rows, drawn_places([len(each) for each in rows], seed=seed), strict=True
+    )
+  ],
+  concepts: lambda rows, seed: rows,
+}
+RUNNABLE = {
+  name: method for name, method in METHODS.items() if method.vertices in TEXTS
+}
+
+
+class EmbeddingRun(NamedTuple):
+  """The settings of a run on embeddings, read and checked."""
+
+  source: EmbeddingSource
+  methods: dict[str, Method]
+  baseline: str
+  options: SpaceOptions
+  logit_scale: float  # natural logarithm
+  mesh: int
+  model_axis: int
+  strict: bool
+  seed: int
+  config: dict[str, Any]  # as given, for the results
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a run on embeddings.
+
+  Args:
+    settings: of a config whose task is "embeddings".
+
+  Returns:
+    The run, as a function of the workdir; it returns the results.
+  """
+  run = EmbeddingRun(
+    config=settings.everything,
+    source=read_source(settings),
+    methods=_read_methods(settings),
+    baseline=settings.take("baseline", str, default="class_name"),
+    options=read_space_options(settings),
+    logit_scale=_read_logit_scale(settings),
+    mesh=settings.take("mesh", int, default=0, minimum=0),
+    model_axis=settings.take("model_axis", int, default=1, minimum=1),
+    strict=settings.take("strict", bool, default=False),
+    seed=settings.take("seed", int, minimum=0),
+  )
+  check_baseline(run.baseline, run.methods)
+  return lambda folder: run_embeddings(run, folder)
+
+
+def _read_methods(settings: Settings) -> dict[str, Method]:
+  own = read_own_methods(settings)
+  names = settings.words("methods")
+  known = {*own, *METHODS, *VIEW_METHODS}
+  runnable: dict[str, Method] = {}
+  for name in (*names, *own):
+    method = own.get(name) or RUNNABLE.get(name)
+    if isinstance(method, Method) and method.vertices in TEXTS:
+      runnable[name] = method
+    else:
+      why = " needs a tower" if name in known else " is no method"
+      near = nearest(RUNNABLE, name if name not in known else "")
+      raise ValueError(
+        "`config.methods` must hold those that need no tower, got"
+        f" {name!r:.40}, which{why}: {near}."
+      )
+  return runnable
+
+
+def _read_logit_scale(settings: Settings) -> float:
+  """Reads the factor of scores in probabilities, as checkpoints store it."""
+  factor = settings.take("logit_scale", float, default=100.0)
+  if factor <= 0:
+    raise ValueError(f"`config.logit_scale` must be > 0, got {factor}.")
+  return math.log(factor)
+
+
+def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
+  """Runs every method on the embeddings and writes the result files.
+
+  Args:
+    run: the settings.
+    folder: an existing folder.
+
+  Returns:
+    The results, as in results.json (schema 2).
+
+  Raises:
+    ValueError: for files that cannot be used, and under `strict` for names of
+      classes without a vector, after everything is written.
+  """
+  clock, timings = CompileClock(), {}
+  with timed(timings, "load"):
+    mesh = local_mesh(run.mesh, model=run.model_axis)
+    given = hosts.together(lambda: load_input(run.source))
+    hosts.agree(
+      {
+        "the sha256 of the embeddings": given.model["sha256"],
+        "the classes": list(given.class_names),
+      }
+    )
+  say = Narrator(folder / "log.txt")
+  for line in given.lines:
+    say(line)
+  tables = make_tables(given, run.seed)
+  plan = [
+    Prepared(name, method, (), _named(tables[method.vertices].texts), ())
+    for name, method in run.methods.items()
+  ]
+  scorers = Scorers(run.options)
+  results = score_plan(
+    plan,
+    tables,
+    given.test_set,
+    scorers,
+    classes=len(given.class_names),
+    logit_scale=run.logit_scale,
+    mesh=mesh,
+    timings=timings,
+  )
+  timings["compile"] = clock.seconds()
+  texts = {
+    **given.facts,
+    "methods": {
+      each.name: {
+        "sha256": sha256_of(each.prompts),
+        "distinct": len(each.prompts),
+      }
+      for each in plan
+    },
+    **describe_core(
+      plan, tables, scorers, title=given.test_set.spec.title, say=say
+    ),
+  }
+  outcome = Outcome(
+    _dataset_row(given), given.class_names, given.test_set, results, texts
+  )
+  head = Head(
+    seed=run.seed,
+    config=run.config,
+    environment=describe_environment(None),
+    model=given.model,
+    skipped=(),
+    baseline=run.baseline,
+  )
+  counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
+  written = write_outcomes([outcome], head, counters, timings, folder, say)
+  if run.strict and given.missing:
+    raise ValueError(
+      "`config.strict` allows no name of a class without a vector, got"
+      f" {given.missing}: {folder / 'results.json'} lists them."
+    )
+  return written
+
+
+def make_tables(given: EmbeddedInput, seed: int) -> Tables:
+  """Makes the table of texts of every kind of method.
+
+  Args:
+    given: the embeddings.
+    seed: of what is drawn.
+
+  Returns:
+    A method's `vertices` -> its table.
+  """
+  return {
+    vertices: given.table
+    if vertices is concepts
+    else pad_texts(given.texts, rows=places(given.rows, seed))
+    for vertices, places in TEXTS.items()
+  }
+
+
+def _named(texts: Sequence[Sequence[str]]) -> tuple[str, ...]:
+  return tuple(dict.fromkeys(text for of_class in texts for text in of_class))
+
+
+def _dataset_row(given: EmbeddedInput) -> dict[str, Any]:
+  spec, images = given.test_set.spec, given.test_set.embeddings
+  return {
+    "name": spec.name,
+    "title": spec.title,
+    "split": spec.split,
+    "family": spec.family,
+    "classes": len(given.class_names),
+    "examples": len(images),
+    "published_examples": spec.examples,
+    "layout": "embeddings",
+    "found": f"{len(images):,} embeddings of images",
+    "bad_examples": [],
+  }
+
+
+class EmbeddingSweep(NamedTuple):
+  """The settings of a sweep over embeddings, read and checked."""
+
+  source: EmbeddingSource
+  choices: Choices
+  logit_scale: float  # natural logarithm
+
+
+def read_sweep_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a sweep over embeddings.
+
+  Args:
+    settings: of a config whose task is "embeddings_sweep".
+
+  Returns:
+    The sweep, as a function of the workdir; it returns the rows.
+  """
+  sweep = EmbeddingSweep(
+    read_source(settings), read_choices(settings), _read_logit_scale(settings)
+  )
+  return lambda folder: run_sweep(sweep, folder)
+
+
+def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
+  """Scores every choice; writes sweep.md, sweep.csv and log.txt.
+
+  Args:
+    sweep: the settings.
+    folder: an existing folder.
+
+  Returns:
+    The rows, the best first.
+  """
+  given = load_input(sweep.source)
+  say = Narrator(folder / "log.txt")
+  for line in given.lines:
+    say(line)
+  say(
+    "If these are test images, the numbers describe the choices, and must not"
+    " make them."
+  )
+  rows = score_choices(
+    sweep.choices,
+    {"texts": given.table},
+    given.test_set,
+    classes=len(given.class_names),
+    logit_scale=sweep.logit_scale,
+  )
+  write_sweep(rows, folder, f"{given.test_set.labels.size} images")
+  return rows

@@ -1,0 +1,253 @@
+"""The task "export": a classifier that runs without this package.
+
+Everything appears in the workdir together, classifier.json last.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from s3_jax.clip import MODELS, Clip
+from s3_jax.clip.readers import file_sha256
+from s3_jax.experiment.checkpoint import (
+  CheckpointSource,
+  describe_model,
+  describe_tokens,
+  load_checkpoint,
+  read_checkpoint,
+)
+from s3_jax.experiment.class_list import ClassList, read_classes
+from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.machine.environment import describe_environment
+from s3_jax.experiment.methods.images import embed_vertices
+from s3_jax.experiment.methods.spaces import (
+  SpaceOptions,
+  build_core,
+  space_scorer,
+)
+from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.settings import (
+  Settings,
+  read_cache_dir,
+  read_templates,
+)
+from s3_jax.experiment.tasks.evaluate import read_space_options
+from s3_jax.experiment.tasks.export.classify_script import CLASSIFY
+from s3_jax.experiment.tasks.export.portable_programs import (
+  PLATFORMS,
+  PortableProgram,
+  portable_classifier,
+  portable_text_tower,
+)
+from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.files import replacing
+from s3_jax.lexicon.prompts import NAME_TEMPLATE
+from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.results.escaping import valid_unicode
+from s3_jax.results.predictions import show_name
+
+SCHEMA = 1
+COMPATIBILITY = (
+  "JAX promises that a program is read by releases of jaxlib up to 6 months"
+  " newer and up to 3 weeks older than the one that wrote it."
+)
+_TEXT_TOWER = "text_tower"
+
+
+class Export(NamedTuple):
+  """The settings of an export, read and checked."""
+
+  classes: ClassList
+  model: CheckpointSource
+  templates: tuple[str, ...]
+  options: SpaceOptions
+  exif_orientation: bool
+  platforms: tuple[str, ...]
+  text_tower: bool
+  dtype: str
+  cache_dir: pathlib.Path
+  config: dict[str, Any]  # as given, for classifier.json
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of an export.
+
+  Args:
+    settings: of a config whose task is "export".
+
+  Returns:
+    The work, as a function of the workdir; it returns the path of
+    classifier.json.
+  """
+  run = Export(
+    classes=read_classes(settings.take("classes", (str, list, tuple))),
+    model=read_checkpoint(settings, "model"),
+    templates=read_templates(settings) or (NAME_TEMPLATE,),
+    options=read_space_options(settings),
+    exif_orientation=settings.take("exif_orientation", bool, default=True),
+    platforms=settings.words("platforms", PLATFORMS),
+    text_tower=settings.take("text_tower", bool, default=False),
+    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
+    cache_dir=read_cache_dir(settings),
+    config=settings.everything,
+  )
+  return lambda folder: export_classifier(run, folder)
+
+
+def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
+  """Writes a classifier as files that JAX, numpy and Pillow can use.
+
+  Args:
+    run: the settings.
+    folder: an existing folder.
+
+  Returns:
+    The path of classifier.json.
+
+  Raises:
+    ValueError: `flatbuffers` is not installed, or the checkpoint cannot be
+      loaded.
+    OSError: the folder cannot be written.
+  """
+  require_flatbuffers()
+  say = Narrator(folder / "log.txt", clears=False)
+  clip = load_checkpoint(run.model)
+  vertices = concept_vertices(run.classes.texts, run.templates)
+  prompts = distinct_prompts([vertices])
+  embedder = Embedder(
+    clip, run.dtype, batch_size=1, mesh=1, cache_dir=run.cache_dir
+  )
+  embedded = embed_prompts(embedder, prompts, progress="embed texts")
+  table = embed_vertices(vertices, prompts, embedded.embeddings)
+  space = build_core(table, run.options)
+  score = space_scorer(
+    space, run.options.metric, neighbors=run.options.neighbors
+  )
+  common: Any = {"dtype": run.dtype, "platforms": run.platforms}
+  programs = {"classifier": portable_classifier(clip, score, **common)}
+  if run.text_tower:
+    programs[_TEXT_TOWER] = portable_text_tower(clip, **common)
+  path = folder / "classifier.json"
+  with contextlib.ExitStack() as stack:
+    # They appear when the stack is unwound, the last one first: once
+    # classifier.json is there, everything is.
+    document = stack.enter_context(replacing(path))
+    script = stack.enter_context(replacing(folder / "classify.py"))
+    script.write_text(CLASSIFY, encoding="utf-8")
+    files = {"classify.py": hashlib.sha256(CLASSIFY.encode()).hexdigest()}
+    for stem, program in programs.items():
+      for name, write in (
+        (f"{stem}.jaxexport", _write_program),
+        (f"{stem}.npz", _write_arrays),
+      ):
+        file = stack.enter_context(replacing(folder / name))
+        write(file, program)
+        files[name] = file_sha256(file)
+    described = _describe(run, clip, np.asarray(space.mask), prompts)
+    described["files"] = files
+    described["calling_convention"] = programs["classifier"].calling_convention
+    text = json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
+    document.write_text(text + "\n", encoding="utf-8")
+  if not run.text_tower:  # of an earlier export into this folder
+    for suffix in (".jaxexport", ".npz"):
+      (folder / f"{_TEXT_TOWER}{suffix}").unlink(missing_ok=True)
+  say(
+    f"{clip.spec.name} (sha256 {clip.sha256[:12]}…), {len(vertices):,} classes"
+    f" of {show_name(run.classes.title)}, metric {run.options.metric}, for"
+    f" {', '.join(run.platforms)}."
+  )
+  if run.classes.taken:
+    say(f"Classes of {show_name(run.classes.taken)}")
+  for note in described["notes"]:
+    say(f"Note: {note}")
+  for name in ("classifier.json", *files):
+    say(f"{(folder / name).stat().st_size:>13,} bytes  {name}")
+  say(f"Try it: python {folder / 'classify.py'} {folder} IMAGE")
+  return path
+
+
+def require_flatbuffers() -> None:
+  """Refuses to work without the library that JAX writes programs with.
+
+  Raises:
+    ValueError: it is not installed.
+  """
+  if importlib.util.find_spec("flatbuffers") is None:
+    raise ValueError(
+      "`flatbuffers` must be installed for the task export, and is absent:"
+      ' pip install "s3_jax[export]" brings it.'
+    )
+
+
+def _write_program(file: pathlib.Path, program: PortableProgram) -> None:
+  file.write_bytes(program.program)
+
+
+def _write_arrays(file: pathlib.Path, program: PortableProgram) -> None:
+  with open(file, "wb") as stream:  # given a name, numpy would add to it
+    np.savez(stream, **program.arrays)  # pyright: ignore[reportArgumentType]
+
+
+def _describe(
+  run: Export, clip: Clip, core: np.ndarray, prompts: tuple[str, ...]
+) -> dict[str, Any]:
+  """Collects what classifier.json says, but for the files themselves."""
+  spec, classes = clip.spec, run.classes
+  notes = []
+  if spec.name in MODELS:
+    notes.append(
+      "The embedded checkpoint knows pictographs only: what it says of"
+      " photographs means nothing."
+    )
+  if classes.unnamed:
+    notes.append(
+      f"Classes without a text, which got their name: {len(classes.unnamed):,}."
+    )
+  return {
+    "schema": SCHEMA,
+    "kind": "classifier",
+    "classes": list(map(valid_unicode, classes.names)),
+    "image": {
+      "resize_mode": spec.resize_mode,
+      "resize_size": spec.resize_size,
+      "interpolation": spec.interpolation,
+      "crop_size": spec.crop_size,
+      "school": spec.school,
+      "exif_orientation": run.exif_orientation,
+    },
+    "text_tower": (
+      {"context_length": spec.context_length, "dim": spec.embed_dim}
+      if run.text_tower
+      else None
+    ),
+    "logit_scale": float(clip.params["logit_scale"]),
+    "probability": (
+      "softmax of exp(logit_scale) x score over the given classes"
+    ),
+    "metric": run.options.metric,
+    "platforms": list(run.platforms),
+    "dtype": run.dtype,
+    "jax": jax.__version__,
+    "compatibility": COMPATIBILITY,
+    "notes": notes,
+    "model": describe_model(clip),
+    "texts": {
+      "source": valid_unicode(classes.title),
+      "taken": valid_unicode(classes.taken),
+      "sha256": classes.sha256,
+      "templates": list(run.templates),
+      "distinct": len(prompts),
+      **describe_tokens(clip, prompts),
+      "per_class": [len(texts) for texts in classes.texts],
+      "core_per_class": core.sum(axis=1).tolist(),
+    },
+    "config": json.loads(json.dumps(run.config)),
+    "environment": describe_environment(run.dtype),
+  }

@@ -1,0 +1,77 @@
+"""The task "gallery": what the embedded world looks like."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from s3_jax.data import glyphs, pictographs
+from s3_jax.experiment.narration import tell
+from s3_jax.experiment.settings import Settings
+from s3_jax.lexicon.synonyms import Lexicon, load_lexicon
+from s3_jax.results.plots import plot_contact_sheet
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a gallery.
+
+  Args:
+    settings: of a config whose task is "gallery".
+
+  Returns:
+    The drawing, as a function of the workdir; it returns the paths.
+  """
+  lexicon = load_lexicon(settings.take("lexicon", str))
+  labels = tuple(settings.take("labels", (list, tuple)))
+  seed = settings.take("seed", int, minimum=0)
+  classes = len(lexicon.classes)
+  for label in labels:
+    if not (isinstance(label, int) and 0 <= label < classes):
+      raise ValueError(
+        f"`config.labels` must be class indices in 0..{classes - 1}, got"
+        f" {label!r}."
+      )
+  if not labels:
+    raise ValueError("`config.labels` must name at least one class, got none.")
+  return lambda folder: draw_gallery(lexicon, labels, seed, folder)
+
+
+def draw_gallery(
+  lexicon: Lexicon, labels: tuple[int, ...], seed: int, folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """Draws every class once, and some classes in every style.
+
+  Args:
+    lexicon: the embedded world's table.
+    labels: the classes to draw in every style.
+    seed: of the images; none of them is in a test set.
+    folder: an existing folder.
+
+  Returns:
+    The paths of `classes.png` and `styles.png`.
+  """
+  fields = glyphs.glyph_fields(
+    tuple(entry.codepoint for entry in lexicon.classes if entry.codepoint)
+  )
+
+  def draw(label: int, style: str) -> np.ndarray:
+    generator = pictographs.image_generator(seed, "train", style, label, 0)
+    return pictographs.render(fields[label], generator, style=style)
+
+  paths = [folder / "classes.png", folder / "styles.png"]
+  plot_contact_sheet(
+    np.stack([draw(label, "plain") for label in range(len(fields))]),
+    [entry.captioned[0] for entry in lexicon.classes],
+    paths[0],
+    columns=15,
+  )
+  styles = (*pictographs.STYLES, pictographs.VARIED)
+  plot_contact_sheet(
+    np.stack([draw(label, style) for style in styles for label in labels]),
+    [style for style in styles for _ in labels],
+    paths[1],
+    columns=len(labels),
+  )
+  tell(f"{paths[0]}\n{paths[1]}\n")
+  return paths

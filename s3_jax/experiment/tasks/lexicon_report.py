@@ -1,0 +1,239 @@
+"""The task "lexicon_report": what a person needs to see to mend a table."""
+
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from s3_jax.clip import MODELS
+from s3_jax.experiment.checkpoint import (
+  CheckpointSource,
+  load_checkpoint,
+  read_checkpoint,
+)
+from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.methods.spaces import (
+  TWO_WITNESSES,
+  SpaceOptions,
+  build_core,
+)
+from s3_jax.experiment.narration import tell
+from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.files import atomic_write
+from s3_jax.lexicon import registry
+from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
+from s3_jax.lexicon.synonyms import (
+  Lexicon,
+  comparison_key,
+  load_lexicon,
+  shared_names,
+)
+from s3_jax.results.lexicon_page import (
+  ClassWords,
+  NearerWord,
+  TableWords,
+  render_page,
+  summarize,
+)
+from s3_jax.space import build_space, exclude_shared, kept_report, shared_report
+from s3_jax.storage.text_tables import pad_classes
+
+
+class LexiconReport(NamedTuple):
+  """Settings of the report."""
+
+  tables: tuple[str, ...]
+  model: CheckpointSource | None
+  template: str
+  min_fraction: float
+  min_gap: float
+  margin: float
+  cache_dir: pathlib.Path
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a lexicon report.
+
+  Args:
+    settings: of a config whose task is "lexicon_report".
+
+  Returns:
+    The work, as a function of the workdir; it returns the summaries.
+  """
+  tables = tuple(settings.take("tables", (list, tuple)))
+  for table in tables:
+    if not isinstance(table, str):
+      raise ValueError(f"`config.tables` must hold names, got {table!r}.")
+  checkpoint = read_checkpoint(settings, "model")
+  report = LexiconReport(
+    tables=tables or tuple(registry.TABLES),
+    model=checkpoint if checkpoint.source else None,
+    template=settings.take("template", str, default=NAME_TEMPLATE),
+    min_fraction=settings.take("min_fraction", float, default=0.5),
+    min_gap=settings.take("min_gap", float, default=0.05, minimum=0),
+    margin=settings.take("margin", float, default=0.0),
+    cache_dir=read_cache_dir(settings),
+  )
+  fill_template(report.template, "")
+  return lambda folder: report_lexicon(report, folder)
+
+
+def report_lexicon(
+  report: LexiconReport, folder: pathlib.Path
+) -> list[dict[str, Any]]:
+  """Checks tables and writes lexicon.html and lexicon.json.
+
+  Args:
+    report: what to check, and with which checkpoint.
+    folder: an existing folder.
+
+  Returns:
+    One summary a table.
+  """
+  lexicons = [load_lexicon(name) for name in report.tables]
+  embedder = None
+  if report.model is not None:
+    clip = load_checkpoint(report.model)
+    embedder = Embedder(clip, "float32", 256, 1, report.cache_dir)
+  tables = [_examine(lexicon, embedder, report) for lexicon in lexicons]
+  about = "Counts of every table."
+  if embedder is not None:
+    about = (
+      f"Similarities by {embedder.clip.spec.name} (sha256 "
+      f"{embedder.clip.sha256}), texts in {report.template!r}; core by "
+      f"two witnesses, min_gap {report.min_gap}, min_fraction "
+      f"{report.min_fraction}."
+    )
+    if embedder.clip.spec.name in MODELS:
+      about += (
+        " The embedded checkpoint knows pictographs only: what it says of other"
+        " words means nothing."
+      )
+  page = render_page(tables, about)
+  summaries = [summarize(table) for table in tables]
+  record = {
+    "schema": 1,
+    "about": about,
+    "summaries": summaries,
+    "tables": [_plain(table) for table in tables],
+  }
+  text = json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False)
+  atomic_write(folder / "lexicon.json", (text + "\n").encode())
+  atomic_write(folder / "lexicon.html", page.encode())
+  for row in summaries:
+    tell(
+      f"{row['dataset']:20} {row['classes']:5} classes, "
+      f"{row['synonyms']:5} synonyms (median {row['synonyms_median']}), "
+      f"{row['shared']} shared"
+      + (
+        ""
+        if row["classes_cut"] is None
+        else f", {row['truncated']} truncated, {row['removed']} removed in "
+        f"{row['classes_cut']} classes, "
+        f"{row['nearer_to_another']} nearer to another class"
+      )
+      + "\n"
+    )
+  tell(f"{folder / 'lexicon.html'}\n")
+  return summaries
+
+
+def _plain(table: TableWords) -> dict[str, Any]:
+  record = table._asdict()
+  record["classes"] = [
+    entry._asdict() | {"nearer": [word._asdict() for word in entry.nearer]}
+    for entry in table.classes
+  ]
+  return record
+
+
+def _examine(
+  lexicon: Lexicon, embedder: Embedder | None, report: LexiconReport
+) -> TableWords:
+  texts = [entry.names for entry in lexicon.classes]
+  removed: Sequence[tuple[str, ...]] = [()] * len(texts)
+  nearer: list[list[NearerWord]] = [[] for _ in texts]
+  truncated: Sequence[tuple[str, ...]] = [()] * len(texts)
+  cut = None
+  if embedder is not None:
+    truncated = [
+      _truncated(embedder, report.template, (*entry.names, *entry.descriptors))
+      for entry in lexicon.classes
+    ]
+    removed, nearer, cut = _compare(texts, embedder, report, lexicon)
+  spoken = [entry.name for entry in lexicon.classes]
+  # As the tables spell them, so that the page can point at them.
+  spelling = {
+    comparison_key(text): text for names in texts for text in reversed(names)
+  }
+  return TableWords(
+    lexicon.dataset,
+    lexicon.sha256,
+    lexicon.provenance,
+    tuple(
+      ClassWords(
+        entry.label,
+        entry.name,
+        entry.names,
+        entry.descriptors,
+        truncated[entry.label],
+        removed[entry.label],
+        tuple(nearer[entry.label]),
+      )
+      for entry in lexicon.classes
+    ),
+    tuple(
+      (spelling[text], tuple(spoken[label] for label in labels))
+      for text, labels in shared_names(lexicon)
+    ),
+    cut,
+  )
+
+
+def _truncated(embedder, template, texts):
+  count = embedder.clip.tokenize.count_truncated
+  filled = [fill_template(template, text) for text in texts]
+  if not count(filled):
+    return ()
+  return tuple(
+    text for text, prompt in zip(texts, filled, strict=True) if count([prompt])
+  )
+
+
+def _compare(texts, embedder, report, lexicon):
+  """Builds the spaces; lists what they remove and what lies elsewhere."""
+  prompts = [
+    fill_template(report.template, text) for names in texts for text in names
+  ]
+  distinct = tuple(dict.fromkeys(prompts))
+  rows = dict(
+    zip(distinct, embed_prompts(embedder, distinct).embeddings, strict=True)
+  )
+  table = pad_classes(
+    texts,
+    [
+      np.stack([rows[fill_template(report.template, text)] for text in names])
+      for names in texts
+    ],
+  )
+  options = SpaceOptions(
+    "center", 1, TWO_WITNESSES, "largest", report.min_fraction, report.min_gap
+  )
+  kept = kept_report(build_core(table, options), table.mask, texts)
+  whole = build_space(table.embeddings, table.mask)
+  after = exclude_shared(whole, margin=report.margin)
+  nearer: list[list[NearerWord]] = [[] for _ in texts]
+  for row in shared_report(whole, after, texts):
+    nearer[row.label].append(
+      NearerWord(
+        row.text,
+        row.own,
+        row.other,
+        lexicon.classes[row.other_label].name,
+        row.other_text,
+      )
+    )
+  return [row.removed for row in kept], nearer, sum(row.is_cut for row in kept)

@@ -1,0 +1,232 @@
+"""The task "predict": what is on images of one's own.
+
+Images stream through the towers, and all files of a run appear together, when
+the last image is through.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from jax.tree_util import Partial
+
+from s3_jax.clip import MODELS, Clip
+from s3_jax.experiment.checkpoint import describe_tokens, load_checkpoint
+from s3_jax.experiment.class_list import ClassList, shared_texts
+from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.image_files import find_images
+from s3_jax.experiment.machine.environment import CompileClock
+from s3_jax.experiment.methods.images import embed_vertices
+from s3_jax.experiment.methods.spaces import build_core, space_scorer
+from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks.predict.report import (
+  check_good,
+  class_records,
+  collect_facts,
+  format_counts,
+  format_table,
+)
+from s3_jax.experiment.tasks.predict.settings import Prediction, read_prediction
+from s3_jax.experiment.tasks.predict.stream import look_at
+from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.workdir import clear_results
+from s3_jax.files import replacing
+from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.results import contact_sheet
+from s3_jax.results.predictions import show_name, write_csv, write_json
+from s3_jax.sharding import local_mesh
+from s3_jax.space import SynonymousSpace
+
+
+class Words(NamedTuple):
+  """What became of the classes.
+
+  Attributes:
+    space: with the core of each class's texts.
+    score: its metric, f32[images, dim] -> f32[images, classes].
+    prompts: the distinct ones, in the order of embedding.
+    notes: what a reader should know of the classes or the model.
+  """
+
+  space: SynonymousSpace
+  score: Partial
+  prompts: tuple[str, ...]
+  notes: tuple[str, ...]
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a prediction.
+
+  Args:
+    settings: of a config whose task is "predict".
+
+  Returns:
+    The work, as a function of the workdir; it returns the path of
+    predictions.json.
+  """
+  prediction = read_prediction(settings)
+  return lambda folder: predict(prediction, folder)
+
+
+def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
+  """Predicts the classes of images and writes what was found.
+
+  Args:
+    prediction: the settings.
+    folder: an existing folder.
+
+  Returns:
+    The path of predictions.json.
+
+  Raises:
+    ValueError: no image is found; and, when everything is written, none of them
+      can be used, or `strict` is set and one cannot.
+    OSError: the folder cannot be written.
+  """
+  clock, timings = CompileClock(), {}
+  found = find_images(prediction.images)
+  local_mesh(prediction.mesh)  # refuses too many devices before any work
+  with timed(timings, "load"):
+    clip = load_checkpoint(prediction.model)
+  words = _read_words(prediction, clip, timings)
+  about = _about(prediction, clip)
+  say = Narrator(folder / "log.txt", clears=False)
+  say(f"{about}\nFiles: {len(found.files):,}.")
+  if prediction.classes.taken:
+    say(f"Classes of {show_name(prediction.classes.taken)}")
+  for note in words.notes:
+    say(f"Note: {show_name(note)}")
+  sheet = contact_sheet.Sheet(about, words.notes, len(found.files))
+  cards: list[contact_sheet.Card] = []  # of the page that is being filled
+  pages: list[str] = []
+  with contextlib.ExitStack() as stack:
+    # They appear when the stack is unwound, the last one first: once
+    # predictions.json is there, everything is.
+    report, table = (
+      stack.enter_context(replacing(folder / name))
+      for name in ("predictions.json", "predictions.csv")
+    )
+
+    def add_card(card: contact_sheet.Card) -> None:
+      cards.append(card)
+      seen = len(pages) * contact_sheet.CARDS + len(cards)
+      if len(cards) == contact_sheet.CARDS or seen == len(found.files):
+        pages.append(contact_sheet.page_name(len(pages) + 1))
+        page = contact_sheet.render_page(sheet, cards, page=len(pages))
+        path = stack.enter_context(replacing(folder / pages[-1]))
+        path.write_text(page, encoding="utf-8")
+        cards.clear()
+
+    with timed(timings, "predict"):
+      looked = look_at(
+        found.files,
+        prediction,
+        clip,
+        words.space,
+        words.score,
+        use_card=add_card if prediction.contact_sheet else None,
+      )
+    timings["images_per_second"] = len(found.files) / timings["predict"]
+    timings["compile"] = clock.seconds()
+    write_csv(table, looked.rows())
+    write_json(
+      report,
+      {
+        **collect_facts(prediction, clip, found, looked),
+        "notes": list(words.notes),
+        "pages": pages,
+        "timings": {name: round(value, 3) for name, value in timings.items()},
+        "texts": _describe_texts(prediction, clip, words),
+      },
+      class_records(prediction.classes, words.space),
+      (row for row in looked.rows() if not row.problem),
+    )
+    clear_results(folder)  # of an earlier run, all of which these replace
+  say(format_table(looked))
+  say(format_counts(found, looked, pages, folder))
+  check_good(looked, folder, strict=prediction.strict)
+  return folder / "predictions.json"
+
+
+def _about(prediction: Prediction, clip: Clip) -> str:
+  classes = prediction.classes
+  texts = sum(map(len, classes.texts))
+  return (
+    f"{clip.spec.name} (sha256 {clip.sha256[:12]}…), {len(classes.names):,}"
+    f" classes of {show_name(classes.title)}, {texts:,} texts in"
+    f" {show_name(prediction.template)!r}, metric {prediction.options.metric}."
+  )
+
+
+def _read_words(
+  prediction: Prediction, clip: Clip, timings: dict[str, float]
+) -> Words:
+  """Embeds the texts and builds the classes' spaces."""
+  options = prediction.options
+  vertices = concept_vertices(prediction.classes.texts, (prediction.template,))
+  prompts = distinct_prompts([vertices])
+  embedder = Embedder(
+    clip,
+    prediction.dtype,
+    prediction.batch_size,
+    prediction.mesh,
+    prediction.cache_dir,
+  )
+  with timed(timings, "embed_text"):
+    embedded = embed_prompts(embedder, prompts)
+    table = embed_vertices(vertices, prompts, embedded.embeddings)
+  with timed(timings, "build_space"):
+    space = build_core(table, options)
+    score = space_scorer(space, options.metric, neighbors=options.neighbors)
+  notes = tuple(_notes(prediction.classes, clip, prompts))
+  return Words(space, score, prompts, notes)
+
+
+def _notes(
+  classes: ClassList, clip: Clip, prompts: tuple[str, ...]
+) -> Iterator[str]:
+  if clip.spec.name in MODELS:
+    yield (
+      "The embedded checkpoint knows pictographs only: what it says of"
+      " photographs means nothing."
+    )
+  shared = shared_texts(classes.texts)
+  if shared:
+    text, labels = shared[0]
+    yield (
+      f"Texts that several classes share: {len(shared):,}, such as {text!r} of"
+      f" {', '.join(map(str, labels))}; equal scores go to the class that comes"
+      " first."
+    )
+  truncated = clip.tokenize.count_truncated(prompts)
+  if truncated:
+    yield f"Texts longer than the model reads, which were cut: {truncated:,}."
+  if classes.unnamed:
+    first = classes.names[classes.unnamed[0]]
+    yield (
+      f"Classes without a text, which got their name: {len(classes.unnamed):,};"
+      f" the first is {first!r}."
+    )
+
+
+def _describe_texts(
+  prediction: Prediction, clip: Clip, words: Words
+) -> dict[str, Any]:
+  classes = prediction.classes
+  return {
+    "sha256": classes.sha256,
+    "source": classes.title,
+    "taken": classes.taken,
+    "template": prediction.template,
+    "distinct": len(words.prompts),
+    **describe_tokens(clip, words.prompts),
+    "repeated": classes.repeated,
+    "empty": classes.empty,
+    "classes_without": list(classes.unnamed),
+    "shared": [
+      {"text": text, "classes": list(labels)}
+      for text, labels in shared_texts(classes.texts)
+    ],
+  }

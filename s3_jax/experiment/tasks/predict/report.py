@@ -1,0 +1,218 @@
+"""What a run of predictions says of itself, in JSON and on the terminal."""
+
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from s3_jax.clip import Clip
+from s3_jax.experiment.checkpoint import describe_model
+from s3_jax.experiment.class_list import ClassList
+from s3_jax.experiment.image_files import FoundImages
+from s3_jax.experiment.machine.environment import describe_environment
+from s3_jax.experiment.tasks.predict.settings import Prediction
+from s3_jax.experiment.tasks.predict.stream import Looked
+from s3_jax.results.escaping import valid_unicode
+from s3_jax.results.predictions import show_name
+from s3_jax.space import SynonymousSpace
+
+SCHEMA = 1
+SHOWN = 20
+"""Images, and bad files, that the terminal lists."""
+
+_SOFTMAX = "softmax of exp(logit_scale) x score over the given classes"
+_SIGMOID = (
+  "; this checkpoint was trained with a sigmoid, whose bias is the same for all"
+  " classes and changes nothing here"
+)
+
+
+def collect_facts(
+  prediction: Prediction, clip: Clip, found: FoundImages, looked: Looked
+) -> dict[str, Any]:
+  """Collects what predictions.json says of model, settings and files.
+
+  Args:
+    prediction: the settings.
+    clip: the checkpoint.
+    found: the files, and what was passed over.
+    looked: what is known of them.
+
+  Returns:
+    A JSON-able mapping.
+  """
+  bad = sorted(looked.problems)
+  return {
+    "schema": SCHEMA,
+    "kind": "predictions",
+    "config": json.loads(json.dumps(prediction.config)),
+    "environment": describe_environment(prediction.dtype),
+    "model": describe_model(clip),
+    "logit_scale": float(clip.params["logit_scale"]),
+    "probability": _SOFTMAX + (_SIGMOID if "logit_bias" in clip.params else ""),
+    "files": {
+      "found": len(looked.files),
+      "good": len(looked.files) - len(bad),
+      "bad": len(bad),
+      "hidden": list(map(valid_unicode, found.hidden)),
+      "other": list(map(valid_unicode, found.other)),
+      "links": list(map(valid_unicode, found.links)),
+      "closed": [
+        {"folder": valid_unicode(path), "reason": reason}
+        for path, reason in found.closed
+      ],
+    },
+    "bad_files": [
+      {
+        "file": valid_unicode(looked.files[index]),
+        "reason": valid_unicode(looked.problems[index]),
+      }
+      for index in bad
+    ],
+  }
+
+
+def class_records(
+  classes: ClassList, space: SynonymousSpace
+) -> Iterator[dict[str, Any]]:
+  """Lists the classes with the texts in and outside their cores.
+
+  Args:
+    classes: the classes.
+    space: theirs.
+
+  Yields:
+    One JSON-able record a class.
+  """
+  core = np.asarray(space.mask)
+  for label, texts in enumerate(classes.texts):
+    kept = core[label, : len(texts)].tolist()
+    yield {
+      "label": label,
+      "name": classes.names[label],
+      "core": [text for text, is_in in zip(texts, kept, strict=True) if is_in],
+      "left_out": [
+        text for text, is_in in zip(texts, kept, strict=True) if not is_in
+      ],
+    }
+
+
+def format_table(looked: Looked) -> str:
+  """Shows the first images, one a line.
+
+  Args:
+    looked: all images.
+
+  Returns:
+    The lines.
+  """
+  lines = [("file", "class", "score", "prob.", "nearest text", "cosine")]
+  for index in range(min(SHOWN, len(looked.files))):
+    row = looked.row(index)
+    name = _shortened(show_name(row.file), 44, keep_end=True)
+    if row.problem:
+      problem = _shortened(show_name(row.problem), 60)
+      lines.append((name, f"bad: {problem}", "", "", "", ""))
+      continue
+    best = row.candidates[0]
+    lines.append(
+      (
+        name,
+        _shortened(show_name(best.class_name), 28),
+        f"{best.score:.3f}",
+        f"{100 * best.probability:.1f} %",
+        _shortened(show_name(best.text), 28),
+        f"{best.cosine:.3f}",
+      )
+    )
+  widths = [
+    max(len(line[column]) for line in lines if line[2] or column == 0)
+    for column in range(len(lines[0]))
+  ]
+  shown = [
+    "  ".join(
+      cell.rjust(width) if column in (2, 3, 5) else cell.ljust(width)
+      for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+    ).rstrip()
+    for line in lines
+  ]
+  if len(looked.files) > SHOWN:
+    shown.append(f"... and {len(looked.files) - SHOWN:,} more in the files")
+  return "\n".join(shown)
+
+
+def _shortened(text: str, width: int, *, keep_end: bool = False) -> str:
+  if len(text) <= width:
+    return text
+  return f"…{text[1 - width :]}" if keep_end else f"{text[: width - 1]}…"
+
+
+def format_counts(
+  found: FoundImages,
+  looked: Looked,
+  pages: Sequence[str],
+  folder: pathlib.Path,
+) -> str:
+  """Says how many files were what, which are bad, and where the results are.
+
+  Args:
+    found: the files, and what was passed over.
+    looked: what is known of them.
+    pages: of the contact sheet.
+    folder: of the results.
+
+  Returns:
+    The lines.
+  """
+  bad = sorted(looked.problems)
+  counts = [
+    f"{what}: {len(paths):,}"
+    for paths, what in (
+      (bad, "bad"),
+      (found.hidden, "hidden, not looked at"),
+      (found.other, "no images"),
+      (found.links, "links to folders, not followed"),
+      (found.closed, "folders that cannot be read"),
+    )
+    if paths
+  ]
+  good = f"{len(looked.files) - len(bad):,} of {len(looked.files):,} files good"
+  lines = ["; ".join([good, *counts]) + "."]
+  lines += [
+    f"bad: {show_name(looked.files[index])}:"
+    f" {show_name(looked.problems[index])}"
+    for index in bad[:SHOWN]
+  ]
+  if len(bad) > SHOWN:
+    lines.append(f"... and {len(bad) - SHOWN:,} more bad ones in the files")
+  files = ["predictions.json", "predictions.csv", *pages[:1]]
+  more = f" and {len(pages) - 1} more pages" if len(pages) > 1 else ""
+  lines.append(f"{', '.join(files)}{more}: {show_name(str(folder))}")
+  return "\n".join(lines)
+
+
+def check_good(looked: Looked, folder: pathlib.Path, *, strict: bool) -> None:
+  """Refuses a run without a good image, or under `strict` one with a bad one.
+
+  Args:
+    looked: what is known of the files; everything is written.
+    folder: of the results.
+    strict: whether a single bad file is too many.
+
+  Raises:
+    ValueError: naming the first bad file.
+  """
+  bad, total = len(looked.problems), len(looked.files)
+  if not bad or (bad < total and not strict):
+    return
+  rule = "`config.images` must hold an image that can be used"
+  if strict:
+    rule = "`config.strict` allows no bad file"
+  first = min(looked.problems)
+  raise ValueError(
+    f"{rule}, got {bad:,} bad of {total:,}, the first is"
+    f" {show_name(looked.files[first])} ({show_name(looked.problems[first])});"
+    f" they are listed in {show_name(str(folder / 'predictions.json'))}."
+  )

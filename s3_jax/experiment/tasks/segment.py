@@ -1,0 +1,306 @@
+"""The task "segment": label maps of one's own photographs."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int32, UInt8
+from tqdm import tqdm
+
+from s3_jax.clip import Clip
+from s3_jax.data.decoding import MAX_PIXELS
+from s3_jax.data.masks import encode_mask
+from s3_jax.data.segmentation_stream import rgb_pixels
+from s3_jax.experiment.checkpoint import (
+  CheckpointSource,
+  describe_model,
+  load_checkpoint,
+  read_checkpoint,
+)
+from s3_jax.experiment.class_list import ClassList, read_classes
+from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.image_files import find_images, load_image, load_images
+from s3_jax.experiment.machine.environment import describe_environment
+from s3_jax.experiment.methods.patches import (
+  PATCH_METHODS,
+  PatchTarget,
+  make_targets,
+)
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.tasks.evaluate import read_space_options
+from s3_jax.experiment.tasks.segmentation.settings import (
+  PROTOCOLS,
+  protocol_of,
+  read_changes,
+  read_embeddings,
+  read_templates,
+  too_small,
+)
+from s3_jax.experiment.tasks.segmentation.window_embedding import (
+  EMBEDDINGS,
+  check_embeddings,
+)
+from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.files import atomic_write, safe_name
+from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.results.escaping import valid_unicode
+from s3_jax.results.predictions import show_name
+from s3_jax.results.segmentation_pictures import (
+  Example,
+  label_colours,
+  plot_example,
+)
+from s3_jax.segmentation import (
+  SegmentationProtocol,
+  label_windows,
+)
+
+SCHEMA = 1
+_METHODS = ("synonyms_max", "s3")
+_THREADS = 4
+
+
+class Segment(NamedTuple):
+  """The settings of a run, read and checked."""
+
+  images: str | tuple[Any, ...]
+  classes: ClassList
+  background: bool
+  model: CheckpointSource
+  protocol: SegmentationProtocol
+  embeddings: str
+  method: str
+  templates: tuple[str, ...]
+  options: SpaceOptions
+  exif_orientation: bool
+  max_pixels: int
+  strict: bool
+  dtype: str
+  cache_dir: pathlib.Path
+  config: dict[str, Any]  # as given, for the results
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a run.
+
+  Args:
+    settings: of a config whose task is "segment".
+
+  Returns:
+    The work, as a function of the workdir; it returns the path of
+    segments.json.
+  """
+  images = settings.take("images", (str, list, tuple))
+  protocol = settings.take("protocol", str, choices=PROTOCOLS)
+  run = Segment(
+    images=images if isinstance(images, str) else tuple(images),
+    classes=read_classes(settings.take("classes", (str, list, tuple))),
+    background=settings.take("background", bool, default=False),
+    model=read_checkpoint(settings, "model"),
+    protocol=protocol_of(protocol, "", read_changes(settings)),
+    embeddings=read_embeddings(settings),
+    method=settings.take("method", str, default="s3", choices=_METHODS),
+    templates=read_templates(settings),
+    options=read_space_options(settings),
+    exif_orientation=settings.take("exif_orientation", bool, default=True),
+    max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
+    strict=settings.take("strict", bool, default=False),
+    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
+    cache_dir=read_cache_dir(settings),
+    config=settings.everything,
+  )
+  if len(run.classes.names) > 255:
+    raise ValueError(
+      "`config.classes` must be at most 255 classes, which a PNG of labels"
+      f" holds, got {len(run.classes.names)}."
+    )
+  if run.protocol.prob_threshold and not run.background:
+    raise ValueError(
+      "`config.protocol_changes.prob_threshold` must be 0 unless"
+      " `config.background=True` says that class 0 is the background, got"
+      f" {run.protocol.prob_threshold}."
+    )
+  return lambda folder: segment(run, folder)
+
+
+class _Loaded(NamedTuple):
+  file: str
+  pixels: UInt8[np.ndarray, "rows cols 3"] | None
+  problem: str
+
+
+def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
+  """Labels the pixels of images and writes what was found.
+
+  Args:
+    run: the settings.
+    folder: an existing folder; gets overlays/, labels/ and segments.json.
+
+  Returns:
+    The path of segments.json, which is written last.
+
+  Raises:
+    ValueError: no image is found; and, when everything is written, none of them
+      can be used, or `strict` is set and one cannot.
+    OSError: the folder cannot be written.
+  """
+  say = Narrator(folder / "log.txt")
+  found = find_images(run.images)
+  clip = load_checkpoint(run.model)
+  check_embeddings(clip, run.protocol, run.embeddings)
+  target = _target(run, clip)
+  names = run.classes.names
+  say(
+    f"{clip.spec.name}, {len(names):,} classes of"
+    f" {show_name(run.classes.title)}, method {run.method};"
+    f" {len(found.files):,} files."
+  )
+  if run.classes.taken:
+    say(f"Classes of {show_name(run.classes.taken)}")
+  colours = label_colours(len(names), background=run.background)
+  rows, bad = [], []
+  bar = tqdm(
+    _load(run, found.files),
+    desc="segment",
+    total=len(found.files),
+    unit="image",
+    leave=False,
+    disable=None,
+  )
+  for place, image in enumerate(bar):
+    problem = image.problem
+    if image.pixels is not None:
+      size = image.pixels.shape[:2]
+      problem = too_small(size, clip.spec, run.protocol, run.embeddings)
+    if image.pixels is None or problem:
+      bad.append({"file": valid_unicode(image.file), "reason": problem})
+      continue
+    (patches,) = EMBEDDINGS[run.embeddings](
+      clip.spec,
+      clip.params,
+      [image.pixels],
+      protocol=run.protocol,
+      dtype=run.dtype,
+    )
+    labels = label_windows(patches, target.target, protocol=run.protocol)
+    name = safe_name(place, pathlib.Path(image.file).stem)
+    plot_example(
+      folder / "overlays" / f"{name}.png",
+      Example(show_name(image.file), image.pixels, {run.method: labels}),
+      names,
+      colours=colours,
+    )
+    atomic_write(folder / "labels" / f"{name}.png", encode_mask(labels))
+    rows.append(_row(image.file, name, labels, names))
+  document = {
+    "schema": SCHEMA,
+    "kind": "segments",
+    "config": json.loads(json.dumps(run.config)),
+    "environment": describe_environment(run.dtype),
+    "model": describe_model(clip),
+    "protocol": run.protocol._asdict(),
+    "texts_sha256": run.classes.sha256,
+    "classes": _classes(run, target, colours),
+    "files": rows,
+    "bad_files": bad,
+  }
+  path = folder / "segments.json"
+  text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+  atomic_write(path, text + "\n")
+  for row in rows[:20]:
+    shares = ", ".join(
+      f"{show_name(each['name'])} {100 * each['share']:.0f} %"
+      for each in row["shares"][:4]
+    )
+    say(f"{show_name(row['file'])}: {shares}")
+  say(f"{len(rows):,} of {len(found.files):,} files good; overlays: {folder}")
+  if bad and (run.strict or not rows):
+    raise ValueError(
+      "`config.images` must hold images that can be used, got"
+      f" {len(bad)} bad of {len(found.files)}, the first is"
+      f" {show_name(bad[0]['file'])} ({show_name(bad[0]['reason'])});"
+      f" {path} lists them."
+    )
+  return path
+
+
+def _target(run: Segment, clip: Clip) -> PatchTarget:
+  vertices = {run.method: concept_vertices(run.classes.texts, run.templates)}
+  prompts = distinct_prompts(vertices.values())
+  embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir)
+  embedded = embed_prompts(embedder, prompts, progress="texts")
+  methods = {run.method: PATCH_METHODS[run.method]}
+  return make_targets(
+    methods, vertices, prompts, embedded.embeddings, run.options
+  )[run.method]
+
+
+def _load(run: Segment, files: tuple[str, ...]) -> Iterator[_Loaded]:
+  """Decodes files at their own size, in threads a little ahead."""
+  load = functools.partial(
+    load_image,
+    preprocess=rgb_pixels,
+    max_pixels=run.max_pixels,
+    thumbnail=False,
+    exif_orientation=run.exif_orientation,
+  )
+  loaded = load_images(files, load, ahead=_THREADS, threads=_THREADS)
+  for file, image in zip(files, loaded, strict=True):
+    yield _Loaded(file, image.pixels, valid_unicode(image.problem))
+
+
+def _row(
+  file: str,
+  name: str,
+  labels: Int32[np.ndarray, "rows cols"],
+  names: tuple[str, ...],
+) -> dict[str, Any]:
+  areas = np.bincount(labels.ravel(), minlength=len(names))
+  order = np.argsort(-areas, kind="stable")
+  return {
+    "file": valid_unicode(file),
+    "overlay": f"overlays/{name}.png",
+    "labels": f"labels/{name}.png",
+    "rows": labels.shape[0],
+    "cols": labels.shape[1],
+    "shares": [
+      {
+        "label": int(label),
+        "name": names[label],
+        "share": float(areas[label] / labels.size),
+      }
+      for label in order
+      if areas[label]
+    ],
+  }
+
+
+def _classes(
+  run: Segment,
+  target: PatchTarget,
+  colours: UInt8[np.ndarray, "classes 3"],
+) -> list[dict[str, Any]]:
+  """Lists the classes with their colours, and which texts are in the core."""
+  rows = []
+  for label, texts in enumerate(run.classes.texts):
+    kept = [True] * len(texts)
+    if target.space is not None:
+      kept = np.asarray(target.space.mask)[label, : len(texts)].tolist()
+    red, green, blue = colours[label].tolist()
+    rows.append(
+      {
+        "label": label,
+        "name": run.classes.names[label],
+        "colour": f"#{red:02x}{green:02x}{blue:02x}",
+        "texts": [t for t, is_in in zip(texts, kept, strict=True) if is_in],
+        "left_out": [
+          t for t, is_in in zip(texts, kept, strict=True) if not is_in
+        ],
+      }
+    )
+  return rows

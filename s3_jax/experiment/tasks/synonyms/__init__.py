@@ -1,0 +1,270 @@
+"""The task "synonyms": a table of names and descriptors from a language model.
+
+The key is read from the environment variable OPENAI_API_KEY, handed to the
+client, and kept nowhere else.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from s3_jax.experiment.class_list import is_text, read_classes
+from s3_jax.experiment.narration import tell
+from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks.synonyms.answer_files import (
+  answer_writer,
+  read_answers,
+)
+from s3_jax.experiment.tasks.synonyms.report import write_generation_report
+from s3_jax.files import atomic_write
+from s3_jax.lexicon import synonyms
+from s3_jax.lexicon.answers import Entry
+from s3_jax.lexicon.endpoint import endpoint_host, open_endpoint
+from s3_jax.lexicon.generate import Generated, Limits, generate
+from s3_jax.lexicon.prompting import (
+  PROMPT_VERSION,
+  Job,
+  estimate_request,
+  write_request,
+)
+from s3_jax.messages import visible
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+_OWN_FILES = ("report",)
+
+
+class Generation(NamedTuple):
+  """The settings of a run, read and checked."""
+
+  job: Job
+  limits: Limits
+  name: str
+  base_url: str
+  timeout: float
+  allow_fallback: bool
+  dry_run: bool
+  taken: str = ""  # how the classes were read
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a table's making.
+
+  Args:
+    settings: of a config whose task is "synonyms".
+
+  Returns:
+    The run, as a function of the workdir; it returns the table's path, or
+    None after a dry run.
+  """
+  classes = read_classes(settings.take("classes", (str, list, tuple)))
+  generation = Generation(
+    job=Job(
+      names=classes.names,
+      domain=settings.take("domain", str),
+      model=settings.take("model", str),
+      temperature=_take_or_none(settings, "temperature", float),
+      seed=_take_or_none(settings, "seed", int),
+    ),
+    limits=Limits(
+      batch=settings.take("batch", int, minimum=1),
+      attempts=settings.take("attempts", int, minimum=1),
+      max_requests=settings.take("max_requests", int, minimum=0),
+      max_tokens=settings.take("max_tokens", int, minimum=0),
+    ),
+    name=_table_name(settings.take("name", str), classes.title),
+    taken=classes.taken,
+    base_url=settings.take("base_url", str),
+    timeout=settings.take("timeout", float, minimum=0.001),
+    allow_fallback=settings.take("allow_fallback", bool),
+    dry_run=settings.take("dry_run", bool),
+  )
+  for field in ("domain", "model"):
+    value = getattr(generation.job, field)
+    if not is_text(value):
+      raise ValueError(f"`config.{field}` must be text, got {value!r}.")
+  endpoint_host(generation.base_url)
+  if generation.dry_run:
+    return lambda folder: _show_prompts(generation)
+  return lambda folder: make_table(generation, folder)
+
+
+def _take_or_none(settings: Settings, name: str, kind: type) -> Any:
+  """Reads a setting of the sampling; None leaves it to the endpoint."""
+  if settings.everything.get(name, 0) is None:
+    return settings.take(name, type(None))
+  return settings.take(name, kind, minimum=0)
+
+
+def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
+  """Asks for whatever the workdir does not hold yet, and writes the table.
+
+  Args:
+    generation: the settings.
+    folder: an existing folder; its `answers/` are used before anybody is asked.
+
+  Returns:
+    The path of the table.
+
+  Raises:
+    ValueError: if no model is named, the endpoint fails, or classes stay
+      without an answer and that is not allowed. Answers and reports are there
+      nevertheless.
+    OSError: if the folder cannot be written.
+  """
+  job = generation.job
+  if not job.model.strip():
+    raise ValueError(
+      "`config.model` must name a model of the endpoint, got ''; set"
+      " --config.model=NAME."
+    )
+  write = answer_writer(
+    folder / "answers", host=endpoint_host(generation.base_url)
+  )
+
+  def store(record: dict[str, Any]) -> Mapping[str, Any]:
+    return write({**record, "date": datetime.date.today().isoformat()})
+
+  with open_endpoint(
+    generation.base_url,
+    key=os.environ.get(KEY_VARIABLE),
+    timeout=generation.timeout,
+  ) as ask:
+    generated = generate(
+      job,
+      ask,
+      limits=generation.limits,
+      stored=read_answers(folder / "answers"),
+      store=store,
+    )
+  missing = len(generated.fallback)
+  usable = not missing or (
+    generation.allow_fallback and generated.stopped != "endpoint"
+  )
+  path = folder / f"{generation.name}.json"
+  provenance = _provenance(job, generated.records)
+  if usable:
+    entries = generated.entries
+    atomic_write(path, _format_table(generation.name, job, entries, provenance))
+    synonyms.load_lexicon(path)  # what is written can be read
+  write_generation_report(
+    generated,
+    job,
+    folder,
+    provenance=provenance,
+    table=path.name if usable else None,
+  )
+  if not usable:
+    raise ValueError(_complaint(generated, generation, folder))
+  _say_taken(generation)
+  tell(
+    f"{path}\n{len(job.names) - missing} of {len(job.names)} classes with an"
+    f" answer, {missing} with their plain name; see report.md beside it\n"
+  )
+  return path
+
+
+def _table_name(name: str, source: str) -> str:
+  slug = re.sub(r"[^a-z0-9_]+", "-", (name or source).lower()).strip("-")
+  if name and (slug != name or len(name) > 60 or name in _OWN_FILES):
+    raise ValueError(
+      "`config.name` must be at most 60 of a-z, 0-9, _ and -, and none of"
+      f" {', '.join(_OWN_FILES)}, got {name!r}."
+    )
+  slug = slug[:60].strip("-")
+  return slug if slug and slug not in _OWN_FILES else "classes"
+
+
+def _say_taken(generation: Generation) -> None:
+  if generation.taken:
+    tell(f"Classes of {visible(generation.taken)}\n")
+
+
+def _show_prompts(generation: Generation) -> None:
+  """Prints the first prompt about every class, and what they will cost."""
+  _say_taken(generation)
+  job, size = generation.job, generation.limits.batch
+  batches = [
+    range(start, min(start + size, len(job.names)))
+    for start in range(0, len(job.names), size)
+  ]
+  requests = [write_request(job, labels, 0) for labels in batches]
+  for number, request in enumerate(requests, 1):
+    tell(f"--- request {number} ---\n{request.prompt}\n\n")
+  tokens = sum(map(estimate_request, requests, map(len, batches)))
+  tell(
+    f"{len(requests)} requests and about {tokens} tokens for"
+    f" {len(job.names)} classes, if every answer is usable. Nothing was"
+    " asked.\n"
+  )
+
+
+def _provenance(
+  job: Job, records: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+  """Describes the origin; from the answers, so that a replay says the same."""
+  return {
+    "author": "a large language model",
+    "date": max((record["date"] for record in records), default=None),
+    "model": job.model,
+    "model_reported": sorted(
+      {record["reply"]["model"] for record in records} - {""}
+    ),
+    "endpoint": sorted({record["host"] for record in records}),
+    "temperature": job.temperature,
+    "seed": job.seed,
+    "domain": job.domain,
+    "prompt_version": PROMPT_VERSION,
+    "how": "asked in batches and checked by program, not read by people; see"
+    " docs/LEXICON.md",
+  }
+
+
+def _format_table(
+  name: str,
+  job: Job,
+  entries: Mapping[int, Entry],
+  provenance: Mapping[str, Any],
+) -> str:
+  """Writes a table with one class a line, as the packaged ones are."""
+
+  def dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+  rows = []
+  for label, class_name in enumerate(job.names):
+    entry = entries.get(label, Entry((), ()))
+    row = {"index": label, "name": class_name, **entry._asdict()}
+    rows.append(f"  {dump(row)}")
+  return (
+    f'{{\n "schema": {synonyms.SCHEMA},\n "dataset": {dump(name)},\n'
+    f' "provenance": {dump(provenance)},\n "classes": [\n'
+    + ",\n".join(rows)
+    + "\n ]\n}\n"
+  )
+
+
+def _complaint(
+  generated: Generated, generation: Generation, folder: pathlib.Path
+) -> str:
+  names = generation.job.names
+  some = ", ".join(repr(names[label]) for label in generated.fallback[:3])
+  what = (
+    f"every class must have an answer, got none for"
+    f" {len(generated.fallback)} of {len(names)}"
+    f" ({some}{', ...' if len(generated.fallback) > 3 else ''})"
+  )
+  again = f"the same command with --workdir={folder} goes on from here"
+  if generated.stopped:
+    what += f": {generated.detail}; {again}"
+  else:
+    what += (
+      f" after {generation.limits.attempts} tries each; raise `config.attempts`"
+      f" and {again}, or try another model"
+    )
+  if generated.stopped != "endpoint":
+    what += ", or set --config.allow_fallback=True to take their plain names"
+  return f"{what}."

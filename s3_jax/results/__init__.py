@@ -1,0 +1,1 @@
+"""Result files, tables and figures of a run: numbers in, documents out."""

@@ -1,0 +1,215 @@
+"""Published figures: typed in rightly, named rightly, compared rightly."""
+
+import pytest
+
+from s3_jax.clip import ZOO
+from s3_jax.data.datasets import DATASETS
+from s3_jax.results.published import (
+  check_expectations,
+  expected_top1,
+  published_model,
+  published_rows,
+)
+from s3_jax.results.published_tables import (
+  FINE_GRAINED,
+  IMAGENET,
+  PUBLISHED,
+  PUBLISHED_IMAGES,
+)
+from s3_jax.results.schema_parts import PARTS
+
+# (model, method, group) -> averages that the papers print beside the columns:
+# all sets of the group, and the four shifts of ImageNet.
+PRINTED = {
+  ("OpenAI ViT-B/16", 'CLIP, "a photo of a {}."', "imagenet"): (59.11, 57.20),
+  ("OpenAI ViT-B/16", "CLIP, 80 templates", "imagenet"): (61.20, 59.42),
+  ("OpenAI ViT-B/16", "DCLIP", "imagenet"): (60.50, 58.49),
+  ("OpenAI ViT-B/16", "WaffleCLIP", "imagenet"): (61.74, 59.98),
+  ("OpenAI ViT-B/16", "CuPL", "imagenet"): (None, 60.02),
+  ("OpenAI ViT-B/16", "TPT, test time", "imagenet"): (62.44, 60.81),
+  ("OpenAI ViT-B/16", "DiffTPT, test time", "imagenet"): (62.58, 60.65),
+  ("OpenAI ViT-B/16", "TDA, test time", "imagenet"): (65.01, 63.89),
+  ("OpenAI ViT-B/16", "DMN-ZS, test time", "imagenet"): (65.49, 63.80),
+  ("OpenAI ViT-B/16", "AWT, test time", "imagenet"): (65.81, 64.43),
+  ("OpenAI ViT-B/16", "TPS, test time", "imagenet"): (65.61, 64.15),
+  ("OpenAI ViT-B/16", 'CLIP, "a photo of a {}."', "fine"): (63.58, None),
+  (
+    "OpenAI ViT-B/16",
+    "CLIP, ensemble or hand-crafted prompts",
+    "fine",
+  ): (64.59, None),
+  (
+    "OpenAI ViT-B/16",
+    "CuPL and 7 templates, text only, as in DMN",
+    "fine",
+  ): (68.28, None),
+  ("OpenAI ViT-B/16", "DCLIP", "fine"): (66.27, None),
+  ("OpenAI ViT-B/16", "WaffleCLIP", "fine"): (66.67, None),
+  ("OpenAI ViT-B/16", "CuPL", "fine"): (65.15, None),
+  ("OpenAI ViT-B/16", "TPT, test time", "fine"): (65.10, None),
+  ("OpenAI ViT-B/16", "TDA, test time", "fine"): (67.53, None),
+  ("OpenAI ViT-B/16", "TPS, test time", "fine"): (66.95, None),
+  ("OpenAI ViT-B/16", "DMN-ZS, test time", "fine"): (70.30, None),
+  ("OpenAI ViT-B/16", "AWT, test time", "fine"): (70.51, None),
+  ("OpenAI RN50", 'CLIP, "a photo of a {}."', "imagenet"): (44.18, 40.69),
+  ("OpenAI RN50", "CLIP, 80 templates", "imagenet"): (46.43, 43.09),
+  ("OpenAI RN50", "TPT, test time", "imagenet"): (47.26, 43.89),
+  ("OpenAI RN50", "TDA, test time", "imagenet"): (49.58, 46.63),
+  ("OpenAI RN50", "DMN-ZS, test time", "imagenet"): (49.97, 46.49),
+  (
+    "OpenAI RN50",
+    "CLIP, ensemble or hand-crafted prompts",
+    "fine",
+  ): (56.63, None),
+  ("OpenAI RN50", "TPT, test time", "fine"): (57.66, None),
+  ("OpenAI RN50", "TDA, test time", "fine"): (61.03, None),
+}
+
+
+@pytest.mark.parametrize(("key", "printed"), PRINTED.items(), ids=str)
+def test_columns_give_the_averages_that_papers_print(key, printed):
+  model, method, group = key
+  datasets = IMAGENET if group == "imagenet" else FINE_GRAINED
+  (row,) = (
+    row
+    for row in PUBLISHED[model]
+    if row.method == method and set(row.top1) <= set(datasets)
+  )
+  whole, shifts = printed
+  for average, columns in ((whole, datasets), (shifts, IMAGENET[1:])):
+    if average is not None:
+      mean = sum(row.top1[name] for name in columns) / len(columns)
+      # Papers average before they round.
+      assert mean == pytest.approx(average, abs=0.0151)
+
+
+def test_every_row_names_its_source():
+  for rows in PUBLISHED.values():
+    for row in rows:
+      assert row.source
+      assert set(row.top1) <= {*IMAGENET, *FINE_GRAINED}
+      assert all(0 < value < 100 for value in row.top1.values())
+      # Papers that report others' figures are called secondary sources.
+      for paper in ("M2TPT", "D2TPT", "a note on"):
+        if paper in row.source:
+          assert "secondary source" in row.source
+
+
+def test_data_sets_are_those_of_the_table():
+  for family, names in (("imagenet", IMAGENET), ("fine_grained", FINE_GRAINED)):
+    specs = {n: s for n, s in DATASETS.items() if s.family == family}
+    assert set(specs) == set(names)
+    for name, spec in specs.items():
+      assert spec.examples == PUBLISHED_IMAGES[name]
+  assert set(PUBLISHED_IMAGES) == {*IMAGENET, *FINE_GRAINED}
+
+
+def test_models_are_names_of_the_zoo():
+  known = {name for name in ZOO if published_model(name)}
+  assert known == {
+    "openai/clip-vit-base-patch16",
+    "openai/ViT-B/16",
+    "openai/RN50",
+  }
+  assert {published_model(name) for name in known} == set(PUBLISHED)
+  assert published_model("s3_jax/pictographs") is None
+
+
+def test_rows_of_the_results():
+  rows = published_rows("openai/ViT-B/16", ("imagenet", "dtd"))
+  assert {row["dataset"] for row in rows} == {"imagenet", "dtd"}
+  assert rows[0] == {
+    "dataset": "imagenet",
+    "method": 'CLIP, "a photo of a {}."',
+    "model": "OpenAI ViT-B/16",
+    "top1": 0.6673,
+    "source": "M2TPT, table 2 (secondary source), and D2TPT",
+    "kind": "published",
+  }
+  every = published_rows("openai/RN50")
+  assert len(every) == sum(len(row.top1) for row in PUBLISHED["OpenAI RN50"])
+  PARTS["published"](every, "published", set())
+  assert published_rows("somebody/else") == []
+  assert len({(r["dataset"], r["method"]) for r in every}) == len(every)
+
+
+@pytest.mark.parametrize(
+  ("model", "dataset", "method", "expected"),
+  [
+    ("openai/ViT-B/16", "imagenet", "class_name", 66.73),
+    ("openai/clip-vit-base-patch16", "ucf101", "class_name", 65.13),
+    ("openai/ViT-B/16", "imagenet_r", "templates_80", 77.65),
+    ("openai/RN50", "imagenet", "templates_80", 59.81),
+    ("openai/RN50", "imagenet_sketch", "class_name", 33.37),
+    ("openai/RN50", "dtd", "class_name", None),
+    ("openai/ViT-B/16", "dtd", "templates_80", None),
+    ("openai/ViT-B/16", "imagenet", "s3", None),
+    ("openai/ViT-B/16", "imagenet", "", None),
+    ("openai/ViT-B/16", "plain", "class_name", None),
+    ("openai/ViT-L/14", "imagenet", "class_name", None),
+  ],
+)
+def test_what_a_run_should_meet(model, dataset, method, expected):
+  got = expected_top1(model, dataset, method)
+  assert (got.top1 if got else None) == expected
+
+
+def make_run(top1, *, n=1_692, bad=0, method="class_name", dataset="dtd"):
+  return {
+    "model": {"name": "openai/ViT-B/16"},
+    "datasets": [
+      {"name": dataset, "bad_examples": [{"file": "x", "reason": "y"}] * bad}
+    ],
+    "methods": [{"dataset": dataset, "name": method, "top1": top1, "n": n}],
+  }
+
+
+@pytest.mark.parametrize(
+  ("top1", "met"),
+  [
+    (0.4427, True),
+    (0.4457, True),
+    (0.4397, True),
+    (0.4458, False),
+    (0.4396, False),
+    (0.0, False),
+    (1.0, False),
+  ],
+)
+def test_met_within_three_tenths_of_a_point(top1, met):
+  results = make_run(top1)
+  (row,) = check_expectations(results)
+  assert row["met"] is met
+  assert (row["published"], row["tolerance"]) == (0.4427, 0.003)
+  assert (row["measured"], row["note"]) == (top1, "")
+  PARTS["expectations"]([row], "expectations", {("dtd", "class_name")})
+
+
+@pytest.mark.parametrize(
+  ("results", "template", "note"),
+  [
+    (make_run(0.44, n=1_880), None, "1,880 images here, 1,692 as published"),
+    (make_run(0.44, n=1_690, bad=1), None, "1,691 images here"),
+    (make_run(0.44, n=1_672, bad=20), None, "20 of 1,692 images could not"),
+    (make_run(0.44), "{} texture.", "the template here is '{} texture.'"),
+  ],
+)
+def test_what_cannot_be_compared_is_told(results, template, note):
+  options = {} if template is None else {"template": template}
+  (row,) = check_expectations(results, **options)
+  assert row["met"] is None
+  assert row["note"].startswith(note)
+
+
+def test_few_bad_images_leave_the_figure_comparable():
+  (row,) = check_expectations(make_run(0.4427, n=1_687, bad=5))
+  assert row["met"] is True
+
+
+def test_another_template_does_not_matter_to_eighty_templates():
+  results = make_run(
+    0.6834, n=50_000, method="templates_80", dataset="imagenet"
+  )
+  (row,) = check_expectations(results, template="a {}")
+  assert row["met"] is True
+  assert check_expectations(make_run(0.5, method="s3")) == []
