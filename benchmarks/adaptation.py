@@ -87,9 +87,9 @@ def torch_loop(views: np.ndarray, space: SynonymousSpace):
     flat = image @ vertices.reshape(-1, dim).T
     if texts == 1:
       return scale * flat
-    top, place = flat.reshape(-1, classes, texts).topk(k, dim=2)
+    top, index = flat.reshape(-1, classes, texts).topk(k, dim=2)
     gram = vertices @ vertices.transpose(1, 2)
-    pairs = gram[rows, place[..., :, None], place[..., None, :]]
+    pairs = gram[rows, index[..., :, None], index[..., None, :]]
     return scale * top.sum(2) / pairs.sum((2, 3)).sqrt()
 
   def adapt(image):

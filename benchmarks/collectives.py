@@ -116,11 +116,11 @@ def _count(order: str) -> np.ndarray:
 
 def _axis(groups: Sequence[Sequence[int]], mesh: Mesh) -> str:
   columns = mesh.devices.shape[1]
-  rows, places = set(), set()
+  rows, indices = set(), set()
   for group in groups:
     for one, other in itertools.combinations(group, 2):
       rows.add(one // columns == other // columns)
-      places.add(one % columns == other % columns)
+      indices.add(one % columns == other % columns)
   if rows == {True}:
     return "model"
-  return "data" if places == {True} else "both"
+  return "data" if indices == {True} else "both"

@@ -143,7 +143,7 @@ def draw_fields(path: Path) -> None:
   space = s3_jax.attach_complex(_build())
   core = np.asarray(space.mask)[0]
   x, y = np.meshgrid(np.linspace(*_WIDTH, 260), np.linspace(*_HEIGHT, 200))
-  places = on_sphere(np.stack([x, y], axis=-1))
+  indices = on_sphere(np.stack([x, y], axis=-1))
   options = {"local_center": {"neighbors": 3}, "subspace": {"rank": 2}}
   levels = np.linspace(0.0, 40.0, 21)
   with drawing.open_figure(path, (13.6, 8.6)) as figure:
@@ -152,7 +152,7 @@ def draw_fields(path: Path) -> None:
       grid[:11], s3_jax.POINT_TO_SPACE.items(), strict=True
     ):
       chosen = options.get(name, {})
-      scores = np.asarray(metric(places, space, **chosen))[..., 0]
+      scores = np.asarray(metric(indices, space, **chosen))[..., 0]
       # The angle shows what happens near a cosine of 1, where all is flat.
       angles = np.degrees(np.arccos(scores))
       field = axis.contourf(

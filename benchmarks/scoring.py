@@ -105,8 +105,8 @@ def torch_local_center(images: np.ndarray, space: SynonymousSpace):
   def score():
     with torch.inference_mode():
       s = (x @ z.reshape(-1, dim).T).reshape(-1, classes, texts)
-      top, place = s.topk(_NEIGHBORS, dim=2)
-      pairs = place[..., :, None] * texts + place[..., None, :]
+      top, index = s.topk(_NEIGHBORS, dim=2)
+      pairs = index[..., :, None] * texts + index[..., None, :]
       flat = gram.reshape(1, classes, -1).expand(len(x), -1, -1)
       chosen = flat.gather(2, pairs.reshape(len(x), classes, -1))
       return top.sum(2) / chosen.sum(2).sqrt()
@@ -117,9 +117,9 @@ def torch_local_center(images: np.ndarray, space: SynonymousSpace):
 @jax.jit
 def _gather_local_center(images, points):
   s = jnp.einsum("bd,cmd->bcm", images, points)
-  _, place = jax.lax.top_k(s, _NEIGHBORS)
+  _, index = jax.lax.top_k(s, _NEIGHBORS)
   classes = jnp.arange(points.shape[0])[None, :, None]
-  mean = jnp.mean(points[classes, place], axis=2)
+  mean = jnp.mean(points[classes, index], axis=2)
   mean = mean / jnp.linalg.norm(mean, axis=2, keepdims=True)
   return jnp.einsum("bd,bcd->bc", images, mean)
 
@@ -236,12 +236,12 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
     for axis, word in zip(axes, ("classes", "texts", "simplices"), strict=True):
       chosen = [record for record in records if record["axis"] == word]
       ticks = [record[word] for record in chosen]
-      for place, name in enumerate(POINT_TO_SPACE):
+      for index, name in enumerate(POINT_TO_SPACE):
         ratios = [
           next(row["ratio"] for row in record["rows"] if row["who"] == name)
           for record in chosen
         ]
-        style = ("o-", "s--", "^:")[place % 3]
+        style = ("o-", "s--", "^:")[index % 3]
         axis.plot(ticks, ratios, style, label=name, markersize=4)
       axis.axhline(1.0, color="0.5", linewidth=0.8)
       axis.set(xscale="log", yscale="log", xlabel=word)

@@ -163,12 +163,12 @@ def _cache() -> str:
 def _what_remains(resumes: Mapping[str, str]) -> str:
   """Says what a run that was stopped leaves to the next one."""
   fields = _CONFIG.value if _CONFIG.value is not None else {}
-  place = resumes.get(fields.get("task", ""))
-  if place == "cache":
+  index = resumes.get(fields.get("task", ""))
+  if index == "cache":
     return f"the same command goes on from here, with what is in {_cache()}"
-  if place and _WORKDIR.value:
+  if index and _WORKDIR.value:
     return f"the same command goes on from here, with {_WORKDIR.value}"
-  if place:
+  if index:
     return (
       "the same command goes on from here if --workdir names this run's folder"
       " under runs/"

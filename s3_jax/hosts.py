@@ -10,8 +10,8 @@ device.
 
 References:
   Ours. All exchanges are all-gathers: on a CPU these wait half an hour for a
-  slower peer, where other collectives give up after half a minute; `paced`
-  keeps the waits far below that.
+  slower peer, where other collectives give up after half a minute;
+  `with_barriers` keeps the waits far below that.
 """
 
 import hashlib
@@ -41,8 +41,8 @@ __all__ = [
   "is_first",
   "own_items",
   "own_share",
-  "paced",
-  "together",
+  "with_barriers",
+  "raise_on_all",
 ]
 
 _PACE = 300.0
@@ -254,11 +254,12 @@ def _shown(value: Any) -> str:
   return f"{text[:60]}... (sha256 {hashlib.sha256(text.encode()).hexdigest()})"
 
 
-def together(work: Callable[[], _Result]) -> _Result:
+def raise_on_all(work: Callable[[], _Result]) -> _Result:
   """Does work in which a failure of one process is a failure of all.
 
   Args:
-    work: what this process does, without meeting the others but in `paced`.
+    work: what this process does, without meeting the others but in
+      `with_barriers`.
 
   Returns:
     What `work` returns.
@@ -284,7 +285,7 @@ def together(work: Callable[[], _Result]) -> _Result:
   return result  # pyright: ignore[reportReturnType]
 
 
-def paced(
+def with_barriers(
   items: Iterable[_Result], *, seconds: float | int = _PACE
 ) -> Iterator[_Result]:
   """Passes the items of long work on, and meets the other processes meanwhile.
@@ -292,8 +293,8 @@ def paced(
   Each process meets the others at the same times, after the item at hand, and
   one that has no more items waits for the rest so: nobody waits longer than for
   `seconds` and one item, however different the processes are. For use inside
-  the work of `together`, whose failure in one process then ends all of them at
-  the next meeting.
+  the work of `raise_on_all`, whose failure in one process then ends all of them
+  at the next meeting.
 
   Args:
     items: of this process; what an item needs happens while it is asked for and
@@ -345,7 +346,7 @@ def first_only(work: Callable[[], _Result]) -> _Result:
     OSError: the work failed, in the first process.
     LostPeer: a process has ended.
   """
-  result = together(lambda: work() if is_first() else None)
+  result = raise_on_all(lambda: work() if is_first() else None)
   return gather_json(result)[0]
 
 

@@ -279,9 +279,9 @@ def _listed(name, folder, layout, pairs, size) -> list[_Image]:
     (folder / "variants.txt").write_text("\n".join(names) + "\n")
   else:
     test = [[each.file, each.label, names[each.label]] for each in images]
-    place = folder if layout == "coop" else folder.parent / "data_splits"
+    position = folder if layout == "coop" else folder.parent / "data_splits"
     text = json.dumps({"train": [], "val": [], "test": test})
-    _made(place / split.file).write_text(text)
+    _made(position / split.file).write_text(text)
   return images
 
 

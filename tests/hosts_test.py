@@ -196,11 +196,11 @@ def test_one_process_is_alone():
   flags = np.asarray([True, False])
   assert hosts.gather_flags(flags).tolist() == [[True, False]]
   assert hosts.own_items(flags[None]).tolist() == [True, True]
-  assert hosts.together(lambda: 4) == 4
+  assert hosts.raise_on_all(lambda: 4) == 4
   assert hosts.first_only(lambda: "x") == "x"
   assert hosts.add_up({"n": 3}) == {"n": 3}
   hosts.agree({"x": 1})
-  assert list(hosts.paced(iter("abc"), seconds=0)) == ["a", "b", "c"]
+  assert list(hosts.with_barriers(iter("abc"), seconds=0)) == ["a", "b", "c"]
 
 
 @given(
@@ -239,7 +239,9 @@ def test_shares_are_the_whole_list(total, count):
     for index in range(count):
       patch.setattr(hosts, "index", lambda index=index: index)
       parts.append(hosts.own_share(total))
-  places = [place for part in parts for place in range(part.start, part.stop)]
-  assert places == list(range(total))
+  indices = [
+    position for part in parts for position in range(part.start, part.stop)
+  ]
+  assert indices == list(range(total))
   lengths = [part.stop - part.start for part in parts]
   assert max(lengths) - min(lengths) <= 1

@@ -88,9 +88,9 @@ def test_long_lines_lose_their_middle(middle):
 
 
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 0.7, 1.0])
-def test_a_path_is_not_cut(place):
+def test_a_path_is_not_cut(index):
   words = ["word"] * 150
-  words.insert(int(place * 150), "/data/images/0001.jpg")
+  words.insert(int(index * 150), "/data/images/0001.jpg")
   line = one_line(" ".join(words))
   assert len(line) <= MAX_LINE and "/data/images/0001.jpg" in line
 

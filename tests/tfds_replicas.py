@@ -50,8 +50,8 @@ def prepare_official(
     file_format="array_record",
   )
   known = {
-    "file_name": lambda place: f"photo_{place}.jpg",
-    "id": lambda place: f"{place:05d}",
+    "file_name": lambda index: f"photo_{index}.jpg",
+    "id": lambda index: f"{index:05d}",
     "segmentation_mask": lambda _: io.BytesIO(_mask()),
     "species": lambda _: 0,
     "head_bbox": lambda _: tfds.features.BBox(0.0, 0.0, 1.0, 1.0),
@@ -59,13 +59,13 @@ def prepare_official(
   }
 
   def examples():
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
       filled = {
-        key: known[key](place)
+        key: known[key](index)
         for key in builder.info.features
         if key not in ("image", "label")
       }
-      yield place, {**filled, **row, "image": io.BytesIO(row["image"])}
+      yield index, {**filled, **row, "image": io.BytesIO(row["image"])}
 
   with mock.patch.object(
     type(builder), "_split_generators", lambda self, dl: {split: examples()}

@@ -20,10 +20,10 @@ from s3_jax.clip.agreement import fitting_names, require_agreement
 from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.documents import shown
 from s3_jax.clip.layouts import detect, to_params
-from s3_jax.clip.places import (
+from s3_jax.clip.locations import (
   VOCABULARIES,
-  Place,
-  find_place,
+  Location,
+  find_location,
   find_vocabulary,
   read_settings,
   vocabulary_beside,
@@ -108,7 +108,7 @@ def load_clip(
       file, what is wrong and what would do.
   """
   expected = _expected(spec)
-  place = find_place(
+  location = find_location(
     source,
     cache_dir=None if cache_dir is None else pathlib.Path(cache_dir),
     revision=revision,
@@ -116,19 +116,21 @@ def load_clip(
   )
   vocabulary = None if tokenizer is None else pathlib.Path(tokenizer)
   settings = None
-  if place.layout is not None:  # what is quickly read is read first
-    vocabulary = vocabulary or find_vocabulary(place)
-    settings = read_settings(place, vocabulary)
-    if place.row is not None:
-      require_agreement(settings, place.row, where=place.config)
-  settings = place.row or settings
+  if location.layout is not None:  # what is quickly read is read first
+    vocabulary = vocabulary or find_vocabulary(location)
+    settings = read_settings(location, vocabulary)
+    if location.row is not None:
+      require_agreement(settings, location.row, where=location.config)
+  settings = location.row or settings
   if settings is not None and expected is not None:
-    require_agreement(settings, expected, where=place.config)
-  arrays, sha256 = read_arrays(place.weights)
-  settings = _settings_of_weights(place, expected or settings, arrays, sha256)
-  vocabulary = vocabulary or _vocabulary_of_weights(place, settings)
+    require_agreement(settings, expected, where=location.config)
+  arrays, sha256 = read_arrays(location.weights)
+  settings = _settings_of_weights(
+    location, expected or settings, arrays, sha256
+  )
+  vocabulary = vocabulary or _vocabulary_of_weights(location, settings)
   tokenize = load_tokenizer(vocabulary, settings)
-  where = str(place.weights)
+  where = str(location.weights)
   layout = detect(arrays, where)
   return Clip(
     settings,
@@ -136,7 +138,7 @@ def load_clip(
     tokenize,
     functools.partial(preprocess_image, settings),
     sha256,
-    place.commit,
+    location.commit,
     tokenize.sha256,
   )
 
@@ -153,42 +155,44 @@ def _expected(spec: str | ModelSpec | None) -> ModelSpec | None:
 
 
 def _settings_of_weights(
-  place: Place,
+  location: Location,
   given: ModelSpec | None,
   arrays: Mapping[str, np.ndarray],
   sha256: str,
 ) -> ModelSpec:
   """Checks settings against what is known of a file, or finds them by it."""
-  stated = place.row.source.sha256 if place.row is not None else None
+  stated = location.row.source.sha256 if location.row is not None else None
   if stated not in (None, sha256):
     raise ValueError(
-      f"{place.weights} must have the sha256 {stated} of {place.name}, got"
-      f" {sha256}; delete it, so that it is fetched again."
+      f"{location.weights} must have the sha256 {stated} of {location.name},"
+      f" got {sha256}; delete it, so that it is fetched again."
     )
   known = [row for row in ZOO.values() if row.source.sha256 == sha256]
   if given is not None:
     for row in known:
       # Whose preprocessing to follow is the caller's choice.
       choice = ("school", "pad_token_id")
-      require_agreement(given, row, where=place.weights, ignored=choice)
+      require_agreement(given, row, where=location.weights, ignored=choice)
     return given
   if known:
     return known[0]
   names = fitting_names(arrays)
   raise ValueError(
-    f"`spec` must be given for {place.weights}, which has no settings beside it"
-    f" and a sha256, {sha256}, that the zoo does not know; its tensors are"
+    f"`spec` must be given for {location.weights}, which has no settings beside"
+    f" it and a sha256, {sha256}, that the zoo does not know; its tensors are"
     f" those of {nearest(names) or 'no name of the zoo: give a ModelSpec'}."
   )
 
 
-def _vocabulary_of_weights(place: Place, spec: ModelSpec) -> pathlib.Path:
+def _vocabulary_of_weights(location: Location, spec: ModelSpec) -> pathlib.Path:
   """Finds the tokenizer's file of a bare weights file."""
-  found = place.vocabulary or vocabulary_beside(place.weights, spec.tokenizer)
+  found = location.vocabulary or vocabulary_beside(
+    location.weights, spec.tokenizer
+  )
   if found is None:
     names = " or ".join(VOCABULARIES[spec.tokenizer])
     raise ValueError(
-      f"`tokenizer` must be given for {place.weights}, which has no {names}"
+      f"`tokenizer` must be given for {location.weights}, which has no {names}"
       " beside it."
     )
   return found

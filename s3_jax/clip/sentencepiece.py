@@ -89,13 +89,13 @@ def _check_order(scores: Iterator[float], path: pathlib.Path) -> None:
 
   Pieces that are not learned, such as `</s>`, have the score 0.
   """
-  learned = [(place, score) for place, score in enumerate(scores) if score]
-  for (_, one), (place, other) in itertools.pairwise(learned):
+  learned = [(index, score) for index, score in enumerate(scores) if score]
+  for (_, one), (index, other) in itertools.pairwise(learned):
     if not other <= one:
       raise ValueError(
         f"{path} must list its pieces from the best score down, as"
         f" SentencePiece writes them, got {other:g} after {one:g} at id"
-        f" {place}; take the file that was published with the weights."
+        f" {index}; take the file that was published with the weights."
       )
 
 

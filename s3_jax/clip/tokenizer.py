@@ -133,11 +133,11 @@ def _check_texts(texts: Sequence[str]) -> None:
     raise ValueError(
       f"`texts` must be a list of texts, got {type(texts).__name__}."
     )
-  for place, text in enumerate(texts):
+  for index, text in enumerate(texts):
     if not isinstance(text, str):
       raise ValueError(
         "`texts` must be a list of texts, got"
-        f" {type(text).__name__} at index {place}."
+        f" {type(text).__name__} at index {index}."
       )
 
 

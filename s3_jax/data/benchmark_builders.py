@@ -24,7 +24,7 @@ from s3_jax.data.readers.tfds import OWN_VERSION, class_keys, own_source
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = ["BenchmarkConfig", "Benchmarks", "Prepared", "prepare"]
+__all__ = ["BenchmarkConfig", "Benchmarks", "PreparedDataset", "prepare"]
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -85,32 +85,32 @@ class Benchmarks(tfds.core.ShardBasedBuilder):
     }
 
   def _examples(
-    self, places: range, bar: tqdm
+    self, indices: range, bar: tqdm
   ) -> Iterator[tuple[int, dict[str, Any]]]:
     config = self._config
-    for place in places:
+    for index in indices:
       bar.update()
-      file = config.opened.files[place]
+      file = config.opened.files[index]
       try:
-        record = config.opened.records[place]
+        record = config.opened.records[index]
       except OSError as error:
         config.unreadable[file] = str(error.strerror or error)
         continue
       if not record["image"]:
         config.empty.append(file)
       yield (
-        place,
+        index,
         {
           "image": io.BytesIO(record["image"]),
           "label": int(record["label"]),
           "file_name": file,
         },
       )
-    if places.stop == bar.total:
+    if indices.stop == bar.total:
       bar.close()
 
 
-class Prepared(NamedTuple):
+class PreparedDataset(NamedTuple):
   """What was written.
 
   Attributes:
@@ -130,7 +130,7 @@ def prepare(
   out_dir: pathlib.Path,
   *,
   allow_empty: bool = False,
-) -> Prepared:
+) -> PreparedDataset:
   """Stores a data set as TFDS does, whole or not at all.
 
   Files are stored as they are, the damaged ones too: an evaluation lists them.
@@ -184,7 +184,7 @@ def prepare(
     os.replace(builder.data_path, folder)
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
-  return Prepared(folder, examples, tuple(config.empty))
+  return PreparedDataset(folder, examples, tuple(config.empty))
 
 
 def _refuse(

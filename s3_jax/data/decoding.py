@@ -271,18 +271,18 @@ def _count_frames(image: Any, data: bytes) -> int:
 
 def _count_gif(data: bytes) -> int:
   """Walks over a GIF's blocks; Pillow would decode one after the other."""
-  frames, place = 0, 13 + _table_bytes(data[10])
-  while frames <= _MOST and place + 10 < len(data):
-    if data[place] == 0x2C:  # a picture, its table, and the size of its codes
+  frames, index = 0, 13 + _table_bytes(data[10])
+  while frames <= _MOST and index + 10 < len(data):
+    if data[index] == 0x2C:  # a picture, its table, and the size of its codes
       frames += 1
-      place += 11 + _table_bytes(data[place + 9])
-    elif data[place] == 0x21:  # an extension
-      place += 2
+      index += 11 + _table_bytes(data[index + 9])
+    elif data[index] == 0x21:  # an extension
+      index += 2
     else:
       break
-    while place < len(data) and data[place]:
-      place += 1 + data[place]
-    place += 1
+    while index < len(data) and data[index]:
+      index += 1 + data[index]
+    index += 1
   return max(frames, 1)
 
 

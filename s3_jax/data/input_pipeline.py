@@ -49,9 +49,9 @@ class PaddedSource:
   def __len__(self) -> int:
     return self._length
 
-  def __getitem__(self, place: int) -> dict[str, Any]:
+  def __getitem__(self, index: int) -> dict[str, Any]:
     """Returns a row; without an image, `reason` says why, or it is padding."""
-    position = self._start + place
+    position = self._start + index
     if position >= len(self._records):
       return _row(None, _UNKNOWN, -1, "")
     label = _UNKNOWN

@@ -161,16 +161,16 @@ def _check_palette(
 ) -> None:
   """Refuses a palette that has published colours at other indices."""
   stored = list(image.getpalette("RGB") or ())
-  places: dict[tuple[int, ...], int] = {}
+  indices: dict[tuple[int, ...], int] = {}
   for value, colour in enumerate(palette):
-    places.setdefault(colour, value)
+    indices.setdefault(colour, value)
   for value in np.unique(values).tolist():
     shown = tuple(stored[3 * value : 3 * value + 3])
-    place = places.get(shown, value)
-    if place != value:
+    index = indices.get(shown, value)
+    if index != value:
       raise ValueError(
         f"a mask's palette must have its colours as published, got that of"
-        f" value {place} {shown} for {value}: a tool sorted the palette; take"
+        f" value {index} {shown} for {value}: a tool sorted the palette; take"
         " the published file, or store values and no colours."
       )
 

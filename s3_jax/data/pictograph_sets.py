@@ -112,17 +112,17 @@ def drawn_stamps(
   Returns:
     One stamp a picture; before they are drawn it is their name alone.
   """
-  place = os.path.abspath(
+  position = os.path.abspath(
     folder / source.builder / source.config / source.version
   )
   files = []
   with contextlib.suppress(OSError):
-    files = [(entry.path, entry.stat()) for entry in os.scandir(place)]
+    files = [(entry.path, entry.stat()) for entry in os.scandir(position)]
   files.sort(key=lambda file: file[0])
   return gather_stamps(
-    place,
+    position,
     [
-      make_stamp(*files, part=f"{place} {source.split} {index}")
+      make_stamp(*files, part=f"{position} {source.split} {index}")
       for index in range(examples)
     ],
   )

@@ -41,14 +41,14 @@ class Stamps(NamedTuple):
   """What a file system says of images' bytes, without reading them.
 
   Attributes:
-    place: the folder or file that they lie in, by its whole path.
+    location: the folder or file that they lie in, by its whole path.
     digests: of each image's path, size, times of change, and inode; 16 bytes,
       none for an image that is not there.
     newest: the later of each file's times, in nanoseconds; -1 where it has
       none.
   """
 
-  place: str
+  location: str
   digests: Sequence[bytes]
   newest: Sequence[int]
 
@@ -157,11 +157,11 @@ def make_stamp(
   return hashlib.blake2b(data, digest_size=16).digest(), newest
 
 
-def gather_stamps(place: str, stamps: Iterable[tuple[bytes, int]]) -> Stamps:
+def gather_stamps(location: str, stamps: Iterable[tuple[bytes, int]]) -> Stamps:
   """Puts the stamps of a data set's images together.
 
   Args:
-    place: the folder or file that they lie in, by its whole path.
+    location: the folder or file that they lie in, by its whole path.
     stamps: from `make_stamp`, or NO_STAMP.
 
   Returns:
@@ -171,7 +171,7 @@ def gather_stamps(place: str, stamps: Iterable[tuple[bytes, int]]) -> Stamps:
   for digest, time_ns in stamps:
     digests.append(digest)
     newest.append(time_ns)
-  return Stamps(place, digests, newest)
+  return Stamps(location, digests, newest)
 
 
 _TICK = 20_000_000

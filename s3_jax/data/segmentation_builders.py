@@ -83,34 +83,34 @@ class Segmentation(tfds.core.ShardBasedBuilder):
     }
 
   def _examples(
-    self, places: range, bar: tqdm
+    self, indices: range, bar: tqdm
   ) -> Iterator[tuple[int, dict[str, Any]]]:
     found = self._config.found
     opened = found.opened
-    for place in places:
+    for index in indices:
       bar.update()
       try:
-        record = opened.records[place]
+        record = opened.records[index]
         width, height = decode_image(record["image"]).size
         mask = decode_labels(
           record["mask"],
           found.labels,
           (height, width),
-          where=found.mask_files[place],
+          where=found.mask_files[index],
           palette=found.palette,
         )
       except (OSError, BadImage) as error:
-        self._config.bad[opened.files[place]] = str(error)
+        self._config.bad[opened.files[index]] = str(error)
         continue
       yield (
-        place,
+        index,
         {
           "image": io.BytesIO(record["image"]),
           "segmentation_mask": io.BytesIO(encode_mask(mask)),
-          "file_name": opened.files[place],
+          "file_name": opened.files[index],
         },
       )
-    if places.stop == bar.total:
+    if indices.stop == bar.total:
       bar.close()
 
 

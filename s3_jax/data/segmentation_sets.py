@@ -450,7 +450,7 @@ def check_mask_counts(spec: SegmentationSpec, found: OpenedMasks) -> None:
 
 def _open_scenes(spec: SegmentationSpec, folder: pathlib.Path) -> OpenedMasks:
   assert spec.tfds is not None
-  files = [f"{spec.tfds.split}[{place}]" for place in range(spec.examples)]
+  files = [f"{spec.tfds.split}[{index}]" for index in range(spec.examples)]
   identity = ("/".join(spec.tfds), -1, spec.examples, -1)
   opened = OpenedDataset(
     records=Scenes(spec.tfds, spec.examples, folder),

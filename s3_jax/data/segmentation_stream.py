@@ -24,7 +24,7 @@ class MaskedImage(NamedTuple):
   """One image of a data set with its labels.
 
   Attributes:
-    place: where it stands in the data set.
+    position: where it stands in the data set.
     pixels: RGB; None for a bad example.
     labels: class indices, 255 where a pixel belongs to none; None for a bad
       example.
@@ -32,7 +32,7 @@ class MaskedImage(NamedTuple):
     passing: whether it may be a good one in another run.
   """
 
-  place: int
+  position: int
   pixels: UInt8[np.ndarray, "rows cols 3"] | None
   labels: UInt8[np.ndarray, "rows cols"] | None
   reason: str
@@ -61,7 +61,7 @@ def rgb_pixels(image: Any) -> UInt8[np.ndarray, "rows cols 3"]:
 
 def masked_images(
   found: OpenedMasks,
-  places: Sequence[int],
+  indices: Sequence[int],
   *,
   threads: int = 4,
   max_pixels: int = MAX_PIXELS,
@@ -73,7 +73,7 @@ def masked_images(
 
   Args:
     found: the data set.
-    places: of the images.
+    indices: of the images.
     threads: that decode ahead.
     max_pixels: greatest number of pixels of an image and of a mask.
 
@@ -87,8 +87,8 @@ def masked_images(
   waiting: deque[Future[MaskedImage]] = deque()
   with ThreadPoolExecutor(threads) as pool:
     try:
-      for place in places:
-        waiting.append(pool.submit(_load, found, place, max_pixels))
+      for index in indices:
+        waiting.append(pool.submit(_load, found, index, max_pixels))
         if len(waiting) > _AHEAD:
           yield waiting.popleft().result()
       while waiting:
@@ -98,19 +98,19 @@ def masked_images(
         future.cancel()
 
 
-def _load(found: OpenedMasks, place: int, max_pixels: int) -> MaskedImage:
+def _load(found: OpenedMasks, index: int, max_pixels: int) -> MaskedImage:
   try:
-    record = found.opened.records[place]
+    record = found.opened.records[index]
     with decoded_image(record["image"], max_pixels=max_pixels) as image:
       pixels = rgb_pixels(image)
     labels = decode_labels(
       record["mask"],
       found.labels,
       pixels.shape[:2],
-      where=found.mask_files[place],
+      where=found.mask_files[index],
       max_pixels=max_pixels,
       palette=found.palette,
     )
   except (BadImage, OSError, MemoryError) as error:
-    return MaskedImage(place, None, None, *why_bad(error))
-  return MaskedImage(place, pixels, labels, "")
+    return MaskedImage(index, None, None, *why_bad(error))
+  return MaskedImage(index, pixels, labels, "")

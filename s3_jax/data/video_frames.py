@@ -117,8 +117,8 @@ def read_videos(
 
 
 def _read_list(spec: DatasetSpec, root: pathlib.Path) -> OpenedDataset:
-  places = [root.parent / "ucfTrainTestlist", root.parent, root]
-  files = [place / TEST_LIST for place in places]
+  indices = [root.parent / "ucfTrainTestlist", root.parent, root]
+  files = [index / TEST_LIST for index in indices]
   file = next((each for each in files if each.is_file()), None)
   if file is None:
     raise ValueError(
@@ -151,5 +151,5 @@ def _stamp_frames(opened: OpenedDataset) -> Stamps:
 
   assert opened.stamps is not None
   stamps = opened.stamps()
-  place = f"{stamps.place}, OpenCV {cv2.__version__}, {QUALITY}"
-  return stamps._replace(place=place)
+  index = f"{stamps.index}, OpenCV {cv2.__version__}, {QUALITY}"
+  return stamps._replace(index=index)

@@ -30,7 +30,7 @@ from s3_jax.sharding import replicated
 
 __all__ = [
   "ClassificationResult",
-  "Counted",
+  "ScoredImages",
   "Scoring",
   "evaluate_scores",
   "summarise",
@@ -69,7 +69,7 @@ class ClassificationResult(NamedTuple):
   ece: float
 
 
-class Counted(NamedTuple):
+class ScoredImages(NamedTuple):
   """What is known once images are scored; arrays of the host.
 
   Attributes:
@@ -259,7 +259,7 @@ class Scoring:
       self._scored.append((rows, scored))
     self._labels.append(labels)
 
-  def counted(self) -> Counted:
+  def counted(self) -> ScoredImages:
     """Fetches what was counted; there may have been no image."""
 
     def fetch(name: str, dtype: type) -> np.ndarray:
@@ -269,7 +269,7 @@ class Scoring:
       ]
       return np.concatenate([np.zeros(0, dtype), *parts])
 
-    return Counted(
+    return ScoredImages(
       counts=jax.tree.map(np.asarray, self._counts),
       predictions=fetch("predictions", np.int32),
       confidence=fetch("confidence", np.float32),
@@ -286,7 +286,7 @@ class Scoring:
     return summarise(self.counted())
 
 
-def summarise(counted: Counted) -> ClassificationResult:
+def summarise(counted: ScoredImages) -> ClassificationResult:
   """Turns counts into measures.
 
   Args:

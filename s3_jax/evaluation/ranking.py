@@ -87,12 +87,12 @@ def rank_scores(
   # Of equal scores the lower index comes first, so padding comes last. Without
   # barriers XLA sorts all classes where the first place is read by itself; with
   # one for both arrays it cannot compile for several devices.
-  best, places = jax.lax.top_k(known, min(count, scores.shape[1]))
+  best, indices = jax.lax.top_k(known, min(count, scores.shape[1]))
   best = jax.lax.optimization_barrier(best)
-  places = jax.lax.optimization_barrier(places)
-  classes = (places + first_class).astype(jnp.int32)
+  indices = jax.lax.optimization_barrier(indices)
+  classes = (indices + first_class).astype(jnp.int32)
   if counted is not None:
-    classes = jnp.where(places < counted, classes, NO_CLASS)
+    classes = jnp.where(indices < counted, classes, NO_CLASS)
   missing = ((0, 0), (0, count - best.shape[1]))
   largest = jnp.max(logits, axis=-1, initial=-jnp.inf)
   powers = jnp.exp(logits - _shift(largest)[:, None])

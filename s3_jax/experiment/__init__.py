@@ -128,7 +128,7 @@ def run(
     OSError: if the workdir cannot be written.
     LostPeer: in a run of several processes, when one of them has ended.
   """
-  task, programs = hosts.together(lambda: _read(config, methods))
+  task, programs = hosts.raise_on_all(lambda: _read(config, methods))
   _agree(config, methods or {})
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -137,7 +137,7 @@ def run(
   hosts.first_only(lambda: require_writable(folder, "workdir"))
   with contextlib.ExitStack() as stack:
     stack.enter_context(patient_streams())
-    hosts.together(lambda: stack.enter_context(kept_programs(programs)))
+    hosts.raise_on_all(lambda: stack.enter_context(kept_programs(programs)))
     return task(folder)
 
 

@@ -49,7 +49,7 @@ class Known(NamedTuple):
     is_read: whether an image's content is known.
     contents: sha256 of those; zeros for the others.
     labels: of those; -1 for the others, and where a record has none.
-    reasons: place -> why an image could not be read.
+    reasons: index -> why an image could not be read.
   """
 
   is_read: Bool[np.ndarray, " images"]
@@ -117,18 +117,18 @@ def know_images(
 
   def read() -> None:
     nonlocal saved
-    for found in hosts.paced(_hash(opened.records, own, name)):
-      for place, content, label, reason in found:
-        known.is_read[place] = bool(content)
-        known.contents[place] = np.frombuffer(content or bytes(32), np.uint8)
-        known.labels[place] = label
+    for found in hosts.with_barriers(_hash(opened.records, own, name)):
+      for index, content, label, reason in found:
+        known.is_read[index] = bool(content)
+        known.contents[index] = np.frombuffer(content or bytes(32), np.uint8)
+        known.labels[index] = label
         if reason:
-          known.reasons[place] = reason
+          known.reasons[index] = reason
       if time.monotonic() - saved > _SAVE_SECONDS:
         _save(cache_dir, stamps, known, started)
         saved = time.monotonic()
 
-  hosts.together(read)
+  hosts.raise_on_all(read)
   known = _merge(known, opened, name)
   if own:
     _save(cache_dir, stamps, known, started)
@@ -137,14 +137,14 @@ def know_images(
   return opened._replace(
     contents=Contents(
       ids=tuple(
-        digits[64 * place : 64 * place + 64] if is_read else ""
-        for place, is_read in enumerate(known.is_read.tolist())
+        digits[64 * index : 64 * index + 64] if is_read else ""
+        for index, is_read in enumerate(known.is_read.tolist())
       ),
       labels=tuple(labels),
       reasons={
-        place: reason
-        for place, reason in sorted(known.reasons.items())
-        if not known.is_read[place]
+        index: reason
+        for index, reason in sorted(known.reasons.items())
+        if not known.is_read[index]
       },
     )
   )
@@ -155,35 +155,35 @@ _Found = tuple[int, bytes, int, str]
 
 
 def _hash(
-  records: Any, places: Sequence[int], name: str
+  records: Any, indices: Sequence[int], name: str
 ) -> Iterator[list[_Found]]:
   """Reads images in threads, chunk by chunk."""
-  if not places:
+  if not indices:
     return
   with (
     ThreadPoolExecutor(decoding_threads()) as pool,
     tqdm(
-      total=len(places),
+      total=len(indices),
       desc=f"read {name}",
       unit="image",
       leave=False,
       disable=None if hosts.is_first() else True,
     ) as bar,
   ):
-    for start in range(0, len(places), _CHUNK):
-      chunk = places[start : start + _CHUNK]
-      yield list(pool.map(lambda place: _read(records, place), chunk))
+    for start in range(0, len(indices), _CHUNK):
+      chunk = indices[start : start + _CHUNK]
+      yield list(pool.map(lambda index: _read(records, index), chunk))
       bar.update(len(chunk))
 
 
-def _read(records: Any, place: int) -> _Found:
+def _read(records: Any, index: int) -> _Found:
   try:
-    record = records[place]
+    record = records[index]
     content = bytes.fromhex(content_id(record))
-    return place, content, int(record.get("label", -1)), ""
+    return index, content, int(record.get("label", -1)), ""
   except (BadImage, OSError, MemoryError) as error:
     reason, _ = why_bad(error)
-    return place, b"", -1, reason
+    return index, b"", -1, reason
 
 
 _INDEX: cache.Expected = {
@@ -194,10 +194,10 @@ _INDEX: cache.Expected = {
 
 
 def _load(
-  cache_dir: pathlib.Path, place: str
+  cache_dir: pathlib.Path, location: str
 ) -> tuple[dict[bytes, int], np.ndarray, np.ndarray]:
   """Reads the index of a place: stamp -> row, contents and labels by row."""
-  stored = cache.load(cache_dir / "contents", _key(place), expected=_INDEX)
+  stored = cache.load(cache_dir / "contents", _key(location), expected=_INDEX)
   if stored is None or len({len(each) for each in stored.values()}) > 1:
     return {}, np.zeros((0, 32), np.uint8), np.zeros((0,), np.int32)
   stamps = stored["stamps"].tobytes()
@@ -207,8 +207,8 @@ def _load(
   return rows, stored["contents"], stored["labels"]
 
 
-def _key(place: str) -> str:
-  return cache.content_key({"contents of": ascii(place)})
+def _key(location: str) -> str:
+  return cache.content_key({"contents of": ascii(location)})
 
 
 def _look_up(
@@ -225,7 +225,7 @@ def _look_up(
   if opened.stamps is None:
     return None, known
   stamps = opened.stamps()
-  rows, contents, labels = _load(cache_dir, stamps.place)
+  rows, contents, labels = _load(cache_dir, stamps.location)
   found = np.asarray([rows.get(digest, -1) for digest in stamps.digests])
   known.is_read[:] = found >= 0
   known.contents[known.is_read] = contents[found[known.is_read]]
@@ -246,31 +246,31 @@ def _save(
   """Stores what is known, but of files that may change under their stamp."""
   if stamps is None:
     return
-  rows, contents, labels = _load(cache_dir, stamps.place)
+  rows, contents, labels = _load(cache_dir, stamps.location)
   if len(rows) > _FORGET * len(known.is_read):
     rows = {}
   kept = {
     stamp: (contents[row].tobytes(), int(labels[row]))
     for stamp, row in rows.items()
   }
-  for place in np.flatnonzero(known.is_read).tolist():
-    digest = stamps.digests[place]
-    if digest and not is_racy(stamps.newest[place], started):
-      content = known.contents[place].tobytes()
-      kept[digest] = (content, int(known.labels[place]))
+  for index in np.flatnonzero(known.is_read).tolist():
+    digest = stamps.digests[index]
+    if digest and not is_racy(stamps.newest[index], started):
+      content = known.contents[index].tobytes()
+      kept[digest] = (content, int(known.labels[index]))
   if not kept:
     return
   stamp_bytes = b"".join(kept)
   content_bytes = b"".join(content for content, _ in kept.values())
   cache.store(
     cache_dir / "contents",
-    _key(stamps.place),
+    _key(stamps.location),
     {
       "stamps": np.frombuffer(stamp_bytes, np.uint8).reshape((-1, 16)),
       "contents": np.frombuffer(content_bytes, np.uint8).reshape((-1, 32)),
       "labels": np.asarray([label for _, label in kept.values()], np.int32),
     },
-    {"place": ascii(stamps.place)},
+    {"place": ascii(stamps.location)},
   )
 
 
@@ -316,8 +316,8 @@ def join_known(
   contents = np.stack([part.contents for part in parts])
   labels = np.stack([part.labels for part in parts])
   owner = is_read.argmax(axis=0)
-  place = np.arange(owner.size)
-  first = contents[owner, place]
+  index = np.arange(owner.size)
+  first = contents[owner, index]
   wrong = is_read & np.any(contents != first, axis=-1)
   if wrong.any():
     number, image = (int(each[0]) for each in np.nonzero(wrong))
@@ -335,6 +335,6 @@ def join_known(
   return Known(
     read,
     first,
-    labels[owner, place],
+    labels[owner, index],
     {image: why for image, why in reasons.items() if not read[image]},
   )

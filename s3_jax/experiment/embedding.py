@@ -79,7 +79,7 @@ class Embedder(NamedTuple):
     return -(-self.batch_size // devices) * devices
 
 
-class TestSet(NamedTuple):
+class EmbeddedImages(NamedTuple):
   """A test set as everything after the image tower sees it."""
 
   spec: DatasetSpec
@@ -112,9 +112,9 @@ def identity(embedder: Embedder) -> dict[str, Any]:
 class Chosen:
   """Some records of a data set, under their own numbers."""
 
-  def __init__(self, records: Records, places: Int[np.ndarray, " images"]):
+  def __init__(self, records: Records, indices: Int[np.ndarray, " images"]):
     self._records = records
-    self._places = places
+    self._places = indices
 
   def __len__(self) -> int:
     return self._places.size
@@ -172,11 +172,11 @@ def know_contents(
   """
   known = know_images(embedder.cache_dir, opened, name=spec.title)
   contents = known_contents(known)
-  for place, label in enumerate(contents.labels):
+  for index, label in enumerate(contents.labels):
     # Of others with the same bytes, embeddings may be stored already.
-    if label < 0 and contents.ids[place]:
+    if label < 0 and contents.ids[index]:
       raise ValueError(
-        f"{spec.title}: image {place} must have a label >= 0, got {label}: it"
+        f"{spec.title}: image {index} must have a label >= 0, got {label}: it"
         " has none."
       )
   return known
@@ -222,7 +222,7 @@ def known_contents(opened: OpenedDataset) -> Contents:
 
 def embed_test_set(
   embedder: Embedder, spec: DatasetSpec, opened: OpenedDataset
-) -> TestSet:
+) -> EmbeddedImages:
   """Embeds a test set's images, or reads their embeddings from the cache.
 
   Several processes share out the shards, and in the end all have all of them.
@@ -247,11 +247,11 @@ def embed_test_set(
   reasons: dict[int, str] = {}
   counts = {"images": 0, "batches": 0}
 
-  def embed(places: Int[np.ndarray, " images"]) -> Iterator[Rows]:
+  def embed(indices: Int[np.ndarray, " images"]) -> Iterator[Rows]:
     found: dict[int, str] = {}
     passing: set[int] = set()
     stream = padded_batches(
-      Chosen(records, places),
+      Chosen(records, indices),
       embedder.clip.preprocess,
       batch_size=embedder.rows,
       max_pixels=embedder.max_pixels,
@@ -261,20 +261,20 @@ def embed_test_set(
     pieces = embed_batches(
       bound_tower(embedder), on_devices(stream, embedder.devices)
     )
-    with progress_bar(f"embed {spec.name}", own, places.size) as bar:
+    with progress_bar(f"embed {spec.name}", own, indices.size) as bar:
       for piece in pieces:
         moved = piece._replace(
-          places=places[piece.places],
-          final=~np.isin(piece.places, sorted(passing)),
+          indices=indices[piece.indices],
+          final=~np.isin(piece.indices, sorted(passing)),
         )
-        for inner in piece.places[~piece.good].tolist():
-          reasons[int(places[inner])] = found.get(inner, UNUSABLE)
-        counts["images"] += moved.places.size
+        for inner in piece.indices[~piece.good].tolist():
+          reasons[int(indices[inner])] = found.get(inner, UNUSABLE)
+        counts["images"] += moved.indices.size
         counts["batches"] += 1
-        bar.update(moved.places.size)
+        bar.update(moved.indices.size)
         yield moved
 
-  part = hosts.together(
+  part = hosts.raise_on_all(
     lambda: fill_shards(
       embedder.folder,
       layout,
@@ -282,7 +282,7 @@ def embed_test_set(
       reasons,
       batch_size=embedder.rows,
       numbers=numbers,
-      pace=hosts.paced,
+      pace=hosts.with_barriers,
     )
   )
   whole = join_shards(layout, gather_shards(part))
@@ -293,13 +293,13 @@ def embed_test_set(
       f"{spec.title} must hold an image that can be embedded, got {len(bad)}"
       f" bad ones; the first is {bad[0][0]}: {bad[0][1]}."
     )
-  return TestSet(
+  return EmbeddedImages(
     spec,
     whole.embeddings[whole.good],
     whole.labels[whole.good],
     tuple(
-      valid_unicode(opened.files[place])
-      for place in np.flatnonzero(whole.good).tolist()
+      valid_unicode(opened.files[index])
+      for index in np.flatnonzero(whole.good).tolist()
     ),
     bad,
     counts["images"],
@@ -318,14 +318,14 @@ def bad_files(
 
   Args:
     opened: the data set.
-    reasons: place -> why the image there is bad.
+    reasons: index -> why the image there is bad.
 
   Returns:
     File and reason of each, in the data set's order.
   """
   return tuple(
-    (valid_unicode(opened.files[place]), reason)
-    for place, reason in sorted(reasons.items())
+    (valid_unicode(opened.files[index]), reason)
+    for index, reason in sorted(reasons.items())
   )
 
 

@@ -95,9 +95,9 @@ def find_images(images: str | Sequence[Any]) -> FoundImages:
   Raises:
     ValueError: one of the places does not exist or holds no image.
   """
-  places = []
-  for place in _places(images):
-    here = _look(place)
+  locations = []
+  for location in _places(images):
+    here = _look(location)
     if not here.files:
       passed = ", ".join(
         f"{what}: {len(paths)}"
@@ -110,11 +110,11 @@ def find_images(images: str | Sequence[Any]) -> FoundImages:
         if paths
       )
       raise ValueError(
-        f"`config.images` must hold an image, got {place!r} with none"
+        f"`config.images` must hold an image, got {location!r} with none"
         f" ({passed or 'nothing is there'})."
       )
-    places.append(here)
-  found = _join(places)
+    locations.append(here)
+  found = _join(locations)
   unique: dict[str, str] = {}
   for file in found.files:
     unique.setdefault(os.path.abspath(file), file)
@@ -137,27 +137,27 @@ def _places(images: str | Sequence[Any]) -> list[str]:
   return [os.path.expanduser(image) for image in images]
 
 
-def _look(place: str) -> FoundImages:
-  if os.path.isdir(place):
-    return _walk(place)
-  if os.path.lexists(place):
-    if not _is_file(place):
+def _look(location: str) -> FoundImages:
+  if os.path.isdir(location):
+    return _walk(location)
+  if os.path.lexists(location):
+    if not _is_file(location):
       raise ValueError(
-        f"`config.images` must be files or folders, got {place!r}, which is"
+        f"`config.images` must be files or folders, got {location!r}, which is"
         " neither or leads nowhere."
       )
-    return FoundImages((place,), (), (), (), ())
-  if not glob.has_magic(place):
+    return FoundImages((location,), (), (), (), ())
+  if not glob.has_magic(location):
     raise ValueError(
       "`config.images` must be a folder, a pattern, a file, or several of these"
-      f" between commas, got {place!r}, which does not exist."
+      f" between commas, got {location!r}, which does not exist."
     )
-  matches = sorted(glob.glob(place, recursive=True), key=_parts)
+  matches = sorted(glob.glob(location, recursive=True), key=_parts)
   files = [path for path in matches if not os.path.isdir(path)]
   images = tuple(path for path in files if _is_image(path))
   other = tuple(sorted({*files} - {*images}, key=_parts))
   found = [FoundImages(images, (), other, (), ())]
-  if "**" not in place:  # that has been everywhere already
+  if "**" not in location:  # that has been everywhere already
     found += [_walk(path) for path in matches if os.path.isdir(path)]
   return _join(found)
 
@@ -341,10 +341,10 @@ def _batch(
   pixels = np.zeros((batch_size, size, size, 3), np.uint8)
   mask = np.zeros(batch_size, bool)
   index = np.full(batch_size, -1, np.int32)
-  for place, image in enumerate(row):
-    index[place] = start + place
+  for location, image in enumerate(row):
+    index[location] = start + location
     if image.pixels is not None:
-      pixels[place] = image.pixels
-      mask[place] = True
+      pixels[location] = image.pixels
+      mask[location] = True
   label = np.full(batch_size, -1, np.int32)
   return {"image": pixels, "label": label, "mask": mask, "index": index}

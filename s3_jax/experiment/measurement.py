@@ -17,16 +17,16 @@ from tqdm import tqdm
 from s3_jax import hosts
 from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.statistics import INTERVALS
-from s3_jax.experiment.embedding import TestSet
+from s3_jax.experiment.embedding import EmbeddedImages
 from s3_jax.experiment.methods.images import (
+  MethodPlan,
   MethodTexts,
-  Prepared,
   Scorers,
   concepts,
 )
 from s3_jax.experiment.methods.views import ViewMethod
-from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import comparison_rows, method_rows, texts_part
+from s3_jax.experiment.run_log import RunLog, timed
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.tasks.benchmark.report import write_benchmark
 from s3_jax.lexicon.vertices import Vertices
@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
 
   row: dict[str, Any]
   class_names: tuple[str, ...]
-  test_set: TestSet
+  test_set: EmbeddedImages
   results: dict[str, ClassificationResult]
   texts: dict[str, Any]
 
@@ -97,9 +97,9 @@ class Head(NamedTuple):
 
 
 def score_plan(
-  plan: Sequence[Prepared],
+  plan: Sequence[MethodPlan],
   tables: Tables,
-  test_set: TestSet,
+  test_set: EmbeddedImages,
   scorers: Scorers,
   *,
   classes: int,
@@ -145,12 +145,12 @@ def score_plan(
 
 
 def describe_core(
-  plan: Sequence[Prepared],
+  plan: Sequence[MethodPlan],
   tables: Tables,
   scorers: Scorers,
   *,
   title: str,
-  say: Narrator,
+  log: RunLog,
 ) -> dict[str, Any]:
   """Lists what the core of the concepts left out, and says what to know of it.
 
@@ -159,7 +159,7 @@ def describe_core(
     tables: their texts.
     scorers: after the scoring.
     title: of the data set.
-    say: for what the run should not pass over in silence.
+    log: for what the run should not pass over in silence.
 
   Returns:
     Parts of what results say of the texts; none where no method has a core.
@@ -174,7 +174,7 @@ def describe_core(
   counts = table.mask.sum(1)
   low, high = np.quantile(counts, [0.1, 0.9])
   if high >= _UNEQUAL * low:
-    say(
+    log(
       f"{title}: the numbers of texts differ, {counts.min()} to"
       f" {counts.max()} a class; classes with more have more chances to be"
       " near (docs/GEOMETRY.md)."
@@ -195,18 +195,18 @@ def describe_core(
       "common_scale_for_all": bool(evidence.is_common),
     }
     if not evidence.is_on:
-      say(
+      log(
         f"{title}: fewer than {MIN_CLASSES} classes, too few for the rule"
         ' "two_witnesses"; every text is kept.'
       )
     if evidence.is_common:
-      say(
+      log(
         f"{title}: most texts lie nearer to another class's name than to their"
         " own, and no class can see it from its own texts: one scale for all"
         " classes left them out. Check the texts (docs/EVIDENCE.md)."
       )
   if facts["removed"]:
-    say(
+    log(
       f"{title}: the core left out {len(facts['removed']):,} of"
       f" {table.mask.sum():,} texts; results.json lists them."
     )
@@ -220,11 +220,11 @@ def removed_rows(
 ) -> list[dict[str, Any]]:
   """Lists the texts that are not kept, with what the witnesses said of each."""
   rows = []
-  for label, place in np.argwhere(table.mask & ~kept).tolist():
-    row = {"label": label, "text": table.texts[label][place]}
+  for label, index in np.argwhere(table.mask & ~kept).tolist():
+    row = {"label": label, "text": table.texts[label][index]}
     if evidence is not None:
-      row["own"] = round(float(evidence.own[label, place]), 4)
-      row["other"] = round(float(evidence.other[label, place]), 4)
+      row["own"] = round(float(evidence.own[label, index]), 4)
+      row["other"] = round(float(evidence.other[label, index]), 4)
     rows.append(row)
   return rows
 
@@ -235,7 +235,7 @@ def write_outcomes(
   counters: dict[str, int],
   timings: dict[str, float],
   folder: pathlib.Path,
-  say: Narrator,
+  log: RunLog,
 ) -> dict[str, Any]:
   """Puts the results together and writes all files; only process 0 does.
 
@@ -245,7 +245,7 @@ def write_outcomes(
     counters: of decoded images and tower batches.
     timings: seconds of each part.
     folder: an existing folder.
-    say: for the table.
+    log: for the table.
 
   Returns:
     The results, as in results.json (schema 2).
@@ -286,7 +286,7 @@ def write_outcomes(
       {each.row["name"]: each.test_set for each in outcomes},
       folder,
       baseline=head.baseline,
-      say=say,
+      log=log,
     )
 
   return hosts.first_only(write)

@@ -15,11 +15,11 @@ from s3_jax import hosts
 from s3_jax.evaluation.accumulators import ClassificationCounts
 from s3_jax.evaluation.classification import (
   ClassificationResult,
-  Counted,
+  ScoredImages,
   Scoring,
   summarise,
 )
-from s3_jax.experiment.embedding import TestSet
+from s3_jax.experiment.embedding import EmbeddedImages
 
 SCORE_ROWS = 900
 """Images scored at once. The hulls' and complexes' temporaries grow with it."""
@@ -27,7 +27,7 @@ SCORE_ROWS = 900
 
 def score_images(
   scorer: Callable[..., Any],
-  test_set: TestSet,
+  test_set: EmbeddedImages,
   *,
   classes: int,
   per_class: bool,
@@ -60,48 +60,50 @@ def score_images(
     mesh=mesh,
     per_class=per_class,
   )
-  hosts.together(
+  hosts.raise_on_all(
     lambda: scoring.add(
       test_set.embeddings[share.start : share.stop],
       test_set.labels[share.start : share.stop],
     )
   )
-  places = np.arange(share.start, share.stop)
-  counted = gather_counted(scoring.counted(), places)
+  indices = np.arange(share.start, share.stop)
+  counted = gather_counted(scoring.counted(), indices)
   assert len(counted.labels) == len(test_set.labels)  # each image once
   return summarise(counted)
 
 
 def gather_counted(
-  counted: Counted, places: Int[np.ndarray, " images"]
-) -> Counted:
+  counted: ScoredImages, indices: Int[np.ndarray, " images"]
+) -> ScoredImages:
   """Puts what all processes have counted together.
 
   Args:
     counted: by this process.
-    places: of its images in the data set; every image is in one process.
+    indices: of its images in the data set; every image is in one process.
 
   Returns:
     The sums of the counts, and the images in the data set's order.
   """
-  parts = hosts.gather_arrays(_flat(counted) | {"places": places})
+  parts = hosts.gather_arrays(_flat(counted) | {"places": indices})
   joined = hosts.concatenate(
     [{name: part[name] for name in _PER_IMAGE} for part in parts]
   )
-  places = np.concatenate([part["places"] for part in parts])
-  order = np.argsort(places, kind="stable")
+  indices = np.concatenate([part["places"] for part in parts])
+  order = np.argsort(indices, kind="stable")
   counts = ClassificationCounts(
     *(
       np.sum([part[name] for part in parts], axis=0)
       for name in ClassificationCounts._fields
     )
   )
-  return Counted(counts, **{name: joined[name][order] for name in _PER_IMAGE})
+  return ScoredImages(
+    counts, **{name: joined[name][order] for name in _PER_IMAGE}
+  )
 
 
-_PER_IMAGE = tuple(name for name in Counted._fields if name != "counts")
+_PER_IMAGE = tuple(name for name in ScoredImages._fields if name != "counts")
 
 
-def _flat(counted: Counted) -> dict[str, np.ndarray]:
+def _flat(counted: ScoredImages) -> dict[str, np.ndarray]:
   arrays = {name: getattr(counted, name) for name in _PER_IMAGE}
   return {**arrays, **counted.counts._asdict()}

@@ -55,7 +55,7 @@ def gather_shards(part: Shard) -> list[Shard]:
   """
   arrays = hosts.gather_arrays(
     {
-      "places": part.places,
+      "indices": part.indices,
       "labels": part.labels,
       "embeddings": part.embeddings,
       "good": part.good,

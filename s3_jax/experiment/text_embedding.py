@@ -68,7 +68,7 @@ def embed_prompts(
       leave=False,
       disable=True if progress is None or not hosts.is_first() else None,
     ) as bar:
-      for number in hosts.paced(own):
+      for number in hosts.with_barriers(own):
         piece, ran = _embed_chunk(embedder, chunks[number], rows)
         pieces[str(number)] = piece
         counts["batches"] += ran
@@ -77,7 +77,7 @@ def embed_prompts(
     return pieces
 
   pieces: dict[str, np.ndarray] = {}
-  for part in hosts.gather_arrays(hosts.together(embed)):
+  for part in hosts.gather_arrays(hosts.raise_on_all(embed)):
     pieces |= part
   counts = hosts.add_up(counts)
   empty = np.zeros((0, embedder.clip.spec.embed_dim), np.float32)

@@ -54,7 +54,7 @@ def _rows(batch: Mapping[str, Any], embedded: Array) -> Rows:
   norms = np.linalg.norm(rows.astype(np.float64), axis=-1)
   usable = np.isfinite(norms) & (norms > 0)
   return Rows(
-    places=index[real],
+    indices=index[real],
     embeddings=np.where(usable[:, None], rows, np.float32(0)),
     good=np.asarray(batch["mask"])[real] & usable,
   )

@@ -136,34 +136,34 @@ def read_views(
   images = max(1, embedder.rows // options.views // step) * step
   reasons: dict[int, str] = {}
 
-  def embed(places: Int[np.ndarray, " images"]) -> Iterator[Rows]:
+  def embed(indices: Int[np.ndarray, " images"]) -> Iterator[Rows]:
     found: dict[int, str] = {}
     passing: set[int] = set()
     stream = view_batches(
-      Chosen(records, places),
+      Chosen(records, indices),
       embedder.clip.preprocess,
       count=options.views,
       augmix=options.augmix,
       seed=options.seed,
       batch_size=images,
-      numbers=places,
+      numbers=indices,
       max_pixels=embedder.max_pixels,
       bad=found,
       passing=passing,
     )
     flat = (_flatten(batch, options.views) for batch in stream)
     pieces = embed_batches(bound_tower(embedder), on_devices(flat, mesh))
-    with progress_bar(f"views of {spec.name}", own, places.size) as bar:
+    with progress_bar(f"views of {spec.name}", own, indices.size) as bar:
       for piece in pieces:
         whole = _gather(piece, options.views)
-        for inner in whole.places[~whole.good].tolist():
-          reasons[int(places[inner])] = found.get(inner, UNUSABLE)
-        counters["images_decoded"] += whole.places.size
+        for inner in whole.indices[~whole.good].tolist():
+          reasons[int(indices[inner])] = found.get(inner, UNUSABLE)
+        counters["images_decoded"] += whole.indices.size
         counters["tower_batches"] += 1
-        bar.update(whole.places.size)
+        bar.update(whole.indices.size)
         yield whole._replace(
-          places=places[whole.places],
-          final=~np.isin(whole.places, sorted(passing)),
+          indices=indices[whole.indices],
+          final=~np.isin(whole.indices, sorted(passing)),
         )
 
   yield from read_shards(
@@ -190,7 +190,7 @@ def _gather(piece: Rows, count: int) -> Rows:
   """Puts the views of each image together again; one bad view spoils it."""
   dim = piece.embeddings.shape[-1]
   return Rows(
-    places=piece.places[::count],
+    indices=piece.indices[::count],
     embeddings=piece.embeddings.reshape((-1, count, dim)),
     good=np.all(piece.good.reshape((-1, count)), axis=-1),
   )

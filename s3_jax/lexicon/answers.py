@@ -178,16 +178,16 @@ def _find_records(text: str) -> list[Any] | None:
 def _json_values(text: str) -> Iterator[Any]:
   """Yields the outermost JSON objects and lists in a text."""
   decoder = json.JSONDecoder()
-  place = 0
+  index = 0
   for _ in range(_MAX_STARTS):
-    start = re.search(r"[\[{]", text[place:])
+    start = re.search(r"[\[{]", text[index:])
     if start is None:
       return
-    place += start.start()
+    index += start.start()
     try:
-      value, place = decoder.raw_decode(text, place)
+      value, index = decoder.raw_decode(text, index)
     except (ValueError, RecursionError):
-      place += 1
+      index += 1
     else:
       yield value
 

@@ -142,10 +142,10 @@ def _refuse_gaps(
   if len(values) < 2 or len(set(values)) < len(values) or min(values) > 1:
     return  # of names, as in "2012 Audi", "3 musketeers"
   start = min(values[0], 1)
-  place = next(n for n, v in enumerate(values) if v != start + n)
+  index = next(n for n, v in enumerate(values) if v != start + n)
   raise ValueError(
-    f"{where}, line {place + offset} must have the number {start + place} if"
-    f" lines are numbered, got {lines[place]!r:.60}: number them 0, 1, 2, ...,"
+    f"{where}, line {index + offset} must have the number {start + index} if"
+    f" lines are numbered, got {lines[index]!r:.60}: number them 0, 1, 2, ...,"
     f" leave numbers out, or {_OUT}."
   )
 

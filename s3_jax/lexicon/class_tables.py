@@ -193,13 +193,13 @@ def _grouped(
   several = bool(head) and is_plural(head[name])
   texts: dict[str, list[str]] = {}
   ids: dict[str, set[str]] = {}
-  for place, (text, of_class) in enumerate(
+  for index, (text, of_class) in enumerate(
     zip(columns[name], columns[owner], strict=True)
   ):
     parts = re.split(r"[;|,]", text) if several else [text]
     texts.setdefault(of_class, []).extend(parts)
     if wnids:
-      ids.setdefault(of_class, set()).add(wnids[place])
+      ids.setdefault(of_class, set()).add(wnids[index])
   if several:
     notes.append(f"several texts a cell under {head[name]!r}")
   classes = []

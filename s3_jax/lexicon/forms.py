@@ -61,7 +61,7 @@ def prompt_forms(
 def _without(names: Sequence[str], prompt: str) -> Iterator[str]:
   """Takes a name out of a prompt, at each place where it stands."""
   for name in names:
-    place = prompt.find(name)
-    while place >= 0:
-      yield f"{prompt[:place]}{{}}{prompt[place + len(name) :]}"
-      place = prompt.find(name, place + 1)
+    index = prompt.find(name)
+    while index >= 0:
+      yield f"{prompt[:index]}{{}}{prompt[index + len(name) :]}"
+      index = prompt.find(name, index + 1)

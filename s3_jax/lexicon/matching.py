@@ -208,21 +208,21 @@ def match_rows(
     for row in found:
       by_form.setdefault(0 if forms is None else forms[row], []).append(row)
     labels = askers[found]
-    place = labels.index(label)
+    index = labels.index(label)
     return [
       row
       for some in by_form.values()
-      for row in (some if len(some) != len(labels) else [some[place]])
+      for row in (some if len(some) != len(labels) else [some[index]])
     ]
 
   missing, unofficial, rows = [], [], []
   for label, of_class in enumerate(matches):
     chosen: dict[int, None] = {}
-    for place, found in enumerate(of_class):
+    for index, found in enumerate(of_class):
       chosen |= dict.fromkeys(own(found, label))
       if not found:
-        missing.append((label, texts[label][place]))
-        if not place:
+        missing.append((label, texts[label][index]))
+        if not index:
           unofficial.append(label)
     rows.append(tuple(chosen))
   used = {row for of_class in rows for row in of_class}
@@ -260,11 +260,11 @@ def tell_apart(
     tuple(label for label in labels if len(labels) == 1 or label not in own)
     for labels in owners
   ]
-  places: dict[tuple[int, ...], list[int]] = {}
-  for place, labels in enumerate(decided):
-    places.setdefault(labels, []).append(place)
-  for labels, found in places.items():
+  indices: dict[tuple[int, ...], list[int]] = {}
+  for index, labels in enumerate(decided):
+    indices.setdefault(labels, []).append(index)
+  for labels, found in indices.items():
     if len(labels) == len(found):
-      for place, label in zip(found, labels, strict=True):
-        decided[place] = (label,)
+      for index, label in zip(found, labels, strict=True):
+        decided[index] = (label,)
   return decided

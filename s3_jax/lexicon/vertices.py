@@ -20,7 +20,7 @@ __all__ = [
   "described",
   "descriptor_prompts",
   "distinct_prompts",
-  "drawn_places",
+  "drawn_indices",
   "pooled",
   "sentence_vertices",
   "waffle_texts",
@@ -187,7 +187,7 @@ def pooled(*tables: Vertices) -> Vertices:
   )
 
 
-def drawn_places(counts: Sequence[int], *, seed: int) -> tuple[int, ...]:
+def drawn_indices(counts: Sequence[int], *, seed: int) -> tuple[int, ...]:
   """Draws one text of every class.
 
   Args:

@@ -131,8 +131,8 @@ def _inverse_root(gram, rank, floor):
   values, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(gram))
   is_kept = values > jnp.maximum(MIN_EIGENVALUE * values[:, -1:], floor)
   if rank is not None:
-    place = jnp.arange(values.shape[1])[None, ::-1]
-    is_kept &= place < rank
+    index = jnp.arange(values.shape[1])[None, ::-1]
+    is_kept &= index < rank
   scale = jnp.where(is_kept, 1 / jnp.sqrt(jnp.where(is_kept, values, 1.0)), 0.0)
   root = scale[:, :, None] * jnp.swapaxes(vectors, 1, 2)
   highest = jax.lax.Precision.HIGHEST

@@ -202,9 +202,9 @@ def _kth_largest(similarities, mask, k):
 
   def insert(largest, value):
     inserted = []
-    for place in largest:
-      inserted.append(jnp.maximum(place, value))
-      value = jnp.minimum(place, value)
+    for index in largest:
+      inserted.append(jnp.maximum(index, value))
+      value = jnp.minimum(index, value)
     return inserted, None
 
   synonyms = mask.shape[1]

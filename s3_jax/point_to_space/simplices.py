@@ -95,9 +95,9 @@ def best_row(similarities, simplices, table, measure, sizes):
   # at most one step with the next; a complex made by hand may have any order.
   width = simplices.vertices.shape[2]
   is_length = lengths[:, :, None] == jnp.arange(1, width + 1)[None, None]
-  places = jnp.arange(lengths.shape[1])[None, :, None]
-  starts = jnp.min(jnp.where(is_length, places, lengths.shape[1]), axis=1)
-  stops = jnp.max(jnp.where(is_length, places, -_UNROLL), axis=1)
+  indices = jnp.arange(lengths.shape[1])[None, :, None]
+  starts = jnp.min(jnp.where(is_length, indices, lengths.shape[1]), axis=1)
+  stops = jnp.max(jnp.where(is_length, indices, -_UNROLL), axis=1)
   starts, stops = starts // _UNROLL, stops // _UNROLL + 1
   rest = -table.shape[1] % _UNROLL
   rows = tuple(

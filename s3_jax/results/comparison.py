@@ -77,10 +77,10 @@ def label_runs(names: Sequence[str]) -> list[str]:
     A label each; those that repeat get the number of their place.
   """
   labels: list[str] = []
-  for place, name in enumerate(names, start=1):
+  for index, name in enumerate(names, start=1):
     label = name or "run"
     if names.count(name) > 1:
-      label += f" ({place})"
+      label += f" ({index})"
     while label in labels:  # a folder may itself be called "run (2)"
       label += "'"
     labels.append(label)

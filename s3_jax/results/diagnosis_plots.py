@@ -52,11 +52,11 @@ def plot_reliability(
     axes = figure.subplots(
       2 * lines, columns, squeeze=False, height_ratios=[4, 1] * lines
     )
-    for place in range(lines * columns):
-      line, column = divmod(place, columns)
+    for index in range(lines * columns):
+      line, column = divmod(index, columns)
       pair = axes[2 * line, column], axes[2 * line + 1, column]
-      if place < len(rows):
-        _reliability_panel(*pair, rows[place])
+      if index < len(rows):
+        _reliability_panel(*pair, rows[index])
       else:
         for axis in pair:
           axis.remove()

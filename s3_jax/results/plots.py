@@ -55,18 +55,18 @@ def _accuracy_panel(axis, dataset, methods, cells, baseline) -> None:
     axis.axvline(
       100 * headline(column[baseline]), color=GREY, linewidth=1, linestyle="--"
     )
-  for place, method in enumerate(methods):
+  for index, method in enumerate(methods):
     if method not in column:
       continue
     entry = column[method]
     low, high = (100 * end for end in entry["ci95"])
     value = 100 * headline(entry)
     color = GREY if method == baseline else BLUE
-    axis.plot([low, high], [place, place], color=color, linewidth=2.2)
-    axis.plot(value, place, "o", color=color, markersize=5.5)
+    axis.plot([low, high], [index, index], color=color, linewidth=2.2)
+    axis.plot(value, index, "o", color=color, markersize=5.5)
     axis.annotate(
       f"{value:.1f}",
-      (high, place),
+      (high, index),
       xytext=(5, 0),
       textcoords="offset points",
       va="center",

@@ -185,16 +185,16 @@ def read_candidates(
     The best classes, the best first.
   """
   found = []
-  for place in range(ranking.labels.shape[1]):
-    label = int(ranking.labels[row, place])
+  for index in range(ranking.labels.shape[1]):
+    label = int(ranking.labels[row, index])
     found.append(
       Candidate(
         label=label,
         class_name=names[label],
-        score=float(ranking.scores[row, place]),
-        probability=float(ranking.probabilities[row, place]),
-        text=texts[label][int(ranking.texts[row, place])],
-        cosine=float(ranking.cosines[row, place]),
+        score=float(ranking.scores[row, index]),
+        probability=float(ranking.probabilities[row, index]),
+        text=texts[label][int(ranking.texts[row, index])],
+        cosine=float(ranking.cosines[row, index]),
       )
     )
   return tuple(found)

@@ -71,8 +71,8 @@ def read_answers(path: Path, results: Mapping[str, Any]) -> dict[str, Answers]:
     names.get(dataset, dataset): Answers(
       tuple((row[1], row[2]) for row in found),
       {
-        method: np.array([row[place] == row[2] for row in found])
-        for place, method in enumerate(head[3:], start=3)
+        method: np.array([row[index] == row[2] for row in found])
+        for index, method in enumerate(head[3:], start=3)
       },
     )
     for dataset, found in rows.items()

@@ -148,18 +148,18 @@ def _draw(
     Picture("accuracy", "The methods on each test set", folder / "accuracy.png")
   ]
   plot_accuracy(results, drawn[0].path, baseline=baseline)
-  places = {e["name"]: i for i, e in enumerate(results["datasets"])}
+  indices = {e["name"]: i for i, e in enumerate(results["datasets"])}
   methods = list(dict.fromkeys(e["name"] for e in results["methods"]))
   by_dataset: dict[str, list[Mapping[str, Any]]] = {}
   for row in results.get("reliability", ()):
     by_dataset.setdefault(row["dataset"], []).append(row)
   for name, rows in by_dataset.items():
-    path = folder / f"reliability-{safe_name(places[name], name)}.png"
+    path = folder / f"reliability-{safe_name(indices[name], name)}.png"
     plot_reliability(rows, path, title=name)
     caption = f"Reliability of confidences on {name}"
     drawn.append(Picture("reliability", caption, path))
   for entry in confusion:
-    dataset = safe_name(places[entry.dataset], entry.dataset)
+    dataset = safe_name(indices[entry.dataset], entry.dataset)
     method = safe_name(methods.index(entry.method), entry.method)
     path = folder / f"confusion-{dataset}-{method}.png"
     plot_confusion(entry, path)

@@ -201,10 +201,10 @@ def _check_datasets(datasets: Sequence[Any]) -> set[str]:
     check.whole(entry["classes"], f"{where}.classes", low=1)
     check.whole(entry["examples"], f"{where}.examples", low=1)
     bad_examples = check.rows(entry["bad_examples"], f"{where}.bad_examples")
-    for place, bad in bad_examples:
-      check.keys(bad, ("file", "reason"), place)
+    for location, bad in bad_examples:
+      check.keys(bad, ("file", "reason"), location)
       for key in ("file", "reason"):
-        check.text(bad[key], f"{place}.{key}")
+        check.text(bad[key], f"{location}.{key}")
   if not names:
     raise ValueError("`results.datasets` must hold a data set, got none.")
   return names
@@ -233,11 +233,11 @@ def _check_methods(
     for key in _PIXEL_MEASURES if of_pixels else _MEASURES:
       check.between(entry[key], 0, f"{where}.{key}")
     if of_pixels:
-      for place, iou in check.rows(
+      for location, iou in check.rows(
         entry["per_class_iou"], f"{where}.per_class_iou"
       ):
         if iou is not None:  # a class that is nowhere has none
-          check.between(iou, 0, place)
+          check.between(iou, 0, location)
     for key in ("ci95", "bootstrap_ci95", "pixel_accuracy_ci95"):
       if key in entry:
         check.interval(entry[key], 0, f"{where}.{key}")

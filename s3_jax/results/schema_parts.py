@@ -53,35 +53,37 @@ def _pruning(pruning: Any, where: str, measured: _Measured) -> None:
 
 def _published(published: Any, where: str, measured: _Measured) -> None:
   del measured  # published figures also exist for sets that were not run
-  for place, entry in check.rows(published, where):
+  for location, entry in check.rows(published, where):
     measure = "miou" if "miou" in entry else "top1"
-    check.keys(entry, (*_PUBLISHED_TEXTS, measure, "kind"), place)
+    check.keys(entry, (*_PUBLISHED_TEXTS, measure, "kind"), location)
     for key in _PUBLISHED_TEXTS:
-      check.text(entry[key], f"{place}.{key}")
-    check.between(entry[measure], 0, f"{place}.{measure}")
-    check.listed(entry["kind"], ("published",), f"{place}.kind")
+      check.text(entry[key], f"{location}.{key}")
+    check.between(entry[measure], 0, f"{location}.{measure}")
+    check.listed(entry["kind"], ("published",), f"{location}.kind")
 
 
 def _expectations(expectations: Any, where: str, measured: _Measured) -> None:
-  for place, entry in check.rows(expectations, where):
-    _measured_pair(entry, place, measured)
-    check.keys(entry, (*_EXPECTED, "met", "source"), place)
+  for location, entry in check.rows(expectations, where):
+    _measured_pair(entry, location, measured)
+    check.keys(entry, (*_EXPECTED, "met", "source"), location)
     for key in _EXPECTED:
-      check.between(entry[key], 0, f"{place}.{key}")
-    check.text(entry["source"], f"{place}.source")
+      check.between(entry[key], 0, f"{location}.{key}")
+    check.text(entry["source"], f"{location}.source")
     if entry["met"] is not None and not isinstance(entry["met"], bool):
       raise ValueError(
-        f"`{place}.met` must be true, false or null, got {entry['met']!r}."
+        f"`{location}.met` must be true, false or null, got {entry['met']!r}."
       )
     if not isinstance(entry.get("note", ""), str):
-      raise ValueError(f"`{place}.note` must be a text, got {entry['note']!r}.")
+      raise ValueError(
+        f"`{location}.note` must be a text, got {entry['note']!r}."
+      )
 
 
 def _confusions(confusions: Any, where: str, measured: _Measured) -> None:
-  for place, entry in check.rows(confusions, where):
-    _measured_pair(entry, place, measured)
-    check.keys(entry, ("pairs",), place)
-    for inner, pair in check.rows(entry["pairs"], f"{place}.pairs"):
+  for location, entry in check.rows(confusions, where):
+    _measured_pair(entry, location, measured)
+    check.keys(entry, ("pairs",), location)
+    for inner, pair in check.rows(entry["pairs"], f"{location}.pairs"):
       check.keys(pair, _PAIR_KEYS, inner)
       for key in ("label", "predicted"):
         check.whole(pair[key], f"{inner}.{key}")
@@ -99,10 +101,10 @@ def _intervals(intervals: Any, where: str, measured: _Measured) -> None:
 
 
 def _reliability(reliability: Any, where: str, measured: _Measured) -> None:
-  for place, entry in check.rows(reliability, where):
-    _measured_pair(entry, place, measured)
-    check.keys(entry, ("bins",), place)
-    for inner, part in check.rows(entry["bins"], f"{place}.bins"):
+  for location, entry in check.rows(reliability, where):
+    _measured_pair(entry, location, measured)
+    check.keys(entry, ("bins",), location)
+    for inner, part in check.rows(entry["bins"], f"{location}.bins"):
       check.keys(part, ("low", "high", "n", "accuracy", "confidence"), inner)
       check.whole(part["n"], f"{inner}.n")
       for key in ("low", "high"):
@@ -115,13 +117,13 @@ def _reliability(reliability: Any, where: str, measured: _Measured) -> None:
 
 def _skipped(skipped: Any, where: str, measured: _Measured) -> None:
   names = {dataset for dataset, _ in measured}
-  for place, entry in check.rows(skipped, where):
-    check.keys(entry, ("dataset", "reason"), place)
+  for location, entry in check.rows(skipped, where):
+    check.keys(entry, ("dataset", "reason"), location)
     for key in ("dataset", "reason"):
-      check.text(entry[key], f"{place}.{key}")
+      check.text(entry[key], f"{location}.{key}")
     if entry["dataset"] in names:
       raise ValueError(
-        f"`{place}.dataset` must not be a data set that was measured, got "
+        f"`{location}.dataset` must not be a data set that was measured, got "
         f"{entry['dataset']!r}."
       )
 

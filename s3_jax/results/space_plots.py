@@ -70,11 +70,11 @@ def plot_barcodes(barcodes: Sequence[Barcode], path: Path) -> None:
   rows = math.ceil(len(barcodes) / columns)
   # Panels of a row get as many places as the largest of them has bars, and
   # rows are as high as their places: every bar is equally thick.
-  places = [
+  indices = [
     max(d.size + 1 for d in deaths[start : start + columns])
     for start in range(0, len(deaths), columns)
   ]
-  heights = [1.0 + 0.24 * max(count, 3) for count in places]
+  heights = [1.0 + 0.24 * max(count, 3) for count in indices]
   with open_figure(path, (0.6 + 5.2 * columns, 0.3 + sum(heights))) as figure:
     axes = figure.subplots(
       rows, columns, squeeze=False, sharex=True, height_ratios=heights
@@ -83,7 +83,7 @@ def plot_barcodes(barcodes: Sequence[Barcode], path: Path) -> None:
       panel.remove()
     for i, (barcode, ends) in enumerate(zip(barcodes, deaths, strict=True)):
       _barcode_panel(axes[i], barcode, ends, right)
-      axes[i].set_ylim(places[i // columns] - 0.4, -1.5)
+      axes[i].set_ylim(indices[i // columns] - 0.4, -1.5)
       axes[i].tick_params(axis="x", labelbottom=True)
     figure.supxlabel(
       "edge length (chordal distance of two texts);  × joins beyond the scale",
@@ -94,17 +94,17 @@ def plot_barcodes(barcodes: Sequence[Barcode], path: Path) -> None:
 def _barcode_panel(axis, barcode: Barcode, deaths, right: float) -> None:
   scale = float(barcode.max_edge_length)
   bars = deaths.size + 1
-  for place, death in enumerate(deaths):
+  for index, death in enumerate(deaths):
     apart = death > scale
     axis.plot(
       [0, death],
-      [place, place],
+      [index, index],
       color=RED if apart else BLUE,
       linewidth=4,
       solid_capstyle="butt",
     )
     if apart:
-      axis.plot(death, place, "x", color=RED, markersize=7, markeredgewidth=2)
+      axis.plot(death, index, "x", color=RED, markersize=7, markeredgewidth=2)
   axis.annotate(
     "",
     (1.14 * right, bars - 1),

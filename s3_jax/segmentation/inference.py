@@ -174,7 +174,7 @@ def embed_windows(
       found[i].append(part)
   return [
     WindowPatches(
-      np.concatenate(parts).reshape(*each.places, -1),
+      np.concatenate(parts).reshape(*each.indices, -1),
       windows.axis_weights(each.rows, each.shape[0]),
       windows.axis_weights(each.cols, each.shape[1]),
     )
@@ -191,7 +191,7 @@ class _Cut(NamedTuple):
   shape: tuple[int, ...]  # of the image
 
   @property
-  def places(self) -> tuple[int, ...]:
+  def indices(self) -> tuple[int, ...]:
     """Rows and columns of windows, and of patches in each."""
     starts = (len(self.rows.starts), len(self.cols.starts))
     return (*starts, self.rows.tokens, self.cols.tokens)

@@ -202,18 +202,18 @@ def check_values(
   if not wrong.size:
     return
   index, text = wrong[0]
-  place = f"class {index}, text {text}"
+  location = f"class {index}, text {text}"
   if not np.isfinite(rows[index, text]).all():
     raise ValueError(
-      f"`embeddings` must be finite, got NaN or infinity in {place}; "
+      f"`embeddings` must be finite, got NaN or infinity in {location}; "
       "embed that text again or mask it out."
     )
   if not rows[index, text].any():
     raise ValueError(
-      f"`embeddings` must have unit norm, got the zero vector in {place}; "
+      f"`embeddings` must have unit norm, got the zero vector in {location}; "
       "mask it out if it is padding."
     )
   raise ValueError(
     f"`embeddings` must have unit norm, got norm {norms[index, text]:.6g} in "
-    f"{place}; use `l2_normalize`."
+    f"{location}; use `l2_normalize`."
   )

@@ -159,7 +159,7 @@ def _nearest_others(points, core, dropped):
   """Finds the nearest core text of another class, for each dropped text."""
   rows = points[dropped[:, 0], dropped[:, 1]]
   best = np.full(len(rows), -np.inf, np.float32)
-  place = np.zeros(len(rows), np.int64)
+  index = np.zeros(len(rows), np.int64)
   synonyms = core.shape[1]
   for start in range(0, len(core) if len(rows) else 0, _BLOCK):
     block = points[start : start + _BLOCK].reshape(-1, points.shape[-1])
@@ -171,11 +171,11 @@ def _nearest_others(points, core, dropped):
     similarities = np.where(is_other, similarities, -np.inf)
     nearest = np.argmax(similarities, axis=1)
     value = np.take_along_axis(similarities, nearest[:, None], axis=1)[:, 0]
-    place = np.where(value > best, start * synonyms + nearest, place)
+    index = np.where(value > best, start * synonyms + nearest, index)
     best = np.maximum(best, value)
   return [
     (float(value), *divmod(int(where), synonyms))
-    for value, where in zip(best, place, strict=True)
+    for value, where in zip(best, index, strict=True)
   ]
 
 

@@ -93,12 +93,12 @@ def quantile_scale(
     return jnp.zeros((), jnp.float32)
   last = jnp.maximum(count - 2, 0)
   deaths = jnp.where(jnp.arange(deaths.shape[0]) < count - 1, deaths, 0.0)
-  place = jnp.clip(quantile * last, 0.0, last)
-  nearest = jnp.round(place)
-  place = jnp.where(jnp.abs(place - nearest) <= _SLACK, nearest, place)
-  below = jnp.floor(place).astype(jnp.int32)
+  index = jnp.clip(quantile * last, 0.0, last)
+  nearest = jnp.round(index)
+  index = jnp.where(jnp.abs(index - nearest) <= _SLACK, nearest, index)
+  below = jnp.floor(index).astype(jnp.int32)
   lower, upper = deaths[below], deaths[jnp.minimum(below + 1, last)]
-  return lower + (place - below) * (upper - lower)
+  return lower + (index - below) * (upper - lower)
 
 
 def coverage_scale(

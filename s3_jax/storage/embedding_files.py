@@ -302,8 +302,8 @@ def _forms(
       raise ValueError(
         f"{part.where} must hold words of `form_names`, got {unknown[0]!r:.40}."
       )
-    place = {name: number for number, name in enumerate(names)}
-    forms = np.array([place[word] for word in found], np.int32)
+    index = {name: number for number, name in enumerate(names)}
+    forms = np.array([index[word] for word in found], np.int32)
   else:
     forms = whole_numbers(part)
     if names and forms.size and forms.max() >= len(names):

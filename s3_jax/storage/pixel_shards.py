@@ -39,14 +39,14 @@ class CountedImage(NamedTuple):
   """The pixels of one image by label and prediction, under some methods.
 
   Attributes:
-    place: where it stands in the data set.
+    position: where it stands in the data set.
     pairs: method -> i64[classes, classes], rows by label; empty for a bad
       example.
     reason: why it is a bad example; "" for a good one.
     final: False for a bad example that may be a good one in another run.
   """
 
-  place: int
+  position: int
   pairs: Mapping[str, Int64[np.ndarray, "classes classes"]]
   reason: str
   final: bool = True
@@ -58,7 +58,7 @@ class CountedImages(NamedTuple):
   Attributes:
     contents: what each image and its mask are, 64 hexadecimal digits; "" for
       one that could not be read.
-    unread: place -> why not.
+    unread: index -> why not.
   """
 
   contents: tuple[str, ...]
@@ -77,7 +77,7 @@ class CountedSet(NamedTuple):
     counts: of each image; zeros for bad examples.
     pairs: pixels of all images by label (rows) and prediction (columns).
     good: False for bad examples.
-    reasons: place -> why it is a bad example.
+    reasons: index -> why it is a bad example.
   """
 
   counts: PixelCounts
@@ -135,29 +135,29 @@ def count_in_shards(
       if not _load(folder, _shard_key(key, images, number), span, sets[method])
     )
     # Why an image cannot be read is never stored.
-    for place in span:
-      if not images.contents[place]:
+    for index in span:
+      if not images.contents[index]:
         for each in sets.values():
-          each.good[place] = False
-          each.reasons[place] = images.unread[place]
+          each.good[index] = False
+          each.reasons[index] = images.unread[index]
     if not lacking:
       continue
     fresh = {method: np.zeros((classes, classes), np.int64) for method in keys}
     final = True
-    readable = [place for place in span if images.contents[place]]
+    readable = [index for index in span if images.contents[index]]
     for image in count(readable, lacking) if readable else ():
       counted += 1
       final &= image.final
       for method in lacking:
         if image.reason:
-          sets[method].good[image.place] = False
-          sets[method].reasons[image.place] = image.reason
+          sets[method].good[image.position] = False
+          sets[method].reasons[image.position] = image.reason
           continue
         pairs = image.pairs[method]
         fresh[method] += pairs
         parts = (np.diagonal(pairs), pairs.sum(0), pairs.sum(1))
         for whole, part in zip(sets[method].counts, parts, strict=True):
-          whole[image.place] = part
+          whole[image.position] = part
     for method in lacking:
       sets[method].pairs[:] += fresh[method]
       if final:
@@ -218,12 +218,12 @@ def own_rows(
     Arrays for `merge_sets`: `places`, `good`, `pairs`, and the counts.
   """
   total = len(counted.good)
-  places = np.concatenate(
+  indices = np.concatenate(
     [np.arange(0), *(np.asarray(_span(n, total), np.int64) for n in numbers)]
   )
-  rows = {part: getattr(counted.counts, part)[places] for part in _PARTS}
-  good = counted.good[places]
-  return {"places": places, "good": good, "pairs": counted.pairs, **rows}
+  rows = {part: getattr(counted.counts, part)[indices] for part in _PARTS}
+  good = counted.good[indices]
+  return {"places": indices, "good": good, "pairs": counted.pairs, **rows}
 
 
 def merge_sets(
@@ -245,12 +245,12 @@ def merge_sets(
   Raises:
     ValueError: if an image is missing, or there twice.
   """
-  places = np.concatenate([part["places"] for part in parts])
-  order = np.argsort(places, kind="stable")
-  if not np.array_equal(places[order], np.arange(total)):
+  indices = np.concatenate([part["places"] for part in parts])
+  order = np.argsort(indices, kind="stable")
+  if not np.array_equal(indices[order], np.arange(total)):
     raise ValueError(
-      f"`parts` must hold each of the {total} images once, got {places.size},"
-      f" {np.unique(places).size} of them different."
+      f"`parts` must hold each of the {total} images once, got {indices.size},"
+      f" {np.unique(indices).size} of them different."
     )
 
   def join(name):
@@ -282,9 +282,9 @@ def _store(
   images: CountedImages,
 ) -> None:
   bad = [
-    [place - span.start, whole.reasons[place]]
-    for place in span
-    if place in whole.reasons and images.contents[place]
+    [index - span.start, whole.reasons[index]]
+    for index in span
+    if index in whole.reasons and images.contents[index]
   ]
   arrays = {
     part: getattr(whole.counts, part)[span.start : span.stop] for part in _PARTS

@@ -47,7 +47,7 @@ class Layout(NamedTuple):
     contents: what each image is, 64 hexadecimal digits; "" for one that could
       not be read.
     labels: class indices of the images.
-    unread: place -> why that image could not be read.
+    unread: index -> why that image could not be read.
     shape: of what is stored of an image, such as (dim,) or (views, dim).
     rows: images of a shard.
   """
@@ -98,13 +98,13 @@ class Rows(NamedTuple):
   """Some images of a data set, embedded.
 
   Attributes:
-    places: in the data set, ascending.
+    indices: in the data set, ascending.
     embeddings: one entry an image; anything where `good` is False.
     good: False for an image without a usable embedding.
     final: False for an image that may be good in another run; None if none is.
   """
 
-  places: Int[np.ndarray, " rows"]
+  indices: Int[np.ndarray, " rows"]
   embeddings: Float32[np.ndarray, "rows ..."]
   good: Bool[np.ndarray, " rows"]
   final: Bool[np.ndarray, " rows"] | None = None
@@ -114,14 +114,14 @@ class Shard(NamedTuple):
   """Successive images of a data set, embedded.
 
   Attributes:
-    places: in the data set.
+    indices: in the data set.
     labels: class indices.
     embeddings: zero where `good` is False.
     good: False for images without an embedding.
-    reasons: place -> why there is none.
+    reasons: index -> why there is none.
   """
 
-  places: Int[np.ndarray, " images"]
+  indices: Int[np.ndarray, " images"]
   labels: Int32[np.ndarray, " images"]
   embeddings: Float32[np.ndarray, "images ..."]
   good: Bool[np.ndarray, " images"]
@@ -179,7 +179,7 @@ def read_shards(
         shard = _empty(layout, number)
         whole = whole or _set_key(layout)
         library.fill(shard)
-        left = _places_left(layout, library, number)
+        left = _indices_left(layout, library, number)
         final = np.ones(shard.good.shape, bool)
         if left.size:
           # One pass over all that is missing; what turns out to be damaged
@@ -187,7 +187,7 @@ def read_shards(
           if source is None or not source.has(left):
             if source is not None:
               source.close()
-            wanted = [_places_left(layout, library, n) for n in missing]
+            wanted = [_indices_left(layout, library, n) for n in missing]
             wanted = [left, *(p for p in wanted if p.size and p[0] > left[-1])]
             source = _Source(layout, np.concatenate(wanted), embed, batch_size)
           source.take(shard, left, final, reasons)
@@ -202,28 +202,28 @@ def _empty(layout: Layout, number: int) -> Shard:
   """Makes a shard of which only is known what cannot be read."""
   span = layout.span(number)
   return Shard(
-    places=span,
+    indices=span,
     labels=layout.labels[span],
     embeddings=np.zeros((span.size, *layout.shape), np.float32),
     good=np.zeros((span.size,), bool),
     reasons={
-      place: layout.unread[place]
-      for place in span.tolist()
-      if not layout.contents[place]
+      index: layout.unread[index]
+      for index in span.tolist()
+      if not layout.contents[index]
     },
   )
 
 
-def _places_left(
+def _indices_left(
   layout: Layout, library: "_Library", number: int
 ) -> Int[np.ndarray, " left"]:
   """Lists the images of a shard that have to be embedded."""
-  places = layout.span(number).tolist()
+  indices = layout.span(number).tolist()
   return np.asarray(
     [
-      place
-      for place in places
-      if layout.contents[place] and place not in library.found
+      index
+      for index in indices
+      if layout.contents[index] and index not in library.found
     ],
     np.int64,
   )
@@ -233,7 +233,7 @@ class _Library:
   """Where the images of missing shards lie in other shards of the same key.
 
   Attributes:
-    found: place -> name of a shard, row in it.
+    found: index -> name of a shard, row in it.
   """
 
   def __init__(self, folder: Path, layout: Layout, missing: Sequence[int]):
@@ -243,10 +243,10 @@ class _Library:
     self.found: dict[int, tuple[str, int]] = {}
     wanted: dict[bytes, list[int]] = {}
     for number in missing:
-      for place in layout.span(number).tolist():
-        if layout.contents[place]:
-          content = bytes.fromhex(layout.contents[place])
-          wanted.setdefault(content, []).append(place)
+      for index in layout.span(number).tolist():
+        if layout.contents[index]:
+          content = bytes.fromhex(layout.contents[index])
+          wanted.setdefault(content, []).append(index)
     if wanted and self._folder.is_dir():
       whole = _set_key(layout)
       for path in sorted(self._folder.glob("*.npz")):
@@ -269,28 +269,28 @@ class _Library:
     if about.get("of") != self._layout.key:
       return
     for row, content in rows:
-      for place in wanted[content]:
+      for index in wanted[content]:
         # Of this very data set only the same place: which of two equal images
         # is embedded first may differ from run to run.
-        if about.get("set") == whole and about.get("first") != place - row:
+        if about.get("set") == whole and about.get("first") != index - row:
           continue
-        self.found.setdefault(place, (path.stem, row))
+        self.found.setdefault(index, (path.stem, row))
 
   def fill(self, shard: Shard) -> None:
     """Puts what is known into a shard, and forgets what is damaged."""
-    for index, place in enumerate(shard.places.tolist()):
-      if place not in self.found:
+    for index, position in enumerate(shard.indices.tolist()):
+      if position not in self.found:
         continue
-      key, row = self.found[place]
+      key, row = self.found[position]
       entry = self._entry(key)
       if entry is None or row >= len(entry.arrays["good"]):
-        del self.found[place]
+        del self.found[position]
         continue
       shard.embeddings[index] = entry.arrays["embeddings"][row]
       shard.good[index] = entry.arrays["good"][row]
       if not shard.good[index]:
         first = int(entry.metadata["first"])
-        shard.reasons[place] = dict(json.loads(entry.metadata["bad"])).get(
+        shard.reasons[position] = dict(json.loads(entry.metadata["bad"])).get(
           first + row, "unknown"
         )
 
@@ -354,7 +354,7 @@ class _Source:
     reasons: Mapping[int, str],
   ) -> None:
     """Collects the missing images of a shard; shards come in order."""
-    first, last = int(shard.places[0]), int(shard.places[-1])
+    first, last = int(shard.indices[0]), int(shard.indices[-1])
     expected = int(self._given[first : last + 1].sum())
     seen = 0
     while seen < expected:
@@ -364,23 +364,23 @@ class _Source:
           f"`embed` must give every image once, got {expected - seen} too few"
           f" of the shard of images {first} to {last}."
         )
-      inside = (rows.places >= first) & (rows.places <= last)
+      inside = (rows.indices >= first) & (rows.indices <= last)
       seen += int(inside.sum())
-      for row in np.flatnonzero(inside & np.isin(rows.places, left)).tolist():
-        place = int(rows.places[row])
-        index = place - first
+      for row in np.flatnonzero(inside & np.isin(rows.indices, left)).tolist():
+        position = int(rows.indices[row])
+        index = position - first
         shard.good[index] = rows.good[row]
         if rows.good[row]:
           shard.embeddings[index] = rows.embeddings[row]
         else:
-          shard.reasons[place] = reasons[place]
+          shard.reasons[position] = reasons[position]
           final[index] = rows.final is None or rows.final[row]
-      later = rows.places > last
+      later = rows.indices > last
       if later.any():
         final_later = None if rows.final is None else rows.final[later]
         self._kept.append(
           Rows(
-            rows.places[later],
+            rows.indices[later],
             rows.embeddings[later],
             rows.good[later],
             final_later,
@@ -423,10 +423,10 @@ def fill_shards(
     ValueError: if `embed` leaves images out.
   """
   asked = range(layout.shards) if numbers is None else numbers
-  places = [layout.span(number) for number in asked]
-  count = sum(span.size for span in places)
+  indices = [layout.span(number) for number in asked]
+  count = sum(span.size for span in indices)
   whole = Shard(
-    places=np.concatenate([np.arange(0), *places]),
+    indices=np.concatenate([np.arange(0), *indices]),
     labels=np.zeros((count,), np.int32),
     embeddings=np.zeros((count, *layout.shape), np.float32),
     good=np.zeros((count,), bool),
@@ -437,7 +437,7 @@ def fill_shards(
     folder, layout, embed, reasons, batch_size=batch_size, numbers=asked
   )
   for shard in pace(shards):
-    rows = slice(start, start + shard.places.size)
+    rows = slice(start, start + shard.indices.size)
     whole.labels[rows] = shard.labels
     whole.embeddings[rows] = shard.embeddings
     whole.good[rows] = shard.good
@@ -459,19 +459,19 @@ def join_shards(layout: Layout, parts: Sequence[Shard]) -> Shard:
   Raises:
     ValueError: if an image is missing, or there twice.
   """
-  places = np.concatenate([part.places for part in parts])
-  order = np.argsort(places, kind="stable")
-  if not np.array_equal(places[order], np.arange(layout.total)):
+  indices = np.concatenate([part.indices for part in parts])
+  order = np.argsort(indices, kind="stable")
+  if not np.array_equal(indices[order], np.arange(layout.total)):
     raise ValueError(
       f"`parts` must hold each of the {layout.total} images once, got"
-      f" {places.size}, {np.unique(places).size} of them different."
+      f" {indices.size}, {np.unique(indices).size} of them different."
     )
 
   def join(name):
     return np.concatenate([getattr(part, name) for part in parts])[order]
 
   reasons = {
-    place: why for part in parts for place, why in part.reasons.items()
+    index: why for part in parts for index, why in part.reasons.items()
   }
   return Shard(
     np.arange(layout.total),
@@ -515,7 +515,7 @@ def known_images(folder: Path, layout: Layout) -> Bool[np.ndarray, " images"]:
   library = _Library(folder, layout, missing)
   known = np.ones((layout.total,), bool)
   for number in missing:
-    known[_places_left(layout, library, number)] = False
+    known[_indices_left(layout, library, number)] = False
   return known
 
 
@@ -541,11 +541,11 @@ def _store(
     for content, last in zip(layout.contents_of(number), final, strict=True)
   ]
   known = b"".join(bytes.fromhex(each or "00" * 32) for each in contents)
-  first = int(shard.places[0])
+  first = int(shard.indices[0])
   bad = sorted(
-    (place, why)
-    for place, why in shard.reasons.items()
-    if contents[place - first]
+    (index, why)
+    for index, why in shard.reasons.items()
+    if contents[index - first]
   )
   cache.store(
     layout.folder(folder),
@@ -571,15 +571,15 @@ def _load(folder: Path, layout: Layout, number: int, key: str) -> Shard | None:
   entry = cache.load_entry(
     layout.folder(folder),
     key,
-    expected=_expected(layout, shard.places.size),
+    expected=_expected(layout, shard.indices.size),
   )
   if entry is None:
     return None
   # Another data set may have it at another place.
-  moved = int(shard.places[0]) - int(entry.metadata["first"])
+  moved = int(shard.indices[0]) - int(entry.metadata["first"])
   bad = json.loads(entry.metadata["bad"])
   return shard._replace(
     embeddings=entry.arrays["embeddings"],
     good=entry.arrays["good"],
-    reasons={**shard.reasons, **{place + moved: why for place, why in bad}},
+    reasons={**shard.reasons, **{index + moved: why for index, why in bad}},
   )

@@ -266,8 +266,8 @@ def _extend(level, lengths, neighbors, left, *, is_last):
   total = kept = np.diff(ends, prepend=0)
   if left is not None and (total > left).any():
     kept = np.minimum(total, left)
-    place = np.arange(len(found)) - np.repeat(ends - total, total)
-    found = found[place < np.repeat(left, total)]
+    index = np.arange(len(found)) - np.repeat(ends - total, total)
+    found = found[index < np.repeat(left, total)]
   parent = found // vertices
   vertex = found - parent * vertices
   columns = level.simplices.shape[1]

@@ -53,22 +53,22 @@ def prim_order(
     return PrimOrder(rank, jnp.zeros(0, distances.dtype))
   largest = jnp.finfo(distances.dtype).max
 
-  def reach(state, place):
+  def reach(state, index):
     rank, waiting, nearest = state
     # A real vertex at distance +inf still comes before those that don't wait.
     candidates = jnp.where(waiting, jnp.minimum(nearest, largest), jnp.inf)
     vertex = jnp.argmin(candidates)
     length = jnp.where(waiting[vertex], nearest[vertex], jnp.inf)
     is_next = (jnp.arange(vertices) == vertex) & waiting
-    rank = jnp.where(is_next, place, rank)
+    rank = jnp.where(is_next, index, rank)
     nearest = jnp.minimum(nearest, distances[vertex])
     return (rank, waiting & ~is_next, nearest), length
 
   first = jnp.argmax(mask)
   is_first = (jnp.arange(vertices) == first) & mask
   start = (jnp.where(is_first, 0, rank), mask & ~is_first, distances[first])
-  places = jnp.arange(1, vertices, dtype=jnp.int32)
-  (rank, _, _), lengths = jax.lax.scan(reach, start, places)
+  indices = jnp.arange(1, vertices, dtype=jnp.int32)
+  (rank, _, _), lengths = jax.lax.scan(reach, start, indices)
   return PrimOrder(rank, lengths)
 
 

@@ -190,12 +190,12 @@ def _extend(level, distances, neighbors, rows):
   children = children.astype(jnp.int32)
   ends = jnp.cumsum(children)
   total = ends[-1]
-  place = jnp.arange(rows, dtype=jnp.int32)
-  exists = place < total
+  index = jnp.arange(rows, dtype=jnp.int32)
+  exists = index < total
   # As many parents are done with at a place as have ended up to there.
   ended = jnp.zeros(rows, jnp.int32).at[ends].add(1, mode="drop")
   parent = jnp.minimum(jnp.cumsum(ended), ends.shape[0] - 1)
-  rank = jnp.where(exists, place - (ends - children)[parent], 0)
+  rank = jnp.where(exists, index - (ends - children)[parent], 0)
   larger = level.larger[parent]
   vertex = _select_bit(larger, rank)
   before = level.simplices[parent]

@@ -83,14 +83,14 @@ def _check_pairs(values, turned, mask):
     wrong = np.argwhere(is_wrong & pairs)
     if wrong.size:
       *cloud, row, column = wrong[0].tolist()
-      place = f"vertices {row} and {column}"
+      location = f"vertices {row} and {column}"
       if cloud:
-        place += f" of cloud {cloud[0] if len(cloud) == 1 else cloud}"
+        location += f" of cloud {cloud[0] if len(cloud) == 1 else cloud}"
       got = f"{values[tuple(wrong[0])]}"
       if "symmetric" in rule:
         got += f" and {turned[tuple(wrong[0])]}"
       raise ValueError(
-        f"`distances` must {rule}, got {got} for {place}; {advice}."
+        f"`distances` must {rule}, got {got} for {location}; {advice}."
       )
 
 

@@ -59,19 +59,19 @@ def one_line_error(path, *, traced: bool = True) -> str:
 
 def zip_of(path, members, *, entries):
   """Writes an archive whose directory may name the same bytes many times."""
-  body, places = b"", []
+  body, indices = b"", []
   for name, raw, method in members:
     packed = raw
     if method == zipfile.ZIP_DEFLATED:
       deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
       packed = deflater.compress(raw) + deflater.flush()
     facts = (method, 0, 0, zlib.crc32(raw), len(packed), len(raw), len(name), 0)
-    places.append((len(body), facts))
+    indices.append((len(body), facts))
     body += struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, 0, *facts)
     body += name + packed
   directory = b""
   for name, index in entries:
-    offset, facts = places[index]
+    offset, facts = indices[index]
     facts = (*facts[:6], len(name), 0, 0, 0, 0, 0, offset)
     directory += struct.pack(
       "<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, 20, 0, *facts

@@ -155,13 +155,13 @@ class Payload:
 
 
 @pytest.mark.parametrize("place", ["dict", "entry", "array"])
-def test_a_payload_in_npy_is_named_and_not_run(tmp_path, place):
+def test_a_payload_in_npy_is_named_and_not_run(tmp_path, index):
   payload = Payload(tmp_path / "executed")
   stored = {
     "dict": payload,
     "entry": {"a": payload},
     "array": {"a": np.asarray([payload], object)},
-  }[place]
+  }[index]
   path = tmp_path / "vit_b32.npy"
   np.save(path, np.asarray(stored, object), allow_pickle=True)
   assert "io.open, which is not allowed" in one_line_error(path)

@@ -201,11 +201,11 @@ def test_whatever_byte_is_altered(tmp_path, name):
   refused = 0
   for _ in range(300):
     data = bytearray(good)
-    place = int(rng.integers(len(data)))
+    index = int(rng.integers(len(data)))
     if rng.random() < 0.7:
-      data[place] = int(rng.integers(256))
+      data[index] = int(rng.integers(256))
     else:
-      del data[place : place + int(rng.integers(1, 9))]
+      del data[index : index + int(rng.integers(1, 9))]
     path.unlink()  # a new file: the old one may still be mapped
     path.write_bytes(data)
     try:

@@ -90,8 +90,8 @@ class Draws(np.random.Generator):
 
 def operation(name, level, *, negative=False):
   """The numbers that draw an operation, its level and its direction."""
-  place = (list(OPERATIONS).index(name) + 0.5) / len(OPERATIONS)
-  return [place, (level - 0.1) / 0.9, 0.7 if negative else 0.3]
+  index = (list(OPERATIONS).index(name) + 0.5) / len(OPERATIONS)
+  return [index, (level - 0.1) / 0.9, 0.7 if negative else 0.3]
 
 
 def test_a_mixture_by_hand():

@@ -234,8 +234,8 @@ def test_thin_pictures():
 def test_no_pixels():
   gif = bytearray(encode(Image.new("L", (5, 5)), "GIF"))
   gif[6:10] = bytes(4)  # of the screen
-  place = gif.index(b"\x2c")
-  gif[place + 5 : place + 9] = bytes(4)  # of the picture
+  index = gif.index(b"\x2c")
+  gif[index + 5 : index + 9] = bytes(4)  # of the picture
   assert reason_of(bytes(gif)) == "damaged (SyntaxError)"
   assert reason_of(png_of(0, 7)) == "damaged (SyntaxError)"
 
@@ -285,8 +285,8 @@ def test_an_interruption_is_no_bad_image(monkeypatch):
 def warning_file() -> bytes:
   """A PNG of whose broken animation chunk Pillow warns."""
   data = encode(Image.fromarray(RGB), "PNG")
-  place = data.index(b"IDAT") - 4
-  return data[:place] + chunk(b"acTL", bytes(8)) + data[place:]
+  index = data.index(b"IDAT") - 4
+  return data[:index] + chunk(b"acTL", bytes(8)) + data[index:]
 
 
 def test_pillow_s_warnings_are_kept_back():
@@ -357,8 +357,8 @@ SAMPLES = [
 )
 def test_flipped_bits_give_a_picture_or_a_reason(sample, flips):
   data = bytearray(sample)
-  for place, bit in flips:
-    data[int(place * (len(data) - 1))] ^= 1 << bit
+  for index, bit in flips:
+    data[int(index * (len(data) - 1))] ^= 1 << bit
   try:
     image = decode_image(bytes(data), max_pixels=100_000)
   except BadImage as error:
@@ -408,8 +408,8 @@ def test_a_webp_is_refused_before_room_is_made_for_it(monkeypatch, form):
     data, size = webp_of(16_384, 16_383), "16384 x 16383"
   elif form == "lossy":
     lossy = bytearray(encode(Image.fromarray(RGB), "WEBP"))
-    place = lossy.index(b"\x9d\x01\x2a") + 3
-    lossy[place : place + 4] = struct.pack("<HH", 16_383, 16_382)
+    index = lossy.index(b"\x9d\x01\x2a") + 3
+    lossy[index : index + 4] = struct.pack("<HH", 16_383, 16_382)
     data, size = bytes(lossy), "16383 x 16382"
   else:
     data, size = webp_of(3, 4, canvas=(20_000, 10_000)), "20000 x 10000"

@@ -24,9 +24,9 @@ class Records(collections.abc.Sequence):
   def __len__(self):
     return len(self._pictures)
 
-  def __getitem__(self, place):
-    self.reads.append(place)
-    return {"image": self._pictures[place], "label": np.int64(10 + place)}
+  def __getitem__(self, index):
+    self.reads.append(index)
+    return {"image": self._pictures[index], "label": np.int64(10 + index)}
 
 
 def pixels(image):
@@ -51,12 +51,12 @@ def test_every_record_occurs_once_in_order(png, count, batch_size):
   joined = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
   mask = joined["mask"]
   assert mask[:count].all() and not mask[count:].any()
-  places = np.arange(count)
-  np.testing.assert_array_equal(joined["index"][:count], places)
+  indices = np.arange(count)
+  np.testing.assert_array_equal(joined["index"][:count], indices)
   np.testing.assert_array_equal(joined["index"][count:], -1)
-  np.testing.assert_array_equal(joined["label"][:count], 10 + places)
-  np.testing.assert_array_equal(joined["image"][:count, 0, 0, 0], places)
-  assert sorted(place for place in set(records.reads)) == list(places)
+  np.testing.assert_array_equal(joined["label"][:count], 10 + indices)
+  np.testing.assert_array_equal(joined["image"][:count, 0, 0, 0], indices)
+  assert sorted(index for index in set(records.reads)) == list(indices)
 
 
 @pytest.mark.parametrize("threads", [1, 3, 16])
@@ -75,7 +75,7 @@ def test_no_records_make_no_batches(png):
 def test_the_source_is_as_long_as_its_batches(png):
   source = PaddedSource(Records(5, png), pixels, 4)
   assert len(source) == 8
-  assert [bool(source[place]["mask"]) for place in (0, 4, 5, 7)] == [
+  assert [bool(source[index]["mask"]) for index in (0, 4, 5, 7)] == [
     True,
     True,
     False,
@@ -86,7 +86,7 @@ def test_the_source_is_as_long_as_its_batches(png):
 def mixed_records(png):
   """Ten records, of which 0, 3, 4, 5 and 9 cannot be used."""
   good = png(np.full((2, 3, 3), 200, np.uint8))
-  records = [{"image": good, "label": 10 + place} for place in range(10)]
+  records = [{"image": good, "label": 10 + index} for index in range(10)]
   records[0]["image"] = b""
   records[3]["image"] = b"not a picture"
   records[4]["image"] = good[:-30]
@@ -157,14 +157,14 @@ def test_when_no_image_is_usable_the_size_is_still_known():
 class Unreadable(Records):
   """Records of which two cannot be read."""
 
-  def __getitem__(self, place):
-    if place == 1:
+  def __getitem__(self, index):
+    if index == 1:
       raise FileNotFoundError(2, "No such file or directory", "/a/path")
-    if place == 2:
+    if index == 2:
       raise OSError("the tar is cut off")
-    if place == 3:
+    if index == 3:
       raise BadImage("no such member")
-    return super().__getitem__(place)
+    return super().__getitem__(index)
 
 
 def test_records_that_cannot_be_read(png):
@@ -195,10 +195,10 @@ def wait_for_no_threads():
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, KeyError])
 def test_what_is_no_matter_of_the_image_is_raised(png, error):
   class Broken(Records):
-    def __getitem__(self, place):
-      if place == 3:
+    def __getitem__(self, index):
+      if index == 3:
         raise error("a bug")
-      return super().__getitem__(place)
+      return super().__getitem__(index)
 
   with pytest.raises(error, match="a bug"):
     list(padded_batches(Broken(40, png), pixels, batch_size=2, bad={}))
@@ -224,7 +224,7 @@ def test_bad_images_keep_their_places_after_a_start(png):
     mixed_records(png), rgb_only, batch_size=4, start=4, bad=bad, max_pixels=800
   )
   assert [batch["index"][0] for batch in batches] == [4, 8]
-  assert bad == {place: REASONS[place] for place in (4, 5, 9)}
+  assert bad == {index: REASONS[index] for index in (4, 5, 9)}
 
 
 @pytest.mark.parametrize(
@@ -287,5 +287,5 @@ def test_preprocess_may_take_the_position(png, start):
   )
   for batch in batches:
     assert batch["image"].shape == (2, 4, 2, 3, 3)
-    places = np.where(batch["mask"], batch["index"], 0)
-    assert (batch["image"] == places[:, None, None, None, None]).all()
+    indices = np.where(batch["mask"], batch["index"], 0)
+    assert (batch["image"] == indices[:, None, None, None, None]).all()

@@ -66,8 +66,8 @@ def test_fields_measure_the_glyph(fields):
     # The box around it holds more than ink, and fits with a margin.
     assert GLYPH_SPAN / 2 <= max(np.ptp(rows), np.ptp(cols)) <= GLYPH_SPAN + 1
     margin = (FIELD_SIZE - GLYPH_SPAN) // 2 - 2
-    for places in (rows, cols):
-      assert margin <= places.min() <= places.max() < FIELD_SIZE - margin
+    for indices in (rows, cols):
+      assert margin <= indices.min() <= indices.max() < FIELD_SIZE - margin
     points = np.stack([rows, cols], axis=1)
     outside = np.argwhere(~inside)
     for pixel in np.random.default_rng(0).integers(0, FIELD_SIZE, (20, 2)):
@@ -91,7 +91,7 @@ def grid():
   return np.mgrid[:FIELD_SIZE, :FIELD_SIZE].astype(np.float32)
 
 
-def place(**changes):
+def index(**changes):
   """The placement under which image and field coincide, but for `changes`."""
   middle = (FIELD_SIZE - 1) / 2
   placement = Placement((middle, middle), GLYPH_SPAN, 0.0, 1.0, 0.0)
@@ -100,7 +100,7 @@ def place(**changes):
 
 def seen(field, **changes):
   """Distances in the image without its margin, where the field is clipped."""
-  image = glyphs.distance_in_image(field, place(**changes), *grid())
+  image = glyphs.distance_in_image(field, index(**changes), *grid())
   return image[2:-2, 2:-2]
 
 
@@ -128,11 +128,11 @@ def test_distances_shrink_with_the_glyph(fields):
   rows, cols = grid()
   middle = (FIELD_SIZE - 1) / 2
   small = glyphs.distance_in_image(
-    fields[3], place(size=GLYPH_SPAN / 2), rows, cols
+    fields[3], index(size=GLYPH_SPAN / 2), rows, cols
   )
   whole = glyphs.distance_in_image(
     fields[3],
-    place(),
+    index(),
     middle + 2 * (rows - middle),
     middle + 2 * (cols - middle),
   )
@@ -289,9 +289,9 @@ def neighbours(region):
 def scene(fields, count, index, size=128):
   stream = generator(index, split="segmentation")
   chosen = stream.permutation(len(fields))[:count]
-  labels = [3 * int(place) + 2 for place in chosen]
+  labels = [3 * int(position) + 2 for position in chosen]
   image, mask = pictographs.render_scene(
-    [fields[place] for place in chosen], labels, stream, size=size
+    [fields[position] for position in chosen], labels, stream, size=size
   )
   return image, mask, labels
 

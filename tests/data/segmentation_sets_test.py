@@ -25,12 +25,12 @@ KINDS = [
 ]
 
 
-def labels_of(found, place, size=(24, 32)):
+def labels_of(found, index, size=(24, 32)):
   return decode_labels(
-    found.opened.records[place]["mask"],
+    found.opened.records[index]["mask"],
     found.labels,
     size,
-    where=found.mask_files[place],
+    where=found.mask_files[index],
   )
 
 
@@ -41,10 +41,10 @@ def test_every_kind_of_masks_is_read(tmp_path, name, kind):
   assert list(found.opened.files) == replica.files
   assert list(found.mask_files) == replica.masks
   assert found.unreadable == 0
-  for place, labels in enumerate(replica.labels):
-    assert np.array_equal(labels_of(found, place), labels)
-    data = (replica.root / replica.files[place]).read_bytes()
-    assert found.opened.records[place]["image"] == data
+  for index, labels in enumerate(replica.labels):
+    assert np.array_equal(labels_of(found, index), labels)
+    data = (replica.root / replica.files[index]).read_bytes()
+    assert found.opened.records[index]["image"] == data
 
 
 @pytest.mark.parametrize("name", MASKED)
@@ -227,11 +227,11 @@ def test_prepared_sets_hold_class_indices(tmp_path):
   again = open_masks(spec, tmp_path / "out")
   assert again.opened.layout == "tfds"
   assert list(again.opened.files) == replica.files
-  for place, labels in enumerate(replica.labels):
-    assert np.array_equal(labels_of(again, place), labels)
+  for index, labels in enumerate(replica.labels):
+    assert np.array_equal(labels_of(again, index), labels)
     assert (
-      again.opened.records[place]["image"]
-      == found.opened.records[place]["image"]
+      again.opened.records[index]["image"]
+      == found.opened.records[index]["image"]
     )
   with pytest.raises(ValueError, match="must not be prepared yet"):
     prepare_masks(spec, found, tmp_path / "out")

@@ -76,8 +76,8 @@ def test_labels_are_the_benchmark_s(name, tmp_path):
   assert len(opened.records) == len(opened.files) == len(rows)
   # By image: TFDS has an order of its own.
   found = {}
-  for place in range(len(rows)):
-    record = opened.records[place]
+  for index in range(len(rows)):
+    record = opened.records[index]
     assert set(record) == {"image", "label"}
     found[record["image"]] = record["label"]
   for name_there, row in zip(chosen, rows, strict=True):
@@ -125,15 +125,15 @@ def test_thousand_way_labels_become_two_hundred(tmp_path):
   spec = DATASETS["imagenet_a"]
   names = tfds_names("imagenet_a", tmp_path)
   ids = class_keys(spec)
-  places = [6, 11, 13, 988]  # the first three and the last of its list
-  rows = [{"image": encoded(i), "label": names[i]} for i in places]
+  indices = [6, 11, 13, 988]  # the first three and the last of its list
+  rows = [{"image": encoded(i), "label": names[i]} for i in indices]
   prepare("imagenet_a", tmp_path, rows)
   opened = read(spec, tmp_path)
   assert opened is not None
   found = {
     opened.records[i]["image"]: opened.records[i]["label"] for i in range(4)
   }
-  assert [found[encoded(i)] for i in places] == [0, 1, 2, 199]
+  assert [found[encoded(i)] for i in indices] == [0, 1, 2, 199]
   assert ids[199] == names[988]
 
 
@@ -159,9 +159,9 @@ def test_an_image_without_a_label_is_refused(tmp_path):
   opened = read(PETS, tmp_path)
   assert opened is not None
   labels, refused = [], 0
-  for place in range(2):
+  for index in range(2):
     try:
-      labels.append(opened.records[place]["label"])
+      labels.append(opened.records[index]["label"])
     except ValueError as error:
       refused += 1
       assert "labels from 0 to 36, and image" in str(error)
@@ -178,9 +178,9 @@ def test_names_come_from_the_records(tmp_path):
   assert sorted(opened.files) == ["photo_0.jpg", "photo_1.jpg"]
   assert opened.files[-1] == opened.files[1]
   assert opened.files[0:2] == list(opened.files)
-  for place in (0, 1):
-    number = {0: 1, 36: 0}[opened.records[place]["label"]]
-    assert opened.files[place] == f"photo_{number}.jpg"
+  for index in (0, 1):
+    number = {0: 1, 36: 0}[opened.records[index]["label"]]
+    assert opened.files[index] == f"photo_{number}.jpg"
   with pytest.raises(IndexError):
     opened.files[2]
 

@@ -69,12 +69,12 @@ def test_an_image_shows_its_class_in_one_of_two_styles(six_classes):
   styles = collections.Counter()
   for step in range(4):
     batch = batch_of(six_classes, seed=3, step=step, batch_size=12)
-    for place, (image, label) in enumerate(
+    for index, (image, label) in enumerate(
       zip(batch.images, batch.labels, strict=True)
     ):
       for style in ("plain", pictographs.VARIED):
         stream = pictographs.image_generator(
-          3, "train", style, int(label), 12 * step + place
+          3, "train", style, int(label), 12 * step + index
         )
         drawn = pictographs.render(fields[label], stream, style=style)
         styles[style] += np.array_equal(image, drawn)
@@ -104,8 +104,8 @@ def test_preprocess_is_applied(six_classes):
 def test_sampled_captions_are_as_many_of_every_class(six_classes, count, each):
   captions = sample_captions(six_classes, seed=0, count=count)
   assert len(captions) == 6 * each
-  for place, caption in enumerate(captions):
-    names = six_classes.classes[place % 6].captioned
+  for index, caption in enumerate(captions):
+    names = six_classes.classes[index % 6].captioned
     assert any(name in caption for name in names)
   assert captions == sample_captions(six_classes, seed=0, count=count)
 

@@ -41,10 +41,10 @@ def test_frames_are_counted_not_believed(tmp_path):
   path = tmp_path / "v.avi"
   write_video(path, 9)
   data = path.read_bytes()
-  place = data.index(b"avih") + 8 + 16  # of the number of frames
-  assert int.from_bytes(data[place : place + 4], "little") == 9
+  index = data.index(b"avih") + 8 + 16  # of the number of frames
+  assert int.from_bytes(data[index : index + 4], "little") == 9
   wrong = (90).to_bytes(4, "little")
-  path.write_bytes(data[:place] + wrong + data[place + 4 :])
+  path.write_bytes(data[:index] + wrong + data[index + 4 :])
   assert frame_of(middle_frame(path))[0] == 4
 
 

@@ -302,8 +302,8 @@ def test_options_have_rules(options, rule):
 
 def records_of(png, count=7):
   return [
-    {"image": png(np.asarray(picture(seed=place))), "label": 10 + place}
-    for place in range(count)
+    {"image": png(np.asarray(picture(seed=index))), "label": 10 + index}
+    for index in range(count)
   ]
 
 
@@ -334,16 +334,16 @@ def test_batches_change_nothing(png, batch_size, threads, augmix):
   assert rows["label"][:7].tolist() == list(range(10, 17))
   assert rows["mask"].tolist() == [True] * 7 + [False] * (rows["mask"].size - 7)
   assert not rows["image"][7:].any()
-  for place in range(7):
+  for index in range(7):
     expected = make_views(
-      decode_image(records[place]["image"]),
+      decode_image(records[index]["image"]),
       preprocess,
       count=4,
       augmix=augmix,
       seed=3,
-      index=place,
+      index=index,
     )
-    np.testing.assert_array_equal(rows["image"][place], expected)
+    np.testing.assert_array_equal(rows["image"][index], expected)
 
 
 @pytest.mark.parametrize("start", [0, 3, 6])
@@ -360,7 +360,7 @@ def test_some_of_a_data_set_have_the_views_of_the_whole(png):
   for hosts in (1, 2, 3):
     for host in range(hosts):
       numbers = np.arange(host, 7, hosts)
-      some = joined(run([records[place] for place in numbers], numbers=numbers))
+      some = joined(run([records[index] for index in numbers], numbers=numbers))
       used = numbers.size
       assert some["index"][:used].tolist() == list(range(used))
       np.testing.assert_array_equal(
@@ -376,11 +376,11 @@ def test_bad_images_are_listed_and_black(png):
   bad = {}
   rows = joined(run(records, bad=bad))
   assert bad == {0: "empty file", 4: "cut off"}
-  places = [1, 2, 3, 5, 6]
-  assert np.flatnonzero(rows["mask"]).tolist() == places
+  indices = [1, 2, 3, 5, 6]
+  assert np.flatnonzero(rows["mask"]).tolist() == indices
   assert rows["index"][:7].tolist() == list(range(7))
   assert rows["label"][:7].tolist() == [1, 11, 12, 13, 2, 15, 16]
-  np.testing.assert_array_equal(rows["image"][places], good[places])
+  np.testing.assert_array_equal(rows["image"][indices], good[indices])
   assert not rows["image"][[0, 4]].any()
   rule = "image 0 must be one that can be used: empty file"
   with pytest.raises(ValueError, match=rule):

@@ -20,12 +20,12 @@ def count_by_hand(scores, labels, mask):
     if not real:
       continue
     order = sorted(range(classes), key=lambda c: (-row[c], c))
-    place = order.index(label)
+    index = order.index(label)
     n += 1
     seen[label] += 1
-    correct[label] += place == 0
-    top1 += place == 0
-    top5 += place < 5
+    correct[label] += index == 0
+    top1 += index == 0
+    top5 += index < 5
   return n, top1, top5, correct, seen
 
 

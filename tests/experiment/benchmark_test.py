@@ -484,12 +484,12 @@ def put_squares(folder, names):
   [("photos.v2", "photos.v2", "photos.v2"), ("dtd", ".", "own dtd")],
 )
 def test_names_of_data_sets_of_ones_own(
-  read, tmp_path, monkeypatch, folder, place, name
+  read, tmp_path, monkeypatch, folder, index, name
 ):
   """Published numbers of DTD must not stand beside a folder called dtd."""
   put_squares(tmp_path / folder, ("banded", "blotchy"))
-  monkeypatch.chdir(tmp_path / folder if place == "." else tmp_path)
-  config = read("own_images", place, methods=("class_name",))
+  monkeypatch.chdir(tmp_path / folder if index == "." else tmp_path)
+  config = read("own_images", index, methods=("class_name",))
   done = run(config, tmp_path / "run")
   assert [row["name"] for row in done.results["datasets"]] == [name]
 

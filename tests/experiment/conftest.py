@@ -108,9 +108,9 @@ def make_small(records):
       if spec.family == "embedded":
         examples = spec.classes * PER_CLASS
         patch.setitem(datasets.DATASETS, name, spec._replace(examples=examples))
-    for place in (module, pictograph_sets):
-      if hasattr(place, "open_pictographs"):
-        patch.setattr(place, "open_pictographs", open_small)
+    for index in (module, pictograph_sets):
+      if hasattr(index, "open_pictographs"):
+        patch.setattr(index, "open_pictographs", open_small)
     return opened
 
   return make

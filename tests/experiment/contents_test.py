@@ -120,7 +120,7 @@ def test_another_picture_under_the_same_facts_is_seen(embedder, folder, way):
   )
   again = embed(embedder, folder)
   same = np.all(again.embeddings == first.embeddings, axis=1)
-  assert same.tolist() == [place != 1 for place in range(8)]
+  assert same.tolist() == [index != 1 for index in range(8)]
 
 
 def test_doubt_reads_again_and_embeds_nothing(embedder, folder, reads):
@@ -386,10 +386,10 @@ def test_an_archive_s_members_are_known_by_their_places(
 
   def pack(numbers):
     with tarfile.open(archive, "w") as tar:
-      for place, number in enumerate(numbers, 1):
+      for position, number in enumerate(numbers, 1):
         write(tmp_path / "one.bmp", number)
         data = (tmp_path / "one.bmp").read_bytes()
-        member = tarfile.TarInfo(f"ILSVRC2012_val_{place:08d}.JPEG")
+        member = tarfile.TarInfo(f"ILSVRC2012_val_{position:08d}.JPEG")
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
     settle()

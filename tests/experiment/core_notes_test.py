@@ -20,21 +20,23 @@ def run(read_config, tmp_path):
     rng = np.random.default_rng(7)
     centers = unit(rng.normal(size=(classes, 16)))
     points = centers[:, None] + 0.08 * rng.normal(size=(classes, texts, 16))
-    for place in range(texts - wrong, texts):
-      other = (np.arange(classes) + 1 + place) % classes
-      points[:, place] = centers[other] + 0.08 * rng.normal(size=(classes, 16))
+    for position in range(texts - wrong, texts):
+      other = (np.arange(classes) + 1 + position) % classes
+      points[:, position] = centers[other] + 0.08 * rng.normal(
+        size=(classes, 16)
+      )
     points = unit(points).astype(np.float32)
     mask = np.ones((classes, texts), bool)
     mask[:single, 1:] = False
     labels = rng.integers(0, classes, 60)
     images = unit(centers[labels] + 0.4 * rng.normal(size=(60, 16)))
-    index, place = np.nonzero(mask)
+    index, position = np.nonzero(mask)
     np.savez(
       tmp_path / "texts.npz",
-      v=points[index, place],
+      v=points[index, position],
       class_index=index,
       names=np.array(
-        [f"text {c}-{i}" for c, i in zip(index, place, strict=True)]
+        [f"text {c}-{i}" for c, i in zip(index, position, strict=True)]
       ),
     )
     np.savez(tmp_path / "images.npz", x=images.astype("f4"), y=labels)
@@ -60,11 +62,11 @@ def test_what_is_left_out_is_listed_with_its_reasons(run):
   gone = np.argwhere(~np.asarray(evidence.kept)).tolist()
   assert len(gone) >= 8
   assert [(row["label"], row["text"]) for row in facts["removed"]] == [
-    (label, f"text {label}-{place}") for label, place in gone
+    (label, f"text {label}-{index}") for label, index in gone
   ]
-  for row, (label, place) in zip(facts["removed"], gone, strict=True):
+  for row, (label, index) in zip(facts["removed"], gone, strict=True):
     assert row["own"] == pytest.approx(
-      float(evidence.own[label, place]), abs=1e-4
+      float(evidence.own[label, index]), abs=1e-4
     )
     assert row["other"] > row["own"]
   assert f"the core left out {len(gone)} of 60 texts" in log

@@ -30,7 +30,7 @@ from tests.benchmark_replicas import make_replica
 CLASSES, IMAGES, DIM = 6, 90, 12
 TEXTS = (4, 1, 3, 2, 4, 3)
 NAMES = [
-  [f"class {label} name {place}" for place in range(count)]
+  [f"class {label} name {index}" for index in range(count)]
   for label, count in enumerate(TEXTS)
 ]
 
@@ -274,7 +274,7 @@ def test_names_in_a_template_and_forms(
   )
   want = top1(whole[1])
   given = {"texts": str(tmp_path / "t.npz"), **FEW}
-  for place, changes in enumerate(
+  for position, changes in enumerate(
     [
       {"forms": ("photo",)},
       {"forms": (1,)},
@@ -284,7 +284,7 @@ def test_names_in_a_template_and_forms(
       },
     ]
   ):
-    folder = tmp_path / str(place)
+    folder = tmp_path / str(position)
     got = top1(experiment.run(read(**given, **changes), str(folder)))
     assert got == {name: want[name] for name in FEW["methods"]}, changes
   every = top1(experiment.run(read(**given), str(tmp_path / "every")))

@@ -263,8 +263,8 @@ def photos(records, tmp_path_factory):
 
   folder = tmp_path_factory.mktemp("photos")
   drawn = records(DATASETS["plain"])
-  for place in (0, 5, 17, 34, 36):
-    (folder / f"image{place:02d}.png").write_bytes(drawn[place]["image"])
+  for index in (0, 5, 17, 34, 36):
+    (folder / f"image{index:02d}.png").write_bytes(drawn[index]["image"])
   return sorted(folder.iterdir())
 
 

@@ -154,7 +154,7 @@ def test_patterns_files_and_several_places(tree, monkeypatch):
     ("a\0b", "got"),
   ],
 )
-def test_nothing_found_is_an_error(tree, monkeypatch, place, message):
+def test_nothing_found_is_an_error(tree, monkeypatch, index, message):
   folder = tree("a.png")
   (folder / "empty").mkdir()
   (folder / "texts").mkdir()
@@ -164,7 +164,7 @@ def test_nothing_found_is_an_error(tree, monkeypatch, place, message):
   os.mkfifo(folder / "pipe")
   monkeypatch.chdir(folder)
   with pytest.raises(ValueError, match=message) as error:
-    find_images(place)
+    find_images(index)
   assert str(error.value).startswith("`config.images` must ")
 
 
@@ -253,12 +253,12 @@ def test_batches_have_one_shape(count):
   seen = 0
   for batch, _ in batches:
     assert batch["image"].shape == (3, 2, 2, 3)
-    for place, index in enumerate(batch["index"].tolist()):
+    for position, index in enumerate(batch["index"].tolist()):
       expected = seen if seen < count else -1
       assert index == expected
       good = expected >= 0 and expected != 1
-      assert batch["mask"][place] == good
-      assert np.all(batch["image"][place] == (expected if good else 0))
+      assert batch["mask"][position] == good
+      assert np.all(batch["image"][position] == (expected if good else 0))
       seen += index >= 0
   assert seen == count
 

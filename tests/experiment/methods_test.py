@@ -181,8 +181,8 @@ def test_a_method_is_a_loop_over_cosines(method, inputs, images, lexicon):
 
 def test_methods_differ(inputs, images):
   scores = [np.asarray(METHODS[method](inputs)(images)) for method in METHODS]
-  for place, one in enumerate(scores):
-    for other in scores[:place]:
+  for index, one in enumerate(scores):
+    for other in scores[:index]:
       assert np.abs(one - other).max() > 1e-3
   assert len(scores) == 9
   # A class of one name has one score under every method without templates.

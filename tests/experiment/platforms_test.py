@@ -169,8 +169,8 @@ def touch(root, *names):
     (root / name).touch()
 
 
-def add_pci_device(root, place, vendor, kind):
-  folder = root / "sys/bus/pci/devices" / place
+def add_pci_device(root, index, vendor, kind):
+  folder = root / "sys/bus/pci/devices" / index
   folder.mkdir(parents=True)
   (folder / "vendor").write_text(f"{vendor}\n")
   (folder / "class").write_text(f"{kind}\n")

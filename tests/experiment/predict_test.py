@@ -142,24 +142,24 @@ def test_numbers_are_those_of_a_double_loop(run, clip, images):
   assert [row["file"] for row in document["images"]] == [
     str(images / name) for name in PNG
   ]
-  for place, row in enumerate(document["images"]):
-    order = np.argsort(-scores[place])[:2].tolist()
+  for index, row in enumerate(document["images"]):
+    order = np.argsort(-scores[index])[:2].tolist()
     found = row["predictions"]
     assert [entry["label"] for entry in found] == order
     assert [entry["rank"] for entry in found] == [1, 2]
     for entry in found:
       label = entry["label"]
-      text, cosine = nearest[label][place]
+      text, cosine = nearest[label][index]
       assert entry["class"] == ("sky", "sea", "cup")[label]
-      assert entry["score"] == pytest.approx(scores[place, label], abs=1e-5)
+      assert entry["score"] == pytest.approx(scores[index, label], abs=1e-5)
       assert entry["probability"] == pytest.approx(
-        shares[place, label], rel=1e-3
+        shares[index, label], rel=1e-3
       )
       assert entry["nearest_text"] == text
       assert entry["nearest_cosine"] == pytest.approx(cosine, abs=1e-5)
-    with Image.open(images / PNG[place]) as image:
+    with Image.open(images / PNG[index]) as image:
       assert (row["width"], row["height"]) == image.size
-    assert row["bytes"] == (images / PNG[place]).stat().st_size
+    assert row["bytes"] == (images / PNG[index]).stat().st_size
 
 
 def test_the_file_says_how_it_was_made(run, clip, images):
@@ -484,9 +484,9 @@ def test_other_metrics(run, clip, images, metric):
   pixels = [clip.preprocess(Image.open(images / name)) for name in PNG]
   x = embed_images(clip.spec, clip.params, np.stack(pixels))
   scores = POINT_TO_SPACE[metric](x, space)
-  for place, row in enumerate(document["images"]):
+  for index, row in enumerate(document["images"]):
     for entry in row["predictions"]:
-      expected = float(scores[place, entry["label"]])
+      expected = float(scores[index, entry["label"]])
       assert entry["score"] == pytest.approx(expected, abs=1e-5)
 
 

@@ -50,7 +50,7 @@ def test_two_data_sets(prepare_with, tmp_path, capsys):
   ]
   assert folders == expected
   shown = capsys.readouterr().out.splitlines()
-  assert shown == [f"{place}: written, 2 images" for place in expected]
+  assert shown == [f"{location}: written, 2 images" for location in expected]
   document = report(tmp_path)
   assert document["schema"] == 1
   for name, replica, written in zip(
@@ -67,23 +67,25 @@ def test_two_data_sets(prepare_with, tmp_path, capsys):
 
 def test_what_is_prepared_is_kept(prepare_with, tmp_path, capsys):
   make_replica("dtd", tmp_path / "data", classes=[3, 1])
-  (place,) = prepare_with()
-  assert place == tmp_path / "data/benchmarks/dtd/1.0.0"
-  before = {path: path.stat().st_mtime_ns for path in place.iterdir()}
+  (location,) = prepare_with()
+  assert location == tmp_path / "data/benchmarks/dtd/1.0.0"
+  before = {path: path.stat().st_mtime_ns for path in location.iterdir()}
   first = report(tmp_path)["datasets"][0]
   make_replica("eurosat", tmp_path / "data", classes=[3, 1])
   prepare_with(dataset="dtd,eurosat")
-  assert {path: path.stat().st_mtime_ns for path in place.iterdir()} == before
+  assert {
+    path: path.stat().st_mtime_ns for path in location.iterdir()
+  } == before
   kept, new = report(tmp_path)["datasets"]
   assert kept["state"] == "kept" and new["state"] == "written"
   assert kept["fingerprint"] == first["fingerprint"]
-  assert f"{place}: kept, 2 images" in capsys.readouterr().out
+  assert f"{location}: kept, 2 images" in capsys.readouterr().out
 
 
 def test_what_is_prepared_and_damaged_is_an_error(prepare_with, tmp_path):
   make_replica("dtd", tmp_path / "data", classes=[3, 1])
-  (place,) = prepare_with()
-  next(place.glob("*.array_record*")).write_bytes(b"")
+  (location,) = prepare_with()
+  next(location.glob("*.array_record*")).write_bytes(b"")
   with pytest.raises(ValueError, match="must hold 2 examples, and example 1"):
     prepare_with()
 
@@ -154,9 +156,9 @@ def test_settings_have_rules(prepare_with, tmp_path, changes, rule):
 
 def test_masks_are_prepared_too(prepare_with, tmp_path, capsys):
   make_segmentation("voc20", tmp_path / "data")
-  (place,) = prepare_with(dataset="voc20", to=str(tmp_path / "to"))
-  assert place == tmp_path / "to/segmentation/voc20/1.0.0"
-  assert capsys.readouterr().out == f"{place}: written, 3 images\n"
+  (location,) = prepare_with(dataset="voc20", to=str(tmp_path / "to"))
+  assert location == tmp_path / "to/segmentation/voc20/1.0.0"
+  assert capsys.readouterr().out == f"{location}: written, 3 images\n"
   assert report(tmp_path)["datasets"][0]["state"] == "written"
   prepare_with(dataset="voc20", to=str(tmp_path / "to"))
   assert report(tmp_path)["datasets"][0]["state"] == "kept"

@@ -44,20 +44,20 @@ def test_views_are_those_of_each_image(clip, small, records, tmp_path):
   options = ViewOptions(VIEWS, False, 3)
   counters = count()
   shards = list(read_views(embedder, spec, opened, options, counters))
-  assert [shard.places.size for shard in shards] == [64, 64, 52]
+  assert [shard.indices.size for shard in shards] == [64, 64, 52]
   assert counters["images_decoded"] == 180
-  for place in (0, 70, 179):
-    record = records(spec)[place]
+  for index in (0, 70, 179):
+    record = records(spec)[index]
     with PIL.Image.open(io.BytesIO(record["image"])) as image:
       views = make_views(
-        image, clip.preprocess, count=VIEWS, seed=3, index=place
+        image, clip.preprocess, count=VIEWS, seed=3, index=index
       )
     expected = embed_images(clip.spec, clip.params, views)
-    shard = shards[place // 64]
+    shard = shards[index // 64]
     np.testing.assert_allclose(
-      shard.embeddings[place % 64], expected, atol=1e-5
+      shard.embeddings[index % 64], expected, atol=1e-5
     )
-    assert shard.labels[place % 64] == record["label"]
+    assert shard.labels[index % 64] == record["label"]
 
 
 @pytest.mark.parametrize(("mesh", "batch_size"), [(1, 1), (3, 64), (8, 17)])

@@ -40,9 +40,9 @@ def joined(rows):
 def test_rows_are_the_images_without_padding(count, batch_size):
   pieces = list(embed_batches(embed, make_batches(count, batch_size)))
   assert len(pieces) == -(-count // batch_size)
-  places, embeddings, good = joined(pieces)
+  indices, embeddings, good = joined(pieces)
   expected = np.arange(count)
-  np.testing.assert_array_equal(places, expected)
+  np.testing.assert_array_equal(indices, expected)
   np.testing.assert_array_equal(
     embeddings, np.stack([expected + 1, expected + 2], axis=-1)
   )
@@ -56,8 +56,8 @@ def test_bad_images_and_useless_embeddings_are_marked(value):
     return jnp.where(x[:, :1] == 5, value * jnp.ones_like(x), x)
 
   pieces = embed_batches(tower, make_batches(6, 4, bad=[1]))
-  places, embeddings, good = joined(pieces)
-  assert places[~good].tolist() == [1, 4]
+  indices, embeddings, good = joined(pieces)
+  assert indices[~good].tolist() == [1, 4]
   assert np.isfinite(embeddings).all()
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from s3_jax import experiment, files
-from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.workdir import clear_results, patient_streams
 from s3_jax.files import atomic_write
 
@@ -40,9 +40,9 @@ OWN = ("notes.txt", "results.xlsx", "figures/mine.png", "figures/sketch.svg")
 def test_what_another_run_left_goes_and_what_is_the_user_s_stays(tmp_path):
   for name in (*OLD, *OWN):
     atomic_write(tmp_path / name, "old")
-  say = Narrator(tmp_path / "log.txt")
+  log = RunLog(tmp_path / "log.txt")
   assert (tmp_path / "results.json").exists(), "nothing has been said yet"
-  say("begins")
+  log("begins")
   left = sorted(
     str(path.relative_to(tmp_path))
     for path in tmp_path.rglob("*")
@@ -50,7 +50,7 @@ def test_what_another_run_left_goes_and_what_is_the_user_s_stays(tmp_path):
   )
   assert left == sorted((*OWN, "log.txt"))
   atomic_write(tmp_path / "results.json", "new")
-  say("goes on")
+  log("goes on")
   assert (tmp_path / "results.json").read_text() == "new"
   clear_results(tmp_path / "not there")
 
@@ -146,8 +146,8 @@ def test_streams_are_given_back(capsys):
 
 
 def test_names_that_are_no_text_are_said_and_noted(tmp_path, capsys):
-  say = Narrator(tmp_path / "log.txt")
-  say(f"skipped {os.fsdecode(b'caf' + bytes([0xE9]))}")
+  log = RunLog(tmp_path / "log.txt")
+  log(f"skipped {os.fsdecode(b'caf' + bytes([0xE9]))}")
   assert "caf\\udce9" in capsys.readouterr().out
   assert (tmp_path / "log.txt").read_text("utf-8") == "skipped caf\\udce9\n"
 

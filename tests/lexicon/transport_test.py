@@ -201,7 +201,7 @@ def test_a_redirect_to_the_same_host_is_followed(server, ask, status):
 
 def test_a_redirect_to_another_host_is_not(server, ask):
   other = RawServer()
-  places = [
+  indices = [
     f"http://127.0.0.1:{other.port}/v1/chat/completions",
     f"http://127.0.0.2:{server.port}/v1",
     f"//127.0.0.2:{server.port}/v1",
@@ -209,14 +209,14 @@ def test_a_redirect_to_another_host_is_not(server, ask):
     f"ftp://127.0.0.1:{server.port}/v1",
     "http://[::1/v1",
   ]
-  for place in places:
-    server.respond = lambda request, place=place: [moved(place.encode())]
+  for index in indices:
+    server.respond = lambda request, index=index: [moved(index.encode())]
     failure = ask()
     assert isinstance(failure, Failure)
     assert failure[:2] == ("stop", "HTTP 307")
     assert "`base_url`" in failure.detail and len(failure.detail) <= 300
     assert "word" not in failure.detail
-  assert other.requests == [] and len(server.requests) == len(places)
+  assert other.requests == [] and len(server.requests) == len(indices)
   other.listener.close()
 
 

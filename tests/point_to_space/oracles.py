@@ -49,9 +49,9 @@ def core(space, index):
   """The class's vertices, and its complex as tuples of places among them."""
   mask = np.asarray(space.mask[index])
   points = np.asarray(space.points[index], np.float64)[mask]
-  place = np.cumsum(mask) - 1
+  position = np.cumsum(mask) - 1
   simplices = [
-    tuple(int(place[v]) for v in row if v >= 0)
+    tuple(int(position[v]) for v in row if v >= 0)
     for row in np.asarray(space.simplices.simplices[index])
     if row[0] >= 0
   ]

@@ -66,9 +66,9 @@ def make_runs(*, paired):
   for entry in second["methods"]:
     entry["top1"] += 0.02
   runs = []
-  for place, results in enumerate((first, second)):
-    answers = make_answers(results, place) if paired else {}
-    runs.append(Run(f"run{place}", results, answers))
+  for index, results in enumerate((first, second)):
+    answers = make_answers(results, index) if paired else {}
+    runs.append(Run(f"run{index}", results, answers))
   return runs
 
 
@@ -258,9 +258,9 @@ HEAD = "dataset,file,label,class_name,center,local_center\n"
 def write_predictions(path, results, answers):
   lines = [HEAD]
   for dataset, (images, correct) in answers.items():
-    for place, (file, label) in enumerate(images):
+    for index, (file, label) in enumerate(images):
       row = [dataset, f'"a, {file}"', label]
-      row += [label if c[place] else "7" for c in correct.values()]
+      row += [label if c[index] else "7" for c in correct.values()]
       lines.append(",".join(row) + "\n")
   path.write_text("".join(lines))
 

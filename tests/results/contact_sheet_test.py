@@ -44,8 +44,8 @@ def read(sheet, cards, page):
 
 def card(text="sun", problem="", thumbnail=b"jpeg", top=2):
   candidates = tuple(
-    Candidate(place, text, 0.25, 0.5 / (place + 1), text, 0.125)
-    for place in range(0 if problem else top)
+    Candidate(index, text, 0.25, 0.5 / (index + 1), text, 0.125)
+    for index in range(0 if problem else top)
   )
   row = ImageRow(text, 10, 30, 20, candidates, problem)
   return Card(row, thumbnail)

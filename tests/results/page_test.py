@@ -178,8 +178,8 @@ def test_figures_are_those_of_the_results():
   results["methods"][0]["bootstrap_ci95"] = [0.471, 0.543]
   page = render_report(results, baseline="class_name", per_class=[])
   cells = read(page).cells
-  place = cells.index("class_name")
-  assert cells[place : place + 4] == [
+  index = cells.index("class_name")
+  assert cells[index : index + 4] == [
     "class_name",
     "50.0 ±3.0",
     "25.0 ±3.0",
@@ -187,8 +187,8 @@ def test_figures_are_those_of_the_results():
   ]
   assert "<b>75.0 ±3.0</b>" in page
   assert "+25.0 [+24.0, +26.5], p &lt; 0.001" in page
-  place = cells.index("1,000")
-  assert cells[place - 1 : place + 7] == [
+  index = cells.index("1,000")
+  assert cells[index - 1 : index + 7] == [
     "class_name",
     "1,000",
     "50.00",

@@ -49,19 +49,19 @@ def test_a_ranking_is_that_of_a_double_loop(space, metric, top):
     order = sorted(range(4), key=lambda label: -scores[image, label])[:top]
     assert ranking.labels[image].tolist() == order
     exponents = np.exp(np.exp(2.0) * scores[image])
-    for place, label in enumerate(order):
+    for index, label in enumerate(order):
       cosines = [
         float(points[label, text] @ x[image])
         for text in range(4)
         if mask[label, text]
       ]
-      assert ranking.texts[image, place] == int(np.argmax(cosines))
+      assert ranking.texts[image, index] == int(np.argmax(cosines))
       for found, expected in (
         (ranking.scores, scores[image, label]),
         (ranking.probabilities, exponents[label] / exponents.sum()),
         (ranking.cosines, max(cosines)),
       ):
-        assert float(found[image, place]) == pytest.approx(expected, abs=1e-6)
+        assert float(found[image, index]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_texts_outside_the_core_decide_nothing():

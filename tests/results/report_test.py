@@ -57,9 +57,9 @@ def test_columns_are_aligned_and_fit_the_screen():
   assert max(map(len, lines)) <= 120
   body = [line for line in lines if "±" in line][1:]
   assert len(body) == len(methods)
-  for place, char in enumerate(body[0]):
+  for index, char in enumerate(body[0]):
     if char == "±":
-      assert {line[place] for line in body} == {"±"}
+      assert {line[index] for line in body} == {"±"}
 
 
 def test_one_test_set_needs_no_mean():

@@ -78,8 +78,8 @@ def test_columns_and_averages_are_those_of_papers():
 def test_the_best_of_each_column_is_marked():
   results = make_suite(IMAGENET, ("a", "b", "c"))
   (table,) = suite_tables(results)
-  for place in range(1, len(table.head)):
-    column = [row[place] for row in table.measured]
+  for index in range(1, len(table.head)):
+    column = [row[index] for row in table.measured]
     best = max(map(number, column))
     assert [cell.endswith("*") for cell in column] == [
       number(cell) == best for cell in column
@@ -191,7 +191,7 @@ def test_part_of_a_set_marks_its_column_and_the_averages(form, mark):
   (table,) = suite_tables(results)
   column = table.head.index("-R")
   for row in table.measured:
-    marked = [place for place, cell in enumerate(row) if "†" in cell]
+    marked = [index for index, cell in enumerate(row) if "†" in cell]
     # Itself, the average of all, and that of the four shifts.
     assert marked == [column, len(row) - 2, len(row) - 1]
   assert "-R 96 of 30,000" in form(results)

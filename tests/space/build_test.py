@@ -61,11 +61,11 @@ def _plain_share(distances, deaths, rule, share):
         return scale
   if not deaths:
     return 0.0
-  place = share * (len(deaths) - 1)
-  below = math.floor(place)
+  index = share * (len(deaths) - 1)
+  below = math.floor(index)
   above = min(below + 1, len(deaths) - 1)
   gap = deaths[above] - deaths[below]
-  return deaths[below] + float(place - below) * gap
+  return deaths[below] + float(index - below) * gap
 
 
 def _plain_space(points, scale, keep, min_fraction, min_gap):

@@ -64,9 +64,9 @@ def test_kept_rows_add_up(clouds):
   for row in kept_report(space, mask, texts):
     assert row.texts == row.kept + len(row.removed) == mask[row.label].sum()
     for text in row.removed:
-      label, place = map(int, text.split("-"))
+      label, index = map(int, text.split("-"))
       assert label == row.label
-      assert mask[label, place] and not core[label, place]
+      assert mask[label, index] and not core[label, index]
 
 
 def test_shared_rows_by_hand():

@@ -42,15 +42,15 @@ def test_quantile_interpolates_the_deaths(quantile, expected, core):
 
 
 @pytest.mark.parametrize("place", range(11))
-def test_quantile_of_a_whole_place_is_that_death(place):
+def test_quantile_of_a_whole_place_is_that_death(index):
   # In float32 0.3 * 10 and the like are not whole; the edge must still count.
   angles = np.cumsum(np.linspace(0.05, 0.15, 12))
   points = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
   points = points[None].astype(np.float32)
   mask = np.ones((1, 12), bool)
-  space = build_space(points, mask, scale=("quantile", place / 10))
-  assert space.max_edge_length[0] == space.deaths[0, place]
-  assert space.mask[0].sum() == place + 2
+  space = build_space(points, mask, scale=("quantile", index / 10))
+  assert space.max_edge_length[0] == space.deaths[0, index]
+  assert space.mask[0].sum() == index + 2
 
 
 @pytest.mark.parametrize(

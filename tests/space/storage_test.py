@@ -87,9 +87,9 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, stored):
 
 
 def test_a_file_altered_anywhere_is_refused(tmp_path, stored):
-  for place in [*range(0, 24), *range(24, len(stored), 13)]:
+  for index in [*range(0, 24), *range(24, len(stored), 13)]:
     altered = bytearray(stored)
-    altered[place] ^= 0x41
+    altered[index] ^= 0x41
     _refused(tmp_path / "altered", bytes(altered))
 
 

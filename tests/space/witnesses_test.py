@@ -19,10 +19,10 @@ def draw(classes, texts, *, wrong=0, dim=24, seed=0, spread=0.12):
   rng = np.random.default_rng(seed)
   centers = unit(rng.normal(size=(classes, dim))) + 0.8 * unit(np.ones(dim))
   points = centers[:, None] + spread * rng.normal(size=(classes, texts, dim))
-  for place in range(texts - wrong, texts):
+  for index in range(texts - wrong, texts):
     shift = rng.integers(1, classes, classes)
     other = (np.arange(classes) + shift) % classes
-    points[:, place] = centers[other] + spread * rng.normal(size=(classes, dim))
+    points[:, index] = centers[other] + spread * rng.normal(size=(classes, dim))
   return unit(points).astype(np.float32)
 
 

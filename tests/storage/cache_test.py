@@ -156,9 +156,9 @@ def test_altered_bytes_never_change_the_data(tmp_path):
   path = cache.store(tmp_path, KEY, ARRAYS, {"a": 1})
   content = path.read_bytes()
   missed = 0
-  for place in range(0, len(content), 3):
+  for index in range(0, len(content), 3):
     altered = bytearray(content)
-    altered[place] ^= 0x41
+    altered[index] ^= 0x41
     path.write_bytes(bytes(altered))
     got, messages = load_quietly(tmp_path)
     # A byte without meaning (a time stamp of the archive) may go unnoticed.

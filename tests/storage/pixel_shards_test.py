@@ -20,20 +20,20 @@ BAD = {SHARD_IMAGES + 1: "no mask", TOTAL - 1: "too small"}
 IMAGES = CountedImages(tuple(f"{i:064x}" for i in range(TOTAL)), {})
 
 
-def pairs_of(place, method):
-  draw = np.random.default_rng([place, len(method), ord(method[0])])
+def pairs_of(index, method):
+  draw = np.random.default_rng([index, len(method), ord(method[0])])
   return draw.integers(0, 9, (CLASSES, CLASSES))
 
 
 def counting(seen):
-  def count(places, lacking):
-    for place in places:
-      seen.append(place)
-      if place in BAD:
-        yield CountedImage(place, {}, BAD[place])
+  def count(indices, lacking):
+    for index in indices:
+      seen.append(index)
+      if index in BAD:
+        yield CountedImage(index, {}, BAD[index])
         continue
-      pairs = {method: pairs_of(place, method) for method in lacking}
-      yield CountedImage(place, pairs, "")
+      pairs = {method: pairs_of(index, method) for method in lacking}
+      yield CountedImage(index, pairs, "")
 
   return count
 
@@ -54,12 +54,12 @@ def count(folder, numbers=None):
 
 
 def check(counted, method):
-  good = [place for place in range(TOTAL) if place not in BAD]
-  pairs = {place: pairs_of(place, method) for place in good}
+  good = [index for index in range(TOTAL) if index not in BAD]
+  pairs = {index: pairs_of(index, method) for index in good}
   np.testing.assert_array_equal(counted.pairs, sum(pairs.values()))
-  for place in range(TOTAL):
-    expected = pairs.get(place, np.zeros((CLASSES, CLASSES), int))
-    found = [getattr(counted.counts, part)[place] for part in COUNTS]
+  for index in range(TOTAL):
+    expected = pairs.get(index, np.zeros((CLASSES, CLASSES), int))
+    found = [getattr(counted.counts, part)[index] for part in COUNTS]
     wanted = [np.diagonal(expected), expected.sum(0), expected.sum(1)]
     np.testing.assert_array_equal(found, wanted)
   assert counted.reasons == BAD
@@ -94,9 +94,9 @@ def test_several_processes(tmp_path, shares):
     merged = merge_sets(
       [own_rows(sets[method], numbers) for sets, numbers in parts],
       {
-        place: reason
+        index: reason
         for sets, _ in parts
-        for place, reason in sets[method].reasons.items()
+        for index, reason in sets[method].reasons.items()
       },
       total=TOTAL,
     )
@@ -125,20 +125,20 @@ def count_these(folder, images, count):
 
 
 def test_what_could_not_be_read_is_tried_again(tmp_path):
-  place = SHARD_IMAGES + 3
+  index = SHARD_IMAGES + 3
   contents = list(IMAGES.contents)
-  contents[place] = ""
-  unread = CountedImages(tuple(contents), {place: "Permission denied"})
+  contents[index] = ""
+  unread = CountedImages(tuple(contents), {index: "Permission denied"})
   seen = []
   counted = count_these(tmp_path, unread, counting(seen))
-  assert place not in seen
-  assert counted.reasons == {**BAD, place: "Permission denied"}
-  assert not counted.good[place]
+  assert index not in seen
+  assert counted.reasons == {**BAD, index: "Permission denied"}
+  assert not counted.good[index]
   # Still so: nothing is counted, and the reason is that of this run.
-  later = unread._replace(unread={place: "Input/output error"})
+  later = unread._replace(unread={index: "Input/output error"})
   seen = []
   again = count_these(tmp_path, later, counting(seen))
-  assert not seen and again.reasons[place] == "Input/output error"
+  assert not seen and again.reasons[index] == "Input/output error"
   np.testing.assert_array_equal(again.pairs, counted.pairs)
   # Repaired: its shard is counted.
   seen = []
@@ -147,8 +147,8 @@ def test_what_could_not_be_read_is_tried_again(tmp_path):
 
 
 def test_a_failure_that_may_pass_leaves_no_shard(tmp_path):
-  def failing(places, lacking):
-    for image in counting([])(places, lacking):
+  def failing(indices, lacking):
+    for image in counting([])(indices, lacking):
       yield image._replace(final=False) if image.reason else image
 
   count_these(tmp_path, IMAGES, failing)

@@ -32,8 +32,8 @@ def layout(total, key=KEY, *, contents=None, unread=None):
     key,
     "numbers",
     tuple(
-      "" if place in unread else content(number)
-      for place, number in enumerate(contents)
+      "" if index in unread else content(number)
+      for index, number in enumerate(contents)
     ),
     (np.arange(total) % 7).astype(np.int32),
     unread,
@@ -61,16 +61,16 @@ class Tower:
     self.seen = []
     self.batches = []
 
-  def __call__(self, places):
-    for number, start in enumerate(range(0, places.size, self.batch_size)):
+  def __call__(self, indices):
+    for number, start in enumerate(range(0, indices.size, self.batch_size)):
       if number == self.dies_after:
         raise KeyboardInterrupt
-      index = places[start : start + self.batch_size]
+      index = indices[start : start + self.batch_size]
       self.batches.append(tuple(index.tolist()))
       self.seen += index.tolist()
-      good = np.array([place not in self.bad for place in index.tolist()])
-      for place in index[~good].tolist():
-        self.reasons[place] = f"bad {place}"
+      good = np.array([position not in self.bad for position in index.tolist()])
+      for position in index[~good].tolist():
+        self.reasons[position] = f"bad {position}"
       rows = np.where(good[:, None], index[:, None] + np.arange(DIM), np.nan)
       yield Rows(index, rows.astype(np.float32), good)
 
@@ -86,13 +86,13 @@ def fill(folder, tower, total):
 
 
 def check(whole, total, bad=()):
-  places = np.arange(total)
-  good = ~np.isin(places, list(bad))
+  indices = np.arange(total)
+  good = ~np.isin(indices, list(bad))
   np.testing.assert_array_equal(whole.good, good)
-  expected = np.where(good[:, None], places[:, None] + np.arange(DIM), 0)
+  expected = np.where(good[:, None], indices[:, None] + np.arange(DIM), 0)
   np.testing.assert_array_equal(whole.embeddings, expected)
-  np.testing.assert_array_equal(whole.labels, places % 7)
-  assert whole.reasons == {place: f"bad {place}" for place in bad}
+  np.testing.assert_array_equal(whole.labels, indices % 7)
+  assert whole.reasons == {index: f"bad {index}" for index in bad}
 
 
 @pytest.mark.parametrize("total", [1, 3, 4, 5, 8, 13])
@@ -100,7 +100,7 @@ def check(whole, total, bad=()):
 def test_everything_is_embedded_once_and_then_never(
   tmp_path, total, batch_size
 ):
-  bad = [place for place in (2, 4) if place < total - 1]
+  bad = [index for index in (2, 4) if index < total - 1]
   tower = Tower(batch_size, bad=bad)
   assert count_missing(tmp_path, layout(total)) == total
   whole = fill(tmp_path, tower, total)
@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_in_the_same_batches(
   first = Tower(batch_size, bad=bad, dies_after=dies_after)
   with pytest.raises(KeyboardInterrupt):
     fill(tmp_path, first, total)
-  finished = sum(place < 12 for place in first.seen) // 4 * 4
+  finished = sum(index < 12 for index in first.seen) // 4 * 4
   assert count_missing(tmp_path, layout(total)) == total - finished
   second = Tower(batch_size, bad=bad)
   check(fill(tmp_path, second, total), total, bad)
@@ -170,8 +170,8 @@ def test_keys_share_nothing(tmp_path):
 
 
 def test_a_tower_that_leaves_images_out_is_an_error(tmp_path):
-  def embed(places):
-    yield from list(Tower(4)(places))[:-1]
+  def embed(indices):
+    yield from list(Tower(4)(indices))[:-1]
 
   with pytest.raises(
     ValueError, match="got 1 too few of the shard of images 4"
@@ -183,20 +183,20 @@ def test_shards_come_one_by_one_and_hold_any_shape(tmp_path):
   views = layout(7)._replace(shape=(2, DIM), rows=3)
   asked = []
 
-  def embed(places):
-    asked.append(places.tolist())
-    for start in range(0, places.size, 2):
-      index = places[start : start + 2]
+  def embed(indices):
+    asked.append(indices.tolist())
+    for start in range(0, indices.size, 2):
+      index = indices[start : start + 2]
       rows = np.broadcast_to(index[:, None, None], (index.size, 2, DIM))
       yield Rows(index, rows.astype(np.float32), index >= 0)
 
   stream = read_shards(tmp_path, views, embed, {}, batch_size=2)
   first = next(stream)
-  assert first.places.tolist() == [0, 1, 2]
+  assert first.indices.tolist() == [0, 1, 2]
   assert first.embeddings.shape == (3, 2, DIM)
   assert count_missing(tmp_path, views) == 4, "stored before it is handed out"
   rest = list(stream)
-  assert [shard.places.tolist() for shard in rest] == [[3, 4, 5], [6]]
+  assert [shard.indices.tolist() for shard in rest] == [[3, 4, 5], [6]]
   assert asked == [list(range(7))]
   again = list(read_shards(tmp_path, views, embed, {}, batch_size=2))
   assert len(asked) == 1
@@ -233,7 +233,7 @@ def test_processes_share_shards_out(tmp_path, parts):
       )
     )
     seen += tower.seen
-    assert made[-1].places.tolist() == tower.seen
+    assert made[-1].indices.tolist() == tower.seen
   assert sorted(seen) == list(range(14))
   check(join_shards(shards, made), 14, bad=(5, 13))
   assert stored_shards(tmp_path, shards).tolist() == [True] * 4
@@ -296,7 +296,7 @@ def test_pictures_that_another_data_set_has_are_not_embedded_again(tmp_path):
   assert tower.batches == [(0, 1), (4, 5), (8, 9)]
   expected = [0, 3, 2, 0, 4, 12, 11, 10, 3, 9]
   np.testing.assert_array_equal(whole.embeddings[:, 0], expected)
-  assert whole.good.tolist() == [place != 3 for place in range(10)]
+  assert whole.good.tolist() == [index != 3 for index in range(10)]
   assert whole.reasons == {3: "bad 9"}, "as it was found before"
   again = Tower(2)
   np.testing.assert_array_equal(
@@ -334,7 +334,7 @@ def test_what_could_not_be_read_is_tried_again(tmp_path):
   tower = Tower(4)
   first = fill_with(tmp_path, layout(8, unread=unread), tower)
   assert first.reasons == unread
-  assert first.good.tolist() == [place not in unread for place in range(8)]
+  assert first.good.tolist() == [index not in unread for index in range(8)]
   # Still so: nothing is embedded, and the reason is that of this run.
   later = {1: "cannot be read: Input/output error", 6: "too many files"}
   tower = Tower(4)
@@ -351,9 +351,9 @@ def test_what_could_not_be_read_is_tried_again(tmp_path):
 
 def test_a_failure_that_may_pass_is_not_stored(tmp_path):
   class Failing(Tower):
-    def __call__(self, places):
-      for rows in super().__call__(places):
-        yield rows._replace(final=rows.places != 5)
+    def __call__(self, indices):
+      for rows in super().__call__(indices):
+        yield rows._replace(final=rows.indices != 5)
 
   tower = Failing(4, bad=[2, 5])
   whole = fill_with(tmp_path, layout(8), tower)

@@ -58,9 +58,9 @@ def validation(lexicon):
   images = [
     pictographs.render(
       fields[label],
-      pictographs.image_generator(1, "validation", "plain", int(label), place),
+      pictographs.image_generator(1, "validation", "plain", int(label), index),
     )
-    for place, label in enumerate(labels)
+    for index, label in enumerate(labels)
   ]
   small = [
     np.asarray(Image.fromarray(image).resize((16, 16))) for image in images

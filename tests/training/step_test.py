@@ -210,9 +210,9 @@ def test_positions_start_as_neighbours(initial):
   assert table.shape == (5, 16) and not table[0].any()
   wide = np.asarray(training._sinusoidal_positions(6, 24), np.float64)[1:]
   np.testing.assert_allclose(np.abs(wide).max(), 0.1, rtol=1e-3)
-  places = np.array([(row, col) for row in range(6) for col in range(6)])
-  for place, point in zip(places, wide, strict=True):
-    steps = np.abs(places - place).sum(1)
+  indices = np.array([(row, col) for row in range(6) for col in range(6)])
+  for index, point in zip(indices, wide, strict=True):
+    steps = np.abs(indices - index).sum(1)
     distances = np.linalg.norm(wide - point, axis=1)
     assert distances[steps == 1].max() < distances[steps >= 3].min()
     # Rows and columns count alike, and no two places share a vector.

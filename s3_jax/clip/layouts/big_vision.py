@@ -14,8 +14,8 @@ References:
 import functools
 
 from s3_jax.clip.layouts.tensor import (
+  Location,
   Path,
-  Place,
   Shape,
   Tensor,
   arrange,
@@ -80,9 +80,11 @@ def own_name(name: str) -> str | None:
   return f"params/{name}" if first in ("img", "txt", "t", "b") else name
 
 
-def _place(spec: ModelSpec, scanned: bool, path: Path, shape: Shape) -> Place:
+def _place(
+  spec: ModelSpec, scanned: bool, path: Path, shape: Shape
+) -> Location:
   if len(path) == 1:
-    return Place(_SCALARS[path[0]], (1,))
+    return Location(_SCALARS[path[0]], (1,))
   tower, first, *rest = path
   heads = spec.image_heads if tower == "image" else spec.text_heads
   if len(rest) > 1:
@@ -90,15 +92,15 @@ def _place(spec: ModelSpec, scanned: bool, path: Path, shape: Shape) -> Place:
   if first.startswith("block_"):
     block = int(first.removeprefix("block_"))
     if scanned:
-      return Place(_join(_ENCODERS[tower], rest), (1, *shape), part=block)
-    return Place(_join(f"{_ENCODERS[tower]}_{block}", rest), shape)
+      return Location(_join(_ENCODERS[tower], rest), (1, *shape), part=block)
+    return Location(_join(f"{_ENCODERS[tower]}_{block}", rest), shape)
   if first == "patch_embedding" and rest == ["kernel"]:
     shape = (spec.patch_size, spec.patch_size, 3, shape[1])
   elif first == "position_embedding":
     shape = (1, *shape)
   elif rest == ["probe"]:
     shape = (1, 1, *shape)
-  return Place(_join(_ENDS[tower, first], rest), shape)
+  return Location(_join(_ENDS[tower, first], rest), shape)
 
 
 def _split_heads(rest: list[str], shape: Shape, heads: int) -> Shape:

@@ -8,8 +8,8 @@ maps of its attention.
 import functools
 
 from s3_jax.clip.layouts.tensor import (
+  Location,
   Path,
-  Place,
   Shape,
   Tensor,
   arrange,
@@ -68,10 +68,10 @@ def own_name(name: str) -> str | None:
   return None if name.endswith(".embeddings.position_ids") else name
 
 
-def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Place:
+def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Location:
   stored, axes = torch_form(path, shape, spec.patch_size)
   if len(path) == 1:
-    return Place(path[0], () if family == "clip" else (1,))
+    return Location(path[0], () if family == "clip" else (1,))
   tower, first, *rest = path
   model = _TOWERS[tower]
   words = [_WORDS.get(word, word) for word in rest]
@@ -79,26 +79,26 @@ def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Place:
     return _place_in_head(f"{model}.head", rest, stored, axes)
   if first == "projection":
     name = _PROJECTIONS[tower] if family == "clip" else f"{model}.head"
-    return Place(f"{name}.{words[0]}", stored, axes)
+    return Location(f"{name}.{words[0]}", stored, axes)
   if first == "class_embedding":
-    return Place(f"{model}.embeddings.{first}", stored)
+    return Location(f"{model}.embeddings.{first}", stored)
   if first.endswith("_embedding"):
     last = words[0] if words else "weight"
-    return Place(f"{model}.embeddings.{first}.{last}", stored, axes)
+    return Location(f"{model}.embeddings.{first}.{last}", stored, axes)
   if first.startswith("block_"):
     layer = f"{model}.encoder.layers.{first.removeprefix('block_')}"
-    return Place(".".join([layer, *words]), stored, axes)
-  return Place(".".join([model, _WORDS[first], *words]), stored, axes)
+    return Location(".".join([layer, *words]), stored, axes)
+  return Location(".".join([model, _WORDS[first], *words]), stored, axes)
 
 
 def _place_in_head(
   head: str, rest: list[str], stored: Shape, axes: tuple[int, ...]
-) -> Place:
+) -> Location:
   if rest == ["probe"]:
-    return Place(f"{head}.probe", (1, 1, *stored))
+    return Location(f"{head}.probe", (1, 1, *stored))
   if rest[:-1] in [["attention", word] for word in _JOINED]:
     leaf = _WORDS.get(rest[-1], rest[-1])
     name = f"{head}.attention.in_proj_{leaf}"
-    return Place(name, stored, axes, _JOINED.index(rest[1]))
+    return Location(name, stored, axes, _JOINED.index(rest[1]))
   words = [_HEAD_WORDS.get(word, word) for word in rest]
-  return Place(".".join([head, *words]), stored, axes)
+  return Location(".".join([head, *words]), stored, axes)

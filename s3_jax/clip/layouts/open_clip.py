@@ -8,8 +8,8 @@ from timm (`visual.trunk.*`) and puts the text tower under `text.*`.
 import functools
 
 from s3_jax.clip.layouts.tensor import (
+  Location,
   Path,
-  Place,
   Shape,
   Tensor,
   arrange,
@@ -105,9 +105,9 @@ def own_name(name: str) -> str | None:
   return None if name.endswith(".num_batches_tracked") else name
 
 
-def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Place:
+def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Location:
   if len(path) == 1:
-    return Place(path[0], ())
+    return Location(path[0], ())
   tower, *rest = path
   stored, axes = torch_form(path, shape, spec.patch_size)
   if tower == "text":
@@ -117,10 +117,10 @@ def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Place:
   if family == "siglip":
     return _place_in_trunk(rest, stored, axes)
   if rest[0] == "projection":  # a bare matrix, not transposed
-    return Place("visual.proj", shape)
+    return Location("visual.proj", shape)
   if rest[0].startswith("block_"):
     return _place_in_block("visual.transformer", rest, stored, axes)
-  return Place(_join("visual", rest, _VISUAL), stored, axes)
+  return Location(_join("visual", rest, _VISUAL), stored, axes)
 
 
 def _join(prefix: str, path: list[str], words: dict[str, str]) -> str:
@@ -135,62 +135,62 @@ def _place_in_text(
   shape: Shape,
   stored: Shape,
   axes: tuple[int, ...],
-) -> Place:
+) -> Location:
   prefix = "text" if family == "siglip" else ""
   if rest[0].startswith("block_"):
     above = f"{prefix}.transformer" if prefix else "transformer"
     return _place_in_block(above, rest, stored, axes)
   if rest[0] == "projection":
     if family != "siglip":  # a bare matrix, not transposed
-      return Place("text_projection", shape)
-    return Place(_join("text.text_projection", rest[1:], {}), stored, axes)
-  return Place(_join(prefix, rest, _TEXT), stored, axes)
+      return Location("text_projection", shape)
+    return Location(_join("text.text_projection", rest[1:], {}), stored, axes)
+  return Location(_join(prefix, rest, _TEXT), stored, axes)
 
 
 def _place_in_block(
   above: str, rest: list[str], stored: Shape, axes: tuple[int, ...]
-) -> Place:
+) -> Location:
   prefix = f"{above}.resblocks.{rest[0].removeprefix('block_')}"
   if rest[2] in _JOINED:
     name = f"{prefix}.attn.in_proj_{_LEAVES.get(rest[3], rest[3])}"
-    return Place(name, stored, axes, _JOINED.index(rest[2]))
-  return Place(_join(prefix, rest[1:], _BLOCK), stored, axes)
+    return Location(name, stored, axes, _JOINED.index(rest[2]))
+  return Location(_join(prefix, rest[1:], _BLOCK), stored, axes)
 
 
 def _place_in_resnet(
   rest: list[str], stored: Shape, axes: tuple[int, ...]
-) -> Place:
+) -> Location:
   first, *rest = rest
   if first == "pooling":
-    return Place(_join("visual.attnpool", rest, _CELL_POOLING), stored, axes)
+    return Location(_join("visual.attnpool", rest, _CELL_POOLING), stored, axes)
   if first == "stem":
-    return Place(_join("visual", rest, _RESNET), stored, axes)
+    return Location(_join("visual", rest, _RESNET), stored, axes)
   stage, block = first.removeprefix("stage_"), rest[0].removeprefix("block_")
   prefix = f"visual.layer{stage}.{block}"
-  return Place(_join(prefix, rest[1:], _RESNET), stored, axes)
+  return Location(_join(prefix, rest[1:], _RESNET), stored, axes)
 
 
 def _place_in_trunk(
   rest: list[str], stored: Shape, axes: tuple[int, ...]
-) -> Place:
+) -> Location:
   first, *inner = rest
   if first == "position_embedding":
-    return Place("visual.trunk.pos_embed", (1, *stored))
+    return Location("visual.trunk.pos_embed", (1, *stored))
   if first.startswith("block_"):
     prefix = f"visual.trunk.blocks.{first.removeprefix('block_')}"
     if inner[1] in _JOINED:
       name = _join(f"{prefix}.attn.qkv", inner[2:], {})
-      return Place(name, stored, axes, _JOINED.index(inner[1]))
-    return Place(_join(prefix, inner, _TRUNK), stored, axes)
+      return Location(name, stored, axes, _JOINED.index(inner[1]))
+    return Location(_join(prefix, inner, _TRUNK), stored, axes)
   if first != "pooling":
-    return Place(_join("visual.trunk", rest, _TRUNK), stored, axes)
+    return Location(_join("visual.trunk", rest, _TRUNK), stored, axes)
   prefix = "visual.trunk.attn_pool"
   if inner == ["probe"]:
-    return Place(f"{prefix}.latent", (1, 1, *stored))
+    return Location(f"{prefix}.latent", (1, 1, *stored))
   if inner[0] != "attention":
-    return Place(_join(prefix, inner, _TRUNK), stored, axes)
+    return Location(_join(prefix, inner, _TRUNK), stored, axes)
   if inner[1] in ("key", "value"):
     part = ("key", "value").index(inner[1])
-    return Place(_join(f"{prefix}.kv", inner[2:], {}), stored, axes, part)
+    return Location(_join(f"{prefix}.kv", inner[2:], {}), stored, axes, part)
   word = {"query": "q", "out": "proj"}[inner[1]]
-  return Place(_join(f"{prefix}.{word}", inner[2:], {}), stored, axes)
+  return Location(_join(f"{prefix}.{word}", inner[2:], {}), stored, axes)

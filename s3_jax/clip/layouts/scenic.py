@@ -12,8 +12,8 @@ References:
 import functools
 
 from s3_jax.clip.layouts.tensor import (
+  Location,
   Path,
-  Place,
   Shape,
   Tensor,
   arrange,
@@ -79,9 +79,9 @@ def own_name(name: str) -> str | None:
   return name.removeprefix("model_state/")
 
 
-def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Place:
+def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Location:
   if len(path) == 1:
-    return Place(f"params/{path[0]}", ())
+    return Location(f"params/{path[0]}", ())
   tower, first, *rest = path
   if tower == "image" and family == "resnet":
     return _place_in_resnet(spec, first, rest, shape)
@@ -93,18 +93,18 @@ def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Place:
   if first.startswith("block_"):
     prefix += f"/transformer/resblocks.{first.removeprefix('block_')}"
     name = _join(prefix, rest, words)
-    return Place(name, _split_heads(rest, shape, heads))
-  return Place(_join(prefix, [first, *rest], words), shape)
+    return Location(name, _split_heads(rest, shape, heads))
+  return Location(_join(prefix, [first, *rest], words), shape)
 
 
 def _place_in_resnet(
   spec: ModelSpec, first: str, rest: list[str], shape: Shape
-) -> Place:
+) -> Location:
   if first == "pooling":
     if rest[0] == "position_embedding":
-      return Place("params/visual/attnpool/positional_embedding", shape)
+      return Location("params/visual/attnpool/positional_embedding", shape)
     name = _join("params/visual/attnpool/attn", rest, {})
-    return Place(name, _split_heads(rest, shape, spec.image_heads))
+    return Location(name, _split_heads(rest, shape, spec.image_heads))
   above = "visual"
   if first != "stem":
     block, *rest = rest
@@ -113,7 +113,7 @@ def _place_in_resnet(
   *above_leaf, leaf = rest
   kind = "batch_stats" if leaf in _STATISTICS else "params"
   leaf = _STATISTICS.get(leaf, leaf)
-  return Place(
+  return Location(
     _join(f"{kind}/{above}", [*above_leaf, leaf], _RESNET_WORDS), shape
   )
 

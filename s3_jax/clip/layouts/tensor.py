@@ -38,7 +38,7 @@ class Tensor(NamedTuple):
   axes: tuple[int, ...]
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
   """Where a file keeps one parameter.
 
   Attributes:
@@ -113,20 +113,20 @@ def family_of(spec: ModelSpec, layout: str, known: Sequence[str]) -> str:
 
 
 def arrange(
-  spec: ModelSpec, place: Callable[[Path, Shape], Place]
+  spec: ModelSpec, index: Callable[[Path, Shape], Location]
 ) -> dict[str, Tensor]:
   """Makes a layout's table from the place of each parameter.
 
   Args:
     spec: the checkpoint's settings.
-    place: finds a parameter's place from its path and shape.
+    index: finds a parameter's place from its path and shape.
 
   Returns:
     Names in the file, and what each holds.
   """
-  held: dict[str, list[tuple[Path, Shape, Place]]] = {}
+  held: dict[str, list[tuple[Path, Shape, Location]]] = {}
   for path, ours in param_shapes(spec).items():
-    found = place(path, ours)
+    found = index(path, ours)
     held.setdefault(found.name, []).append((path, ours, found))
   tensors = {}
   for name, parts in held.items():

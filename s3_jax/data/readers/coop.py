@@ -107,20 +107,24 @@ def _read_listed(
   split = SPLITS[spec.name]
   aircraft = spec.name == "fgvc_aircraft"
   if aircraft:  # its archive has everything in `data`, which CoOp moves up
-    places = [place for each in folders for place in (each, each / "data")]
+    locations = [
+      location for each in folders for location in (each, each / "data")
+    ]
   else:  # TPT and DMN keep the lists together, apart from the images
-    places = [*folders, data_dir, data_dir / "data_splits"]
-  place = next((each for each in places if (each / split.file).is_file()), None)
-  if place is None:
+    locations = [*folders, data_dir, data_dir / "data_splits"]
+  location = next(
+    (each for each in locations if (each / split.file).is_file()), None
+  )
+  if location is None:
     return None
-  file = place / split.file
+  file = location / split.file
   finder = benchmark_finder(spec)
   if aircraft:
     images = _read_aircraft(file, finder)
-    folders = [place]
+    folders = [location]
   else:
     images = _read_json(file, finder, spec)
-    folders = sorted(folders, key=lambda folder: folder != place)
+    folders = sorted(folders, key=lambda folder: folder != location)
   root = _root(
     [each / root for each in folders for root in split.roots], images, file
   )

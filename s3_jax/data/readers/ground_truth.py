@@ -84,9 +84,11 @@ def find_truth(folders: Iterable[pathlib.Path]) -> Truth:
     for name in LISTS:
       if (folder / name).is_file():
         return _read_list(folder / name)
-  for place in (folder / sub for folder in folders for sub in _DEVKIT_FOLDERS):
-    if (place / OFFICIAL).is_file():
-      return _read_official(place)
+  for location in (
+    folder / sub for folder in folders for sub in _DEVKIT_FOLDERS
+  ):
+    if (location / OFFICIAL).is_file():
+      return _read_official(location)
   for folder in folders:
     if (folder / DEVKIT).is_file():
       return _read_devkit(folder / DEVKIT)
@@ -109,7 +111,7 @@ def _read_list(file: pathlib.Path) -> Truth:
   labels: dict[str, tuple[int, str]] = {}
   indices, rows = [], _rows(file)
   by_name = bool(rows) and _NUMBER.fullmatch(_name(rows[0][1])) is not None
-  for place, (number, row) in enumerate(rows, 1):
+  for index, (number, row) in enumerate(rows, 1):
     where = f"{file}, line {number}"
     match = _NUMBER.fullmatch(_name(row))
     if len(row) != (2 if match else 1) or bool(match) != by_name:
@@ -117,7 +119,7 @@ def _read_list(file: pathlib.Path) -> Truth:
         f"{where} must be an image's name and its class, or a WordNet id alone,"
         f" as all lines are, got {' '.join(row)!r:.60}."
       )
-    if not by_name and number != place:
+    if not by_name and number != index:
       raise ValueError(
         f"{where} must not follow a blank line, as the lines count the images:"
         " remove it, or write each image's name before its class."
@@ -182,9 +184,9 @@ def wnid_labels() -> Mapping[str, int]:
   return {entry.wnid: entry.label for entry in classes if entry.wnid}
 
 
-def _read_official(place: pathlib.Path) -> Truth:
+def _read_official(location: pathlib.Path) -> Truth:
   """Reads the official list with the meta.mat that says what it counts."""
-  file, meta = place / OFFICIAL, place / _META
+  file, meta = location / OFFICIAL, location / _META
   if not meta.is_file():
     raise ValueError(
       f"{file} numbers its classes in the order of {_META}, not of WordNet ids,"

@@ -212,11 +212,11 @@ def label_once(
   Raises:
     ValueError: the image has another label already.
   """
-  first, place = labels.setdefault(name, (label, where))
+  first, location = labels.setdefault(name, (label, where))
   if first != label:
     shown = name if name.isprintable() else repr(name)
     raise ValueError(
-      f"{where} gives {shown:.80} the label {label}, and {place} the label"
+      f"{where} gives {shown:.80} the label {label}, and {location} the label"
       f" {first}: keep one of them."
     )
 

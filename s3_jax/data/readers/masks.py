@@ -244,7 +244,7 @@ def _with_sizes(
   )
   for pair in bar:
     sizes, known, found_at = [], [], []
-    for place, file in enumerate(pair):
+    for index, file in enumerate(pair):
       path = os.path.join(whole, file)
       if not file.isascii() and not os.path.lexists(path):
         file = stored_path(root, file, listings)
@@ -256,12 +256,12 @@ def _with_sizes(
         status = None
       if status is None or not stat.S_ISREG(status.st_mode):
         facts = (-1, -1)
-        absent += place == 0
+        absent += index == 0
       else:
         facts = (status.st_size, status.st_mtime_ns)
         known += [(path, status)] if not check_file(status) else []
       sizes.append(facts[0])
-      parts.append((file, place, *facts))
+      parts.append((file, index, *facts))
     stamps.append(make_stamp(*known) if len(known) == len(pair) else NO_STAMP)
     lacking += min(sizes) < 0
     unreadable += min(sizes) <= 0

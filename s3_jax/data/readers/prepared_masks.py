@@ -124,11 +124,11 @@ class _Files(Sequence[str]):
     return len(self._records)
 
   def __getitem__(self, index: Any) -> Any:
-    place = range(len(self))[index]
-    if isinstance(place, range):
-      return [self[one] for one in place]
+    position = range(len(self))[index]
+    if isinstance(position, range):
+      return [self[one] for one in position]
     try:
-      name = self._records[place]["file_name"]
+      name = self._records[position]["file_name"]
     except RuntimeError:  # a damaged record's is lost
-      return f"record {place}"
+      return f"record {position}"
     return name.decode("utf-8", "surrogateescape")

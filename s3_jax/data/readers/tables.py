@@ -226,7 +226,7 @@ def _is_header(
   path = first[path_at]
   if has_image_ending(path) or "/" in path or "\\" in path:
     return False
-  others = [cell for place, cell in enumerate(first) if place != path_at]
+  others = [cell for index, cell in enumerate(first) if index != path_at]
   known = _word(path) in _PATHS or cells.is_id_word(path)
   if known and all(map(cells.is_header_word, others)):
     return True

@@ -36,11 +36,11 @@ def own_source(spec: DatasetSpec) -> TfdsSource:
 
 def expects(spec: DatasetSpec) -> str:
   """Says where `read` looks, for messages."""
-  places = [
+  locations = [
     "/".join(filter(None, (source.builder, source.config, source.version)))
     for source in _sources(spec)
   ]
-  return f"{' or '.join(places)}, prepared as array_record"
+  return f"{' or '.join(locations)}, prepared as array_record"
 
 
 def _sources(spec: DatasetSpec) -> list[TfdsSource]:
@@ -226,9 +226,9 @@ def record_stamps(
     One stamp a record.
   """
   stamps = [
-    make_stamp((os.path.abspath(path), stat), part=f"{place} {meaning}")
+    make_stamp((os.path.abspath(path), stat), part=f"{location} {meaning}")
     for (path, stat), length in zip(shards, lengths, strict=True)
-    for place in range(length)
+    for location in range(length)
   ]
   return gather_stamps(os.path.abspath(folder), stamps)
 
@@ -308,11 +308,11 @@ class _Files(Sequence[str]):
     return len(self._records)
 
   def __getitem__(self, index: Any) -> Any:
-    place = range(len(self))[index]
-    if isinstance(place, range):
-      return [self[one] for one in place]
+    location = range(len(self))[index]
+    if isinstance(location, range):
+      return [self[one] for one in location]
     if self._feature:
       with contextlib.suppress(RuntimeError):  # a damaged record's is lost
-        name = self._records[place][self._feature]
+        name = self._records[location][self._feature]
         return name.decode("utf-8", "surrogateescape")
-    return f"{self._split}[{place}]"
+    return f"{self._split}[{location}]"

@@ -32,7 +32,7 @@ from s3_jax.lexicon.vertices import (
   described,
   descriptor_prompts,
   distinct_prompts,
-  drawn_places,
+  drawn_indices,
   pooled,
   sentence_vertices,
   waffle_texts,
@@ -127,13 +127,13 @@ def official_name(texts: MethodTexts) -> Vertices:
 
 def random_name(texts: MethodTexts) -> Vertices:
   """Makes one vertex of a name or synonym that is drawn by seed."""
-  drawn = drawn_places(
+  drawn = drawn_indices(
     [len(entry.names) for entry in texts.classes], seed=texts.seed
   )
   return concept_vertices(
     [
-      (entry.names[place],)
-      for entry, place in zip(texts.classes, drawn, strict=True)
+      (entry.names[index],)
+      for entry, index in zip(texts.classes, drawn, strict=True)
     ],
     texts.templates,
   )
@@ -217,7 +217,7 @@ METHODS: dict[str, Method] = {
 NEED_FILES = ("cupl", "dclip")
 
 
-class Prepared(NamedTuple):
+class MethodPlan(NamedTuple):
   """A method with its prompts, before anything is embedded.
 
   Attributes:
@@ -237,7 +237,7 @@ class Prepared(NamedTuple):
 
 def prepare_methods(
   methods: Mapping[str, Any], texts: MethodTexts
-) -> tuple[Prepared, ...]:
+) -> tuple[MethodPlan, ...]:
   """Makes the prompts of every method.
 
   Args:
@@ -258,7 +258,7 @@ def prepare_methods(
       vertices = _checked(name, method.vertices(texts), texts)
       distinct = distinct_prompts([vertices])
       made[method.vertices] = (vertices, distinct, texts.forms(vertices))
-    prepared.append(Prepared(name, method, *made[method.vertices]))
+    prepared.append(MethodPlan(name, method, *made[method.vertices]))
   return tuple(prepared)
 
 
@@ -295,7 +295,7 @@ def embed_vertices(
     The table; `texts` holds each vertex's first prompt, `forms` numbers the
     forms of these in the order of their first use.
   """
-  place = {prompt: row for row, prompt in enumerate(prompts)}
+  index = {prompt: row for row, prompt in enumerate(prompts)}
   firsts = [[texts[0] for texts in of_class] for of_class in vertices]
   kinds, numbers = None, {}
   if forms is not None:
@@ -307,7 +307,7 @@ def embed_vertices(
     firsts,
     [
       _means(
-        embeddings, [[place[text] for text in texts] for texts in of_class]
+        embeddings, [[index[text] for text in texts] for texts in of_class]
       )
       for of_class in vertices
     ],
@@ -345,7 +345,7 @@ class Scorers:
     self.options = options
     self.cores: dict[tuple[Callable[[MethodTexts], Vertices], bool], Core] = {}
 
-  def scorer(self, prepared: Prepared, table: TextTable) -> Partial:
+  def scorer(self, prepared: MethodPlan, table: TextTable) -> Partial:
     """Returns f32[batch, dim] -> f32[batch, classes].
 
     Args:

@@ -203,9 +203,9 @@ def make_targets(
 
 
 def _names_target(table: TextTable) -> PatchTarget:
-  classes, places = np.nonzero(table.mask)  # in the order of the classes
+  classes, indices = np.nonzero(table.mask)  # in the order of the classes
   target = NameClassifier(
-    np.asarray(table.embeddings)[classes, places], classes.astype(np.int32)
+    np.asarray(table.embeddings)[classes, indices], classes.astype(np.int32)
   )
   return PatchTarget(target, _digest("best name", *target), None)
 

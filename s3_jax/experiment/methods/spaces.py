@@ -95,10 +95,10 @@ def gather_texts(
   ] + [fill_template(each, name) for name in official for each in templates]
   distinct = tuple(dict.fromkeys(prompts))
   embeddings = embed(distinct)
-  place = {prompt: row for row, prompt in enumerate(distinct)}
+  index = {prompt: row for row, prompt in enumerate(distinct)}
 
   def rows(each: str, names: Sequence[str]) -> np.ndarray:
-    return embeddings[[place[fill_template(each, name)] for name in names]]
+    return embeddings[[index[fill_template(each, name)] for name in names]]
 
   def table(texts: tuple[tuple[str, ...], ...]) -> TextTable:
     return pad_classes(texts, [rows(template, names) for names in texts])

@@ -12,11 +12,11 @@ from s3_jax.evaluation.classification import (
   Scoring,
   summarise,
 )
-from s3_jax.experiment.embedding import Embedder, TestSet
-from s3_jax.experiment.methods.images import Prepared
+from s3_jax.experiment.embedding import EmbeddedImages, Embedder
+from s3_jax.experiment.methods.images import MethodPlan
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import Adaptation
-from s3_jax.experiment.narration import timed
+from s3_jax.experiment.run_log import timed
 from s3_jax.experiment.scoring import gather_counted
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.shared_shards import own_shards
@@ -135,11 +135,11 @@ def row_name(name: str, settings: ViewSettings, seed: int) -> str:
 
 
 def score_views(
-  plan: Sequence[Prepared],
+  plan: Sequence[MethodPlan],
   tables: dict[Callable[..., Any], TextTable],
   embedder: Embedder,
   data: BenchmarkSet,
-  test_set: TestSet,
+  test_set: EmbeddedImages,
   settings: ViewSettings,
   options: SpaceOptions,
   timings: dict[str, float],
@@ -188,25 +188,25 @@ def score_views(
     }
     layout = views_layout(embedder, data.spec, data.opened, view)
     numbers = own_shards(embedder.folder, layout)
-    shards = hosts.paced(
+    shards = hosts.with_barriers(
       read_views(embedder, data.spec, data.opened, view, done, numbers)
     )
 
     def add_shards(shards=shards, scorings=scorings) -> list[np.ndarray]:
-      places = [np.arange(0)]
+      indices = [np.arange(0)]
       while True:
         with timed(timings, "embed_views"):
           shard = next(shards, None)
         if shard is None:
-          return places
-        places.append(shard.places[shard.good])
+          return indices
+        indices.append(shard.indices[shard.good])
         with timed(timings, "adapt"):
           for scoring in scorings.values():
             scoring.add(shard.embeddings[shard.good], shard.labels[shard.good])
 
-    places = np.concatenate(hosts.together(add_shards))
+    indices = np.concatenate(hosts.raise_on_all(add_shards))
     for name, scoring in scorings.items():
-      counted = gather_counted(scoring.counted(), places)
+      counted = gather_counted(scoring.counted(), indices)
       if not np.array_equal(counted.labels, test_set.labels):
         raise ValueError(
           f"the views of {data.spec.title} must be of the images that have an"

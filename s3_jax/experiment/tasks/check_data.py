@@ -8,7 +8,7 @@ from typing import Any
 from s3_jax.data.datasets import DATASETS, DatasetSpec
 from s3_jax.data.inventory import Finding, take_inventory
 from s3_jax.data.segmentation_sets import SEGMENTATION_SETS, SegmentationSpec
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 from s3_jax.messages import visible

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from s3_jax.clip import Clip, places, save_clip
+from s3_jax.clip import Clip, locations, save_clip
 from s3_jax.clip.agreement import require_agreement
 from s3_jax.clip.readers import file_sha256
 from s3_jax.experiment.checkpoint import (
@@ -17,7 +17,7 @@ from s3_jax.experiment.checkpoint import (
   load_checkpoint,
   read_checkpoint,
 )
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 
@@ -105,6 +105,6 @@ def _origin(model: dict[str, Any]) -> dict[str, str]:
 
 
 def _require_same_settings(clip: Clip, folder: pathlib.Path) -> None:
-  place = places.find_place(folder)
-  settings = places.read_settings(place, places.find_vocabulary(place))
-  require_agreement(settings, clip.spec, where=place.config)
+  found = locations.find_location(folder)
+  settings = locations.read_settings(found, locations.find_vocabulary(found))
+  require_agreement(settings, clip.spec, where=found.config)

@@ -16,8 +16,8 @@ from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.embedding import (
+  EmbeddedImages,
   Embedder,
-  TestSet,
   embed_test_set,
   find_test_set,
 )
@@ -37,7 +37,6 @@ from s3_jax.experiment.methods.spaces import (
   gather_texts,
   method_prompts,
 )
-from s3_jax.experiment.narration import Narrator, say_bad, timed
 from s3_jax.experiment.rows import (
   class_rows,
   comparison_rows,
@@ -46,6 +45,7 @@ from s3_jax.experiment.rows import (
   sha256_of,
   texts_part,
 )
+from s3_jax.experiment.run_log import RunLog, log_bad, timed
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
@@ -189,10 +189,10 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     The results, as in results.json (schema 2).
   """
   clock, timings = CompileClock(), {}
-  say = Narrator(folder / "log.txt")
+  log = RunLog(folder / "log.txt")
 
   with timed(timings, "load"):
-    lexicon, embedder = hosts.together(lambda: _prepare(evaluation))
+    lexicon, embedder = hosts.raise_on_all(lambda: _prepare(evaluation))
     clip = embedder.clip
     hosts.agree(
       {
@@ -201,7 +201,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       }
     )
   for text, classes in shared_names(lexicon):
-    say(f"Classes {classes} share the text {text!r}.")
+    log(f"Classes {classes} share the text {text!r}.")
   text_batches = 0
 
   def embed(prompts):
@@ -217,14 +217,14 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       template=evaluation.template,
       templates=evaluation.templates,
     )
-  say(f"{clip.spec.name}: {len(prompts)} distinct prompts.")
+  log(f"{clip.spec.name}: {len(prompts)} distinct prompts.")
   hosts.agree({"the token ids": checkpoint.hash_token_ids(clip, prompts)})
   with timed(timings, "build_space"):
     spaces = build_spaces(texts, evaluation.options)
     jax.block_until_ready(spaces)
   with timed(timings, "embed_images"):
     specs = [DATASETS[name] for name in evaluation.test_sets]
-    opened = hosts.together(
+    opened = hosts.raise_on_all(
       lambda: [find_test_set(embedder.cache_dir, spec) for spec in specs]
     )
     test_sets = [
@@ -233,7 +233,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     ]
   for test_set in test_sets:
     spec = test_set.spec
-    say_bad(say, spec.title, test_set.bad, spec.examples)
+    log_bad(log, spec.title, test_set.bad, spec.examples)
   inputs = MethodInputs(texts, spaces, evaluation.options, evaluation.seed)
   with timed(timings, "score"):
     measured = {
@@ -263,7 +263,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       "text_tower_batches": text_batches,
       "cache": "warm" if warm else "cold",
     }
-    return _write(report, test_sets, measured, counters, timings, folder, say)
+    return _write(report, test_sets, measured, counters, timings, folder, log)
 
   return hosts.first_only(write)
 
@@ -304,12 +304,12 @@ def _describe_texts(report: _Report, names: Sequence[str]) -> dict[str, Any]:
 
 def _write(
   report: _Report,
-  test_sets: Sequence[TestSet],
+  test_sets: Sequence[EmbeddedImages],
   measured: dict[tuple[str, str], ClassificationResult],
   counters: dict[str, Any],
   timings: dict[str, float],
   folder: pathlib.Path,
-  say: Narrator,
+  log: RunLog,
 ) -> dict[str, Any]:
   """Puts the results together and writes all files."""
   evaluation, lexicon, clip, texts, spaces, _ = report
@@ -353,8 +353,8 @@ def _write(
       ),
     ),
   )
-  say(format_table(results, baseline=evaluation.baseline))
-  say(f"Results, per-class table and figures: {folder}")
+  log(format_table(results, baseline=evaluation.baseline))
+  log(f"Results, per-class table and figures: {folder}")
   return results
 
 

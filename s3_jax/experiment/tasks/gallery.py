@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from s3_jax.data import glyphs, pictographs
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon
 from s3_jax.results.plots import plot_contact_sheet

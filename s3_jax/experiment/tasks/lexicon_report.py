@@ -19,7 +19,7 @@ from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
   build_core,
 )
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
@@ -164,7 +164,7 @@ def _examine(
       for entry in lexicon.classes
     ]
     removed, nearer, cut = _compare(texts, embedder, report, lexicon)
-  spoken = [entry.name for entry in lexicon.classes]
+  format_duration = [entry.name for entry in lexicon.classes]
   # As the tables spell them, so that the page can point at them.
   spelling = {
     comparison_key(text): text for names in texts for text in reversed(names)
@@ -186,7 +186,7 @@ def _examine(
       for entry in lexicon.classes
     ),
     tuple(
-      (spelling[text], tuple(spoken[label] for label in labels))
+      (spelling[text], tuple(format_duration[label] for label in labels))
       for text, labels in shared_names(lexicon)
     ),
     cut,

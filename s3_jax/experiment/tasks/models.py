@@ -11,7 +11,7 @@ import jax
 from s3_jax.clip import init_params
 from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.zoo import ModelSpec, Source
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 

@@ -20,7 +20,7 @@ from s3_jax.data.segmentation_sets import (
   open_masks,
 )
 from s3_jax.data.video_frames import FRAMES, read_videos
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 from s3_jax.messages import nearest
@@ -124,9 +124,9 @@ def _prepare_images(
   from s3_jax.data import benchmark_builders
 
   source = tfds.own_source(spec)
-  place = preparation.to / source.builder / source.config / source.version
+  index = preparation.to / source.builder / source.config / source.version
   found, empty, state = "", (), "kept"
-  if not place.exists():
+  if not index.exists():
     opened = _open(spec, preparation)
     if not preparation.partial:
       _check_whole(lambda: check_counts(spec, opened))
@@ -136,7 +136,7 @@ def _prepare_images(
     found, empty, state = opened.found, prepared.empty, "written"
   again = tfds.read(spec._replace(tfds=source), preparation.to)
   assert again is not None
-  return _described(spec, place, again, found, state, empty)
+  return _described(spec, index, again, found, state, empty)
 
 
 def _check_whole(check: Callable[[], None]) -> None:
@@ -160,9 +160,9 @@ def _prepare_masks(
       f" {preparation.layout!r}."
     )
   source = prepared_masks.own_mask_source(spec)
-  place = preparation.to / source.builder / source.config / source.version
+  index = preparation.to / source.builder / source.config / source.version
   found, state = "", "kept"
-  if not place.exists():
+  if not index.exists():
     # Without downloads the other reader's message says what is missing.
     opened = masks.read(spec, preparation.data_dir) or open_masks(
       spec, preparation.data_dir
@@ -173,12 +173,12 @@ def _prepare_masks(
     found, state = opened.opened.found, "written"
   again = prepared_masks.read(spec, preparation.to)
   assert again is not None
-  return _described(spec, place, again.opened, found, state, ())
+  return _described(spec, index, again.opened, found, state, ())
 
 
 def _described(
   spec: DatasetSpec | SegmentationSpec,
-  place: pathlib.Path,
+  index: pathlib.Path,
   again: OpenedDataset,
   found: str,
   state: str,
@@ -187,7 +187,7 @@ def _described(
   return {
     "dataset": spec.name,
     "split": spec.split,
-    "folder": str(place),
+    "folder": str(index),
     "state": state,
     "examples": len(again.records),
     "fingerprint": again.fingerprint,

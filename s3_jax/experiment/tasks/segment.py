@@ -30,7 +30,7 @@ from s3_jax.experiment.methods.patches import (
   make_targets,
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions
-from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.segmentation.settings import (
@@ -149,19 +149,19 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
       can be used, or `strict` is set and one cannot.
     OSError: the folder cannot be written.
   """
-  say = Narrator(folder / "log.txt")
+  log = RunLog(folder / "log.txt")
   found = find_images(run.images)
   clip = load_checkpoint(run.model)
   check_embeddings(clip, run.protocol, run.embeddings)
   target = _target(run, clip)
   names = run.classes.names
-  say(
+  log(
     f"{clip.spec.name}, {len(names):,} classes of"
     f" {show_name(run.classes.title)}, method {run.method};"
     f" {len(found.files):,} files."
   )
   if run.classes.taken:
-    say(f"Classes of {show_name(run.classes.taken)}")
+    log(f"Classes of {show_name(run.classes.taken)}")
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
   bar = tqdm(
@@ -172,7 +172,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     leave=False,
     disable=None,
   )
-  for place, image in enumerate(bar):
+  for index, image in enumerate(bar):
     problem = image.problem
     if image.pixels is not None:
       size = image.pixels.shape[:2]
@@ -188,7 +188,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
       dtype=run.dtype,
     )
     labels = label_windows(patches, target.target, protocol=run.protocol)
-    name = safe_name(place, pathlib.Path(image.file).stem)
+    name = safe_name(index, pathlib.Path(image.file).stem)
     plot_example(
       folder / "overlays" / f"{name}.png",
       Example(show_name(image.file), image.pixels, {run.method: labels}),
@@ -217,8 +217,8 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
       f"{show_name(each['name'])} {100 * each['share']:.0f} %"
       for each in row["shares"][:4]
     )
-    say(f"{show_name(row['file'])}: {shares}")
-  say(f"{len(rows):,} of {len(found.files):,} files good; overlays: {folder}")
+    log(f"{show_name(row['file'])}: {shares}")
+  log(f"{len(rows):,} of {len(found.files):,} files good; overlays: {folder}")
   if bad and (run.strict or not rows):
     raise ValueError(
       "`config.images` must hold images that can be used, got"

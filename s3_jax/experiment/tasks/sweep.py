@@ -17,8 +17,8 @@ from s3_jax.experiment.checkpoint import (
   read_checkpoint,
 )
 from s3_jax.experiment.embedding import (
+  EmbeddedImages,
   Embedder,
-  TestSet,
   embed_test_set,
 )
 from s3_jax.experiment.methods.images import (
@@ -35,7 +35,7 @@ from s3_jax.experiment.methods.spaces import (
   build_core,
   space_scorer,
 )
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import (
   Settings,
   read_cache_dir,
@@ -237,7 +237,7 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
 def score_choices(
   choices: Choices,
   clean: Mapping[str, TextTable],
-  images: TestSet,
+  images: EmbeddedImages,
   *,
   classes: int,
   logit_scale: float,

@@ -11,7 +11,7 @@ from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.pictograph_sets import all_images, open_pictographs
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import load_lexicon, most_frequent_names

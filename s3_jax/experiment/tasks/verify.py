@@ -20,7 +20,7 @@ from s3_jax.experiment.known_values import (
   TOLERANCE,
   KnownCosine,
 )
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write
 from s3_jax.messages import nearest
@@ -113,8 +113,8 @@ def _cosines(clip: Clip, known: Sequence[KnownCosine]) -> list[float]:
   embeddings = np.asarray(
     embed_texts(clip.spec, clip.params, clip.tokenize(prompts)), np.float64
   )
-  place = {word: embeddings[index] for index, word in enumerate(words)}
-  return [float(place[row.first] @ place[row.second]) for row in known]
+  position = {word: embeddings[index] for index, word in enumerate(words)}
+  return [float(position[row.first] @ position[row.second]) for row in known]
 
 
 def _table(known: Sequence[KnownCosine], found: Sequence[float]) -> str:

@@ -31,7 +31,7 @@ from s3_jax.experiment.methods.views import (
   anchored_scorer,
   ts3_scorer,
 )
-from s3_jax.experiment.narration import tell
+from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
 from s3_jax.experiment.tasks.evaluate import read_space_options

@@ -45,9 +45,9 @@ class Dataset(NamedTuple):
 class _Share:
   """The records of one process, numbered from 0."""
 
-  def __init__(self, records: Records, places: range):
+  def __init__(self, records: Records, indices: range):
     self._records = records
-    self._places = places
+    self._places = indices
 
   def __len__(self) -> int:
     return len(self._places)
@@ -61,7 +61,7 @@ class _Plan(NamedTuple):
 
   opened: OpenedDataset
   spec: ModelSpec
-  places: range  # of the process's records
+  indices: range  # of the process's records
   steps: int  # of a pass, the same for all processes
   batch_size: int  # of the process
   shards: int
@@ -252,9 +252,9 @@ def _passes(plan: _Plan) -> Iterator[dict[str, np.ndarray]]:
 def _one_pass(plan: _Plan) -> Iterator[dict[str, np.ndarray]]:
   found: dict[int, str] = {}
   given = 0
-  if len(plan.places):
+  if len(plan.indices):
     batches = padded_batches(
-      _Share(plan.opened.records, plan.places),
+      _Share(plan.opened.records, plan.indices),
       functools.partial(preprocess_image, plan.spec),
       batch_size=plan.batch_size,
       threads=plan.threads,
@@ -279,7 +279,7 @@ def _one_pass(plan: _Plan) -> Iterator[dict[str, np.ndarray]]:
 def _list_bad(plan: _Plan, found: dict[int, str]) -> None:
   """Moves reasons to the caller's dict, under the data set's positions."""
   for inner in sorted(found):
-    position, reason = plan.places[inner], found.pop(inner)
+    position, reason = plan.indices[inner], found.pop(inner)
     if plan.bad is None:
       raise ValueError(
         f"image {position}, {plan.opened.files[position]!r}, must be one that"
@@ -294,7 +294,7 @@ def _scenic_batch(
   mask, labels = batch["mask"], batch["label"]
   wrong = np.flatnonzero(mask & ((labels < 0) | (labels >= plan.classes)))
   if wrong.size:
-    position = plan.places[int(batch["index"][wrong[0]])]
+    position = plan.indices[int(batch["index"][wrong[0]])]
     raise ValueError(
       f"the label of image {position}, {plan.opened.files[position]!r}, must be"
       f" in 0..{plan.classes - 1}, got {labels[wrong[0]]}."

@@ -65,8 +65,8 @@ def test_lines_that_count_images_leave_none_out(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["", "val", "val_images", "data/val_images"])
-def test_names_that_hold_the_class(tmp_path, place):
-  folder = tmp_path / "imagenet" / place
+def test_names_that_hold_the_class(tmp_path, index):
+  folder = tmp_path / "imagenet" / index
   folder.mkdir(parents=True)
   for number, wnid in ((293, "n01440764"), (7, "n15075141")):
     name = f"ILSVRC2012_val_{number:08}_{wnid}.JPEG"

@@ -61,9 +61,9 @@ def test_without_any_list_the_lists_are_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["", "imagenet", "downloads/manual"])
-def test_where_the_archive_may_lie(tmp_path, place):
+def test_where_the_archive_may_lie(tmp_path, index):
   make_replica("imagenet", tmp_path, layout="tar", classes=CLASSES)
-  folder = tmp_path / place
+  folder = tmp_path / index
   folder.mkdir(parents=True, exist_ok=True)
   (tmp_path / "imagenet" / ARCHIVE).rename(folder / ARCHIVE)
   assert labels(open_dataset(IMAGENET, tmp_path)) == [7, 500, 0, 999]
@@ -72,12 +72,12 @@ def test_where_the_archive_may_lie(tmp_path, place):
 @pytest.mark.parametrize(
   "place", ["val", "images/val", "ILSVRC/Data/CLS-LOC/val"]
 )
-def test_where_the_flat_folder_may_lie(tmp_path, place):
+def test_where_the_flat_folder_may_lie(tmp_path, index):
   truth = "LOC_val_solution.csv"
   make_replica(
     "imagenet", tmp_path, layout="flat", classes=CLASSES, truth=truth
   )
-  folder = tmp_path / "imagenet" / place
+  folder = tmp_path / "imagenet" / index
   folder.mkdir(parents=True)
   for file in (tmp_path / "imagenet").glob("*.JPEG"):
     file.rename(folder / file.name)

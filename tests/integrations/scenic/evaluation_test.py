@@ -91,10 +91,10 @@ class Setting:
     return jax.pmap(bound, axis_name="batch")
 
   def expected(self, scores) -> dict[str, float | int]:
-    places = ranks(scores, self.labels)
+    indices = ranks(scores, self.labels)
     return {
-      "valid_accuracy": int(np.sum(places < 1)) / 45,
-      "valid_top5_accuracy": int(np.sum(places < 5)) / 45,
+      "valid_accuracy": int(np.sum(indices < 1)) / 45,
+      "valid_top5_accuracy": int(np.sum(indices < 5)) / 45,
       "valid_n": 45,
     }
 
@@ -205,7 +205,7 @@ def test_masks_anywhere_and_none_at_all(setting, step, params, space):
   (batch,) = in_batches(
     40, inputs=setting.pixels[:40], label=setting.labels[:40]
   )
-  places = ranks(
+  indices = ranks(
     POINT_TO_SPACE["local_center"](setting.images, setting.space),
     setting.labels,
   )[:40]
@@ -215,11 +215,11 @@ def test_masks_anywhere_and_none_at_all(setting, step, params, space):
   masked["label"] = np.where(masked["batch_mask"] > 0, batch["label"], -9)
   summary = scenic.evaluate(step, params, space, iter([masked]), steps=1)
   assert summary["valid_n"] == keep.sum()
-  assert summary["valid_accuracy"] == np.sum(places[keep] < 1) / keep.sum()
+  assert summary["valid_accuracy"] == np.sum(indices[keep] < 1) / keep.sum()
   del batch["batch_mask"]
   summary = scenic.evaluate(step, params, space, iter([batch]), steps=1)
   assert summary["valid_n"] == 40
-  assert summary["valid_accuracy"] == np.sum(places < 1) / 40
+  assert summary["valid_accuracy"] == np.sum(indices < 1) / 40
 
 
 @pytest.mark.parametrize(

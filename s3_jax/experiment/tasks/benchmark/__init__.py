@@ -24,14 +24,14 @@ from s3_jax.experiment.measurement import (
   write_outcomes,
 )
 from s3_jax.experiment.methods.images import (
-  Prepared,
+  MethodPlan,
   Scorers,
   embed_vertices,
 )
 from s3_jax.experiment.methods.view_scores import score_views
 from s3_jax.experiment.methods.views import ViewMethod
-from s3_jax.experiment.narration import Narrator, say_bad, timed
 from s3_jax.experiment.rows import dataset_row, sha256_of
+from s3_jax.experiment.run_log import RunLog, log_bad, timed
 from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.tasks.benchmark.plan import (
   announce,
@@ -73,10 +73,10 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       bad images, after everything is written.
   """
   clock, timings = CompileClock(), {}
-  say = Narrator(folder / "log.txt")
+  log = RunLog(folder / "log.txt")
   with timed(timings, "load"):
-    embedder, found, skipped, plans = hosts.together(
-      lambda: _prepare(benchmark, say)
+    embedder, found, skipped, plans = hosts.raise_on_all(
+      lambda: _prepare(benchmark, log)
     )
     _agree(embedder, found, plans)
     # By their bytes, which every process must see alike.
@@ -85,14 +85,14 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       for data in found
     )
   for name, reason in skipped:
-    say(f"Skipped {name}: {reason}")
+    log(f"Skipped {name}: {reason}")
   with timed(timings, "estimate"):
-    announce(embedder, found, plans, benchmark.views, say)
+    announce(embedder, found, plans, benchmark.views, log)
   counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
   outcomes, embedded = [], 0
   for data, plan in zip(found, plans, strict=True):
     outcome, computed = _measure(
-      benchmark, embedder, data, plan, timings, counters, folder, say
+      benchmark, embedder, data, plan, timings, counters, folder, log
     )
     outcomes.append(outcome)
     embedded += computed
@@ -110,7 +110,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     skipped=skipped,
     baseline=benchmark.baseline,
   )
-  results = write_outcomes(outcomes, head, counters, timings, folder, say)
+  results = write_outcomes(outcomes, head, counters, timings, folder, log)
   bad = sum(len(outcome.test_set.bad) for outcome in outcomes)
   if bad and benchmark.strict:
     raise ValueError(
@@ -121,12 +121,12 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _prepare(
-  benchmark: Benchmark, say: Narrator
+  benchmark: Benchmark, log: RunLog
 ) -> tuple[
   Embedder,
   tuple[BenchmarkSet, ...],
   tuple[tuple[str, str], ...],
-  list[tuple[Prepared, ...]],
+  list[tuple[MethodPlan, ...]],
 ]:
   """Finds the data sets, loads the checkpoint and makes all prompts."""
   # Refuses too many devices before any work.
@@ -151,14 +151,14 @@ def _prepare(
     benchmark.max_pixels,
     benchmark.model_axis,
   )
-  plans = [plan_methods(benchmark, data, say) for data in found]
+  plans = [plan_methods(benchmark, data, log) for data in found]
   return embedder, found, skipped, plans
 
 
 def _agree(
   embedder: Embedder,
   found: Sequence[BenchmarkSet],
-  plans: Sequence[tuple[Prepared, ...]],
+  plans: Sequence[tuple[MethodPlan, ...]],
 ) -> None:
   """Refuses processes that read different files."""
   facts: dict[str, Any] = {**checkpoint.checkpoint_facts(embedder.clip)}
@@ -181,11 +181,11 @@ def _measure(
   benchmark: Benchmark,
   embedder: Embedder,
   data: BenchmarkSet,
-  plan: tuple[Prepared, ...],
+  plan: tuple[MethodPlan, ...],
   timings: dict[str, float],
   counters: dict[str, int],
   folder: pathlib.Path,
-  say: Narrator,
+  log: RunLog,
 ) -> tuple[Outcome, int]:
   """Runs every method on one data set; counts the texts embedded for it."""
   title, now = data.spec.title, 0
@@ -211,11 +211,11 @@ def _measure(
     test_set = embed_test_set(embedder, data.spec, data.opened)
   counters["images_decoded"] += test_set.images_decoded
   counters["tower_batches"] += test_set.tower_batches
-  say_bad(say, title, test_set.bad, len(data.opened.records))
+  log_bad(log, title, test_set.bad, len(data.opened.records))
   if benchmark.write_embeddings:
     hosts.first_only(
       lambda: write_embedded(
-        folder / "embeddings", data, test_set, plan, vectors, say
+        folder / "embeddings", data, test_set, plan, vectors, log
       )
     )
   scorers = Scorers(benchmark.options)
@@ -251,7 +251,7 @@ def _measure(
       }
       for each in plan
     },
-    **describe_core(plan, tables, scorers, title=data.spec.title, say=say),
+    **describe_core(plan, tables, scorers, title=data.spec.title, log=log),
   }
   names = tuple(entry.names[0] for entry in data.classes)
   row = dataset_row(

@@ -6,13 +6,13 @@ from s3_jax.experiment.class_list import shared_texts
 from s3_jax.experiment.embedding import Embedder, images_layout
 from s3_jax.experiment.estimate import estimate
 from s3_jax.experiment.methods.images import (
+  MethodPlan,
   MethodTexts,
-  Prepared,
   prepare_methods,
 )
 from s3_jax.experiment.methods.view_scores import ViewSettings, view_options
 from s3_jax.experiment.methods.views import ViewMethod
-from s3_jax.experiment.narration import Narrator, spoken
+from s3_jax.experiment.run_log import RunLog, format_duration
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.experiment.view_embedding import views_layout
@@ -21,14 +21,14 @@ from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 
 
 def plan_methods(
-  benchmark: Benchmark, data: BenchmarkSet, say: Narrator
-) -> tuple[Prepared, ...]:
+  benchmark: Benchmark, data: BenchmarkSet, log: RunLog
+) -> tuple[MethodPlan, ...]:
   """Makes the prompts of every method on one data set.
 
   Args:
     benchmark: the settings.
     data: the data set.
-    say: for what the user's files cover, and for shared names.
+    log: for what the user's files cover, and for shared names.
 
   Returns:
     The methods with their prompts.
@@ -48,7 +48,7 @@ def plan_methods(
       empty="name",
     )
     files[kind] = read.texts if kind == "cupl" else _without_names(read)
-    say(
+    log(
       f"{data.spec.title}, {path}: texts for {read.matched} of"
       f" {len(names)} classes; {len(read.unmatched)} of its names match none"
       + (f" ({', '.join(read.unmatched[:3])} ...)." if read.unmatched else ".")
@@ -56,7 +56,7 @@ def plan_methods(
   shared = shared_texts([entry.names for entry in data.classes])
   if shared:
     text, labels = shared[0]
-    say(
+    log(
       f"{data.spec.title}: names that several classes share: {len(shared)},"
       f" such as {text!r} of the classes {', '.join(map(str, labels))}; equal"
       " scores go to the class that comes first."
@@ -95,20 +95,20 @@ def _aliases(data: BenchmarkSet) -> Mapping[str, int | str]:
       for spelling, target in known.items()
       if isinstance(target, int) or find(target)
     }
-  places = {entry.label: place for place, entry in enumerate(data.classes)}
+  indices = {entry.label: index for index, entry in enumerate(data.classes)}
   return {
-    spelling: places[target]
+    spelling: indices[target]
     for spelling, target in known.items()
-    if isinstance(target, int) and target in places
+    if isinstance(target, int) and target in indices
   }
 
 
 def announce(
   embedder: Embedder,
   found: Sequence[BenchmarkSet],
-  plans: Sequence[Sequence[Prepared]],
+  plans: Sequence[Sequence[MethodPlan]],
   views: ViewSettings,
-  say: Narrator,
+  log: RunLog,
 ) -> None:
   """Says what is about to happen and how long it will take.
 
@@ -117,11 +117,11 @@ def announce(
     found: the data sets.
     plans: the methods on each of them.
     views: how views are made, for methods that look at them.
-    say: what says it.
+    log: what says it.
   """
   for data, plan in zip(found, plans, strict=True):
     prompts = {prompt for prepared in plan for prompt in prepared.prompts}
-    say(
+    log(
       f"{data.spec.title}: {len(data.opened.records):,} images,"
       f" {len(data.classes)} classes, {len(plan)} methods,"
       f" {len(prompts):,} texts; {data.opened.found}."
@@ -138,15 +138,16 @@ def announce(
     ]
   left = estimate(embedder, list(lists), layouts)
   if left.texts or left.images:
-    say(
+    log(
       f"To embed: {left.images:,} images or views, {left.texts:,} texts: about"
-      f" {spoken(left.seconds)}. A run that is stopped goes on from there."
+      f" {format_duration(left.seconds)}. A run that is stopped goes on from"
+      " there."
     )
   else:
-    say("The cache has every embedding.")
+    log("The cache has every embedding.")
 
 
-def looks_at_views(plan: Sequence[Prepared]) -> bool:
+def looks_at_views(plan: Sequence[MethodPlan]) -> bool:
   """Says whether a method of a plan needs the views of each image.
 
   Args:

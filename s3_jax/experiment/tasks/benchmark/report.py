@@ -11,9 +11,9 @@ from s3_jax.evaluation.confusion import (
   count_confusions,
 )
 from s3_jax.evaluation.reliability import reliability_bins, reliability_row
-from s3_jax.experiment.embedding import TestSet
-from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.embedding import EmbeddedImages
 from s3_jax.experiment.rows import class_rows
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.files import atomic_write
 from s3_jax.results.published import check_expectations, published_rows
 from s3_jax.results.report import format_table, write_report
@@ -28,11 +28,11 @@ def write_benchmark(
   results: Mapping[str, Any],
   measured: Mapping[tuple[str, str], ClassificationResult],
   names: Mapping[str, Sequence[str]],
-  test_sets: Mapping[str, TestSet],
+  test_sets: Mapping[str, EmbeddedImages],
   folder: pathlib.Path,
   *,
   baseline: str,
-  say: Narrator,
+  log: RunLog,
 ) -> dict[str, Any]:
   """Writes all files of a run and says its table.
 
@@ -43,7 +43,7 @@ def write_benchmark(
     test_sets: the images of each data set.
     folder: an existing folder.
     baseline: the method that the others are compared with.
-    say: for the table and what the run met.
+    log: for the table and what the run met.
 
   Returns:
     The complete results.
@@ -98,10 +98,10 @@ def write_benchmark(
     per_class=class_rows(measured, names),
     confusion=confusions,
   )
-  say(format_table(results, baseline=baseline))
+  log(format_table(results, baseline=baseline))
   if len(datasets) > 1 and suite_text(results):
-    say(suite_text(results))
-  say(f"Results, report.html and figures: {folder}")
+    log(suite_text(results))
+  log(f"Results, report.html and figures: {folder}")
   return results
 
 
@@ -114,7 +114,7 @@ def _looked_into(methods: Sequence[str], baseline: str) -> tuple[str, ...]:
 def _predictions(
   measured: Mapping[tuple[str, str], ClassificationResult],
   names: Mapping[str, Sequence[str]],
-  test_sets: Mapping[str, TestSet],
+  test_sets: Mapping[str, EmbeddedImages],
 ) -> str:
   """Lists every image with the class that each method gives it."""
   methods = list(dict.fromkeys(method for _, method in measured))
@@ -123,8 +123,8 @@ def _predictions(
     test_set = test_sets[dataset]
     columns = [measured[dataset, method].predictions for method in methods]
     rows += [
-      [dataset, file, int(label), *(int(column[place]) for column in columns)]
-      for place, (file, label) in enumerate(
+      [dataset, file, int(label), *(int(column[index]) for column in columns)]
+      for index, (file, label) in enumerate(
         zip(test_set.files, test_set.labels, strict=True)
       )
     ]

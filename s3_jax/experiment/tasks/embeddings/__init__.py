@@ -25,8 +25,8 @@ from s3_jax.experiment.measurement import (
 from s3_jax.experiment.methods.images import (
   METHODS,
   Method,
+  MethodPlan,
   MethodTexts,
-  Prepared,
   Scorers,
   concepts,
   official_name,
@@ -34,8 +34,8 @@ from s3_jax.experiment.methods.images import (
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import VIEW_METHODS
-from s3_jax.experiment.narration import Narrator, timed
 from s3_jax.experiment.rows import sha256_of
+from s3_jax.experiment.run_log import RunLog, timed
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.benchmark.settings import (
   check_baseline,
@@ -55,21 +55,21 @@ from s3_jax.experiment.tasks.sweep import (
   score_choices,
   write_sweep,
 )
-from s3_jax.lexicon.vertices import Vertices, drawn_places
+from s3_jax.lexicon.vertices import Vertices, drawn_indices
 from s3_jax.messages import nearest
 from s3_jax.sharding import local_mesh
 from s3_jax.storage.text_tables import pad_texts
 
-Places = Callable[[Sequence[Sequence[int]], int], Sequence[Sequence[int]]]
+Locations = Callable[[Sequence[Sequence[int]], int], Sequence[Sequence[int]]]
 """From the texts of each class, and a seed, to those that a method takes."""
 
 # The `vertices` of methods that make do with the texts of a class as they are.
-TEXTS: dict[Callable[[MethodTexts], Vertices], Places] = {
+TEXTS: dict[Callable[[MethodTexts], Vertices], Locations] = {
   official_name: lambda rows, seed: [of_class[:1] for of_class in rows],
   random_name: lambda rows, seed: [
-    (of_class[place],)
-    for of_class, place in zip(
-      rows, drawn_places([len(each) for each in rows], seed=seed), strict=True
+    (of_class[index],)
+    for of_class, index in zip(
+      rows, drawn_indices([len(each) for each in rows], seed=seed), strict=True
     )
   ],
   concepts: lambda rows, seed: rows,
@@ -163,19 +163,19 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
   clock, timings = CompileClock(), {}
   with timed(timings, "load"):
     mesh = local_mesh(run.mesh, model=run.model_axis)
-    given = hosts.together(lambda: load_input(run.source))
+    given = hosts.raise_on_all(lambda: load_input(run.source))
     hosts.agree(
       {
         "the sha256 of the embeddings": given.model["sha256"],
         "the classes": list(given.class_names),
       }
     )
-  say = Narrator(folder / "log.txt")
+  log = RunLog(folder / "log.txt")
   for line in given.lines:
-    say(line)
+    log(line)
   tables = make_tables(given, run.seed)
   plan = [
-    Prepared(name, method, (), _named(tables[method.vertices].texts), ())
+    MethodPlan(name, method, (), _named(tables[method.vertices].texts), ())
     for name, method in run.methods.items()
   ]
   scorers = Scorers(run.options)
@@ -200,7 +200,7 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
       for each in plan
     },
     **describe_core(
-      plan, tables, scorers, title=given.test_set.spec.title, say=say
+      plan, tables, scorers, title=given.test_set.spec.title, log=log
     ),
   }
   outcome = Outcome(
@@ -215,7 +215,7 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
     baseline=run.baseline,
   )
   counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
-  written = write_outcomes([outcome], head, counters, timings, folder, say)
+  written = write_outcomes([outcome], head, counters, timings, folder, log)
   if run.strict and given.missing:
     raise ValueError(
       "`config.strict` allows no name of a class without a vector, got"
@@ -237,8 +237,8 @@ def make_tables(given: EmbeddedInput, seed: int) -> Tables:
   return {
     vertices: given.table
     if vertices is concepts
-    else pad_texts(given.texts, rows=places(given.rows, seed))
-    for vertices, places in TEXTS.items()
+    else pad_texts(given.texts, rows=indices(given.rows, seed))
+    for vertices, indices in TEXTS.items()
   }
 
 
@@ -296,10 +296,10 @@ def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
     The rows, the best first.
   """
   given = load_input(sweep.source)
-  say = Narrator(folder / "log.txt")
+  log = RunLog(folder / "log.txt")
   for line in given.lines:
-    say(line)
-  say(
+    log(line)
+  log(
     "If these are test images, the numbers describe the choices, and must not"
     " make them."
   )

@@ -9,7 +9,7 @@ import numpy as np
 
 from s3_jax.data.specs import DatasetSpec
 from s3_jax.experiment.class_list import ClassList, read_classes, shared_texts
-from s3_jax.experiment.embedding import TestSet
+from s3_jax.experiment.embedding import EmbeddedImages
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.benchmark.sets import own_name
 from s3_jax.lexicon.matching import match_rows
@@ -64,7 +64,7 @@ class EmbeddedInput(NamedTuple):
     lines: for the log: what was read, normalised, left out or not found.
   """
 
-  test_set: TestSet
+  test_set: EmbeddedImages
   class_names: tuple[str, ...]
   texts: TextEmbeddings
   rows: tuple[tuple[int, ...], ...]
@@ -369,7 +369,7 @@ def _facts(
 
 def _test_set(
   source: EmbeddingSource, images: ImageEmbeddings, classes: int
-) -> TestSet:
+) -> EmbeddedImages:
   assert images.labels is not None
   path = pathlib.Path(source.images)
   name = visible(own_name(path))
@@ -389,4 +389,6 @@ def _test_set(
     source=source.images,
     licence="",
   )
-  return TestSet(spec, images.embeddings, images.labels, images.files, (), 0, 0)
+  return EmbeddedImages(
+    spec, images.embeddings, images.labels, images.files, (), 0, 0
+  )

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from s3_jax.experiment.embedding import TestSet
-from s3_jax.experiment.methods.images import Prepared, random_name
-from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.embedding import EmbeddedImages
+from s3_jax.experiment.methods.images import MethodPlan, random_name
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.files import safe_name
 from s3_jax.lexicon.forms import NAME_WITH_DESCRIPTOR, SENTENCE
@@ -21,10 +21,10 @@ from s3_jax.storage.embedding_writing import (
 def write_embedded(
   folder: pathlib.Path,
   data: BenchmarkSet,
-  test_set: TestSet,
-  plan: Sequence[Prepared],
+  test_set: EmbeddedImages,
+  plan: Sequence[MethodPlan],
   vectors: Mapping[str, np.ndarray],
-  say: Narrator,
+  log: RunLog,
 ) -> None:
   """Writes images_DATASET.npz and texts_DATASET.npz.
 
@@ -34,7 +34,7 @@ def write_embedded(
     test_set: its embedded images.
     plan: the methods, whose prompts are written, each once a class.
     vectors: prompt -> its embedding.
-    say: for what was written.
+    log: for what was written.
   """
   name = data.spec.name
   if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name):
@@ -52,7 +52,7 @@ def write_embedded(
   ]
   labels, prompts, forms = zip(*rows, strict=True)
   form_names = tuple(dict.fromkeys(forms))
-  number = {form: place for place, form in enumerate(form_names)}
+  number = {form: index for index, form in enumerate(form_names)}
   write_text_embeddings(
     folder / f"texts_{name}.npz",
     np.stack([vectors[prompt] for prompt in prompts]),
@@ -62,14 +62,14 @@ def write_embedded(
     form_names=form_names,
     class_names=[entry.names[0] for entry in data.classes],
   )
-  say(
+  log(
     f"{data.spec.title}: {len(test_set.labels):,} images and {len(rows):,}"
     f" texts of {len(form_names)} forms in {folder}."
   )
 
 
 def _forms_of_prompts(
-  data: BenchmarkSet, plan: Sequence[Prepared]
+  data: BenchmarkSet, plan: Sequence[MethodPlan]
 ) -> list[dict[str, str]]:
   """Lists the prompts of each class with their forms, plain names first."""
   found: list[dict[str, str]] = [{} for _ in data.classes]

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from tqdm import tqdm
 
-from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.evidence.records import (
   COUNTS,
@@ -166,7 +166,7 @@ def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
       "`config.data_dir` must be a folder with `sets` and `images`, as"
       f" docs/EVIDENCE.md says, got {str(evidence.data_dir)!r:.80}."
     )
-  say = Narrator(folder / "log.txt")
+  log = RunLog(folder / "log.txt")
   pool = read_pool(evidence.data_dir)
   found = {name: read_set(evidence.data_dir, name) for name in evidence.sets}
   if "lvis1203" in found:
@@ -175,7 +175,7 @@ def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
   findings = Findings(evidence.metrics, {}, {}, {}, {}, {}, {})
   for each in found.values():
     table = each.table
-    say(
+    log(
       f"{each.name}: {len(table.mask):,} classes, {table.mask.sum():,} texts,"
       f" {len(each.labels):,} images."
     )
@@ -200,7 +200,7 @@ def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
     else [],
     folder=folder,
   )
-  say(f"Tables: {folder / 'evidence.md'}")
+  log(f"Tables: {folder / 'evidence.md'}")
   return findings
 
 
@@ -282,7 +282,7 @@ def _drawn_names(
   sizes, rows = table.mask.sum(axis=1), np.arange(len(table.mask))
   hits = np.zeros(len(given.labels))
   for _ in range(draws):
-    place = random.integers(0, sizes)
-    scores = given.images @ table.embeddings[rows, place].T
+    index = random.integers(0, sizes)
+    scores = given.images @ table.embeddings[rows, index].T
     hits += np.argmax(scores, axis=1) == given.labels
   return (hits / draws).astype(np.float32)

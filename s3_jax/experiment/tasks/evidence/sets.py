@@ -81,13 +81,13 @@ def read_set(folder: pathlib.Path, name: str) -> EvidenceSet:
       f"{folder / 'sets' / name}.json must have a text for each row of"
       f" {name}.npz, got {sum(map(len, texts))} for {len(label)}."
     )
-  place = np.arange(len(label)) - (np.cumsum(counts) - counts)[label]
+  index = np.arange(len(label)) - (np.cumsum(counts) - counts)[label]
   shape = (len(texts), int(counts.max()))
   points = np.zeros((*shape, stored["v"].shape[1]), np.float32)
   forms, mask = np.zeros(shape, np.int32), np.zeros(shape, bool)
-  points[label, place] = _unit(stored["v"])
-  forms[label, place] = stored["form"]
-  mask[label, place] = True
+  points[label, index] = _unit(stored["v"])
+  forms[label, index] = stored["form"]
+  mask[label, index] = True
   table = TextTable(tuple(map(tuple, texts)), points, mask, forms)
   return EvidenceSet(
     name,
@@ -165,17 +165,17 @@ def with_wrong(
     similar[(similar > 1 - 1e-4) | np.eye(classes, dtype=bool)] = -2
     wrong, forms = names[np.argsort(-similar, axis=1)[:, :count]], 0
   else:
-    label, place = np.nonzero(table.mask)
-    wanted = (place == 0) if kind == "name" else (place > 0)
-    label, place = label[wanted], place[wanted]
+    label, index = np.nonzero(table.mask)
+    wanted = (index == 0) if kind == "name" else (index > 0)
+    label, index = label[wanted], index[wanted]
     rows = np.stack(
       [
         draw.choice(np.flatnonzero(label != own), count, replace=False)
         for own in range(classes)
       ]
     )
-    wrong = table.embeddings[label[rows], place[rows]]
-    forms = table.forms[label[rows], place[rows]]
+    wrong = table.embeddings[label[rows], index[rows]]
+    forms = table.forms[label[rows], index[rows]]
   return _append(given, wrong, forms)
 
 
@@ -190,10 +190,10 @@ def _append(given, wrong, forms):
   mask, kinds = np.pad(table.mask, grow), np.pad(table.forms, grow)
   right = np.pad(given.right, grow)
   label = np.arange(classes)[:, None]
-  place = texts[:, None] + np.arange(count)
-  points[label, place] = wrong
-  kinds[label, place] = forms
-  mask[label, place] = True
+  index = texts[:, None] + np.arange(count)
+  points[label, index] = wrong
+  kinds[label, index] = forms
+  mask[label, index] = True
   return given._replace(
     table=TextTable(table.texts, points, mask, kinds), right=right
   )

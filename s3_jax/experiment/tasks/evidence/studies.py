@@ -142,9 +142,9 @@ def _mixed(given: EvidenceSet, size: int, *, seed: int) -> EvidenceSet:
   weights = draw.gamma(0.5, size=(classes, size, texts))
   weights *= table.mask[:, None]
   known = min(size, texts)
-  place = np.arange(known)
-  weights[:, place] = np.where(
-    table.mask[:, :known, None], np.eye(texts)[place], weights[:, place]
+  index = np.arange(known)
+  weights[:, index] = np.where(
+    table.mask[:, :known, None], np.eye(texts)[index], weights[:, index]
   )
   points = _unit(np.einsum("cst,ctd->csd", weights, table.embeddings))
   forms = np.take_along_axis(table.forms, weights.argmax(axis=2), axis=1)

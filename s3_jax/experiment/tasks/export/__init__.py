@@ -32,7 +32,7 @@ from s3_jax.experiment.methods.spaces import (
   build_core,
   space_scorer,
 )
-from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.settings import (
   Settings,
   read_cache_dir,
@@ -117,7 +117,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
     OSError: the folder cannot be written.
   """
   require_flatbuffers()
-  say = Narrator(folder / "log.txt", clears=False)
+  log = RunLog(folder / "log.txt", clears=False)
   clip = load_checkpoint(run.model)
   vertices = concept_vertices(run.classes.texts, run.templates)
   prompts = distinct_prompts([vertices])
@@ -158,18 +158,18 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
   if not run.text_tower:  # of an earlier export into this folder
     for suffix in (".jaxexport", ".npz"):
       (folder / f"{_TEXT_TOWER}{suffix}").unlink(missing_ok=True)
-  say(
+  log(
     f"{clip.spec.name} (sha256 {clip.sha256[:12]}…), {len(vertices):,} classes"
     f" of {show_name(run.classes.title)}, metric {run.options.metric}, for"
     f" {', '.join(run.platforms)}."
   )
   if run.classes.taken:
-    say(f"Classes of {show_name(run.classes.taken)}")
+    log(f"Classes of {show_name(run.classes.taken)}")
   for note in described["notes"]:
-    say(f"Note: {note}")
+    log(f"Note: {note}")
   for name in ("classifier.json", *files):
-    say(f"{(folder / name).stat().st_size:>13,} bytes  {name}")
-  say(f"Try it: python {folder / 'classify.py'} {folder} IMAGE")
+    log(f"{(folder / name).stat().st_size:>13,} bytes  {name}")
+  log(f"Try it: python {folder / 'classify.py'} {folder} IMAGE")
   return path
 
 

@@ -19,7 +19,7 @@ from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.machine.environment import CompileClock
 from s3_jax.experiment.methods.images import embed_vertices
 from s3_jax.experiment.methods.spaces import build_core, space_scorer
-from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.run_log import RunLog, timed
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.predict.report import (
   check_good,
@@ -92,12 +92,12 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
     clip = load_checkpoint(prediction.model)
   words = _read_words(prediction, clip, timings)
   about = _about(prediction, clip)
-  say = Narrator(folder / "log.txt", clears=False)
-  say(f"{about}\nFiles: {len(found.files):,}.")
+  log = RunLog(folder / "log.txt", clears=False)
+  log(f"{about}\nFiles: {len(found.files):,}.")
   if prediction.classes.taken:
-    say(f"Classes of {show_name(prediction.classes.taken)}")
+    log(f"Classes of {show_name(prediction.classes.taken)}")
   for note in words.notes:
-    say(f"Note: {show_name(note)}")
+    log(f"Note: {show_name(note)}")
   sheet = contact_sheet.Sheet(about, words.notes, len(found.files))
   cards: list[contact_sheet.Card] = []  # of the page that is being filled
   pages: list[str] = []
@@ -144,8 +144,8 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
       (row for row in looked.rows() if not row.problem),
     )
     clear_results(folder)  # of an earlier run, all of which these replace
-  say(format_table(looked))
-  say(format_counts(found, looked, pages, folder))
+  log(format_table(looked))
+  log(format_counts(found, looked, pages, folder))
   check_good(looked, folder, strict=prediction.strict)
   return folder / "predictions.json"
 

@@ -13,7 +13,7 @@ from s3_jax.experiment.class_list import ClassList
 from s3_jax.experiment.image_files import FoundImages
 from s3_jax.experiment.machine.environment import describe_environment
 from s3_jax.experiment.tasks.predict.settings import Prediction
-from s3_jax.experiment.tasks.predict.stream import Looked
+from s3_jax.experiment.tasks.predict.stream import FilePredictions
 from s3_jax.results.escaping import valid_unicode
 from s3_jax.results.predictions import show_name
 from s3_jax.space import SynonymousSpace
@@ -30,7 +30,10 @@ _SIGMOID = (
 
 
 def collect_facts(
-  prediction: Prediction, clip: Clip, found: FoundImages, looked: Looked
+  prediction: Prediction,
+  clip: Clip,
+  found: FoundImages,
+  looked: FilePredictions,
 ) -> dict[str, Any]:
   """Collects what predictions.json says of model, settings and files.
 
@@ -99,7 +102,7 @@ def class_records(
     }
 
 
-def format_table(looked: Looked) -> str:
+def format_table(looked: FilePredictions) -> str:
   """Shows the first images, one a line.
 
   Args:
@@ -151,7 +154,7 @@ def _shortened(text: str, width: int, *, keep_end: bool = False) -> str:
 
 def format_counts(
   found: FoundImages,
-  looked: Looked,
+  looked: FilePredictions,
   pages: Sequence[str],
   folder: pathlib.Path,
 ) -> str:
@@ -193,7 +196,9 @@ def format_counts(
   return "\n".join(lines)
 
 
-def check_good(looked: Looked, folder: pathlib.Path, *, strict: bool) -> None:
+def check_good(
+  looked: FilePredictions, folder: pathlib.Path, *, strict: bool
+) -> None:
   """Refuses a run without a good image, or under `strict` one with a bad one.
 
   Args:

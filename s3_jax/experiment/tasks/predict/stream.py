@@ -35,7 +35,7 @@ from s3_jax.sharding import local_mesh, replicated, share_batch
 from s3_jax.space import SynonymousSpace
 
 
-class Looked(NamedTuple):
+class FilePredictions(NamedTuple):
   """What is known of every file.
 
   Attributes:
@@ -90,7 +90,7 @@ def look_at(
   score: Partial,
   *,
   use_card: Callable[[Card], None] | None,
-) -> Looked:
+) -> FilePredictions:
   """Sends every file through the image tower and ranks its classes.
 
   Args:
@@ -150,21 +150,21 @@ def look_at(
         top=top,
       )
       for kept, new in zip(looked.ranking, ranking, strict=True):
-        kept[rows.places] = np.asarray(new)[: len(rows.places)]
-      for index, good in zip(rows.places.tolist(), rows.good, strict=True):
+        kept[rows.indices] = np.asarray(new)[: len(rows.indices)]
+      for index, good in zip(rows.indices.tolist(), rows.good, strict=True):
         image = waiting.pop(index)
         looked.facts[index] = (image.size, image.width, image.height)
         if not good:
           looked.problems[index] = image.problem or "no finite embedding"
         if use_card is not None:
           use_card(Card(looked.row(index), image.thumbnail))
-      bar.update(len(rows.places))
+      bar.update(len(rows.indices))
   return looked
 
 
 def _nothing_yet(
   files: tuple[str, ...], prediction: Prediction, top: int
-) -> Looked:
+) -> FilePredictions:
   shape = (len(files), top)
   ranking = Ranking(
     labels=np.zeros(shape, np.int32),
@@ -175,4 +175,6 @@ def _nothing_yet(
   )
   classes = prediction.classes
   facts = np.zeros((len(files), 3), np.int64)
-  return Looked(files, facts, ranking, {}, classes.names, classes.texts)
+  return FilePredictions(
+    files, facts, ranking, {}, classes.names, classes.texts
+  )

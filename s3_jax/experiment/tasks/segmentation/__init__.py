@@ -16,7 +16,7 @@ from s3_jax.experiment.machine.environment import (
   CompileClock,
   describe_environment,
 )
-from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.run_log import RunLog, timed
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.segmentation.counting import segment_set
 from s3_jax.experiment.tasks.segmentation.plan import (
@@ -26,7 +26,7 @@ from s3_jax.experiment.tasks.segmentation.plan import (
   read_plan,
 )
 from s3_jax.experiment.tasks.segmentation.rows import (
-  Segmented,
+  SegmentedSet,
   dataset_row,
   describe_texts,
   segmentation_rows,
@@ -67,9 +67,9 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
       bad examples, after everything is written.
   """
   clock, timings = CompileClock(), {}
-  say = Narrator(folder / "log.txt")
+  log = RunLog(folder / "log.txt")
   with timed(timings, "load"):
-    embedder, sets, skipped = hosts.together(lambda: _prepare(run))
+    embedder, sets, skipped = hosts.raise_on_all(lambda: _prepare(run))
     facts: dict[str, Any] = {**checkpoint.checkpoint_facts(embedder.clip)}
     facts["the data sets found"] = [each.spec.name for each in sets]
     for each in sets:
@@ -82,7 +82,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
       for each in sets
     ]
   for name, reason in skipped:
-    say(f"Skipped {name}: {reason}")
+    log(f"Skipped {name}: {reason}")
   # All windows of an image are one batch here, however the tower takes them.
   counters = {
     "images_decoded": 0,
@@ -91,7 +91,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
     "text_tower_batches": 0,
   }
   outcomes = [
-    segment_set(run, embedder, each, timings, counters, say) for each in sets
+    segment_set(run, embedder, each, timings, counters, log) for each in sets
   ]
   if counters["images_decoded"]:
     timings["images_per_second"] = (
@@ -107,7 +107,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
       timings,
       clock,
       folder,
-      say,
+      log,
     )
   )
   bad = sum(len(outcome.reasons) for outcome in outcomes)
@@ -145,13 +145,13 @@ def _prepare(
 def _write(
   run: Segmentation,
   clip: Clip,
-  outcomes: Sequence[Segmented],
+  outcomes: Sequence[SegmentedSet],
   skipped: Sequence[tuple[str, str]],
   counters: dict[str, int],
   timings: dict[str, float],
   clock: CompileClock,
   folder: pathlib.Path,
-  say: Narrator,
+  log: RunLog,
 ) -> dict[str, Any]:
   """Draws pictures, puts the results together and writes all files."""
   with timed(timings, "pictures"):
@@ -195,5 +195,5 @@ def _write(
     ),
     templates=run.templates,
     pictures=pictures,
-    say=say,
+    log=log,
   )

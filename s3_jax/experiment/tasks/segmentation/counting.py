@@ -29,9 +29,9 @@ from s3_jax.experiment.methods.patches import (
   official_names,
   texts_of,
 )
-from s3_jax.experiment.narration import Narrator, timed
+from s3_jax.experiment.run_log import RunLog, timed
 from s3_jax.experiment.tasks.segmentation.plan import FoundSet, Segmentation
-from s3_jax.experiment.tasks.segmentation.rows import Segmented
+from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet
 from s3_jax.experiment.tasks.segmentation.settings import too_small
 from s3_jax.experiment.tasks.segmentation.window_embedding import EMBEDDINGS
 from s3_jax.experiment.text_embedding import embed_prompts
@@ -62,8 +62,8 @@ def segment_set(
   each: FoundSet,
   timings: dict[str, float],
   counters: dict[str, int],
-  say: Narrator,
-) -> Segmented:
+  log: RunLog,
+) -> SegmentedSet:
   """Runs every method on one data set.
 
   Args:
@@ -72,7 +72,7 @@ def segment_set(
     each: the data set.
     timings: gets seconds by step.
     counters: counts on.
-    say: for what is done.
+    log: for what is done.
 
   Returns:
     What it gave.
@@ -86,7 +86,7 @@ def segment_set(
   texts = texts_of(spec, run.templates)
   vertices = method_vertices(methods, texts)
   prompts = distinct_prompts(vertices.values())
-  say(
+  log(
     f"{spec.title}: {total:,} images, {spec.classes} classes, {len(methods)}"
     f" methods, {len(prompts):,} texts; {found.opened.found}."
     f" {_in_words(run, spec.name)}"
@@ -129,7 +129,7 @@ def segment_set(
   is_own = hosts.own_items(stored)
   own = np.flatnonzero(is_own).tolist()
   mine = count_images(is_own, total=total)
-  say(
+  log(
     f"To segment: {left:,} images. A run that is stopped goes on from there."
     if left
     else "The cache has every count."
@@ -148,10 +148,10 @@ def segment_set(
     params = jax.device_put(embedder.clip.params, replicated(embedder.devices))
     done = {"tower_batches": 0, "windows": 0, "images_decoded": 0}
 
-    def count(places: list[int], lacking: tuple[str, ...]):
+    def count(indices: list[int], lacking: tuple[str, ...]):
       wanted = {name: targets[name] for name in lacking}
       try:
-        for image in _count(run, embedder, checked, wanted, places, params):
+        for image in _count(run, embedder, checked, wanted, indices, params):
           done["tower_batches"] += bool(image.windows)
           done["windows"] += image.windows
           done["images_decoded"] += 1
@@ -160,7 +160,7 @@ def segment_set(
       except ValueError as error:  # of a mask, whose file several sets may have
         raise ValueError(f"{spec.title}: {error}") from error
 
-    sets, _ = hosts.together(
+    sets, _ = hosts.raise_on_all(
       lambda: count_in_shards(
         store,
         keys,
@@ -169,13 +169,13 @@ def segment_set(
         images=images,
         classes=spec.classes,
         numbers=own,
-        pace=hosts.paced,
+        pace=hosts.with_barriers,
       )
     )
     sets = _merge(sets, own, total)
   for name, number in hosts.add_up(done).items():
     counters[name] += number
-  outcome = Segmented(
+  outcome = SegmentedSet(
     spec=spec,
     found=found,
     complete=each.complete,
@@ -186,7 +186,7 @@ def segment_set(
     sets=sets,
     reasons=next(iter(sets.values())).reasons,
   )
-  _check_good(outcome, say)
+  _check_good(outcome, log)
   return outcome
 
 
@@ -221,7 +221,7 @@ def _in_words(run: Segmentation, dataset: str) -> str:
   )
 
 
-class _Counted(NamedTuple):
+class _CountedImage(NamedTuple):
   counted: CountedImage
   windows: int  # through the tower
 
@@ -235,14 +235,14 @@ def _count(
   embedder: Embedder,
   each: FoundSet,
   targets: dict[str, PatchTarget],
-  places: list[int],
+  indices: list[int],
   params: Any,
-) -> Iterator[_Counted]:
+) -> Iterator[_CountedImage]:
   """Labels images with every target, one pass of the tower each."""
-  stream = masked_images(each.found, places, max_pixels=run.max_pixels)
+  stream = masked_images(each.found, indices, max_pixels=run.max_pixels)
   # By place and not by turn: a run that goes on makes the same batches.
   for _, group in itertools.groupby(
-    stream, lambda image: image.place // _GROUP
+    stream, lambda image: image.position // _GROUP
   ):
     yield from _count_group(run, embedder, each, targets, list(group), params)
 
@@ -254,7 +254,7 @@ def _count_group(
   targets: dict[str, PatchTarget],
   group: list[MaskedImage],
   params: Any,
-) -> Iterator[_Counted]:
+) -> Iterator[_CountedImage]:
   clip, protocol = embedder.clip, run.protocols[each.spec.name]
   reasons = []
   for image in group:
@@ -279,8 +279,8 @@ def _count_group(
   )
   for image, reason in zip(group, reasons, strict=True):
     if reason or image.labels is None:
-      counted = CountedImage(image.place, {}, reason, not image.passing)
-      yield _Counted(counted, 0)
+      counted = CountedImage(image.position, {}, reason, not image.passing)
+      yield _CountedImage(counted, 0)
       continue
     patches = next(embedded)
     pairs = {}
@@ -293,9 +293,9 @@ def _count_group(
       pairs[name] = confusion_matrix(
         image.labels, labels, classes=each.spec.classes
       )
-    yield _Counted(
+    yield _CountedImage(
       CountedImage(
-        image.place,
+        image.position,
         {name: np.asarray(cells, np.int64) for name, cells in pairs.items()},
         "",
       ),
@@ -333,7 +333,7 @@ def _key(
   )
 
 
-def _check_good(outcome: Segmented, say: Narrator) -> None:
+def _check_good(outcome: SegmentedSet, log: RunLog) -> None:
   """Says which examples are bad; refuses a data set without a good one."""
   bad = sorted(outcome.reasons.items())
   if not bad:
@@ -346,6 +346,6 @@ def _check_good(outcome: Segmented, say: Narrator) -> None:
       f"{title} must hold an image with a mask that can be used, got {total}"
       f" bad ones; {first}."
     )
-  say(
+  log(
     f"{title}: {len(bad)} of {total} images are bad and not counted; {first}."
   )

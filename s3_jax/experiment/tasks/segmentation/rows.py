@@ -16,7 +16,7 @@ from s3_jax.experiment.checkpoint import describe_tokens
 from s3_jax.experiment.methods.patches import (
   PatchTarget,
 )
-from s3_jax.experiment.narration import Narrator
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, distinct_prompts
@@ -52,7 +52,7 @@ _INTERVALS = {
 }
 
 
-class Segmented(NamedTuple):
+class SegmentedSet(NamedTuple):
   """What one data set gave.
 
   Attributes:
@@ -65,7 +65,7 @@ class Segmented(NamedTuple):
     vertices: prompts of each method.
     targets: of each method.
     sets: counted pixels under each method.
-    reasons: place -> why it is a bad example.
+    reasons: index -> why it is a bad example.
   """
 
   spec: SegmentationSpec
@@ -89,7 +89,7 @@ class Segmented(NamedTuple):
     return jax.tree.map(lambda part: part[counted.good], counted.counts)
 
 
-def dataset_row(outcome: Segmented, protocol: str) -> dict[str, Any]:
+def dataset_row(outcome: SegmentedSet, protocol: str) -> dict[str, Any]:
   """Says what results say of a data set.
 
   Args:
@@ -120,15 +120,17 @@ def dataset_row(outcome: Segmented, protocol: str) -> dict[str, Any]:
     "protocol": {"name": protocol, **settings, "prob_threshold": thresholds},
     "bad_examples": [
       {
-        "file": valid_unicode(opened.files[place]),
+        "file": valid_unicode(opened.files[index]),
         "reason": valid_unicode(reason),
       }
-      for place, reason in sorted(outcome.reasons.items())
+      for index, reason in sorted(outcome.reasons.items())
     ],
   }
 
 
-def describe_texts(outcomes: Sequence[Segmented], clip: Clip) -> dict[str, Any]:
+def describe_texts(
+  outcomes: Sequence[SegmentedSet], clip: Clip
+) -> dict[str, Any]:
   """Says which texts gave the results.
 
   Args:
@@ -165,14 +167,14 @@ def _sha256(texts: Sequence[str]) -> str:
 
 def segmentation_rows(
   results: Mapping[str, Any],
-  outcomes: Sequence[Segmented],
+  outcomes: Sequence[SegmentedSet],
   folder: pathlib.Path,
   *,
   baseline: str,
   protocol: str,
   templates: Sequence[str],
   pictures: Sequence[Picture],
-  say: Narrator,
+  log: RunLog,
 ) -> dict[str, Any]:
   """Completes the results, writes all files of a run and says its table.
 
@@ -184,7 +186,7 @@ def segmentation_rows(
     protocol: its name where it is as published; "" where it was changed.
     templates: of the names.
     pictures: already drawn; without any, confusions are not drawn either.
-    say: for the table.
+    log: for the table.
 
   Returns:
     The complete results.
@@ -220,10 +222,10 @@ def segmentation_rows(
     confusion=confusions if pictures else None,
     pictures=pictures,
   )
-  say(format_table(results, baseline=baseline))
+  log(format_table(results, baseline=baseline))
   if len(outcomes) > 1 and suite_text(results):
-    say(suite_text(results))
-  say(f"Results, report.html and figures: {folder}")
+    log(suite_text(results))
+  log(f"Results, report.html and figures: {folder}")
   return results
 
 
@@ -241,7 +243,7 @@ def headline(methods: Mapping[str, Any], baseline: str) -> tuple[str, ...]:
   return tuple(dict.fromkeys((baseline, *(ours or list(methods)[-1:])[:1])))
 
 
-def _objection(outcome: Segmented, templates: Sequence[str]) -> str:
+def _objection(outcome: SegmentedSet, templates: Sequence[str]) -> str:
   """Says what keeps a figure from being compared with the published one."""
   if not outcome.complete or outcome.reasons:
     return "not over all published images"
@@ -251,7 +253,7 @@ def _objection(outcome: Segmented, templates: Sequence[str]) -> str:
 
 
 def _method_rows(
-  outcome: Segmented, seed: int
+  outcome: SegmentedSet, seed: int
 ) -> tuple[list[dict[str, Any]], list[ClassRow]]:
   rows, per_class = [], []
   for name in outcome.sets:
@@ -290,7 +292,7 @@ def _method_rows(
 
 
 def _comparison_rows(
-  outcome: Segmented, baseline: str, seed: int
+  outcome: SegmentedSet, baseline: str, seed: int
 ) -> list[dict[str, Any]]:
   wanted = [(name, baseline) for name in outcome.sets if name != baseline]
   wanted += [

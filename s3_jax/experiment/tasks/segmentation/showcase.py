@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from s3_jax.clip import Clip
 from s3_jax.data.segmentation_stream import masked_images
-from s3_jax.experiment.tasks.segmentation.rows import Segmented, headline
+from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet, headline
 from s3_jax.experiment.tasks.segmentation.window_embedding import EMBEDDINGS
 from s3_jax.files import safe_name
 from s3_jax.results.escaping import clean
@@ -22,7 +22,7 @@ from s3_jax.segmentation import PixelCounts, label_windows
 
 
 def draw_examples(
-  outcome: Segmented,
+  outcome: SegmentedSet,
   clip: Clip,
   folder: pathlib.Path,
   *,
@@ -56,8 +56,8 @@ def draw_examples(
   colours = label_colours(
     outcome.spec.classes, background=outcome.spec.background
   )
-  places = list(chosen)
-  for image in masked_images(outcome.found, places, max_pixels=max_pixels):
+  indices = list(chosen)
+  for image in masked_images(outcome.found, indices, max_pixels=max_pixels):
     if image.pixels is None or image.labels is None:
       continue  # it has become unreadable since it was counted
     (patches,) = EMBEDDINGS[embeddings](
@@ -72,12 +72,12 @@ def draw_examples(
       labels = label_windows(
         patches, outcome.targets[name].target, protocol=outcome.protocols[name]
       )
-      panels[f"{name}: {100 * own[name][image.place]:.0f} %"] = labels
-    file = clean(outcome.found.opened.files[image.place])
-    kind = chosen[image.place]
+      panels[f"{name}: {100 * own[name][image.position]:.0f} %"] = labels
+    file = clean(outcome.found.opened.files[image.position])
+    kind = chosen[image.position]
     path = folder / (
       f"{outcome.spec.name}-{kind.replace(' ', '-')}-"
-      f"{safe_name(image.place, file)}.png"
+      f"{safe_name(image.position, file)}.png"
     )
     example = Example(f"{kind}: {file}", image.pixels, panels)
     plot_example(path, example, outcome.names, colours=colours)
@@ -115,7 +115,7 @@ def _choose(
     ("most lost", [p for p in by_gain[::-1] if ours[p] < baseline[p]]),
   )
   chosen: dict[int, str] = {}
-  for kind, places in kinds:
-    for place in [p for p in places if p not in chosen][:most]:
-      chosen[place] = kind
+  for kind, indices in kinds:
+    for index in [p for p in indices if p not in chosen][:most]:
+      chosen[index] = kind
   return chosen

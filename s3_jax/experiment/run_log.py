@@ -12,7 +12,7 @@ from s3_jax.files import atomic_write
 from s3_jax.messages import visible, visible_lines
 
 
-class Narrator:
+class RunLog:
   """Writes every line to the terminal and into a file.
 
   Of several processes only the first speaks. Its first line removes the results
@@ -54,20 +54,20 @@ def tell(text: str) -> None:
   sys.stdout.flush()
 
 
-def say_bad(
-  say: Narrator, title: str, bad: Sequence[tuple[str, str]], total: int
+def log_bad(
+  log: RunLog, title: str, bad: Sequence[tuple[str, str]], total: int
 ) -> None:
   """Says how many images of a data set are bad, if any.
 
   Args:
-    say: what says it.
+    log: what says it.
     title: of the data set.
     bad: file and reason of each.
     total: images of the data set.
   """
   if bad:
     file, reason = bad[0]
-    say(
+    log(
       f"{title}: {len(bad)} of {total} images are bad and not counted; the"
       f" first is {visible(file)}: {visible(reason)}."
     )
@@ -89,7 +89,7 @@ def timed(timings: dict[str, float], name: str) -> Iterator[None]:
   timings[name] = timings.get(name, 0.0) + time.perf_counter() - start
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
   """Says a duration in one unit.
 
   Args:

@@ -54,7 +54,7 @@ VOCABULARIES = {
 }
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
   """The files of one checkpoint.
 
   Attributes:
@@ -82,13 +82,13 @@ class Place(NamedTuple):
     return self.weights.parent / _CONFIGS[self.layout]
 
 
-def find_place(
+def find_location(
   source: str | os.PathLike[str],
   *,
   cache_dir: pathlib.Path | None = None,
   revision: str | None = None,
   fetch_vocabulary: bool = True,
-) -> Place:
+) -> Location:
   """Finds a checkpoint, fetching what is not on this machine.
 
   Args:
@@ -130,11 +130,11 @@ def find_place(
   )
 
 
-def find_vocabulary(place: Place) -> pathlib.Path:
+def find_vocabulary(location: Location) -> pathlib.Path:
   """Finds the tokenizer's file of a checkpoint with settings.
 
   Args:
-    place: where the checkpoint is; not a bare file.
+    location: where the checkpoint is; not a bare file.
 
   Returns:
     The file; the most usual one where there is none.
@@ -142,12 +142,12 @@ def find_vocabulary(place: Place) -> pathlib.Path:
   Raises:
     ValueError: the settings cannot be read.
   """
-  folder = place.weights.parent
-  if place.layout == HUGGING_FACE:
+  folder = location.weights.parent
+  if location.layout == HUGGING_FACE:
     kind = tokenizer_kind(folder)
   else:
     kind = open_clip_tokenizer_kind(folder)
-  return vocabulary_beside(place.weights, kind) or (
+  return vocabulary_beside(location.weights, kind) or (
     folder / VOCABULARIES[kind][0]
   )
 
@@ -166,11 +166,11 @@ def vocabulary_beside(weights: pathlib.Path, kind: str) -> pathlib.Path | None:
   return next((path for path in paths if path.is_file()), None)
 
 
-def read_settings(place: Place, vocabulary: pathlib.Path) -> ModelSpec:
+def read_settings(location: Location, vocabulary: pathlib.Path) -> ModelSpec:
   """Reads the settings that lie beside the weights.
 
   Args:
-    place: where the checkpoint is; not a bare file.
+    location: where the checkpoint is; not a bare file.
     vocabulary: its tokenizer's file.
 
   Returns:
@@ -179,8 +179,8 @@ def read_settings(place: Place, vocabulary: pathlib.Path) -> ModelSpec:
   Raises:
     ValueError: they are missing, broken or not supported.
   """
-  read = read_spec if place.layout == HUGGING_FACE else read_open_clip_spec
-  return read(place.weights.parent, vocabulary, name=place.name)
+  read = read_spec if location.layout == HUGGING_FACE else read_open_clip_spec
+  return read(location.weights.parent, vocabulary, name=location.name)
 
 
 def _from_hub(
@@ -188,7 +188,7 @@ def _from_hub(
   cache_dir: pathlib.Path | None,
   revision: str | None,
   fetch_vocabulary: bool,
-) -> Place:
+) -> Location:
   source = row.source
   layout = OPEN_CLIP if source.file in _WEIGHTS[OPEN_CLIP] else HUGGING_FACE
   files = [_CONFIGS[layout]]
@@ -207,12 +207,12 @@ def _from_hub(
     cache_dir=cache_dir,
   )
   weights = folder / source.file
-  return Place(weights, layout, row.name, row, commit_of(folder))
+  return Location(weights, layout, row.name, row, commit_of(folder))
 
 
 def _from_address(
   row: ModelSpec, cache_dir: pathlib.Path | None, fetch_vocabulary: bool
-) -> Place:
+) -> Location:
   source = row.source
   assert source.sha256 is not None  # a row without repository states it
   root = (cache_dir or default_cache_dir()) / "weights"
@@ -221,10 +221,10 @@ def _from_address(
     vocabulary = fetch_file(_MERGES_ADDRESS, root, sha256=MERGES_SHA256)
   folder = root / source.sha256[:16]
   weights = fetch_file(source.file, folder, sha256=source.sha256)
-  return Place(weights, None, row.name, row, vocabulary=vocabulary)
+  return Location(weights, None, row.name, row, vocabulary=vocabulary)
 
 
-def _in_folder(folder: pathlib.Path, name: str) -> Place:
+def _in_folder(folder: pathlib.Path, name: str) -> Location:
   weights = {
     layout: next(
       (folder / file for file in files if (folder / file).exists()), None
@@ -247,11 +247,11 @@ def _in_folder(folder: pathlib.Path, name: str) -> Place:
   if not layouts and (folder / OPEN_CLIP_CONFIG).exists():
     layout = HUGGING_FACE if (folder / CONFIG).exists() else OPEN_CLIP
   file = weights[layout] or folder / _WEIGHTS[layout][0]
-  return Place(file, layout, name)
+  return Location(file, layout, name)
 
 
-def _at_file(path: pathlib.Path) -> Place:
+def _at_file(path: pathlib.Path) -> Location:
   for layout, files in _WEIGHTS.items():
     if path.name in files and (path.parent / _CONFIGS[layout]).exists():
-      return Place(path, layout, path.resolve().parent.name)
-  return Place(path, None, path.name)
+      return Location(path, layout, path.resolve().parent.name)
+  return Location(path, None, path.name)
