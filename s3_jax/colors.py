@@ -50,17 +50,7 @@ def is_transparent(image: Any) -> bool:
 
 
 def scale_to_8_bits(image: Any) -> Any:
-  """Scales a grey picture of 16 bits a pixel to 8, half rounded up.
-
-  Args:
-    image: a loaded PIL image; one of 8 bits stays as it is.
-
-  Returns:
-    The picture.
-
-  Raises:
-    ValueError: floating point, or values outside of 0 to 65,535.
-  """
+  """Scales a grey picture of 16 bits a pixel to 8, half rounded up."""
   from PIL import Image
 
   if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):

@@ -52,15 +52,6 @@ def replacing(path: Path) -> Iterator[Path]:
   one; at worst a `.tmp` file stays beside it. Where the body raises, the old
   file stays. Two writers never share a temporary name: the last complete one
   wins.
-
-  Args:
-    path: the file to write; missing parent folders are made.
-
-  Yields:
-    Where to write it; nothing is there yet.
-
-  Raises:
-    OSError: when the folder cannot be made or written.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
@@ -92,13 +83,6 @@ def safe_name(index: int, name: str) -> str:
   hundreds of characters long. The result is the index, a slug of at most 60
   characters of `[a-z0-9-]`, and the first 8 hexadecimal digits of the name's
   sha256, so that two names with one slug stay apart. It has no extension.
-
-  Args:
-    index: the number of the class or data set, >= 0.
-    name: any text.
-
-  Returns:
-    A name such as `0012-baluster-handrail-1f0c9a3e`.
   """
   if index < 0:
     raise ValueError(f"`index` must be >= 0, got {index}.")
@@ -114,13 +98,6 @@ def is_lfs_pointer(first_bytes: bytes) -> bool:
 
   Such a pointer is three short lines of text: a version, the content's sha256
   and its size. A clone without `git lfs` holds it in the place of the file.
-
-  Args:
-    first_bytes: how the file begins, at least `LFS_POINTER_BYTES` of it where
-      it has so many.
-
-  Returns:
-    True for a pointer, whose content `git lfs pull` brings.
 
   References:
     The specification of Git LFS, docs/spec.md.

@@ -24,16 +24,7 @@ _LEAST = {"processes": 1, "cpu_devices": 0, "gpus": 0, "port": 0}
 def command_lines(
   processes: int, port: int, flags: Sequence[str]
 ) -> list[list[str]]:
-  """Lists what to run.
-
-  Args:
-    processes: how many.
-    port: of the coordinator, on this computer.
-    flags: of the run itself.
-
-  Returns:
-    The command of each process.
-  """
+  """Lists what to run."""
   return [
     [
       sys.executable,
@@ -51,20 +42,7 @@ def command_lines(
 def environment(
   number: int, *, cpu_devices: int = 0, gpus: int = 0
 ) -> dict[str, str]:
-  """Says which devices a process sees.
-
-  Args:
-    number: of the process.
-    cpu_devices: virtual devices that it makes of the processor; 0 for none.
-    gpus: GPUs that it has for itself, of those that this process sees; 0 leaves
-      the choice to JAX.
-
-  Returns:
-    Its environment.
-
-  Raises:
-    ValueError: CUDA_VISIBLE_DEVICES shows too few GPUs.
-  """
+  """Says which devices a process sees."""
   own = dict(os.environ)
   if cpu_devices:
     own |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(cpu_devices)}
@@ -97,19 +75,7 @@ def launch(
   gpus: int = 0,
   port: int = 0,
 ) -> int:
-  """Runs all processes to their ends.
-
-  Args:
-    processes: how many, at least 1.
-    flags: of the run.
-    cpu_devices: as for `environment`.
-    gpus: as for `environment`.
-    port: of the coordinator; 0 for a free one.
-
-  Returns:
-    0, or the status of the first process that did not end well; a process that
-    a signal has ended counts as 128 + the signal.
-  """
+  """Runs all processes to their ends."""
   commands = command_lines(processes, port or free_port(), flags)
   environments = [
     environment(number, cpu_devices=cpu_devices, gpus=gpus)
@@ -170,14 +136,7 @@ def _repeat(number: int, child: subprocess.Popen[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """Reads the command line and launches.
-
-  Args:
-    arguments: of the command line; this process's own by default.
-
-  Returns:
-    The exit status.
-  """
+  """Reads the command line and launches."""
   parser = argparse.ArgumentParser(
     prog="python -m s3_jax.launch",
     description="Starts a run of several processes on this computer.",

@@ -29,12 +29,6 @@ def visible(text: str) -> str:
   Line ends, control and direction-changing characters, and bytes that are no
   text are written out, as in `\n` or `\u202e`: two names that differ look
   different, and none moves what stands beside it, or obeys a terminal.
-
-  Args:
-    text: any text, such as a file's name.
-
-  Returns:
-    One line of valid Unicode.
   """
   if text.isascii() and text.isprintable():
     return text
@@ -54,16 +48,7 @@ def _show(char: str) -> str:
 
 
 def nearest(names: Iterable[str], given: object = "") -> str:
-  """Lists what may be chosen: all of it, or what is nearest to what was given.
-
-  Args:
-    names: that may be chosen.
-    given: in place of one of them.
-
-  Returns:
-    The names between commas; of a long list the four that are spelled most
-    alike, and how many others there are.
-  """
+  """Lists what may be chosen: all, or what is nearest to the given."""
   known = list(names)
   text = ", ".join(known)
   if len(text) <= _SHORT_LIST or len(known) <= _SHOWN + 1:
@@ -83,13 +68,6 @@ def one_line(text: str, *, most: int = MAX_LINE) -> str:
   What is too long loses the middle: of long lists, then of long quotations,
   then of what is neither a path nor near the beginning, which says what is
   wrong, or the end, which says what to do.
-
-  Args:
-    text: of one or more lines.
-    most: characters of the result.
-
-  Returns:
-    The line.
   """
   if len(text) > 20 * most:
     text = text[: 10 * most] + _GAP + text[-10 * most :]

@@ -87,7 +87,7 @@ def test_long_lines_lose_their_middle(middle):
   assert line.endswith("set --config.x=NAME.")
 
 
-@pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("index", [0.0, 0.3, 0.5, 0.7, 1.0])
 def test_a_path_is_not_cut(index):
   words = ["word"] * 150
   words.insert(int(index * 150), "/data/images/0001.jpg")

@@ -19,17 +19,7 @@ def require_agreement(
   where: object,
   ignored: Collection[str] = (),
 ) -> None:
-  """Refuses settings that differ from those of the zoo or of the caller.
-
-  Args:
-    found: the settings of the files.
-    wanted: the settings that they must have.
-    where: what the settings were found in, for the message.
-    ignored: fields that may differ.
-
-  Raises:
-    ValueError: naming both sides of every field that differs.
-  """
+  """Refuses settings that differ from those of the zoo or of the caller."""
   found, wanted = map(_plain, (found, wanted))
   differences = [
     f"{field}={ours!r} for {theirs!r}"
@@ -53,17 +43,7 @@ def _plain(spec: ModelSpec) -> ModelSpec:
 
 
 def fitting_names(arrays: Mapping[str, np.ndarray]) -> list[str]:
-  """Lists the rows of the zoo whose tensors a file has, by name and shape.
-
-  Args:
-    arrays: as read from a weights file.
-
-  Returns:
-    Their names; several, because shapes tell no activation and no pixels.
-
-  Raises:
-    ValueError: the names of the arrays are of no known layout.
-  """
+  """Lists the rows of the zoo whose tensors a file has, by name and shape."""
   layout = detect(arrays)
   shapes = {}
   for name, value in arrays.items():

@@ -25,12 +25,6 @@ def takes_arrays(name: str) -> Callable[[Any], Any]:
   Without it the caller reads of a missing attribute or of JAX's types. Pixels
   that are whole numbers of another type than uint8 would be taken for
   normalised ones.
-
-  Args:
-    name: of the function's argument, "images" or "token_ids".
-
-  Returns:
-    A decorator; what it returns has the compiled function's `lower`.
   """
 
   def decorate(compiled: Any) -> Any:
@@ -49,15 +43,7 @@ def takes_arrays(name: str) -> Callable[[Any], Any]:
 
 
 def check_array(name: str, value: Any) -> None:
-  """Refuses what is no array of images or of token ids.
-
-  Args:
-    name: "images" or "token_ids".
-    value: what the caller gave.
-
-  Raises:
-    ValueError: saying what was given, and how an array is made of it.
-  """
+  """Refuses what is no array of images or of token ids."""
   axes = {"images": 4, "token_ids": 2}[name]
   if not hasattr(value, "shape") or not hasattr(value, "dtype"):
     raise ValueError(
@@ -83,14 +69,7 @@ def check_array(name: str, value: Any) -> None:
 
 
 def describe(value: Any) -> str:
-  """Says in a few words what a caller gave.
-
-  Args:
-    value: anything.
-
-  Returns:
-    Such as "a list of 3" or "the path 'cat.png'".
-  """
+  """Says in a few words what a caller gave."""
   if isinstance(value, str | os.PathLike):
     text = repr(os.fspath(value))
     kind = "the text or path" if isinstance(value, str) else "the path"

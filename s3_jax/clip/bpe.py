@@ -34,17 +34,7 @@ WORDS = (
 
 
 def special_ids(tokenizer: Tokenizer) -> tuple[int, int]:
-  """Looks up the tokens that open and close a text.
-
-  Args:
-    tokenizer: a byte-pair encoding.
-
-  Returns:
-    Their ids.
-
-  Raises:
-    ValueError: the vocabulary lacks one of them.
-  """
+  """Looks up the tokens that open and close a text."""
   start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
   if start is None or end is None:
     raise ValueError(
@@ -60,17 +50,6 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
   word, the learned merges, the start and the end token. So every text can be
   encoded, whatever letters the captions have. Equal captions, in any order,
   give an equal tokenizer.
-
-  Args:
-    captions: the texts to learn from.
-    vocab_size: most entries, at least 514; fewer when the captions have no more
-      pairs to merge.
-
-  Returns:
-    The tokenizer; its `save` writes a tokenizer.json that `transformers` reads.
-
-  Raises:
-    ValueError: `vocab_size` is too small for the bytes and special tokens.
   """
   alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
   endings = [byte + SUFFIX for byte in alphabet]
@@ -95,18 +74,7 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def clip_vocabulary(merges: Iterable[tuple[str, str]]) -> dict[str, int]:
-  """Numbers the tokens that merges make, in the order of CLIP's vocabulary.
-
-  Args:
-    merges: pairs of tokens, the first merge first.
-
-  Returns:
-    Tokens and ids: bytes, bytes that end a word, what the merges make, start
-    and end.
-
-  Raises:
-    ValueError: a merge takes a token that no merge before it makes.
-  """
+  """Numbers the tokens that merges make, in the order of CLIP's vocabulary."""
   alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
   endings = [byte + SUFFIX for byte in alphabet]
   tokens = {token: index for index, token in enumerate([*alphabet, *endings])}
@@ -124,17 +92,7 @@ def clip_vocabulary(merges: Iterable[tuple[str, str]]) -> dict[str, int]:
 
 
 def clip_bpe(merges: Sequence[tuple[str, str]]) -> Tokenizer:
-  """Makes CLIP's byte-pair encoding of its merges.
-
-  Args:
-    merges: pairs of tokens, the first merge first.
-
-  Returns:
-    The encoding that the tokenizer.json of a CLIP checkpoint holds.
-
-  Raises:
-    ValueError: a merge takes a token that no merge before it makes.
-  """
+  """Makes CLIP's byte-pair encoding of its merges."""
   vocabulary = clip_vocabulary(merges)
   tokenizer = _split_as_clip(
     models.BPE(

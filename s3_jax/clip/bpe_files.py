@@ -58,21 +58,7 @@ _Result = TypeVar("_Result")
 
 
 def read_tokenizer(path: pathlib.Path) -> Tokenizer:
-  """Reads a byte-pair encoding and checks that it can be CLIP's.
-
-  Args:
-    path: a tokenizer.json; a vocab.json with its merges.txt beside it, or the
-      other way round; or OpenAI's list of merges, whose name ends in `.txt` or
-      `.txt.gz`.
-
-  Returns:
-    The encoding, without truncation and padding of its own.
-
-  Raises:
-    ValueError: the file is missing or broken, a special token is missing, ids
-      do not follow from the merges, or texts would be split in another way
-      than CLIP's.
-  """
+  """Reads a byte-pair encoding and checks that it can be CLIP's."""
   if files := _pair(path):
     return _read_pair(*files)
   if path.suffix in (".gz", ".txt"):
@@ -90,18 +76,7 @@ def read_tokenizer(path: pathlib.Path) -> Tokenizer:
 
 
 def vocabulary_sha256(path: pathlib.Path) -> str:
-  """Returns the sha256 of a tokenizer's file in hexadecimal.
-
-  Args:
-    path: as in `read_tokenizer`, or a SentencePiece model.
-
-  Returns:
-    64 hexadecimal digits; of a vocab.json and its merges.txt the sha256 of both
-    digests, joined in this order.
-
-  Raises:
-    ValueError: a file cannot be read.
-  """
+  """Returns the sha256 of a tokenizer's file in hexadecimal."""
   digests = [
     hashlib.sha256(read_content(file, limit=LARGEST)).hexdigest()
     for file in _pair(path) or (path,)
@@ -311,17 +286,7 @@ def _ends_as_clip(given: Any, ids: Mapping[str, int]) -> bool:
 
 
 def ask_library(call: Callable[[], _Result]) -> _Result:
-  """Calls `tokenizers`, whose panics are no `Exception`.
-
-  Args:
-    call: what to do.
-
-  Returns:
-    What it returns.
-
-  Raises:
-    ValueError: it failed, in one line.
-  """
+  """Calls `tokenizers`, whose panics are no `Exception`."""
   try:
     return call()
   except BaseException as error:

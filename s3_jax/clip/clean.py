@@ -30,17 +30,6 @@ def clean_text(
   the rest. "lower": lower case letter by letter, which leaves a final sigma as
   any other, and nothing else. "none": the text as it is.
 
-  Args:
-    text: any text.
-    cleaning: one of `CLEANINGS`.
-    school: as in `ModelSpec`, "transformers" or "openai".
-
-  Returns:
-    The cleaned text.
-
-  Raises:
-    ValueError: `cleaning` is unknown.
-
   References:
     "clip": OpenAI's CLIP, simple_tokenizer.py. "canonical": SiglipTokenizer of
     `transformers`; open_clip, tokenizer.py; big_vision, prompt_engineering.py.

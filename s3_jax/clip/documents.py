@@ -140,12 +140,6 @@ def shown(value: Any) -> str:
 
   Containers are counted, not walked: they may hold each other many times over,
   and then their `repr` has no end.
-
-  Args:
-    value: anything that a file's reader made.
-
-  Returns:
-    At most some eighty letters.
   """
   if value is None or isinstance(value, bool | float):
     return repr(value)
@@ -179,16 +173,7 @@ def _as_json(value: Any) -> str:
 
 
 def check_file(path: pathlib.Path, *, limit: int | None = None) -> None:
-  """Refuses what cannot be the file that a checkpoint needs.
-
-  Args:
-    path: of the file.
-    limit: most bytes that it may have; None for any number.
-
-  Raises:
-    ValueError: nothing is there, it is no regular file, cannot be read, is a
-      pointer of Git LFS, or is too large.
-  """
+  """Refuses what cannot be the file that a checkpoint needs."""
   if "\0" in str(path):
     raise ValueError(
       f"{shown(str(path))} must be a file name, got a zero byte."
@@ -214,18 +199,7 @@ def check_file(path: pathlib.Path, *, limit: int | None = None) -> None:
 
 
 def read_content(path: pathlib.Path, *, limit: int) -> bytes:
-  """Reads a small file.
-
-  Args:
-    path: of the file.
-    limit: most bytes that it may have.
-
-  Returns:
-    Its content.
-
-  Raises:
-    ValueError: as `check_file`.
-  """
+  """Reads a small file."""
   check_file(path, limit=limit)
   try:
     with open(path, "rb") as file:
@@ -243,19 +217,7 @@ def _unreadable(path: pathlib.Path, error: Exception) -> ValueError:
 def parse_object(
   text: bytes, where: object, *, most: int = _MOST_VALUES
 ) -> dict[str, Any]:
-  """Parses a JSON object in which no key may come twice.
-
-  Args:
-    text: the object, in UTF-8, with or without a byte order mark.
-    where: what it was read from, for messages.
-    most: how many values it may hold, about.
-
-  Returns:
-    The object.
-
-  Raises:
-    ValueError: no JSON, no object, more values, or a repeated key at any depth.
-  """
+  """Parses a JSON object in which no key may come twice."""
   document = parse_json(text, where, most=most)
   if not isinstance(document, dict):
     raise ValueError(f"{where} must hold an object, got {shown(document)}.")
@@ -263,19 +225,7 @@ def parse_object(
 
 
 def parse_json(text: bytes, where: object, *, most: int = _MOST_VALUES) -> Any:
-  """Parses JSON in which no key of an object may come twice.
-
-  Args:
-    text: in UTF-8.
-    where: what it was read from, for messages.
-    most: values that it may have.
-
-  Returns:
-    The value.
-
-  Raises:
-    ValueError: no JSON, more values, or a repeated key at any depth.
-  """
+  """Parses JSON in which no key of an object may come twice."""
   if (values := sum(map(text.count, (b",", b"[", b"{")))) > most:
     raise ValueError(f"{where} must hold at most {most} values, got {values}.")
 

@@ -118,19 +118,6 @@ def read_spec(
 
   Start and end ids come from the vocabulary, and CLIP's texts are padded with
   the end token, as its tokenizer does, whatever config.json says of them.
-
-  Args:
-    folder: holds config.json, preprocessor_config.json (or
-      processor_config.json) and, for SigLIP, tokenizer_config.json.
-    vocabulary: the tokenizer's file.
-    name: what to call the checkpoint.
-
-  Returns:
-    The settings.
-
-  Raises:
-    ValueError: a file is missing or broken, or holds a setting that is not
-      supported; the message names file, key and value.
   """
   config = Document(folder / CONFIG)
   config.require("quantization_config", None, default=None)
@@ -169,17 +156,7 @@ def _preprocessors(folder: pathlib.Path) -> list[Document]:
 
 
 def tokenizer_kind(folder: pathlib.Path) -> str:
-  """Returns `ModelSpec.tokenizer` of the checkpoint in a folder.
-
-  Args:
-    folder: holds config.json.
-
-  Returns:
-    "bpe" or "sentencepiece".
-
-  Raises:
-    ValueError: config.json is missing, broken, or of another model.
-  """
+  """Returns `ModelSpec.tokenizer` of the checkpoint in a folder."""
   kind = Document(folder / CONFIG).choice("model_type", ("clip", "siglip"))
   return {"clip": "bpe", "siglip": "sentencepiece"}[kind]
 
@@ -326,18 +303,7 @@ def _pieces(folder: pathlib.Path, vocabulary: pathlib.Path) -> dict[str, Any]:
 def piece_ids(
   folder: pathlib.Path, vocabulary: pathlib.Path
 ) -> dict[str, int | None]:
-  """Reads which tokens a SentencePiece tokenizer puts around a text.
-
-  Args:
-    folder: holds tokenizer_config.json.
-    vocabulary: the tokenizer's file.
-
-  Returns:
-    The fields of `ModelSpec` that hold their ids.
-
-  Raises:
-    ValueError: a file is missing or broken, or the vocabulary lacks a token.
-  """
+  """Reads which tokens a SentencePiece tokenizer puts around a text."""
   config = Document(folder / TOKENIZER_CONFIG)
   ids = []
   for key in ("eos_token", "pad_token"):
@@ -370,18 +336,7 @@ def _piece_id(vocabulary: pathlib.Path, token: Any) -> int | None:
 
 
 def with_ours(spec: ModelSpec, document: Document) -> ModelSpec:
-  """Follows what a folder that we wrote says beside the layout's own words.
-
-  Args:
-    spec: the settings so far.
-    document: may hold the key `OURS`.
-
-  Returns:
-    The settings.
-
-  Raises:
-    ValueError: a value under that key breaks a rule.
-  """
+  """Follows what a folder that we wrote says beside the layout's own words."""
   ours = document.section(OURS)
   ours.only({"school", "pad_token_id"})
   if "school" in ours.values:

@@ -44,14 +44,7 @@ _FREE = {"source", "text_activation", "text_cleaning"}
 
 
 def hf_kind(spec: ModelSpec) -> str | None:
-  """Says which of the layout's models a spec describes.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    "clip", "siglip", or None where the layout has no such model.
-  """
+  """Says which of the layout's models a spec describes."""
   fields = spec._asdict()
   for kind, wanted in (("clip", _CLIP), ("siglip", _SIGLIP)):
     if all(fields[key] == wanted[key] for key in wanted.keys() - _FREE):
@@ -68,16 +61,7 @@ def hf_kind(spec: ModelSpec) -> str | None:
 def hf_files(
   spec: ModelSpec, tokenizer: Tokenizer | SentencePiece
 ) -> dict[str, bytes]:
-  """Writes a spec as the layout's settings files.
-
-  Args:
-    spec: the checkpoint's settings, of which `hf_kind` knows the model.
-    tokenizer: the checkpoint's vocabulary.
-
-  Returns:
-    File names and contents: config.json, preprocessor_config.json and
-    tokenizer_config.json (for CLIP read by `transformers` alone).
-  """
+  """Writes a spec as the layout's settings files."""
   kind = hf_kind(spec)
   documents = {
     CONFIG: _config(spec, kind),

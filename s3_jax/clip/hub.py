@@ -29,20 +29,7 @@ def download(
   revision: str | None = None,
   cache_dir: pathlib.Path | None = None,
 ) -> pathlib.Path:
-  """Brings files of a Hugging Face repository onto this machine.
-
-  Args:
-    repository: "owner/name".
-    files: their names at the top of the repository.
-    revision: a commit, branch or tag; by default the newest state.
-    cache_dir: where to keep them; by default the hub's own cache.
-
-  Returns:
-    The folder that holds them all.
-
-  Raises:
-    ValueError: a file cannot be had; the message says where to put it.
-  """
+  """Brings files of a Hugging Face repository onto this machine."""
   from huggingface_hub import hf_hub_download
 
   folder = None
@@ -82,14 +69,7 @@ def _quiet(name: str) -> Iterator[None]:
 
 
 def commit_of(folder: pathlib.Path | None) -> str | None:
-  """Returns the commit that a folder of the hub's cache holds.
-
-  Args:
-    folder: as `download` returns it.
-
-  Returns:
-    40 hexadecimal digits, or None where the folder is of another kind.
-  """
+  """Returns the commit that a folder of the hub's cache holds."""
   if folder is None or folder.parent.name != "snapshots":
     return None
   return folder.name if re.fullmatch("[0-9a-f]{40}", folder.name) else None
@@ -102,19 +82,6 @@ def fetch_file(
 
   The bytes go to a temporary name; the file gets its own once they are all
   there and have the right sha256. A file that is there is not checked again.
-
-  Args:
-    address: begins with https:// (http:// on this machine itself).
-    folder: where to keep the file; made when missing.
-    sha256: of the file, hexadecimal.
-
-  Returns:
-    Its path.
-
-  Raises:
-    ValueError: it cannot be had, or is another file; the message says where to
-      put it.
-    OSError: the folder cannot be written.
   """
   path = folder / address.rpartition("/")[2]
   if path.is_file():

@@ -89,20 +89,7 @@ def find_location(
   revision: str | None = None,
   fetch_vocabulary: bool = True,
 ) -> Location:
-  """Finds a checkpoint, fetching what is not on this machine.
-
-  Args:
-    source: as in `load_clip`.
-    cache_dir: where fetched files are kept.
-    revision: of a hub repository.
-    fetch_vocabulary: whether the tokenizer's file is wanted too.
-
-  Returns:
-    Where the files are.
-
-  Raises:
-    ValueError: there is no such thing, or it cannot be fetched.
-  """
+  """Finds a checkpoint, fetching what is not on this machine."""
   word = os.fspath(source)
   row = ZOO.get(word)
   if row is not None and row.source.repository:
@@ -131,17 +118,7 @@ def find_location(
 
 
 def find_vocabulary(location: Location) -> pathlib.Path:
-  """Finds the tokenizer's file of a checkpoint with settings.
-
-  Args:
-    location: where the checkpoint is; not a bare file.
-
-  Returns:
-    The file; the most usual one where there is none.
-
-  Raises:
-    ValueError: the settings cannot be read.
-  """
+  """Finds the tokenizer's file of a checkpoint with settings."""
   folder = location.weights.parent
   if location.layout == HUGGING_FACE:
     kind = tokenizer_kind(folder)
@@ -153,32 +130,13 @@ def find_vocabulary(location: Location) -> pathlib.Path:
 
 
 def vocabulary_beside(weights: pathlib.Path, kind: str) -> pathlib.Path | None:
-  """Looks for a tokenizer's file in the folder of the weights.
-
-  Args:
-    weights: a weights file.
-    kind: as `ModelSpec.tokenizer`.
-
-  Returns:
-    The first that is there, or None.
-  """
+  """Looks for a tokenizer's file in the folder of the weights."""
   paths = [weights.parent / name for name in VOCABULARIES[kind]]
   return next((path for path in paths if path.is_file()), None)
 
 
 def read_settings(location: Location, vocabulary: pathlib.Path) -> ModelSpec:
-  """Reads the settings that lie beside the weights.
-
-  Args:
-    location: where the checkpoint is; not a bare file.
-    vocabulary: its tokenizer's file.
-
-  Returns:
-    The settings.
-
-  Raises:
-    ValueError: they are missing, broken or not supported.
-  """
+  """Reads the settings that lie beside the weights."""
   read = read_spec if location.layout == HUGGING_FACE else read_open_clip_spec
   return read(location.weights.parent, vocabulary, name=location.name)
 

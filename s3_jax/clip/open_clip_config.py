@@ -90,20 +90,7 @@ _BPE_PADDING = 0  # whatever `pad_id` says
 def read_open_clip_spec(
   folder: pathlib.Path, vocabulary: pathlib.Path, *, name: str
 ) -> ModelSpec:
-  """Reads the settings of a checkpoint.
-
-  Args:
-    folder: holds open_clip_config.json and, for SigLIP, tokenizer_config.json.
-    vocabulary: the tokenizer's file.
-    name: what to call the checkpoint.
-
-  Returns:
-    The settings.
-
-  Raises:
-    ValueError: a file is missing or broken, or holds a setting that is not
-      supported; the message names file, key and value.
-  """
+  """Reads the settings of a checkpoint."""
   document = Document(folder / OPEN_CLIP_CONFIG)
   model = document.section("model_cfg", {"quick_gelu": False})
   model.only(
@@ -131,17 +118,7 @@ def read_open_clip_spec(
 
 
 def open_clip_tokenizer_kind(folder: pathlib.Path) -> str:
-  """Returns `ModelSpec.tokenizer` of the checkpoint in a folder.
-
-  Args:
-    folder: holds open_clip_config.json.
-
-  Returns:
-    "bpe" or "sentencepiece".
-
-  Raises:
-    ValueError: the file is missing or broken.
-  """
+  """Returns `ModelSpec.tokenizer` of the checkpoint in a folder."""
   model = Document(folder / OPEN_CLIP_CONFIG).section("model_cfg")
   trunk = model.section("vision_cfg").get("timm_model_name")
   return "bpe" if trunk is None else "sentencepiece"

@@ -20,14 +20,7 @@ _RESNET = ("attention", False, False, False)
 
 
 def fits_open_clip(spec: ModelSpec) -> bool:
-  """Says whether `open_clip_files` can write a spec.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    True for CLIP with a vision transformer or a ResNet, False for SigLIP.
-  """
+  """Says whether `open_clip_files` can write a spec."""
   default = ModelSpec._field_defaults
   image = tuple(getattr(spec, name) for name in _IMAGE)
   if spec.image_tower == "resnet":
@@ -42,14 +35,7 @@ def fits_open_clip(spec: ModelSpec) -> bool:
 
 
 def open_clip_files(spec: ModelSpec) -> dict[str, bytes]:
-  """Writes a spec as the layout's settings file.
-
-  Args:
-    spec: the checkpoint's settings, which `fits_open_clip`.
-
-  Returns:
-    File name and content.
-  """
+  """Writes a spec as the layout's settings file."""
   if spec.image_tower == "resnet":
     vision: dict[str, Any] = {
       "layers": list(spec.image_stages),

@@ -27,19 +27,6 @@ def resize_positions(
   `mode="bicubic", antialias=True, align_corners=False`. (Code that leaves out
   `antialias` uses a = -3/4 and gets other numbers, in growing as in shrinking.)
   The entry of the class token, or of a ResNet's mean, stays what it is.
-
-  Args:
-    spec: the checkpoint's settings.
-    params: its parameters; not changed.
-    image_size: rows and columns of the new input, pixels.
-
-  Returns:
-    The settings with the new image size and crop size, and the size of the
-    resizing in the old proportion to the crop; and the parameters.
-
-  Raises:
-    ValueError: no patch fits into the size, or a ResNet's cells do not divide
-      it.
   """
   resized = spec._replace(
     image_size=image_size,

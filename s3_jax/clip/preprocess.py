@@ -33,19 +33,6 @@ def preprocess_image(
   whatever the aspect. An image that has the right size already is not
   resampled. Grey images with 16 bits a pixel are scaled to 8 bits, not clipped.
 
-  Args:
-    spec: the checkpoint's settings.
-    image: an image of any size and any mode but floating point.
-    exif_orientation: whether to turn the image as its orientation tag says.
-      The original codes do not, and published numbers were made without it.
-
-  Returns:
-    RGB pixels of the spec's crop size.
-
-  Raises:
-    ValueError: `image` is no PIL image, or of a mode whose range of values is
-      unknown, or a setting of the spec is none of the words that it may be.
-
   References:
     `transformers` 5, CLIPImageProcessor and SiglipImageProcessor; OpenAI's
     CLIP, clip.py, and open_clip, transform.py, with torchvision. Pixels equal

@@ -186,18 +186,7 @@ def convolve(
   stride: int = 1,
   dtype: str = "float32",
 ) -> Float32[Array, "batch _ _ outputs"]:
-  """Convolves maps with `size` // 2 zeros around them, summing in float32.
-
-  Args:
-    x: the maps.
-    kernel: of odd size.
-    stride: rows and columns from one output to the next.
-    dtype: type in which numbers are multiplied, "float32" (true float32 on
-      every platform) or "bfloat16".
-
-  Returns:
-    The convolved maps. Derivatives are multiplied in `dtype` too.
-  """
+  """Convolves maps with `size` // 2 zeros around them, summing in float32."""
   if kernel.shape[0] == 1 and stride == 1:
     return contract("abci,io->abco", x, kernel[0, 0], dtype=dtype)
   if dtype == "bfloat16":

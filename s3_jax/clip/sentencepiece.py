@@ -45,28 +45,12 @@ class SentencePiece(NamedTuple):
     """Cuts texts into pieces.
 
     The names of control pieces, such as `</s>`, are ordinary text here.
-
-    Args:
-      texts: cleaned texts.
-
-    Returns:
-      Ids, without a start or an end.
     """
     return self.processor.encode(list(texts))
 
 
 def read_sentencepiece(path: str | os.PathLike[str]) -> SentencePiece:
-  """Reads a SentencePiece model.
-
-  Args:
-    path: the file, such as spiece.model or tokenizer.model.
-
-  Returns:
-    The model.
-
-  Raises:
-    ValueError: the file is missing or broken.
-  """
+  """Reads a SentencePiece model."""
   import sentencepiece
 
   path = pathlib.Path(path)
@@ -100,18 +84,7 @@ def _check_order(scores: Iterator[float], path: pathlib.Path) -> None:
 
 
 def read_piece_json(path: pathlib.Path) -> Tokenizer:
-  """Reads a SentencePiece vocabulary in the form of a tokenizer.json.
-
-  Args:
-    path: the file.
-
-  Returns:
-    The vocabulary, without truncation and padding of its own.
-
-  Raises:
-    ValueError: the file is missing or broken, or would encode a text by chance,
-      without its merges, or by steps that no such vocabulary has.
-  """
+  """Reads a SentencePiece vocabulary in the form of a tokenizer.json."""
   document = parse_object(
     read_content(path, limit=LARGEST), path, most=MOST_VALUES
   )

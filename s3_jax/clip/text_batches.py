@@ -22,17 +22,7 @@ LENGTHS = (16, 24, 32, 48)
 def text_lengths(
   spec: ModelSpec, token_ids: Int32[np.ndarray, "texts context"]
 ) -> Int32[np.ndarray, " texts"]:
-  """Counts the columns of each text that its embedding depends on.
-
-  Args:
-    spec: the checkpoint's settings.
-    token_ids: ids of the full context length.
-
-  Returns:
-    Up to the first end token, that included (1 without any, for then the tower
-    pools the first column). The context length for a tower that sees what
-    follows or pools the last column.
-  """
+  """Counts the columns of each text that its embedding depends on."""
   if not may_cut_padding(spec):
     return np.full(len(token_ids), spec.context_length, np.int32)
   ends = (token_ids == spec.end_token_id).argmax(axis=1)
@@ -40,15 +30,7 @@ def text_lengths(
 
 
 def bucket(spec: ModelSpec, length: int) -> int:
-  """Rounds a length up to a bucket.
-
-  Args:
-    spec: the checkpoint's settings.
-    length: columns, at most the context length.
-
-  Returns:
-    The smallest of `LENGTHS` and the context length that is no smaller.
-  """
+  """Rounds a length up to a bucket."""
   fitting = [known for known in LENGTHS if known >= length]
   return min([*fitting, spec.context_length])
 
@@ -68,15 +50,6 @@ def embed_in_buckets(
   the results come back in the texts' own order. The last batch is filled up
   with texts that it has, so every batch has the same number of rows and `embed`
   meets at most `len(LENGTHS) + 1` shapes.
-
-  Args:
-    embed: the text tower, such as `embed_texts` with all but its ids given.
-    spec: the checkpoint's settings.
-    token_ids: ids of the full context length.
-    rows: how many texts the tower takes at once.
-
-  Returns:
-    One embedding a text, ceil(texts / rows) runs of the tower later.
   """
   lengths = text_lengths(spec, token_ids)
   order = np.argsort(lengths, kind="stable")

@@ -67,19 +67,7 @@ class TextTokenizer:
   def __call__(
     self, texts: Sequence[str]
   ) -> Int32[np.ndarray, "texts context"]:
-    """Tokenises texts.
-
-    Args:
-      texts: texts of any length; a text with more tokens than fit loses its
-        last ones, never the end token.
-
-    Returns:
-      Ids, one row a text: start where there is one, the text, end, then
-      padding.
-
-    Raises:
-      ValueError: `texts` is one text, or holds something else than texts.
-    """
+    """Tokenises texts."""
     _check_texts(texts)
     spec = self.spec
     shape = (len(texts), spec.context_length)
@@ -91,14 +79,7 @@ class TextTokenizer:
     return token_ids
 
   def count_truncated(self, texts: Sequence[str]) -> int:
-    """Counts the texts that lose tokens because they are too long.
-
-    Args:
-      texts: texts of any length.
-
-    Returns:
-      How many of them have more tokens than the context length holds.
-    """
+    """Counts the texts that lose tokens because they are too long."""
     _check_texts(texts)
     return sum(len(ids) > self._longest for ids in self._encode(texts))
 
@@ -168,39 +149,14 @@ def _encoder(
 
 
 def read_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-  """Reads a byte-pair encoding and checks that it can be CLIP's.
-
-  Args:
-    path: a tokenizer.json; a vocab.json with its merges.txt beside it; or
-      OpenAI's list of merges, whose name ends in `.txt` or `.txt.gz`.
-
-  Returns:
-    The byte-pair encoding, without truncation and padding of its own.
-
-  Raises:
-    ValueError: the file is missing or broken, a special token is missing, ids
-      do not follow from the merges, or texts would be split in another way
-      than CLIP's.
-  """
+  """Reads a byte-pair encoding and checks that it can be CLIP's."""
   return bpe_files.read_tokenizer(pathlib.Path(path))
 
 
 def load_tokenizer(
   path: str | os.PathLike[str], spec: ModelSpec
 ) -> TextTokenizer:
-  """Reads a vocabulary file as the function that feeds the text tower.
-
-  Args:
-    path: a tokenizer.json, OpenAI's list of merges, or, for a checkpoint whose
-      tokenizer is "sentencepiece", a `.model`.
-    spec: the checkpoint's settings, whose token ids the file must share.
-
-  Returns:
-    A function of a list of texts that returns i32[texts, context].
-
-  Raises:
-    ValueError: the file is missing, broken, or of another vocabulary.
-  """
+  """Reads a vocabulary file as the function that feeds the text tower."""
   path = pathlib.Path(path)
   if spec.tokenizer == "sentencepiece":
     tokenizer: Tokenizer | SentencePiece = _read_pieces(path, spec)
@@ -247,14 +203,7 @@ def _read_pieces(
 
 
 def tokenizer_file(tokenizer: Tokenizer | SentencePiece) -> tuple[str, bytes]:
-  """Writes a vocabulary as the file that `load_tokenizer` reads.
-
-  Args:
-    tokenizer: a byte-pair encoding, or SentencePiece's model.
-
-  Returns:
-    The file's name in a checkpoint folder, and its content.
-  """
+  """Writes a vocabulary as the file that `load_tokenizer` reads."""
   if isinstance(tokenizer, SentencePiece):
     return "spiece.model", tokenizer.content
   return "tokenizer.json", tokenizer.to_str(pretty=True).encode()

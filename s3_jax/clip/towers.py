@@ -54,15 +54,7 @@ _WORDS = {
 
 
 def check_spec(spec: ModelSpec) -> None:
-  """Refuses settings that no tower can follow.
-
-  Args:
-    spec: the settings of a checkpoint.
-
-  Raises:
-    ValueError: a word is unknown, a size does not divide another, or settings
-      contradict each other; the message names the first such setting.
-  """
+  """Refuses settings that no tower can follow."""
   if spec.text_activation not in (None, *ACTIVATIONS):
     words = ", ".join(ACTIVATIONS)
     _refuse(spec, "text_activation", f"None or one of {words}")
@@ -112,37 +104,14 @@ def _refuse(spec: ModelSpec, field: str, rule: str) -> None:
 def image_tower(
   spec: ModelSpec, dtype: str = "float32", gather: Gather | None = None
 ) -> nn.Module:
-  """Makes the image network of a spec, normalised pixels to raw embeddings.
-
-  Args:
-    spec: the architecture.
-    dtype: type in which matrices are multiplied.
-    gather: what parameters go through before they are used.
-
-  Returns:
-    The module: f32[batch, height, width, 3] -> f32[batch, dim].
-
-  Raises:
-    ValueError: settings of the spec contradict each other.
-  """
+  """Makes the image network of a spec, normalised pixels to raw embeddings."""
   check_spec(spec)
   tower = ResNet if spec.image_tower == "resnet" else VisionTransformer
   return tower(spec, dtype, gather)
 
 
 def text_tower(spec: ModelSpec, dtype: str = "float32") -> nn.Module:
-  """Makes the text network of a spec, token ids to raw embeddings.
-
-  Args:
-    spec: the architecture.
-    dtype: type in which matrices are multiplied.
-
-  Returns:
-    The module: i32[texts, context] -> f32[texts, dim].
-
-  Raises:
-    ValueError: settings of the spec contradict each other.
-  """
+  """Makes the text network of a spec, token ids to raw embeddings."""
   check_spec(spec)
   return TextTower(spec, dtype)
 
@@ -156,17 +125,6 @@ def init_params(key: PRNGKeyArray | UInt[Array, "2"], spec: ModelSpec) -> dict:
 
   The batch norms of a ResNet are given no statistics to learn from: such a
   tower is made to be loaded, or to be trained on with the loaded ones fixed.
-
-  Args:
-    key: random key.
-    spec: the architecture.
-
-  Returns:
-    {"image": ..., "text": ..., "logit_scale": f32[]}, the last one the natural
-    log of 1 / 0.07; of 10 for a spec with a "logit_bias": f32[], which is -10.
-
-  Raises:
-    ValueError: settings of the spec contradict each other.
 
   References:
     Radford et al. 2021 (arXiv 2103.00020), section 2.5, and Zhai et al. 2023
@@ -301,26 +259,12 @@ def embed_texts(
 
 
 def may_cut_padding(spec: ModelSpec) -> bool:
-  """Says whether columns of nothing but padding change no embedding.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    True for a causal tower that pools the end token.
-  """
+  """Says whether columns of nothing but padding change no embedding."""
   return spec.text_causal and spec.text_pooling == "end_token"
 
 
 def check_dtype(dtype: str) -> None:
-  """Refuses a type in which no tower multiplies.
-
-  Args:
-    dtype: type of the products.
-
-  Raises:
-    ValueError: it is not one of `DTYPES`.
-  """
+  """Refuses a type in which no tower multiplies."""
   if dtype not in DTYPES:
     raise ValueError(
       f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}."

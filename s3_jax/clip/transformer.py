@@ -29,14 +29,7 @@ multiplies them: such as whole where they are stored in parts."""
 def gathered(
   module: type[nn.Module], gather: Gather | None, x: Float[Array, "..."]
 ) -> Any:
-  """Returns a module's class, the parameters of which go through `gather`.
-
-  Args:
-    module: the class.
-    gather: None returns the class itself.
-    x: what the module will read. A `gather` whose result depends on it cannot
-      run long before the module does.
-  """
+  """Returns a module's class, the parameters of which go through `gather`."""
   if gather is None:
     return module
   return nn.map_variables(
@@ -51,18 +44,7 @@ def contract(
   *,
   dtype: str = "float32",
 ) -> Float32[Array, "..."]:
-  """Multiplies two arrays as an einsum, in `dtype`, summing in float32.
-
-  Args:
-    equation: einsum equation of two operands without ellipsis, in which no
-      index appears in one operand alone.
-    lhs: first operand.
-    rhs: second operand.
-    dtype: "float32" (true float32 on every platform) or "bfloat16".
-
-  Returns:
-    The contraction, float32. Its derivatives are multiplied in `dtype` too.
-  """
+  """Multiplies two arrays as an einsum, in `dtype`, summing in float32."""
   if dtype == "bfloat16":
     return _contract_bfloat16(equation, lhs, rhs)
   return jnp.einsum(equation, lhs, rhs, precision=jax.lax.Precision.HIGHEST)
@@ -147,19 +129,7 @@ def attend(
   causal: bool = False,
   dtype: str = "float32",
 ) -> Float32[Array, "batch queries width"]:
-  """Mixes values by the softmax of query-key products, in each head apart.
-
-  Args:
-    query: what asks; one output row each.
-    key: what is asked.
-    value: what is mixed.
-    heads: equal parts of the width that are mixed by themselves.
-    causal: hides from each query the tokens that come after its own place.
-    dtype: type in which matrices are multiplied, "float32" or "bfloat16".
-
-  Returns:
-    The mixed values.
-  """
+  """Mixes values by the softmax of query-key products, in each head apart."""
   batch, queries, width = query.shape
   tokens, head_dim = key.shape[1], width // heads
 

@@ -41,20 +41,6 @@ def save_clip(
   open_clip's. Each file is written under another name, flushed to disk and
   renamed, the weights last, so that a killed process leaves no half-written
   file behind.
-
-  Args:
-    folder: where to write; made when missing.
-    spec: the checkpoint's settings.
-    params: its parameters.
-    tokenizer: its vocabulary.
-    dtype: type of the stored tensors, "float16", "bfloat16" or "float32"; the
-      logit scale and bias are always stored in float32.
-    origin: notes about where the parameters come from, kept in the header of
-      the weights.
-
-  Raises:
-    ValueError: `dtype` is unknown, neither layout has words for the spec, the
-      parameters do not fit it, or a value is not finite in `dtype`.
   """
   if dtype not in _DTYPES:
     raise ValueError(

@@ -131,15 +131,7 @@ class ModelSpec(NamedTuple):
 
 
 def identify(spec: ModelSpec) -> dict[str, Any]:
-  """Lists the settings that stand in keys of a cache.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    Values by field. What was added to `ModelSpec` later is left out where it
-    changes nothing, so that keys made before stay what they were.
-  """
+  """Lists the settings that stand in keys of a cache."""
   fields = spec._asdict()
   if spec.text_activation is None:
     del fields["text_activation"]

@@ -109,13 +109,6 @@ def mix_augmented(
 ) -> UInt8[np.ndarray, "rows cols 3"]:
   """Mixes a picture with three altered copies of itself.
 
-  Args:
-    image: an RGB picture.
-    rng: where the weights, operations and levels are drawn from.
-
-  Returns:
-    The mixture, rounded to whole levels, half to even.
-
   References:
     Hendrycks et al., AugMix, ICLR 2020 (arXiv 1912.02781): the mixture and,
     from its public code, the operations and their ranges. TPT's public code,

@@ -136,21 +136,6 @@ def prepare(
   Files are stored as they are, the damaged ones too: an evaluation lists them.
   The folder appears under its name when everything in it is on the disk.
   Killed before, the process leaves a hidden `.tmp` folder that nothing reads.
-
-  Args:
-    spec: of a data set with a packaged table.
-    opened: its images, from any reader.
-    out_dir: the folder under which TFDS keeps its data sets.
-    allow_empty: whether files that hold nothing, and videos of which no frame
-      can be decoded, are stored too. An evaluation lists them as bad.
-
-  Returns:
-    What was written.
-
-  Raises:
-    ValueError: the data set is there already, has no image, or has files that
-      cannot be read or, if that is not allowed, hold nothing.
-    OSError: the folder cannot be written.
   """
   source = own_source(spec)
   folder = out_dir / source.builder / source.config / source.version

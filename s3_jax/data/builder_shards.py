@@ -14,16 +14,7 @@ def shard_iterators(
   total: int,
   examples: Callable[[range, tqdm], Iterator[tuple[int, dict[str, Any]]]],
 ) -> list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]:
-  """Shares a data set's examples out over shards, under one progress bar.
-
-  Args:
-    name: of the data set.
-    total: how many examples there are.
-    examples: places and the bar to count on -> those examples, numbered.
-
-  Returns:
-    What gives the examples of each shard, in order.
-  """
+  """Shares a data set's examples out over shards, under one progress bar."""
   bar = tqdm(
     total=total,
     desc=f"prepare {name}",

@@ -340,23 +340,7 @@ DATASETS: dict[str, DatasetSpec] = {
 def find_dataset(
   spec: DatasetSpec, data_dir: pathlib.Path, *, layout: str = "auto"
 ) -> OpenedDataset | None:
-  """Finds a data set on disk and opens it; no image is read yet.
-
-  Args:
-    spec: a row of DATASETS.
-    data_dir: the folder that holds the data sets, each in a folder of its own.
-      For the embedded world it is where TFDS keeps its data sets.
-    layout: the reader to use, one of the spec's layouts; "auto" tries them in
-      the spec's order.
-
-  Returns:
-    The data set, its labels in the order of `official_names(spec)`; None if no
-    layout is found.
-
-  Raises:
-    ValueError: if there is no such layout or folder, or one is found and breaks
-      a rule.
-  """
+  """Finds a data set on disk and opens it; no image is read yet."""
   if layout not in ("auto", *spec.layouts):
     raise ValueError(
       f"`layout` of {spec.name!r} must be one of"
@@ -381,21 +365,7 @@ class AbsentDataset(ValueError):
 def open_dataset(
   spec: DatasetSpec, data_dir: pathlib.Path, *, layout: str = "auto"
 ) -> OpenedDataset:
-  """Opens a data set that must be there.
-
-  Args:
-    spec: a row of DATASETS.
-    data_dir: as for `find_dataset`.
-    layout: as for `find_dataset`.
-
-  Returns:
-    The data set, its labels in the order of `official_names(spec)`.
-
-  Raises:
-    AbsentDataset: if no layout is found, saying what was looked for and where
-      to get the data set.
-    ValueError: as for `find_dataset`.
-  """
+  """Opens a data set that must be there."""
   opened = find_dataset(spec, data_dir, layout=layout)
   if opened is not None:
     return opened
@@ -412,13 +382,6 @@ def check_counts(spec: DatasetSpec, opened: OpenedDataset) -> None:
   """Makes sure that a data set holds the images that were published.
 
   What is listed and not there counts as absent.
-
-  Args:
-    spec: a row of DATASETS; one without a published number always passes.
-    opened: what was found of it.
-
-  Raises:
-    ValueError: naming both numbers.
   """
   present = len(opened.records) - opened.absent
   if spec.examples and present != spec.examples:

@@ -139,21 +139,6 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Any:
   Mode, palette, transparency, bit depth and orientation stay what the file
   says; `s3_jax.clip.preprocess` has the one conversion of each.
 
-  Args:
-    data: a whole file: JPEG, PNG, GIF, BMP, TIFF, WebP, PPM, JPEG 2000 or AVIF,
-      told by its first bytes and not by a name.
-    max_pixels: greatest width x height x pictures, >= 1. Pillow's global limit
-      is neither read nor changed, but for WebP and tiled TIFF, where Pillow
-      itself refuses twice its limit.
-
-  Returns:
-    The picture, loaded; nothing of it is read later.
-
-  Raises:
-    BadImage: whatever is wrong with the file; any warning of Pillow's is kept
-      back.
-    UnreadImage: there is too little memory, or the like.
-
   References:
     The limit of pixels is Pillow's own. The limits of pictures and of the ratio
     of the sides are ours.
@@ -170,17 +155,6 @@ def decoded_image(
 
   All pictures that are decoded at the same time have 2 * MAX_PIXELS declared
   pixels at most, or there is one alone. Decode no other picture inside.
-
-  Args:
-    data: as for `decode_image`.
-    max_pixels: as for `decode_image`.
-
-  Yields:
-    The picture, loaded.
-
-  Raises:
-    BadImage: whatever is wrong with the file.
-    UnreadImage: there is too little memory, or the like.
   """
   if max_pixels < 1:
     raise ValueError(f"`max_pixels` must be >= 1, got {max_pixels}.")
@@ -206,11 +180,7 @@ def _quietly(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
 
 
 def is_known_format(head: bytes) -> bool:
-  """Says whether a file's first bytes are those of a format that is decoded.
-
-  Args:
-    head: at least 16 bytes.
-  """
+  """Says whether a file's first bytes are those of a format that is decoded."""
   return _find_factory(head) is not None
 
 

@@ -42,16 +42,6 @@ def glyph_fields(
   A glyph's box holds its ink, its origin and its advance, as Pillow measures
   it. The box is centred and its longer side spans GLYPH_SPAN; the ink alone may
   be shorter and lie off the centre.
-
-  Args:
-    codepoints: Unicode code points, all of which DejaVu Sans draws.
-
-  Returns:
-    f32[classes, FIELD_SIZE, FIELD_SIZE]: distance in field pixels to the
-    glyph's boundary, positive inside.
-
-  Raises:
-    ValueError: if the font has no picture for a code point.
   """
   from matplotlib.ft2font import FT2Font
   from PIL import ImageFont
@@ -120,17 +110,7 @@ def distance_in_image(
   rows: np.ndarray,
   cols: np.ndarray,
 ) -> Float[np.ndarray, "rows cols"]:
-  """Samples a glyph's field at image pixels, bilinearly.
-
-  Args:
-    field: signed distance field of the glyph, in field pixels.
-    placement: where the glyph lies.
-    rows: f32[rows, cols], row coordinate of each pixel.
-    cols: f32[rows, cols], column coordinate of each pixel.
-
-  Returns:
-    Distance to the glyph's boundary in image pixels, positive inside.
-  """
+  """Samples a glyph's field at image pixels, bilinearly."""
   zoom = GLYPH_SPAN / placement.size
   cos, sin = math.cos(placement.angle), math.sin(placement.angle)
   down, right = rows - placement.center[0], cols - placement.center[1]

@@ -81,14 +81,7 @@ class PaddedSource:
 
 
 def why_bad(error: Exception) -> tuple[str, bool]:
-  """Says why an image cannot be used.
-
-  Args:
-    error: what its reading, decoding or preprocessing raised.
-
-  Returns:
-    The reason, and whether that may pass: whether another run may use it.
-  """
+  """Says why an image cannot be used."""
   if isinstance(error, MemoryError):
     return "needs more memory than there is", True
   if isinstance(error, OSError):
@@ -130,34 +123,6 @@ def padded_batches(
   A record that cannot be read, decoded or preprocessed has a black image, its
   own `index`, its label where that is known, and a false `mask`; its reason is
   in `bad` before its batch is yielded. No other record takes its place.
-
-  Args:
-    records: random-access `{"image": encoded bytes, "label": int}`, as
-      `s3_jax.data.records.Records` is.
-    preprocess: PIL image -> uint8[rows, cols, 3], of one size whatever the
-      image, or -> uint8[views, rows, cols, 3], always as many views. A
-      ValueError says that it takes no such image.
-    batch_size: rows of a batch, >= 1; the last is padded.
-    with_position: whether `preprocess` takes the record's position as well,
-      after the image.
-    threads: that decode ahead, an image each; they stop when the generator is
-      closed. 0 decodes in the caller's own; None is `decoding_threads()`.
-    max_pixels: greatest number of pixels of an image, see `decode_image`.
-    start: position of the first record, a multiple of `batch_size`: what lies
-      before it is not read.
-    bad: gets the reason of every record without a usable image, by position.
-      Without it the first such record is an error: nothing is lost unseen.
-    passing: gets the positions of those of them that may be usable another
-      time, as nothing is wrong with their bytes.
-
-  Yields:
-    `image` u8[batch, (views,) rows, cols, 3], `label` i32[batch] (-1 where
-    unknown), `mask` bool[batch] (True = real and usable) and `index`
-    i32[batch], the record's position (-1 where padded).
-
-  Raises:
-    ValueError: for an option that breaks its rule, and where `bad` is None for
-      an image that cannot be used.
   """
   import grain
 

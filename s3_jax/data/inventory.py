@@ -55,18 +55,7 @@ class Finding(NamedTuple):
 def take_inventory(
   specs: Sequence[DatasetSpec | SegmentationSpec], data_dir: pathlib.Path
 ) -> list[Finding]:
-  """Looks for data sets.
-
-  Args:
-    specs: rows of DATASETS and of SEGMENTATION_SETS.
-    data_dir: the folder that holds them.
-
-  Returns:
-    One finding a data set, in the order of `specs`.
-
-  Raises:
-    ValueError: if there is no such folder.
-  """
+  """Looks for data sets."""
   if not data_dir.is_dir():
     raise ValueError(
       f"`data_dir` must be the folder that holds the data sets, got {data_dir},"

@@ -69,38 +69,17 @@ _SPREAD = {2: 85, 4: 17}
 
 
 def label_map(meanings: Mapping[int, int]) -> LabelMap:
-  """Makes a map of the values that may occur.
-
-  Args:
-    meanings: stored value -> class index or `IGNORED`; all other values are
-      errors.
-
-  Returns:
-    The map.
-  """
+  """Makes a map of the values that may occur."""
   return tuple(meanings.get(value, -1) for value in range(256))
 
 
 def plain_labels(classes: int) -> LabelMap:
-  """Maps values that are class indices already.
-
-  Args:
-    classes: how many, 1 to 255.
-
-  Returns:
-    The map; 255 is ignored.
-  """
+  """Maps values that are class indices already."""
   return label_map({IGNORED: IGNORED, **{k: k for k in range(classes)}})
 
 
 def shifted_labels(classes: int) -> LabelMap:
   """Maps values of which 0 counts as no class, and k is class k - 1.
-
-  Args:
-    classes: how many, 1 to 254.
-
-  Returns:
-    The map; 0 and 255 are ignored.
 
   References:
     mmseg's `reduce_zero_label`.
@@ -119,19 +98,6 @@ def read_mask(
   its indices mean is not known. Grey values of 1, 2 or 4
   bits are what the file says (Pillow would spread them over 0..255), and those
   of 16 bits are taken if none is above 255.
-
-  Args:
-    data: a whole PNG file.
-    max_pixels: greatest number of pixels, see `decode_image`.
-    palette: the published colours of the values; () where masks have none.
-
-  Returns:
-    The stored values.
-
-  Raises:
-    BadImage: the file is empty, cut off or damaged.
-    ValueError: it is whole, and no mask of indices of at most 255; or its
-      palette has the published colours in another order.
   """
   if data and not data.startswith(_PNG):
     raise ValueError(
@@ -189,18 +155,7 @@ def _from_16_bits(image: Any) -> UInt8[np.ndarray, "rows cols"]:
 def map_labels(
   values: UInt8[np.ndarray, "rows cols"], labels: LabelMap
 ) -> UInt8[np.ndarray, "rows cols"]:
-  """Turns stored values into class indices.
-
-  Args:
-    values: from `read_mask`.
-    labels: what they mean.
-
-  Returns:
-    Class indices, `IGNORED` where a pixel belongs to none.
-
-  Raises:
-    ValueError: a value is none of the map's.
-  """
+  """Turns stored values into class indices."""
   mapped = np.asarray(labels, np.int16)[values]
   if mapped.min(initial=0) < 0:
     strange = np.unique(values[mapped < 0])
@@ -229,15 +184,7 @@ def _ranges(values: list[int]) -> str:
 def check_size(
   labels: UInt8[np.ndarray, "rows cols"], size: tuple[int, int]
 ) -> None:
-  """Refuses a mask that has another size than its image.
-
-  Args:
-    labels: of the mask.
-    size: rows and columns of the image as stored, before any tag turns it.
-
-  Raises:
-    ValueError: naming both sizes.
-  """
+  """Refuses a mask that has another size than its image."""
   if labels.shape != size:
     raise ValueError(
       f"a mask must have its image's size, {size[0]} x {size[1]} (rows x"
@@ -246,14 +193,7 @@ def check_size(
 
 
 def encode_mask(labels: Integer[np.ndarray, "rows cols"]) -> bytes:
-  """Encodes labels as a grey PNG of 8 bits.
-
-  Args:
-    labels: 0 to 255.
-
-  Returns:
-    The file.
-  """
+  """Encodes labels as a grey PNG of 8 bits."""
   from PIL import Image
 
   buffer = io.BytesIO()
@@ -270,23 +210,7 @@ def decode_labels(
   max_pixels: int = MAX_PIXELS,
   palette: Palette = (),
 ) -> UInt8[np.ndarray, "rows cols"]:
-  """Decodes a mask to the class indices of a benchmark.
-
-  Args:
-    data: a whole PNG file.
-    labels: what its values mean.
-    size: rows and columns of the image.
-    where: the mask's file, for messages.
-    max_pixels: greatest number of pixels.
-    palette: as for `read_mask`.
-
-  Returns:
-    Class indices, `IGNORED` where a pixel belongs to none.
-
-  Raises:
-    BadImage: the file is empty, cut off or damaged.
-    ValueError: it is whole and breaks a rule; one line that names the file.
-  """
+  """Decodes a mask to the class indices of a benchmark."""
   try:
     values = read_mask(data, max_pixels=max_pixels, palette=palette)
     check_size(values, size)

@@ -29,19 +29,7 @@ from s3_jax.data.specs import DatasetSpec, TfdsSource
 
 
 def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
-  """Opens a test set for random access, preparing it on first use.
-
-  Args:
-    spec: a row of DATASETS whose family is "embedded".
-    folder: under which TFDS keeps its data sets.
-
-  Returns:
-    A sequence of records `{"image": encoded bytes, "label": int}`.
-
-  Raises:
-    ValueError: if the data set cannot be prepared, or the prepared folder holds
-      another number of examples.
-  """
+  """Opens a test set for random access, preparing it on first use."""
   import tensorflow_datasets as tfds
 
   from s3_jax.data.pictograph_builder import Pictographs
@@ -102,16 +90,7 @@ class _Drawn:
 def drawn_stamps(
   source: TfdsSource, folder: pathlib.Path, examples: int
 ) -> Stamps:
-  """Stamps the pictures of a prepared data set by its files.
-
-  Args:
-    source: of the embedded world.
-    folder: under which TFDS keeps its data sets.
-    examples: how many there are.
-
-  Returns:
-    One stamp a picture; before they are drawn it is their name alone.
-  """
+  """Stamps the pictures of a prepared data set by its files."""
   position = os.path.abspath(
     folder / source.builder / source.config / source.version
   )
@@ -135,15 +114,6 @@ def read_pictographs(
 
   It is drawn when an image is asked for; a run whose embeddings are all in the
   cache never draws it.
-
-  Args:
-    spec: of any data set.
-    folder: under which TFDS keeps its data sets.
-
-  Returns:
-    The data set, or None if it is none of the embedded world's. Its first
-    record raises ValueError if the prepared folder holds another number of
-    examples.
   """
   if spec.family != "embedded" or spec.tfds is None:
     return None
@@ -166,15 +136,7 @@ def all_images(
   UInt8[np.ndarray, "examples height width 3"],
   Int32[np.ndarray, " examples"],
 ]:
-  """Decodes and preprocesses a small data set whole.
-
-  Args:
-    source: from `open_pictographs`.
-    preprocess: PIL image -> uint8[height, width, 3].
-
-  Returns:
-    The images and their labels, in the data set's order.
-  """
+  """Decodes and preprocesses a small data set whole."""
   from PIL import Image
 
   images, labels = [], []

@@ -157,22 +157,7 @@ def render(
   *,
   style: str = "plain",
 ) -> UInt8[np.ndarray, "rows cols 3"]:
-  """Draws one pictograph.
-
-  Args:
-    field: the glyph's signed distance field, from `glyphs.glyph_fields`.
-    generator: source of every random choice.
-    style: "plain"; or one of the shifts: "outline" (contour only),
-      "contrast" (light on dark, close in brightness), "clutter" (strokes
-      and an occluding patch), "rendering" (a wavering, hatched engraving);
-      or VARIED, light or dark, hollow or patchy, for training.
-
-  Returns:
-    uint8[IMAGE_SIZE, IMAGE_SIZE, 3].
-
-  Raises:
-    ValueError: if `style` is unknown.
-  """
+  """Draws one pictograph."""
   if style not in (*STYLES, VARIED):
     raise ValueError(
       f"`style` must be one of {', '.join((*STYLES, VARIED))}, got {style!r}."
@@ -238,18 +223,7 @@ def render_scene(
   *,
   size: int = 128,
 ) -> tuple[UInt8[np.ndarray, "rows cols 3"], UInt8[np.ndarray, "rows cols"]]:
-  """Draws several pictographs side by side on a textured ground.
-
-  Args:
-    fields: the signed distance fields to draw, two to nine of them.
-    labels: mask value of each, 1..254; 0 is the background.
-    generator: source of every random choice.
-    size: side of the square image in pixels.
-
-  Returns:
-    The image, and its mask: labels, 0 for background and IGNORE on the
-    1-pixel border that surrounds every pictograph.
-  """
+  """Draws several pictographs side by side on a textured ground."""
   rows, cols = _pixel_grid(size, size)
   ink_color, paper_color = _random_colors(generator, "plain")
   image = _paper(generator, paper_color, size, size)

@@ -8,11 +8,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_tfds() -> Iterator[None]:
-  """Keeps TFDS's own lines off the terminal; the builders have a bar.
-
-  Yields:
-    Nothing.
-  """
+  """Keeps TFDS's own lines off the terminal; the builders have a bar."""
   import tensorflow_datasets as tfds
 
   tfds.disable_progress_bar()

@@ -20,14 +20,7 @@ _HEAD = 1 << 12
 
 
 def check_file(status: os.stat_result) -> str:
-  """Says why a file must not be read.
-
-  Args:
-    status: of the file, links followed.
-
-  Returns:
-    The reason; empty for a file that can be read.
-  """
+  """Says why a file must not be read."""
   if not stat.S_ISREG(status.st_mode):
     return "no regular file"
   if status.st_size > MAX_BYTES:
@@ -39,17 +32,6 @@ def read_file(path: str | pathlib.Path) -> bytes:
   """Reads an image's or a mask's file whole.
 
   Of a large one the beginning is looked at first.
-
-  Args:
-    path: of the file; a link is followed.
-
-  Returns:
-    Its bytes.
-
-  Raises:
-    UnreadImage: it is a pipe, a device or a folder, or too large.
-    BadImage: it is large and no image.
-    OSError: it cannot be read.
   """
   # Without waiting for whoever writes into a pipe.
   flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)

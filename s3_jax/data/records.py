@@ -95,16 +95,7 @@ class OpenedDataset(NamedTuple):
 
 
 def fingerprint(layout: str, parts: Iterable[tuple[str, int, int, int]]) -> str:
-  """Hashes a listing of images.
-
-  Args:
-    layout: the reader's key.
-    parts: name, label, size in bytes and modification time in nanoseconds of
-      every image, in order; -1 where something is not known.
-
-  Returns:
-    64 hexadecimal digits; the first 32 do not depend on the times.
-  """
+  """Hashes a listing of images."""
   lines, times = [layout], [""]
   for name, label, size, modified in parts:
     lines.append(f"{name}\t{label}\t{size}")
@@ -117,14 +108,7 @@ def fingerprint(layout: str, parts: Iterable[tuple[str, int, int, int]]) -> str:
 
 
 def timeless_part(fingerprint: str) -> str:
-  """Returns what a data set and its copy on another disk have in common.
-
-  Args:
-    fingerprint: of a data set.
-
-  Returns:
-    The digits that follow from names, labels and sizes alone.
-  """
+  """Returns what a data set and its copy on another disk have in common."""
   return fingerprint[:32]
 
 
@@ -136,14 +120,6 @@ def make_stamp(
   *files: tuple[str, os.stat_result], part: str = ""
 ) -> tuple[bytes, int]:
   """Makes the stamp of an image.
-
-  Args:
-    *files: that hold its bytes: whole paths, and what `os.stat` says of them.
-    part: which part of the files it is, where it is not all.
-
-  Returns:
-    The digest, which changes with a file's path, size, times and inode; and the
-    latest time.
 
   References:
     The index of git, which trusts the same facts.
@@ -158,15 +134,7 @@ def make_stamp(
 
 
 def gather_stamps(location: str, stamps: Iterable[tuple[bytes, int]]) -> Stamps:
-  """Puts the stamps of a data set's images together.
-
-  Args:
-    location: the folder or file that they lie in, by its whole path.
-    stamps: from `make_stamp`, or NO_STAMP.
-
-  Returns:
-    The stamps.
-  """
+  """Puts the stamps of a data set's images together."""
   digests, newest = [], []
   for digest, time_ns in stamps:
     digests.append(digest)
@@ -181,13 +149,6 @@ _TICK = 20_000_000
 def is_racy(newest: int, read: int) -> bool:
   """Says whether a file may have changed again without another stamp.
 
-  Args:
-    newest: the file's latest time, in nanoseconds; -1 where it has none.
-    read: when its bytes were read.
-
-  Returns:
-    True if the file's own time is not safely before that.
-
   References:
     git's "racily clean" entries. File systems that count whole seconds, or
     every other one, are told by their times.
@@ -197,14 +158,7 @@ def is_racy(newest: int, read: int) -> bool:
 
 
 def content_id(record: Mapping[str, Any]) -> str:
-  """Hashes the bytes of a record.
-
-  Args:
-    record: with an encoded image, and a mask where it has one.
-
-  Returns:
-    64 hexadecimal digits; without a mask, the sha256 of the image's bytes.
-  """
+  """Hashes the bytes of a record."""
   image = hashlib.sha256(record["image"])
   if "mask" not in record:
     return image.hexdigest()

@@ -117,20 +117,7 @@ class Segmentation(tfds.core.ShardBasedBuilder):
 def prepare_masks(
   spec: SegmentationSpec, found: OpenedMasks, out_dir: pathlib.Path
 ) -> pathlib.Path:
-  """Stores a data set as TFDS does, whole or not at all.
-
-  Args:
-    spec: a row of SEGMENTATION_SETS.
-    found: its images and masks, as downloaded.
-    out_dir: the folder under which TFDS keeps its data sets.
-
-  Returns:
-    The folder of the prepared data set.
-
-  Raises:
-    ValueError: it is there already, or an image or a mask cannot be used.
-    OSError: the folder cannot be written.
-  """
+  """Stores a data set as TFDS does, whole or not at all."""
   source = own_mask_source(spec)
   folder = out_dir / source.builder / source.config / source.version
   if folder.exists():

@@ -381,20 +381,7 @@ SEGMENTATION_SETS: dict[str, SegmentationSpec] = {
 def find_masks(
   spec: SegmentationSpec, data_dir: pathlib.Path
 ) -> OpenedMasks | None:
-  """Finds a data set on disk and opens it; nothing is decoded yet.
-
-  Args:
-    spec: a row of SEGMENTATION_SETS.
-    data_dir: the folder that holds the data sets. For the embedded world it is
-      where TFDS keeps its own, and the scenes are drawn there if need be.
-
-  Returns:
-    The data set: mmseg's folders, or else what `prepare_data` made of them;
-    None if neither is there.
-
-  Raises:
-    ValueError: if one is found and breaks a rule, or there is no such folder.
-  """
+  """Finds a data set on disk and opens it; nothing is decoded yet."""
   if spec.family == "embedded":
     return _open_scenes(spec, data_dir)
   if not data_dir.is_dir():
@@ -406,19 +393,7 @@ def find_masks(
 
 
 def open_masks(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks:
-  """Opens a data set that must be there.
-
-  Args:
-    spec: a row of SEGMENTATION_SETS.
-    data_dir: as for `find_masks`.
-
-  Returns:
-    The data set.
-
-  Raises:
-    ValueError: as for `find_masks`; and if there is none, saying what was
-      looked for and where to get it.
-  """
+  """Opens a data set that must be there."""
   found = find_masks(spec, data_dir)
   if found is None:
     raise ValueError(
@@ -431,15 +406,7 @@ def open_masks(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks:
 
 
 def check_mask_counts(spec: SegmentationSpec, found: OpenedMasks) -> None:
-  """Makes sure that a data set holds the images that were published.
-
-  Args:
-    spec: a row of SEGMENTATION_SETS.
-    found: what was found of it.
-
-  Raises:
-    ValueError: naming both numbers.
-  """
+  """Makes sure that a data set holds the images that were published."""
   count = len(found.opened.records) - found.opened.absent
   if count not in (spec.examples, spec.also):
     raise ValueError(

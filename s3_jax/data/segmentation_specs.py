@@ -83,15 +83,7 @@ class SegmentationSpec(NamedTuple):
 
 @functools.cache
 def class_entries(spec: SegmentationSpec) -> tuple[ClassEntry, ...]:
-  """Lists the classes with the lexicon's texts, in label order.
-
-  Args:
-    spec: of a data set.
-
-  Returns:
-    One entry a class; the embedded world's background, which its own table does
-    not have, is that of Pascal Context.
-  """
+  """Lists the classes with the lexicon's texts, in label order."""
   classes = load_lexicon(spec.lexicon).classes[int(spec.drop_first) :]
   if len(classes) == spec.classes - 1 and spec.background:
     background = load_lexicon("pascal_context").classes[0]
@@ -139,13 +131,6 @@ _NAMES = {
 
 def benchmark_names(spec: SegmentationSpec) -> tuple[tuple[str, ...], ...]:
   """Lists the names with which the benchmark is evaluated.
-
-  Args:
-    spec: of a data set.
-
-  Returns:
-    The names of each class: one, but where SCLIP writes several. Its
-    background, on VOC21 and COCO-Object, is 26 names without "background".
 
   References:
     SCLIP: github.com/wangf3014/SCLIP, configs/cls_*.txt. One blank at the end

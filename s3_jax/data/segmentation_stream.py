@@ -43,15 +43,6 @@ def rgb_pixels(image: Any) -> UInt8[np.ndarray, "rows cols 3"]:
   """Turns a decoded picture of any mode into RGB at its own size.
 
   What is transparent lies on white, and 16 bits are scaled to 8.
-
-  Args:
-    image: a loaded PIL image.
-
-  Returns:
-    The pixels.
-
-  Raises:
-    BadImage: a mode whose range of values is unknown.
   """
   try:
     return np.array(to_rgb(image))
@@ -70,19 +61,6 @@ def masked_images(
 
   An image or a mask that is absent or damaged makes a bad example. A mask that
   is whole and breaks a rule is an error: others of the data set will as well.
-
-  Args:
-    found: the data set.
-    indices: of the images.
-    threads: that decode ahead.
-    max_pixels: greatest number of pixels of an image and of a mask.
-
-  Yields:
-    One entry a place.
-
-  Raises:
-    ValueError: a mask is of another kind, size or data set; one line that names
-      its file.
   """
   waiting: deque[Future[MaskedImage]] = deque()
   with ThreadPoolExecutor(threads) as pool:

@@ -65,32 +65,12 @@ class DatasetSpec(NamedTuple):
 
 
 def official_names(spec: DatasetSpec) -> tuple[str, ...]:
-  """Lists the class names as the benchmark spells them, in label order.
-
-  Args:
-    spec: of a data set with a packaged table.
-
-  Returns:
-    One name a class; two classes may share one.
-
-  Raises:
-    ValueError: if the data set brings its own names.
-  """
+  """Lists the class names as the benchmark spells them, in label order."""
   return tuple(entry.name for entry in _entries(spec))
 
 
 def wnids(spec: DatasetSpec) -> tuple[str | None, ...]:
-  """Lists WordNet's ids of the classes, in label order.
-
-  Args:
-    spec: of a data set with a packaged table.
-
-  Returns:
-    One id a class, such as "n01440764"; None outside ImageNet's family.
-
-  Raises:
-    ValueError: if the data set brings its own names.
-  """
+  """Lists WordNet's ids of the classes, in label order."""
   return tuple(entry.wnid for entry in _entries(spec))
 
 

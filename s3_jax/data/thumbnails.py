@@ -9,15 +9,7 @@ SIDE = 160
 
 
 def turn_upright(image: Any) -> Any:
-  """Turns a picture as its orientation tag says.
-
-  Args:
-    image: a loaded PIL image.
-
-  Returns:
-    The picture, upright; as it was where there is no tag, or where the tags are
-    damaged.
-  """
+  """Turns a picture as its orientation tag says."""
   from PIL import ImageOps
 
   try:
@@ -31,13 +23,6 @@ def make_thumbnail(image: Any, *, side: int = SIDE) -> bytes:
 
   What is transparent lies on white, and 16 bits a pixel are scaled to 8, as
   `s3_jax.clip.preprocess` does; nothing is cropped or enlarged.
-
-  Args:
-    image: a loaded PIL image; it may be shrunk in place.
-    side: greatest width and height in pixels.
-
-  Returns:
-    A JPEG without metadata.
   """
   # Small first where that gives the same, as most pictures are large.
   if image.mode not in ("L", "RGB", "CMYK") or "transparency" in image.info:

@@ -42,17 +42,6 @@ def training_batch(
   Every class occurs floor or ceil of `batch_size / classes` times among the
   images and exactly once among the captions, so that no caption is a false
   negative of another.
-
-  Args:
-    lexicon: the embedded world's table.
-    preprocess: PIL image -> uint8[height, width, 3], what inference does.
-    seed: of the whole run.
-    step: which batch.
-    batch_size: number of images.
-
-  Returns:
-    The batch; images are of style "plain" but for VARIED_SHARE of them, whose
-    style no test set has.
   """
   from PIL import Image
 
@@ -107,16 +96,7 @@ def sample_captions(lexicon: Lexicon, *, seed: int, count: int) -> list[str]:
 def prefetch(
   make: Callable[[int], Any], steps: range, *, depth: int = 4
 ) -> Iterator[Any]:
-  """Yields `make(step)` for every step, computed ahead in one thread.
-
-  Args:
-    make: function of the step; an exception in it is raised to the consumer.
-    steps: the steps, in order.
-    depth: how many results may wait.
-
-  Yields:
-    The results, in order.
-  """
+  """Yields `make(step)` for every step, computed ahead in one thread."""
   ready: queue.Queue = queue.Queue(maxsize=depth)
   stop = threading.Event()
 

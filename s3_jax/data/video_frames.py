@@ -62,13 +62,6 @@ def middle_frame(path: pathlib.Path) -> bytes:
   Frames are counted by decoding them: what a file's header says of their
   number is often wrong.
 
-  Args:
-    path: of a video that OpenCV reads.
-
-  Returns:
-    The frame at index `frames // 2`, as JPEG of quality QUALITY; nothing if no
-    frame can be decoded.
-
   References:
     Ours; CoOp's DATASETS.md says "middle frame" and no more.
   """
@@ -94,19 +87,7 @@ def middle_frame(path: pathlib.Path) -> bytes:
 def read_videos(
   spec: DatasetSpec, data_dir: pathlib.Path
 ) -> OpenedDataset | None:
-  """Opens the test videos of UCF101 as a data set of their middle frames.
-
-  Args:
-    spec: of any data set.
-    data_dir: the folder that holds the data sets.
-
-  Returns:
-    The data set, in the order of the list; None if it is not UCF101, or its
-    videos are not there.
-
-  Raises:
-    ValueError: if the list is absent or breaks a rule.
-  """
+  """Opens the test videos of UCF101 as a data set of their middle frames."""
   if spec.name != "ucf101":
     return None
   for name in spec.folders:

@@ -44,21 +44,6 @@ def make_views(
   The crops have the size of view 0. They come from the image in RGB, whose
   transparent parts lie on what `preprocess` lays them on.
 
-  Args:
-    image: a loaded PIL image.
-    preprocess: PIL image -> uint8[rows, cols, 3], what inference does.
-    count: of views, >= 1.
-    augmix: whether the crops are mixed with altered copies of themselves; it
-      changes neither what is cropped nor what is flipped.
-    seed: of the run, >= 0.
-    index: number of the image in its data set, >= 0.
-
-  Returns:
-    The views.
-
-  Raises:
-    ValueError: an option breaks its rule, or `preprocess` takes no such image.
-
   References:
     TPT (arXiv 2209.07511) and TPS (arXiv 2403.12952): 64 views, AugMix on the
     ten fine-grained sets and not on ImageNet's. The random numbers are ours.
@@ -99,32 +84,6 @@ def view_batches(
   views, its own `index` and a false `mask`, and is listed in `bad`. A thread
   makes all views of an image; about `3 * batch_size + threads` images are held
   with their views, 9.6 MB each for 64 views of 224 x 224.
-
-  Args:
-    records: as for `padded_batches`.
-    preprocess: PIL image -> uint8[rows, cols, 3], of one size whatever the
-      image.
-    count: of views, as for `make_views`.
-    augmix: as for `make_views`.
-    seed: as for `make_views`.
-    batch_size: images of a batch, >= 1, each with all its views.
-    numbers: every record's number in its data set, which its views depend on.
-      To be given where `records` are only some of a data set, as on one of many
-      hosts; None says that they are all of it.
-    threads: as for `padded_batches`, as for all that follow.
-    max_pixels: greatest number of pixels of an image file.
-    start: position of the first record, a multiple of `batch_size`.
-    bad: gets the reason of every record without a usable image, by position.
-    passing: gets the positions of those that may be usable another time.
-
-  Returns:
-    A generator of `image` u8[batch, views, rows, cols, 3], and of `label`,
-    `mask` and `index` as `padded_batches` has them: `index` is the position in
-    `records`, whatever `numbers` says.
-
-  Raises:
-    ValueError: an option breaks its rule; and, from the generator, what
-      `padded_batches` raises.
   """
   # Now, and not image by image, where it would make every image a bad one.
   _check(count, seed)
@@ -196,14 +155,6 @@ def crop_box(
   Area and logarithm of the aspect are uniform, 8 to 100 % of the image and from
   3:4 to 4:3. After ten draws that do not fit it is the middle of the image, as
   large as these aspects allow.
-
-  Args:
-    width: of the image, >= 1.
-    height: of the image, >= 1.
-    rng: where to draw from; of its methods `random` alone is used.
-
-  Returns:
-    left, top, right and bottom, with Pillow's meaning.
 
   References:
     torchvision's RandomResizedCrop with its defaults.

@@ -81,14 +81,7 @@ def _pictures() -> tuple[bytes, ...]:
 
 
 def pixels_canary(prepare: Callable[[Any], np.ndarray]) -> str:
-  """Hashes what preprocessing makes of the pictures.
-
-  Args:
-    prepare: PIL image -> pixels, as it is used for real images.
-
-  Returns:
-    64 hexadecimal digits, or the words of a refusal.
-  """
+  """Hashes what preprocessing makes of the pictures."""
   digest = hashlib.sha256()
   for data in _pictures():
     try:

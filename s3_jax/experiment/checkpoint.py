@@ -29,16 +29,6 @@ def read_checkpoint(settings: Settings, field: str) -> CheckpointSource:
   Beside the field itself these may be set: `model_spec`, a name of the zoo,
   which a bare file needs; `tokenizer`, a file; and `revision`, of a hub
   repository. Fetched files go to the config's `cache_dir` where it has one.
-
-  Args:
-    settings: of a config.
-    field: name of the field with a name, folder or file.
-
-  Returns:
-    What to load.
-
-  Raises:
-    ValueError: a field breaks a rule.
   """
   source = settings.take(field, str)
   spec = settings.take("model_spec", str, default="")
@@ -58,17 +48,7 @@ def read_checkpoint(settings: Settings, field: str) -> CheckpointSource:
 
 
 def load_checkpoint(source: CheckpointSource) -> Clip:
-  """Loads what a config asks for.
-
-  Args:
-    source: as `read_checkpoint` returns it.
-
-  Returns:
-    The checkpoint.
-
-  Raises:
-    ValueError: as `load_clip` does.
-  """
+  """Loads what a config asks for."""
   return load_clip(
     source.source,
     spec=source.spec,
@@ -79,14 +59,7 @@ def load_checkpoint(source: CheckpointSource) -> Clip:
 
 
 def checkpoint_facts(clip: Clip) -> dict[str, str]:
-  """Lists what processes of one run must have in common.
-
-  Args:
-    clip: the checkpoint.
-
-  Returns:
-    What each fact is called in a message, and the fact.
-  """
+  """Lists what processes of one run must have in common."""
   return {
     "the checkpoint's sha256": clip.sha256,
     "the tokenizer's sha256": clip.tokenizer_sha256,
@@ -94,29 +67,13 @@ def checkpoint_facts(clip: Clip) -> dict[str, str]:
 
 
 def hash_token_ids(clip: Clip, prompts: Sequence[str]) -> str:
-  """Returns what names the numbers that a text tower is given.
-
-  Args:
-    clip: the checkpoint.
-    prompts: the texts.
-
-  Returns:
-    The sha256 of their token ids, padded and in their order, hexadecimal.
-  """
+  """Returns what names the numbers that a text tower is given."""
   token_ids = np.ascontiguousarray(clip.tokenize(prompts), "<i4")
   return hashlib.sha256(token_ids.tobytes()).hexdigest()
 
 
 def describe_tokens(clip: Clip, prompts: Sequence[str]) -> dict[str, Any]:
-  """Says in results what the text tower was given for some texts.
-
-  Args:
-    clip: the checkpoint.
-    prompts: the texts.
-
-  Returns:
-    How many lost tokens to the context length, and the sha256 of the ids.
-  """
+  """Says in results what the text tower was given for some texts."""
   return {
     "truncated": clip.tokenize.count_truncated(prompts),
     "token_ids_sha256": hash_token_ids(clip, prompts),
@@ -124,15 +81,7 @@ def describe_tokens(clip: Clip, prompts: Sequence[str]) -> dict[str, Any]:
 
 
 def describe_model(clip: Clip) -> dict[str, Any]:
-  """Says in results which checkpoint gave them.
-
-  Args:
-    clip: the checkpoint.
-
-  Returns:
-    Its name, settings, the sha256 of its weights and of its tokenizer's file,
-    and the commit of the hub where it came from there, else None.
-  """
+  """Says in results which checkpoint gave them."""
   spec = {**clip.spec._asdict(), "source": clip.spec.source._asdict()}
   return {
     "name": clip.spec.name,

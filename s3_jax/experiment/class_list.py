@@ -51,21 +51,7 @@ class ClassList(NamedTuple):
 
 
 def read_classes(source: str | Sequence[Any]) -> ClassList:
-  """Reads classes with all their texts.
-
-  Args:
-    source: names between commas ("dog," is one class); a file that
-      `read_own_classes` reads; the name of a packaged table; a list of names;
-      or a list or an object as JSON or Python writes it. Underscores in names
-      are blanks in texts.
-
-  Returns:
-    The classes.
-
-  Raises:
-    ValueError: the source is none of these, names no class, a name or a text
-      cannot be read, or it is not clear what is meant.
-  """
+  """Reads classes with all their texts."""
   title, taken = "classes", ""
   if isinstance(source, str) and os.path.isfile(source):
     title = pathlib.Path(source).stem
@@ -138,14 +124,7 @@ def _given(source: str | Sequence[Any]) -> tuple[tuple[str, ...], ClassTexts]:
 
 
 def is_list(source: str) -> bool:
-  """Says whether a source is a list of classes, and no table of this package.
-
-  Args:
-    source: as for `read_classes`.
-
-  Returns:
-    False for tables, packaged or in a file, and for what does not exist.
-  """
+  """Says whether a source is a list of classes, no packaged table."""
   if not os.path.isfile(source):
     return "," in source or source.lstrip()[:1] in ("[", "{")
   if pathlib.Path(source).suffix.lower() != ".json":
@@ -154,14 +133,7 @@ def is_list(source: str) -> bool:
 
 
 def class_entries(classes: ClassList) -> tuple[ClassEntry, ...]:
-  """Makes the entries that a table would have of a list of classes.
-
-  Args:
-    classes: the list.
-
-  Returns:
-    One entry a class, its texts but for the name as synonyms.
-  """
+  """Makes the entries that a table would have of a list of classes."""
   return tuple(
     ClassEntry(
       label=label,
@@ -186,14 +158,7 @@ def class_entries(classes: ClassList) -> tuple[ClassEntry, ...]:
 def shared_texts(
   texts: Sequence[Sequence[str]],
 ) -> tuple[tuple[str, tuple[int, ...]], ...]:
-  """Lists the texts that several classes have, with those classes.
-
-  Args:
-    texts: of each class.
-
-  Returns:
-    Texts, as the first class spells them, and labels in ascending order.
-  """
+  """Lists the texts that several classes have, with those classes."""
   owners: dict[str, dict[int, str]] = {}
   for label, of_class in enumerate(texts):
     for text in of_class:
@@ -208,17 +173,7 @@ def shared_texts(
 def read_name_list(
   source: str | Sequence[Any],
 ) -> tuple[tuple[str, ...], str]:
-  """Reads class names alone.
-
-  Args:
-    source: as for `read_classes`.
-
-  Returns:
-    The names in label order, and what to call the list.
-
-  Raises:
-    ValueError: as for `read_classes`.
-  """
+  """Reads class names alone."""
   classes = read_classes(source)
   return classes.names, classes.title
 

@@ -86,17 +86,6 @@ def know_images(
   Several processes must see the same bytes. Where all of them see the same
   files (as the stamps say), they share the reading out; else each reads its own
   copy. What one of them cannot read, another may.
-
-  Args:
-    cache_dir: where hashes are kept.
-    opened: the data set, with as many images in every process.
-    name: of the data set, for messages.
-
-  Returns:
-    The data set with its contents.
-
-  Raises:
-    ValueError: an image is another one in another process.
   """
   if opened.contents is not None:
     return opened
@@ -299,19 +288,7 @@ def _merge(known: Known, opened: OpenedDataset, name: str) -> Known:
 def join_known(
   parts: Sequence[Known], files: Sequence[str], name: str
 ) -> Known:
-  """Joins what several processes know.
-
-  Args:
-    parts: of each process.
-    files: names of the images.
-    name: of the data set.
-
-  Returns:
-    What is known of each image, by any process.
-
-  Raises:
-    ValueError: two processes have read different bytes.
-  """
+  """Joins what several processes know."""
   is_read = np.stack([part.is_read for part in parts])
   contents = np.stack([part.contents for part in parts])
   labels = np.stack([part.labels for part in parts])

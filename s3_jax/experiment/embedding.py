@@ -92,14 +92,7 @@ class EmbeddedImages(NamedTuple):
 
 
 def identity(embedder: Embedder) -> dict[str, Any]:
-  """Lists what an embedding depends on beside its input.
-
-  Args:
-    embedder: the checkpoint.
-
-  Returns:
-    Parts of a content key.
-  """
+  """Lists what an embedding depends on beside its input."""
   spec = json.loads(json.dumps(identify(embedder.clip.spec)))
   return {
     "weights": embedder.clip.sha256,
@@ -130,20 +123,7 @@ def find_test_set(
   data_dir: pathlib.Path | None = None,
   layout: str = "auto",
 ) -> OpenedDataset:
-  """Finds a test set, on disk or in the embedded world.
-
-  Args:
-    cache_dir: folder that holds the embedded world.
-    spec: a row of DATASETS.
-    data_dir: under which data sets lie.
-    layout: of the data set's files; "auto" tries those that the spec names.
-
-  Returns:
-    The data set; nothing is decoded yet.
-
-  Raises:
-    ValueError: if it is not there.
-  """
+  """Finds a test set, on disk or in the embedded world."""
   if spec.family == "embedded":
     return open_dataset(spec, cache_dir / "tfds")
   if data_dir is None:
@@ -157,19 +137,7 @@ def find_test_set(
 def know_contents(
   embedder: Embedder, spec: DatasetSpec, opened: OpenedDataset
 ) -> OpenedDataset:
-  """Finds out what a test set's images are, where that is not known yet.
-
-  Args:
-    embedder: whose cache folder knows files.
-    spec: of the data set.
-    opened: its images.
-
-  Returns:
-    The data set with its contents.
-
-  Raises:
-    ValueError: another process sees other images, or an image has no label.
-  """
+  """Finds out what a test set's images are, where that is not known yet."""
   known = know_images(embedder.cache_dir, opened, name=spec.title)
   contents = known_contents(known)
   for index, label in enumerate(contents.labels):
@@ -185,16 +153,7 @@ def know_contents(
 def images_layout(
   embedder: Embedder, spec: DatasetSpec, opened: OpenedDataset
 ) -> Layout:
-  """Says how a test set's embeddings lie in the cache.
-
-  Args:
-    embedder: the checkpoint.
-    spec: of the data set.
-    opened: its images.
-
-  Returns:
-    The layout of the shards; the same for all data sets with these images.
-  """
+  """Says how a test set's embeddings lie in the cache."""
   key = cache.content_key(
     {
       **identity(embedder),
@@ -226,18 +185,6 @@ def embed_test_set(
   """Embeds a test set's images, or reads their embeddings from the cache.
 
   Several processes share out the shards, and in the end all have all of them.
-
-  Args:
-    embedder: the checkpoint.
-    spec: of the data set.
-    opened: its images.
-
-  Returns:
-    The images that have an embedding, in the data set's order, and the others
-    with the reason.
-
-  Raises:
-    ValueError: if no image at all has one.
   """
   opened = know_contents(embedder, spec, opened)
   layout = images_layout(embedder, spec, opened)
@@ -314,15 +261,7 @@ UNUSABLE = "its embedding is zero or not finite"
 def bad_files(
   opened: OpenedDataset, reasons: dict[int, str]
 ) -> tuple[tuple[str, str], ...]:
-  """Lists bad images as results do.
-
-  Args:
-    opened: the data set.
-    reasons: index -> why the image there is bad.
-
-  Returns:
-    File and reason of each, in the data set's order.
-  """
+  """Lists bad images as results do."""
   return tuple(
     (valid_unicode(opened.files[index]), reason)
     for index, reason in sorted(reasons.items())
@@ -332,15 +271,7 @@ def bad_files(
 def on_devices(
   batches: Iterator[dict[str, Any]], mesh: jax.sharding.Mesh
 ) -> Iterator[dict[str, Any]]:
-  """Shares the images of batches out over the devices.
-
-  Args:
-    batches: from the input pipeline.
-    mesh: of the devices.
-
-  Yields:
-    The batches.
-  """
+  """Shares the images of batches out over the devices."""
   for batch in batches:
     yield {**batch, "image": share_batch(batch["image"], mesh)}
 
@@ -349,14 +280,6 @@ def progress_bar(text: str, total: int, left: int) -> tqdm:
   """Makes a bar that counts images; none where the output is no terminal.
 
   Of several processes only the first has one.
-
-  Args:
-    text: before the bar.
-    total: images of this process.
-    left: of which have still to be embedded.
-
-  Returns:
-    The bar, a context.
   """
   return tqdm(
     total=total,
@@ -375,13 +298,6 @@ def bound_tower(embedder: Embedder) -> Partial:
   the tower `SPLIT_BYTES` or more: these devices then hold parts, and each block
   is gathered as it is used. Images are over all devices either way, and the
   embeddings are the same to the last bit.
-
-  Args:
-    embedder: the checkpoint.
-
-  Returns:
-    u8[batch, height, width, 3] -> f32[batch, dim]. It compiles once for a
-    checkpoint and a shape.
   """
   mesh, params = embedder.devices, {"image": embedder.clip.params["image"]}
   size = 4 * sum(leaf.size for leaf in jax.tree.leaves(params))

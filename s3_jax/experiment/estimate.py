@@ -38,17 +38,7 @@ def estimate(
   prompts: Sequence[Sequence[str]],
   layouts: Sequence[Layout],
 ) -> Estimate:
-  """Counts what the cache lacks, and times both towers on some of it.
-
-  Args:
-    embedder: the checkpoint.
-    prompts: lists of texts, as `embed_prompts` will be given them.
-    layouts: of the data sets' shards; an image with several views counts as
-      often as it has views.
-
-  Returns:
-    Texts and images to embed, and the seconds that the towers need for them.
-  """
+  """Counts what the cache lacks, and times both towers on some of it."""
   texts, sample = 0, None
   for of_method in prompts:
     for token_ids in missing_chunks(embedder, of_method):

@@ -18,14 +18,7 @@ from s3_jax.results.space_plots import (
 def draw_spaces(
   labels: Sequence[int], texts: Texts, spaces: Spaces, folder: pathlib.Path
 ) -> None:
-  """Draws barcodes and projections of classes with their wrong entries.
-
-  Args:
-    labels: the classes to draw, at least one.
-    texts: of the run.
-    spaces: of the run.
-    folder: an existing folder.
-  """
+  """Draws barcodes and projections of classes with their wrong entries."""
   scales = np.asarray(spaces.polluted_core.max_edge_length)
   deaths = np.asarray(spaces.polluted_all.deaths)  # of every text
   barcodes = []

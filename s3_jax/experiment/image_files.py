@@ -83,17 +83,6 @@ def find_images(images: str | Sequence[Any]) -> FoundImages:
   Folders are walked to their depths in the order of their paths, letter by
   letter. A file in them is an image if its name or its first bytes say so; a
   file that is named itself is taken as it is.
-
-  Args:
-    images: a folder, a pattern with *, ? or **, a file, or several of these,
-      in a sequence or between commas. What exists under the whole text is not
-      split, nor read as a pattern.
-
-  Returns:
-    The files, and what was passed over.
-
-  Raises:
-    ValueError: one of the places does not exist or holds no image.
   """
   locations = []
   for location in _places(images):
@@ -243,18 +232,7 @@ def load_image(
   thumbnail: bool,
   exif_orientation: bool,
 ) -> LoadedImage:
-  """Reads, decodes and prepares one file, once for the tower and the page.
-
-  Args:
-    path: of the file.
-    preprocess: PIL image -> pixels.
-    max_pixels: greatest number of pixels of an image, see `decode_image`.
-    thumbnail: whether to make a thumbnail.
-    exif_orientation: whether to turn it first as its tag says.
-
-  Returns:
-    The image; a file that cannot be used gives the reason.
-  """
+  """Reads, decodes and prepares one file, once for the tower and the page."""
   size = -1
   try:
     size = os.stat(path).st_size
@@ -284,17 +262,7 @@ def load_images(
   ahead: int,
   threads: int,
 ) -> Iterator[LoadedImage]:
-  """Loads files in threads, in order.
-
-  Args:
-    files: paths.
-    load: path -> LoadedImage.
-    ahead: how many images may wait to be taken.
-    threads: how many load at once.
-
-  Yields:
-    One image a file.
-  """
+  """Loads files in threads, in order."""
   waiting: deque[Future[LoadedImage]] = deque()
   with ThreadPoolExecutor(threads) as pool:
     try:
@@ -312,18 +280,7 @@ def load_images(
 def batch_images(
   images: Iterable[LoadedImage], *, batch_size: int, size: int
 ) -> Iterator[tuple[dict[str, np.ndarray], list[LoadedImage]]]:
-  """Stacks images into batches of one shape.
-
-  Args:
-    images: in order.
-    batch_size: rows of a batch; the last is padded.
-    size: height and width of the pixels.
-
-  Yields:
-    `image` u8[batch, size, size, 3], black where there is none, `label`, which
-    nobody knows and is -1, `mask` bool[batch] (True = real and usable) and
-    `index` i32[batch], -1 where padded; and the images of the batch.
-  """
+  """Stacks images into batches of one shape."""
   start = 0
   row: list[LoadedImage] = []
   for image in images:

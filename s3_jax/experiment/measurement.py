@@ -107,21 +107,7 @@ def score_plan(
   mesh: Mesh,
   timings: dict[str, float],
 ) -> dict[str, ClassificationResult]:
-  """Scores every image by every method of one vector an image.
-
-  Args:
-    plan: the methods; those that look at views are left out.
-    tables: their texts.
-    test_set: the embedded images.
-    scorers: make the spaces, each once.
-    classes: number of classes.
-    logit_scale: natural logarithm of the factor of scores in probabilities.
-    mesh: the devices of this process.
-    timings: "build_space" and "score" are added to.
-
-  Returns:
-    Method -> what was measured.
-  """
+  """Scores every image by every method of one vector an image."""
   results = {}
   bar = tqdm(
     [each for each in plan if not isinstance(each.method, ViewMethod)],
@@ -152,18 +138,7 @@ def describe_core(
   title: str,
   log: RunLog,
 ) -> dict[str, Any]:
-  """Lists what the core of the concepts left out, and says what to know of it.
-
-  Args:
-    plan: the methods.
-    tables: their texts.
-    scorers: after the scoring.
-    title: of the data set.
-    log: for what the run should not pass over in silence.
-
-  Returns:
-    Parts of what results say of the texts; none where no method has a core.
-  """
+  """Lists what the core of the concepts left out, and logs what matters."""
   if not any(
     prepared.method.vertices is concepts
     and getattr(prepared.method, "core", False)
@@ -237,19 +212,7 @@ def write_outcomes(
   folder: pathlib.Path,
   log: RunLog,
 ) -> dict[str, Any]:
-  """Puts the results together and writes all files; only process 0 does.
-
-  Args:
-    outcomes: of the data sets.
-    head: what results say beside them.
-    counters: of decoded images and tower batches.
-    timings: seconds of each part.
-    folder: an existing folder.
-    log: for the table.
-
-  Returns:
-    The results, as in results.json (schema 2).
-  """
+  """Puts the results together and writes all files; only process 0 does."""
   measured = {
     (outcome.row["name"], name): result
     for outcome in outcomes

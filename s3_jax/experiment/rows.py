@@ -25,17 +25,7 @@ def dataset_row(
   *,
   classes: int,
 ) -> dict[str, Any]:
-  """Says what results say of a data set.
-
-  Args:
-    spec: what is known of it.
-    opened: its images.
-    bad: file and reason of each image that is bad.
-    classes: how many.
-
-  Returns:
-    A row of `datasets` in results.json.
-  """
+  """Says what results say of a data set."""
   return {
     "name": spec.name,
     "title": spec.title,
@@ -51,14 +41,7 @@ def dataset_row(
 
 
 def texts_part(by_set: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-  """Says which texts gave the results.
-
-  Args:
-    by_set: of each data set its `methods`, with the `sha256` of each, and more.
-
-  Returns:
-    `texts` in results.json.
-  """
+  """Says which texts gave the results."""
   hashes = [
     method["sha256"]
     for facts in by_set.values()
@@ -73,15 +56,7 @@ def sha256_of(texts: Sequence[str]) -> str:
 
 
 def method_rows(measured: Measured, *, seed: int) -> list[dict[str, Any]]:
-  """Lists the measures of every method on every data set.
-
-  Args:
-    measured: the results.
-    seed: of the bootstrap.
-
-  Returns:
-    Rows of `methods` in results.json.
-  """
+  """Lists the measures of every method on every data set."""
   return [
     {
       "dataset": dataset,
@@ -105,17 +80,7 @@ def comparison_rows(
   pairs: Sequence[tuple[str, str]],
   seed: int,
 ) -> list[dict[str, Any]]:
-  """Compares every method with the baseline, and some with each other.
-
-  Args:
-    measured: the results.
-    baseline: a method.
-    pairs: further pairs of methods; those that were not both run are left out.
-    seed: of the bootstrap.
-
-  Returns:
-    Rows of `comparisons` in results.json, data set by data set.
-  """
+  """Compares every method with the baseline, and some with each other."""
   methods = dict.fromkeys(method for _, method in measured)
   wanted = [(name, baseline) for name in methods if name != baseline]
   wanted += [pair for pair in pairs if pair not in wanted]
@@ -137,15 +102,7 @@ def comparison_rows(
 def class_rows(
   measured: Measured, names: Mapping[str, Sequence[str]]
 ) -> list[ClassRow]:
-  """Lists the accuracy of every class under every method.
-
-  Args:
-    measured: the results.
-    names: of each data set's classes, in label order.
-
-  Returns:
-    Rows of per_class.csv.
-  """
+  """Lists the accuracy of every class under every method."""
   return [
     ClassRow(
       dataset,

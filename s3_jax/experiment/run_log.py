@@ -26,11 +26,7 @@ class RunLog:
     self._lines: list[str] = []
 
   def __call__(self, text: str) -> None:
-    """Says a text of one or more lines.
-
-    Args:
-      text: what to say.
-    """
+    """Says a text of one or more lines."""
     if not self._speaks:
       return
     if self._clears and not self._lines:
@@ -41,11 +37,7 @@ class RunLog:
 
 
 def tell(text: str) -> None:
-  """Writes a text to the terminal, whatever is in it.
-
-  Args:
-    text: of one or more lines.
-  """
+  """Writes a text to the terminal, whatever is in it."""
   # A terminal need not know every letter of a class name.
   encoding = sys.stdout.encoding or "utf-8"
   shown = visible_lines(text.rstrip("\n"))
@@ -57,14 +49,7 @@ def tell(text: str) -> None:
 def log_bad(
   log: RunLog, title: str, bad: Sequence[tuple[str, str]], total: int
 ) -> None:
-  """Says how many images of a data set are bad, if any.
-
-  Args:
-    log: what says it.
-    title: of the data set.
-    bad: file and reason of each.
-    total: images of the data set.
-  """
+  """Says how many images of a data set are bad, if any."""
   if bad:
     file, reason = bad[0]
     log(
@@ -75,29 +60,14 @@ def log_bad(
 
 @contextmanager
 def timed(timings: dict[str, float], name: str) -> Iterator[None]:
-  """Adds the seconds of a block to a part of the run.
-
-  Args:
-    timings: part -> seconds so far.
-    name: of the part.
-
-  Yields:
-    Nothing.
-  """
+  """Adds the seconds of a block to a part of the run."""
   start = time.perf_counter()
   yield
   timings[name] = timings.get(name, 0.0) + time.perf_counter() - start
 
 
 def format_duration(seconds: float) -> str:
-  """Says a duration in one unit.
-
-  Args:
-    seconds: >= 0.
-
-  Returns:
-    Such as "40 s", "12 min" or "3.5 h".
-  """
+  """Says a duration in one unit."""
   if seconds < 100:
     return f"{seconds:.0f} s"
   minutes = seconds / 60

@@ -34,23 +34,7 @@ def score_images(
   logit_scale: float,
   mesh: Mesh,
 ) -> ClassificationResult:
-  """Scores every image of a test set against every class.
-
-  Args:
-    scorer: f32[batch, dim] -> f32[batch, classes].
-    test_set: the embedded images, the same in every process.
-    classes: number of classes.
-    per_class: whether each class's score depends on its own arrays alone, so
-      that devices may share out the classes.
-    logit_scale: natural logarithm of the factor of scores in probabilities.
-    mesh: the devices of this process, which share the work.
-
-  Returns:
-    The result over all images, in every process.
-
-  Raises:
-    ValueError: for a score that is not finite.
-  """
+  """Scores every image of a test set against every class."""
   share = hosts.own_share(len(test_set.labels))
   scoring = Scoring(
     scorer,
@@ -75,15 +59,7 @@ def score_images(
 def gather_counted(
   counted: ScoredImages, indices: Int[np.ndarray, " images"]
 ) -> ScoredImages:
-  """Puts what all processes have counted together.
-
-  Args:
-    counted: by this process.
-    indices: of its images in the data set; every image is in one process.
-
-  Returns:
-    The sums of the counts, and the images in the data set's order.
-  """
+  """Puts what all processes have counted together."""
   parts = hosts.gather_arrays(_flat(counted) | {"places": indices})
   joined = hosts.concatenate(
     [{name: part[name] for name in _PER_IMAGE} for part in parts]

@@ -41,21 +41,7 @@ class Settings:
     minimum: float | int | None = None,
     choices: tuple[str, ...] | None = None,
   ) -> Any:
-    """Returns a field and marks it as read.
-
-    Args:
-      name: of the field.
-      kind: the Python type or types that it must have; bool is no int.
-      default: value of an absent field; without one the field is required.
-      minimum: least value of a number.
-      choices: the words that a string may be.
-
-    Returns:
-      The value.
-
-    Raises:
-      ValueError: if the field is absent or breaks a rule.
-    """
+    """Returns a field and marks it as read."""
     label = f"{self.where}.{name}"
     if name not in self._fields:
       if default is _REQUIRED:
@@ -88,18 +74,7 @@ class Settings:
   def words(
     self, name: str, choices: tuple[str, ...] | None = None
   ) -> tuple[str, ...]:
-    """Returns a field that is a list of different strings, at least one.
-
-    Args:
-      name: of the field.
-      choices: the words that each may be.
-
-    Returns:
-      The strings, in their order.
-
-    Raises:
-      ValueError: if the list is empty, or a string is unknown or repeated.
-    """
+    """Returns a field that is a list of different strings, at least one."""
     values = tuple(self.take(name, (list, tuple)))
     label = f"{self.where}.{name}"
     if not values:
@@ -123,11 +98,7 @@ class Settings:
     return methods
 
   def finish(self) -> None:
-    """Refuses fields and methods that nobody read.
-
-    Raises:
-      ValueError: naming them.
-    """
+    """Refuses fields and methods that nobody read."""
     if self._methods:
       raise ValueError(
         f"`methods` must be given to a task that has methods of one's own, got"
@@ -139,15 +110,7 @@ class Settings:
 
 
 def require_writable(folder: pathlib.Path, label: str) -> None:
-  """Makes a folder, or refuses one that cannot be written.
-
-  Args:
-    folder: to be made if it is missing.
-    label: the field that names it, for the message.
-
-  Raises:
-    ValueError: naming the field and the reason.
-  """
+  """Makes a folder, or refuses one that cannot be written."""
   try:
     folder.mkdir(parents=True, exist_ok=True)
     probe = folder / f".writable-{secrets.token_hex(4)}"
@@ -167,17 +130,7 @@ def read_cache_dir(settings: Settings) -> pathlib.Path:
 
 
 def read_templates(settings: Settings) -> tuple[str, ...]:
-  """Returns `templates`, or none where the data set's own are wanted.
-
-  Args:
-    settings: of a task with this optional field.
-
-  Returns:
-    The templates, each with one `{}`.
-
-  Raises:
-    ValueError: for one that is no text, or has another number of `{}`.
-  """
+  """Returns `templates`, or none where the data set's own are wanted."""
   templates = tuple(settings.take("templates", (list, tuple), default=()))
   for template in templates:
     if not isinstance(template, str):

@@ -15,15 +15,7 @@ from s3_jax.storage.shards import (
 
 
 def own_shards(folder: pathlib.Path, layout: Layout) -> list[int]:
-  """Lists the shards that this process reads or makes.
-
-  Args:
-    folder: of the cache.
-    layout: of the shards.
-
-  Returns:
-    Their numbers, ascending; all of them in a run of one process.
-  """
+  """Lists the shards that this process reads or makes."""
   stored = hosts.gather_flags(stored_shards(folder, layout))
   return np.flatnonzero(hosts.own_items(stored)).tolist()
 
@@ -31,28 +23,13 @@ def own_shards(folder: pathlib.Path, layout: Layout) -> list[int]:
 def known_anywhere(
   folder: pathlib.Path, layout: Layout
 ) -> Bool[np.ndarray, " images"]:
-  """Says which images need no tower, as some process has them in its cache.
-
-  Args:
-    folder: of the cache.
-    layout: of the shards.
-
-  Returns:
-    One entry an image, the same in every process.
-  """
+  """Says which images need no tower, as some process has them in its cache."""
   known = hosts.gather_flags(known_images(folder, layout))
   return np.any(known, axis=0)
 
 
 def gather_shards(part: Shard) -> list[Shard]:
-  """Sends what this process has of a data set to all others.
-
-  Args:
-    part: of the data set.
-
-  Returns:
-    The part of each process.
-  """
+  """Sends what this process has of a data set to all others."""
   arrays = hosts.gather_arrays(
     {
       "indices": part.indices,

@@ -43,15 +43,6 @@ def embed_prompts(
   Texts are stored in chunks as they are made, so a run that is killed goes on
   from the last chunk, and other texts cost only themselves. Several processes
   share out the chunks, and in the end all have all of them.
-
-  Args:
-    embedder: the checkpoint.
-    prompts: any texts.
-    rows: how many the text tower takes at once.
-    progress: what a progress bar says; None for no bar.
-
-  Returns:
-    One unit row a text.
   """
   chunks = _chunks(prompts)
   own = _own_chunks(embedder, chunks)
@@ -153,15 +144,7 @@ def _texts_key(
 def missing_chunks(
   embedder: Embedder, prompts: Sequence[str]
 ) -> Iterator[Int[np.ndarray, "texts context"]]:
-  """Tokenizes the chunks of a list that no process has in its cache.
-
-  Args:
-    embedder: the checkpoint.
-    prompts: as `embed_prompts` will be given them.
-
-  Yields:
-    Token ids of a chunk.
-  """
+  """Tokenizes the chunks of a list that no process has in its cache."""
   chunks = _chunks(prompts)
   stored = _stored(embedder, chunks).any(axis=0)
   for number in np.flatnonzero(~stored).tolist():

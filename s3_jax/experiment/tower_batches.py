@@ -23,19 +23,7 @@ def embed_batches(
   embed_fn: Callable[[Array], Float[Array, "batch dim"]],
   batches: Iterable[Mapping[str, Any]],
 ) -> Iterator[Rows]:
-  """Embeds batch after batch; the host waits for a batch only with the next.
-
-  Args:
-    embed_fn: u8[batch, height, width, 3] -> f32[batch, dim], unit rows; a
-      function or a `jax.tree_util.Partial`, whose arrays are arguments of the
-      compiled program. It compiles once for one object and one shape.
-    batches: mappings with `image`, `mask` bool[batch] (True = a picture) and
-      `index` [batch], the place in the data set, -1 for padding.
-
-  Yields:
-    The rows of a batch that are no padding. An image is good where its mask is
-    True and its embedding is finite and not zero.
-  """
+  """Embeds batch after batch; the host waits for a batch only with the next."""
   embed = embed_fn if isinstance(embed_fn, Partial) else Partial(embed_fn)
   waiting: tuple[Mapping[str, Any], Array] | None = None
   for batch in batches:

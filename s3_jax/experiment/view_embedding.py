@@ -56,17 +56,7 @@ def views_layout(
   opened: OpenedDataset,
   options: ViewOptions,
 ) -> Layout:
-  """Says how the views of a data set lie in the cache.
-
-  Args:
-    embedder: the checkpoint.
-    spec: of the data set.
-    opened: its images.
-    options: how views are made.
-
-  Returns:
-    The layout of the shards.
-  """
+  """Says how the views of a data set lie in the cache."""
   key = cache.content_key(
     {
       **identity(embedder),
@@ -112,18 +102,6 @@ def read_views(
 
   One shard is in memory at a time: fifty thousand images of 64 views would be
   6.5 GB.
-
-  Args:
-    embedder: the checkpoint.
-    spec: of the data set.
-    opened: its images.
-    options: how views are made.
-    counters: "images_decoded" and "tower_batches" are counted up.
-    numbers: of the shards that are wanted, such as `own_shards` gives; None for
-      all.
-
-  Yields:
-    Embeddings f32[images, views, dim] in the data set's order.
   """
   opened = know_contents(embedder, spec, opened)
   layout = views_layout(embedder, spec, opened, options)

@@ -27,12 +27,6 @@ def clear_results(folder: pathlib.Path) -> None:
 
   Else a run that fails half way would leave its own beside the other's. Files
   of other names stay.
-
-  Args:
-    folder: of a run that begins.
-
-  Raises:
-    OSError: a file cannot be removed.
   """
   for name in _RESULTS:
     (folder / name).unlink(missing_ok=True)
@@ -84,9 +78,6 @@ def patient_streams() -> Iterator[None]:
   """Lets a run end well whose reader has gone, as that of `| head -1` has.
 
   Results are written all the same.
-
-  Yields:
-    Nothing.
   """
   out, err = _Patient(sys.stdout), _Patient(sys.stderr)
   with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

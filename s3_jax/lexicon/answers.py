@@ -62,12 +62,6 @@ def clean_text(text: str) -> str:
 
   Control, formatting (zero-width, right-to-left), unassigned and private
   characters and lone surrogates go; line ends and tabs become blanks.
-
-  Args:
-    text: any text.
-
-  Returns:
-    The text, which may be empty.
   """
   spaced = re.sub(r"\s", " ", unicodedata.normalize("NFKC", text))
   kept = "".join(c for c in spaced if unicodedata.category(c)[0] != "C")
@@ -97,15 +91,6 @@ def read_answer(
 
   JSON may stand alone, in a fence or after prose; the last object with a list
   of `classes` counts, so that a schema or a draft before it does not.
-
-  Args:
-    text: the model's answer.
-    labels: the classes that it was asked about.
-    names: official names of all classes, by class index.
-    owners: of `name_owners(names)`.
-
-  Returns:
-    The entries that can be used, and what was wrong with the rest.
   """
   records = _find_records(text)
   if records is None:
@@ -143,12 +128,6 @@ def drop_shared(
 
   A word that is true of two classes tells neither from the other. Descriptors
   may be shared: they are used together with a name.
-
-  Args:
-    entries: class index -> texts.
-
-  Returns:
-    The entries in class order, some with fewer synonyms, and what was dropped.
   """
   claims: dict[str, set[int]] = {}
   for label, entry in entries.items():

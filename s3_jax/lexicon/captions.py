@@ -45,16 +45,7 @@ def sample_caption(
   names: Sequence[str],
   descriptors: Sequence[str] = (),
 ) -> str:
-  """Writes one caption of a class.
-
-  Args:
-    generator: source of every random choice.
-    names: names that captions use, most frequent first; at least one.
-    descriptors: visual descriptions, one of which some captions add.
-
-  Returns:
-    The caption.
-  """
+  """Writes one caption of a class."""
   (name,) = generator.choices(names, name_weights(len(names)))
   caption = generator.choice(CAPTION_TEMPLATES).replace("{}", name)
   if descriptors and generator.random() < DESCRIBED_SHARE:
@@ -63,14 +54,6 @@ def sample_caption(
 
 
 def draw_official_name(names: Sequence[str], index: int) -> str:
-  """Draws a class's official label from all its names, whatever their use.
-
-  Args:
-    names: every name of the class, in the table's order.
-    index: the class's index, which with OFFICIAL_NAME_SEED is the seed.
-
-  Returns:
-    One of `names`; the same at every call.
-  """
+  """Draws a class's official label from all its names, whatever their use."""
   generator = random.Random(OFFICIAL_NAME_SEED + index)
   return names[int(generator.random() * len(names))]

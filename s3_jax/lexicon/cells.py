@@ -61,19 +61,7 @@ class Row(NamedTuple):
 
 
 def split_rows(text: str, delimiter: str = "") -> list[Row]:
-  """Splits a table into rows; a quoted line break is part of a cell.
-
-  Args:
-    text: of the file.
-    delimiter: between cells; "" for the tab, comma or semicolon, in this order,
-      that every one of the first lines has.
-
-  Returns:
-    The rows that have a cell which is not blank; blanks around cells are gone.
-
-  Raises:
-    csv.Error: quotes are not closed, or a cell is too long.
-  """
+  """Splits a table into rows; a quoted line break is part of a cell."""
   reader = csv.reader(
     io.StringIO(text, newline=""),
     delimiter=delimiter or _delimiter(text),
@@ -98,14 +86,7 @@ def _delimiter(text: str) -> str:
 
 
 def header_word(cell: str) -> str:
-  """Returns the form in which a header's word is looked up.
-
-  Args:
-    cell: such as "Class_Names".
-
-  Returns:
-    Lower-case letters and digits, in the singular: "classname".
-  """
+  """Returns the form in which a header's word is looked up."""
   word = re.sub(r"[\W_]+", "", cell.casefold())
   return _PLURALS.get(word, word)
 

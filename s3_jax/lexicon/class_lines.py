@@ -19,20 +19,7 @@ _OUT = "put the names into a JSON list to have them as they are"
 def line_classes(
   lines: Sequence[str], where: str, *, several: bool = False
 ) -> ListedClasses:
-  """Reads classes from lines of a class each.
-
-  Args:
-    lines: names; "n01440764 tench", "0 cat", "1: dog", "/a/airfield 0", "- cat"
-      and "cat: tabby, siamese" are known, where all lines are of one kind.
-    where: the file, for messages.
-    several: whether commas in a name are between names of one class.
-
-  Returns:
-    The classes.
-
-  Raises:
-    ValueError: it is not clear what the lines mean.
-  """
+  """Reads classes from lines of a class each."""
   lines = [line.strip() for line in lines]
   while lines and not lines[-1]:
     lines.pop()
@@ -91,20 +78,7 @@ _LAST = re.compile(r"(\S.*?)(?:\s*[:,;|=]\s*|\s+)(\d{1,9})")
 def without_numbers(
   lines: list[str], notes: list[str], where: str, offset: int = 1
 ) -> list[str]:
-  """Takes running numbers off names, twice where CUB's list has two.
-
-  Args:
-    lines: a name each.
-    notes: gets what was left out.
-    where: what has them, for messages.
-    offset: number of the first line.
-
-  Returns:
-    The names; as they were if they have no running numbers.
-
-  Raises:
-    ValueError: they begin with numbers from 0 or 1 that do not run.
-  """
+  """Takes running numbers off names, twice where CUB's list has two."""
   for _ in range(2):
     first = [_FIRST.fullmatch(line) for line in lines]
     if all(first):

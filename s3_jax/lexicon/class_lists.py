@@ -32,18 +32,7 @@ JSON, YAML, TABLES = (".json", ".jsonl"), (".yaml", ".yml"), (".csv", ".tsv")
 
 
 def read_class_list(path: str | os.PathLike[str]) -> ListedClasses:
-  """Reads the classes of a file.
-
-  Args:
-    path: ".json", ".yaml", ".csv" or ".tsv"; any other file has a class a line.
-
-  Returns:
-    The classes.
-
-  Raises:
-    ValueError: it cannot be read, names no class, has an empty name, or may
-      mean two things; the message names the line and what to change.
-  """
+  """Reads the classes of a file."""
   path = pathlib.Path(path)
   suffix, where = path.suffix.lower(), str(path)
   text = read_text(path)

@@ -33,18 +33,7 @@ def parse_rows(text: str, where: str, suffix: str = "") -> list[Row]:
 
 
 def table_classes(rows: Sequence[Row], where: str) -> ListedClasses:
-  """Reads classes from a table of names and classes, or of names alone.
-
-  Args:
-    rows: of the file; the first may be a header, its columns in any order.
-    where: the file, for messages.
-
-  Returns:
-    The classes, in the order of their first mention.
-
-  Raises:
-    ValueError: rows differ in length, or it is not clear what columns mean.
-  """
+  """Reads classes from a table of names and classes, or of names alone."""
   if not rows:
     return ListedClasses(())
   width = len(rows[0].cells)

@@ -40,18 +40,7 @@ class ListedClasses(NamedTuple):
 
 
 def value_classes(value: Any, where: str) -> ListedClasses:
-  """Reads classes from a value of JSON, YAML or Python.
-
-  Args:
-    value: lists, objects and texts; keys may be numbers.
-    where: what has it, for messages.
-
-  Returns:
-    The classes.
-
-  Raises:
-    ValueError: it is none of the known forms.
-  """
+  """Reads classes from a value of JSON, YAML or Python."""
   if isinstance(value, dict):
     value = {str(key): item for key, item in value.items()}
     key = _wrapper(value)
@@ -87,14 +76,7 @@ def _plain_names(names: Sequence[str]) -> ListedClasses:
 def split_ids(
   names: Sequence[str],
 ) -> tuple[list[ListedClass], list[str]]:
-  """Takes WordNet ids off the beginnings of names.
-
-  Args:
-    names: such as "n01440764 tench"; without an id a name stays as it is.
-
-  Returns:
-    The classes, and a note if there was an id.
-  """
+  """Takes WordNet ids off the beginnings of names."""
   classes, count = [], 0
   for name in names:
     match = re.fullmatch(r"(n\d{8})[\s,:]+(\S.*)", name.strip(), re.DOTALL)
@@ -163,18 +145,7 @@ def _object_classes(value: dict[str, Any], where: str) -> ListedClasses:
 
 
 def text_entries(value: Any, where: str) -> list[tuple[str, list[str]]]:
-  """Reads an object of class name -> text, or list of texts.
-
-  Args:
-    value: the object.
-    where: the file, for messages.
-
-  Returns:
-    Names and texts in their order.
-
-  Raises:
-    ValueError: it is no object, or a class has something else than texts.
-  """
+  """Reads an object of class name -> text, or list of texts."""
   if not isinstance(value, dict):
     raise ValueError(
       f"{where} must map class names to lists of texts, got {value!r:.40}."

@@ -18,17 +18,7 @@ _MAX_DEPTH = 8  # of YAML
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-  """Reads a text file.
-
-  Args:
-    path: the file, UTF-8, with or without a byte order mark.
-
-  Returns:
-    Its text.
-
-  Raises:
-    ValueError: it cannot be read, is too large, or is not UTF-8.
-  """
+  """Reads a text file."""
   path = pathlib.Path(path)
   try:
     size = path.stat().st_size
@@ -47,31 +37,13 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-  """Splits a text into lines, at line breaks alone.
-
-  Args:
-    text: of a file.
-
-  Returns:
-    The lines without their ends; no empty one after the last line break.
-  """
+  """Splits a text into lines, at line breaks alone."""
   lines = re.split(r"\r\n|\n|\r", text)
   return lines if lines[-1] else lines[:-1]
 
 
 def parse_json(text: str, where: str) -> Any:
-  """Parses JSON, in which no object may have a key twice.
-
-  Args:
-    text: without a byte order mark.
-    where: the file, for messages.
-
-  Returns:
-    The value.
-
-  Raises:
-    ValueError: it is no JSON, nested too deep, or repeats a key.
-  """
+  """Parses JSON, in which no object may have a key twice."""
   repeated: list[str] = []
 
   def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -100,16 +72,6 @@ def parse_yaml(text: str, where: str) -> Any:
 
   "no", "1.0" and "2012-01-01" are the texts that they look like. Anchors, tags
   and several documents are refused.
-
-  Args:
-    text: without a byte order mark.
-    where: the file, for messages.
-
-  Returns:
-    A text, a list, or a dictionary with texts as keys.
-
-  Raises:
-    ValueError: it is no YAML of this kind, nested too deep, or repeats a key.
   """
   import yaml
 
@@ -162,18 +124,7 @@ def _put(
 
 
 def parse_brackets(text: str, where: str) -> Any:
-  """Parses a list or an object that was written as JSON or as Python.
-
-  Args:
-    text: begins with a bracket.
-    where: what has it, for messages.
-
-  Returns:
-    The value; of several lines with a value each, the list of them.
-
-  Raises:
-    ValueError: it is neither.
-  """
+  """Parses a list or an object that was written as JSON or as Python."""
   try:
     return parse_json(text, where)
   except ValueError as error:

@@ -72,12 +72,7 @@ Ask = Callable[[Request, str, Collection[str]], Reply | Failure]
 
 
 def endpoint_host(base_url: str) -> str:
-  """Checks an endpoint's address and returns its host, with the port if given.
-
-  Raises:
-    ValueError: if it is no http address, or holds anything that may be a
-      secret; the message does not repeat it.
-  """
+  """Checks an endpoint's address and returns its host, its port if given."""
   try:
     parts = urllib.parse.urlsplit(base_url)
     good = parts.scheme in ("http", "https") and parts.port != 0

@@ -25,18 +25,7 @@ def prompt_forms(
   templates: Iterable[str],
   sentences: Iterable[str] = (),
 ) -> dict[str, str]:
-  """Says of which form each prompt of a class is.
-
-  Args:
-    prompts: of the class.
-    names: of the class.
-    templates: that the run puts names into, beside CLIP's.
-    sentences: of the class, as a file of sentences gives them.
-
-  Returns:
-    Of each prompt: a template; `SENTENCE` for one of `sentences` or a text
-    without any of the names; else `NAME_WITH_DESCRIPTOR`.
-  """
+  """Says of which form each prompt of a class is."""
   first = frozenset((*templates, NAME_TEMPLATE, "{}"))
   given = set(sentences)
   keys = [comparison_key(name) for name in names]

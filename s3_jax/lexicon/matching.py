@@ -20,14 +20,7 @@ _SEPARATORS = re.compile(r"[\s_.,:;!?'\"`´’‘“”/\\|()\[\]{}&‐‑‒–
 
 
 def plain_key(name: str) -> str:
-  """Returns the form in which names are equal but for case and blanks.
-
-  Args:
-    name: of a class.
-
-  Returns:
-    The key; underscores are blanks.
-  """
+  """Returns the form in which names are equal but for case and blanks."""
   key = comparison_key(name.replace("_", " "))
   # "²" alone is no "2", though "m²" may be written "m2".
   odd = any(unicodedata.category(character) == "No" for character in name)
@@ -35,15 +28,7 @@ def plain_key(name: str) -> str:
 
 
 def loose_key(name: str) -> str:
-  """Returns the form in which names are equal but for separators as well.
-
-  Args:
-    name: of a class.
-
-  Returns:
-    The key; "" for a name in which nothing may be forgiven, as it is a number
-    or has no letters.
-  """
+  """Returns the form in which names are equal but for separators as well."""
   plain = plain_key(name)
   if is_number(plain) or not any(map(str.isalpha, plain)):
     return ""
@@ -55,29 +40,14 @@ def loose_key(name: str) -> str:
 
 
 def is_number(text: str) -> bool:
-  """Says whether a text is a number, whole or not, in ASCII digits.
-
-  Args:
-    text: without blanks around it.
-
-  Returns:
-    True for "7", "-1", "2.50" and "1e3".
-  """
+  """Says whether a text is a number, whole or not, in ASCII digits."""
   return _NUMBER.fullmatch(text.casefold()) is not None
 
 
 def index_names(
   names: Iterable[Sequence[str]], key: Callable[[str], str]
 ) -> dict[str, tuple[int, ...]]:
-  """Indexes the spellings of classes by a key that forgives something.
-
-  Args:
-    names: the spellings of each class, in class order.
-    key: spelling -> key; "" for one that is not to be indexed.
-
-  Returns:
-    Key -> the classes that have it, ascending.
-  """
+  """Indexes the spellings of classes by a key that forgives something."""
   found: dict[str, dict[int, None]] = {}
   for label, spellings in enumerate(names):
     for spelling in spellings:
@@ -87,15 +57,7 @@ def index_names(
 
 
 def other_spellings(name: str) -> list[str]:
-  """Lists a name, and the name turned round as other files turn it.
-
-  Args:
-    name: of a class.
-
-  Returns:
-    The plain name, then "indoor apse" for "apse (indoor)" and "2012 Audi TTS"
-    for "Audi TTS 2012".
-  """
+  """Lists a name, and the name turned round as other files turn it."""
   plain = plain_key(name)
   spellings = [plain]
   if match := re.fullmatch(r"(.+?)\s*\(([^()]+)\)", plain):
@@ -108,20 +70,7 @@ def other_spellings(name: str) -> list[str]:
 def finder(
   class_names: Sequence[str], aliases: Mapping[str, int | str]
 ) -> Callable[[str], tuple[int, ...]]:
-  """Makes the function that looks a spelling up.
-
-  Args:
-    class_names: official names in class order.
-    aliases: other spellings -> class index or official name.
-
-  Returns:
-    A function spelling -> indices of the classes it names, ascending. The
-    closest spelling of any class wins over a looser one of another; a looser
-    one in which classes of different names meet names none of them.
-
-  Raises:
-    ValueError: an alias points at no class.
-  """
+  """Makes the function that looks a spelling up."""
   own = index_names([[name] for name in class_names], plain_key)
   aliased = {}
   for alias, target in aliases.items():
@@ -187,14 +136,6 @@ def match_rows(
   A name may occur several times, and all its rows are then taken. Where
   several classes ask for one name, and the list has it once for each of them,
   they are paired in order; else they share it.
-
-  Args:
-    texts: of each class, the official name first.
-    names: such as those of embedded texts.
-    forms: of the names; those of each form are paired by themselves.
-
-  Returns:
-    The rows. A class of which no text is found has none.
   """
   find = finder(names, {})
   matches = [[find(text) for text in of_class] for of_class in texts]
@@ -240,14 +181,6 @@ def tell_apart(
   Where the file has that name once for each of them, as our own tables do, they
   are paired in order. A class that it names by an alias is not taken for the
   shared name too.
-
-  Args:
-    spellings: the names of a file, in its order.
-    owners: the classes that each of them names.
-    aliases: as for `finder`.
-
-  Returns:
-    The classes of each spelling.
   """
   pointed = {
     plain_key(alias): target

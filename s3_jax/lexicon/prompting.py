@@ -114,17 +114,7 @@ def request_key(request: Request) -> str:
 
 
 def write_request(job: Job, labels: Sequence[int], attempt: int) -> Request:
-  """Writes the question about some classes.
-
-  Args:
-    job: the names and the model.
-    labels: the classes to ask about.
-    attempt: 0 at first; later tries differ in the seed, so that the same
-      question may get another answer.
-
-  Returns:
-    The request. Every name stands in its prompt as a JSON string.
-  """
+  """Writes the question about some classes."""
 
   def quote(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
@@ -158,13 +148,6 @@ def neighbors(labels: Sequence[int], classes: int) -> list[int]:
 
   Label sets are often sorted by meaning or by alphabet, so that the nearest
   indices are the best guess at the classes that could be confused.
-
-  Args:
-    labels: class indices, at least one.
-    classes: how many there are.
-
-  Returns:
-    At most MAX_NEIGHBORS other indices, ascending.
   """
   around = {
     label + step

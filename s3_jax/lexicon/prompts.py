@@ -8,18 +8,7 @@ NAME_TEMPLATE = "a photo of a {}."
 
 
 def fill_template(template: str, text: str) -> str:
-  """Puts a text into a template.
-
-  Args:
-    template: a string with exactly one `{}`.
-    text: what replaces it, verbatim.
-
-  Returns:
-    The prompt.
-
-  Raises:
-    ValueError: if the template does not hold exactly one `{}`.
-  """
+  """Puts a text into a template."""
   if template.count("{}") != 1:
     raise ValueError(
       f"`template` must hold exactly one {{}}, got {template!r}."

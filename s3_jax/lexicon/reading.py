@@ -101,24 +101,6 @@ def read_class_texts(
   without regard to case, underscores and blanks, nor to punctuation in words;
   "apse (indoor)" is also tried as "indoor apse", and "Audi TTS Coupe 2012" as
   "2012 Audi TTS Coupe".
-
-  Args:
-    path: the file, UTF-8.
-    class_names: official names in class order. Names may occur twice: a
-      spelling that fits both reaches both, unless an alias tells them apart.
-    aliases: other spellings -> class index or official name; those of `ALIASES`
-      are a start.
-    by_position: match the n-th entry with the n-th class instead; the counts
-      must agree. A ".txt" file without "class:" is always read so.
-    empty: what becomes of classes without any text: "error", or "name", which
-      gives them their own name; they are counted in any case.
-
-  Returns:
-    The texts and the report.
-
-  Raises:
-    ValueError: the file cannot be read, has another layout, counts disagree,
-      or a class stays without text under `empty="error"`.
   """
   if empty not in EMPTY:
     raise ValueError(
@@ -146,56 +128,21 @@ def read_class_texts(
 
 
 def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
-  """Reads the class names of a data set, in class order.
-
-  Args:
-    path: of any list of classes, see `read_own_classes`.
-
-  Returns:
-    The names; underscores stay.
-
-  Raises:
-    ValueError: the file cannot be read, has another layout, or a name is empty.
-  """
+  """Reads the class names of a data set, in class order."""
   return tuple(entry.name for entry in read_class_list(path).classes)
 
 
 def read_own_classes(
   path: str | os.PathLike[str],
 ) -> tuple[tuple[str, ...], ClassTexts]:
-  """Reads classes and their texts from one file that has both.
-
-  Args:
-    path: a table (.csv, .tsv) with rows "name,class", where several names make
-      one class, or of names alone, with or without a header; a JSON or YAML
-      object of class -> list of texts, list of names, or names by number; one
-      of our own tables; or lines of a class each, such as CoOp's
-      classnames.txt. docs/PREDICT.md lists the forms.
-
-  Returns:
-    The names as the file spells them, classes in the order of their first
-    mention, and their texts. A class whose list is empty has its own name as
-    its text, and stands among `without_texts`.
-
-  Raises:
-    ValueError: the file cannot be read, has another layout, holds no class, a
-      name is empty, or it is not clear what is meant.
-  """
+  """Reads classes and their texts from one file that has both."""
   return class_texts(read_class_list(path), pathlib.Path(path))
 
 
 def class_texts(
   found: ListedClasses, path: pathlib.Path
 ) -> tuple[tuple[str, ...], ClassTexts]:
-  """Gives each class of a list its texts.
-
-  Args:
-    found: the list.
-    path: where it was read, for messages.
-
-  Returns:
-    As `read_own_classes`.
-  """
+  """Gives each class of a list its texts."""
   names = tuple(entry.name for entry in found.classes)
   entries = [
     (name, [name.replace("_", " ")] if texts is None else list(texts))

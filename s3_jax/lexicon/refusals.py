@@ -29,15 +29,7 @@ _ITEMS = 3  # of a list
 
 
 def error_words(body: bytes) -> tuple[str, frozenset[str]]:
-  """Reads the body of an error.
-
-  Args:
-    body: JSON of any form, or a text.
-
-  Returns:
-    The endpoint's words in one line, not shortened, and the names of settings
-    that it gives beside them.
-  """
+  """Reads the body of an error."""
   text = body.decode("utf-8", "replace")
   try:
     value = json.loads(text)
@@ -50,17 +42,7 @@ def error_words(body: bytes) -> tuple[str, frozenset[str]]:
 def refused_setting(
   words: str, names: frozenset[str], sent: frozenset[str]
 ) -> str:
-  """Says which setting an endpoint refuses: what can be left out next time.
-
-  Args:
-    words: of the error.
-    names: that it gives beside its words.
-    sent: the settings of the request that can be left out.
-
-  Returns:
-    One of `sent`, or "format" where it is the form of the answer, or where it
-    is not said.
-  """
+  """Says which setting an endpoint refuses: what can be left out next time."""
   if names & {"response_format", "json_schema", "schema"}:
     return "format"
   for setting in sorted(sent & names):

@@ -136,13 +136,6 @@ TABLES: dict[str, Table] = {
 
 
 def names_sha256(lexicon: Lexicon) -> str:
-  """Hashes the official names of a table, in class order.
-
-  Args:
-    lexicon: the table.
-
-  Returns:
-    The sha256, hexadecimal.
-  """
+  """Hashes the official names of a table, in class order."""
   names = json.dumps([entry.name for entry in lexicon.classes])
   return hashlib.sha256(names.encode()).hexdigest()

@@ -195,11 +195,7 @@ def comparison_key(text: str) -> str:
 
 @functools.cache
 def classes_by_wnid() -> dict[str, ClassEntry]:
-  """Returns the packaged classes that have WordNet ids, by these ids.
-
-  Returns:
-    Id, such as "n01440764", -> the class of ImageNet's table.
-  """
+  """Returns the packaged classes that have WordNet ids, by these ids."""
   classes = load_lexicon("imagenet").classes
   return {entry.wnid: entry for entry in classes if entry.wnid}
 
@@ -207,15 +203,7 @@ def classes_by_wnid() -> dict[str, ClassEntry]:
 def texts_of_classes(
   lexicon: Lexicon, *, polluted: bool = False
 ) -> tuple[tuple[str, ...], ...]:
-  """Lists every class's texts, the official name first.
-
-  Args:
-    lexicon: the table.
-    polluted: append the entries that are known to be wrong.
-
-  Returns:
-    One tuple of texts a class.
-  """
+  """Lists every class's texts, the official name first."""
   return tuple(
     entry.names + (entry.polluted if polluted else ())
     for entry in lexicon.classes
@@ -223,11 +211,7 @@ def texts_of_classes(
 
 
 def most_frequent_names(lexicon: Lexicon) -> tuple[str, ...]:
-  """Returns each class's name that training captions use most.
-
-  Raises:
-    ValueError: if the table does not say which names captions use.
-  """
+  """Returns each class's name that training captions use most."""
   for entry in lexicon.classes:
     if not entry.captioned:
       raise ValueError(

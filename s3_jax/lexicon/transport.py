@@ -223,14 +223,6 @@ def request_headers(
 
   The `openai` client takes an organization, a project and headers from its
   variables; those are OpenAI's own hosts' to see, and by https.
-
-  Args:
-    request: as the client made it.
-    url: where it goes.
-    authorization: in place of the client's.
-
-  Returns:
-    The headers.
   """
   parts = urllib.parse.urlsplit(url)
   openai = parts.scheme == "https" and f".{parts.hostname}".endswith(
@@ -252,13 +244,6 @@ def redirect_target(url: str, location: str) -> str:
 
   The same are scheme, host and port; https in place of http, each at its usual
   port, is the same as well. The other way is not, nor an address with a user.
-
-  Args:
-    url: that was asked.
-    location: as the response gave it, absolute or relative.
-
-  Returns:
-    The absolute address, or "".
   """
   if not location or not all("!" <= each <= "~" for each in location):
     return ""

@@ -31,14 +31,7 @@ Vertices = tuple[tuple[tuple[str, ...], ...], ...]
 
 
 def distinct_prompts(tables: Iterable[Vertices]) -> tuple[str, ...]:
-  """Lists the prompts of tables, each once, in the order of their first use.
-
-  Args:
-    tables: such as those of several methods.
-
-  Returns:
-    The prompts.
-  """
+  """Lists the prompts of tables, each once, in the order of their first use."""
   found: dict[str, None] = {}
   for vertices in tables:
     for of_class in vertices:
@@ -50,15 +43,7 @@ def distinct_prompts(tables: Iterable[Vertices]) -> tuple[str, ...]:
 def concept_vertices(
   names: Sequence[Sequence[str]], templates: Sequence[str]
 ) -> Vertices:
-  """Makes one vertex of every name of a class.
-
-  Args:
-    names: of each class, such as `ClassEntry.names`.
-    templates: with one `{}`; their prompts are averaged.
-
-  Returns:
-    As many vertices as names.
-  """
+  """Makes one vertex of every name of a class."""
   return tuple(
     tuple(_filled(templates, name) for name in of_class) for of_class in names
   )
@@ -71,16 +56,6 @@ def concept_descriptor_vertices(
   joiner: str = " ",
 ) -> Vertices:
   """Makes a vertex of every name, and of every name with every descriptor.
-
-  Args:
-    classes: of the lexicon.
-    templates: with one `{}`.
-    joiner: between the filled template and the descriptor, which ends in a
-      full stop.
-
-  Returns:
-    For each class its names first, in the order of `concept_vertices`, then
-    name by name the pairs.
 
   References:
     S3 (arXiv 2412.04925): synonyms and visual descriptors joined in a
@@ -104,12 +79,6 @@ def concept_descriptor_vertices(
 def sentence_vertices(sentences: Sequence[Sequence[str]]) -> Vertices:
   """Makes one vertex of each class's sentences, taken as they are.
 
-  Args:
-    sentences: of each class, at least one.
-
-  Returns:
-    One vertex a class.
-
   References:
     CuPL (arXiv 2209.03320): every sentence normalised, the mean normalised.
   """
@@ -118,15 +87,6 @@ def sentence_vertices(sentences: Sequence[Sequence[str]]) -> Vertices:
 
 def described(name: str, descriptor: str) -> str:
   """Joins a name and a descriptor as DCLIP does.
-
-  Args:
-    name: of the class.
-    descriptor: what one sees.
-
-  Returns:
-    "NAME, which is DESCRIPTOR" where the descriptor starts with an a or with
-    "used"; "which" alone where it starts with a verb of its own; else "which
-    has".
 
   References:
     DCLIP (arXiv 2210.07183), as TPS repeats its rule.
@@ -146,13 +106,6 @@ def descriptor_prompts(
 ) -> Vertices:
   """Makes a vertex of every descriptor; a class without any keeps its name.
 
-  Args:
-    names: one a class.
-    descriptors: of each class.
-
-  Returns:
-    As many vertices as descriptors, at least one.
-
   References:
     DCLIP (arXiv 2210.07183), whose score is the mean over these vertices; the
     plain name for an empty list is ours.
@@ -164,14 +117,7 @@ def descriptor_prompts(
 
 
 def pooled(*tables: Vertices) -> Vertices:
-  """Puts all prompts of a class into one vertex.
-
-  Args:
-    *tables: of the same classes.
-
-  Returns:
-    One vertex a class, with the prompts of all tables, each once.
-  """
+  """Puts all prompts of a class into one vertex."""
   return tuple(
     (
       tuple(
@@ -188,15 +134,7 @@ def pooled(*tables: Vertices) -> Vertices:
 
 
 def drawn_indices(counts: Sequence[int], *, seed: int) -> tuple[int, ...]:
-  """Draws one text of every class.
-
-  Args:
-    counts: texts of each class, at least one.
-    seed: of the draw.
-
-  Returns:
-    The place of the text within its class.
-  """
+  """Draws one text of every class."""
   draw = random.Random(seed)
   return tuple(draw.randrange(count) for count in counts)
 
@@ -208,14 +146,6 @@ def waffle_texts(
 
   Of each pair one is two words of the vocabulary, the other the same number of
   letters drawn at random.
-
-  Args:
-    vocabulary: words, at least one.
-    pairs: how many, >= 1.
-    seed: of the draw.
-
-  Returns:
-    2 · pairs texts.
 
   References:
     After WaffleCLIP (arXiv 2306.07282), which draws its words from another

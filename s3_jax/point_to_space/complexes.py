@@ -193,12 +193,7 @@ def _numbers_of(vertices):
 
 
 def _solve(similarities, numbers):
-  """Projects on a simplex's affine hull.
-
-  Returns:
-    The squared distance less the embedding's squared norm, and the barycentric
-    coordinates of all vertices.
-  """
+  """Projects on a simplex's affine hull."""
   s0, *rest = similarities
   numbers = iter(numbers)
   squared = next(numbers) - 2 * s0

@@ -62,14 +62,7 @@ class Cells(NamedTuple):
 
 
 def partial_sets(results: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-  """Looks up the test sets that were not measured as they were published.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-
-  Returns:
-    Name -> images counted, and published; bad ones are not counted.
-  """
+  """Looks up the test sets that were not measured as they were published."""
   partial = {}
   for entry in results["datasets"]:
     published = entry.get("published_examples", 0)
@@ -84,12 +77,7 @@ def partial_sets(results: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
 def partial_sentence(
   partial: Mapping[str, tuple[int, int]], show: Callable[[str], str]
 ) -> str:
-  """Says what the mark PARTIAL means; "" where nothing has it.
-
-  Args:
-    partial: from `partial_sets`.
-    show: escapes a name for the place where the sentence will stand.
-  """
+  """Says what the mark PARTIAL means; "" where nothing has it."""
   if not partial:
     return ""
   parts = [
@@ -108,18 +96,7 @@ def mark_partial(cell: str) -> str:
 
 
 def read_cells(results: Mapping[str, Any], baseline: str) -> Cells:
-  """Sorts the entries of a results mapping.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-    baseline: the method that the others are compared with.
-
-  Returns:
-    Cells.
-
-  Raises:
-    ValueError: when `baseline` is none of the methods.
-  """
+  """Sorts the entries of a results mapping."""
   datasets = [entry["name"] for entry in results["datasets"]]
   methods = list(dict.fromkeys(entry["name"] for entry in results["methods"]))
   if baseline not in methods:
@@ -163,17 +140,7 @@ def title(
   best: str,
   show: Callable[[str], str],
 ) -> list[str]:
-  """Says what the figures are.
-
-  Args:
-    results: the mapping.
-    cells: of the mapping.
-    best: how the best of a column is marked, such as "the best in bold".
-    show: escapes a name for the place where the sentences will stand.
-
-  Returns:
-    One or two sentences.
-  """
+  """Says what the figures are."""
   sizes = {
     entry["examples"] - len(entry["bad_examples"])
     for entry in results["datasets"]
@@ -235,15 +202,7 @@ def _means(cells: Cells) -> list[str]:
 
 
 def mark_best(values: Sequence[float | None], *, digits: int) -> list[str]:
-  """Shows fractions in percent and marks the largest.
-
-  Args:
-    values: one column; None where there is none.
-    digits: behind the point.
-
-  Returns:
-    The cells. A column of one row has no best.
-  """
+  """Shows fractions in percent and marks the largest."""
   known = [value for value in values if value is not None]
   best = max(known) if len(values) > 1 and known else None
   return [
@@ -335,16 +294,7 @@ def equals(p_value: str) -> str:
 def facts(
   results: Mapping[str, Any], cells: Cells, show: Callable[[str], str]
 ) -> list[str]:
-  """Says in sentences what the table has no column for.
-
-  Args:
-    results: the mapping.
-    cells: of the mapping.
-    show: escapes a name for the place where the sentences will stand.
-
-  Returns:
-    Lines.
-  """
+  """Says in sentences what the table has no column for."""
   lines = []
   for entry in cells.others:
     if entry["dataset"] == cells.datasets[0]:
@@ -392,15 +342,7 @@ def facts(
 
 
 def expectation(entry: Mapping[str, Any], show: Callable[[str], str]) -> str:
-  """Says whether a published figure was met.
-
-  Args:
-    entry: of `expectations`.
-    show: escapes a name for the place where the sentence will stand.
-
-  Returns:
-    A sentence without a full stop.
-  """
+  """Says whether a published figure was met."""
   met = {True: "met", False: "NOT MET", None: "not comparable"}[entry["met"]]
   note = f" ({show(entry['note'])})" if entry.get("note") else ""
   return (

@@ -67,13 +67,6 @@ def class_tables(
 
   The extremes are those of the best method other than the baseline, beside the
   baseline: its hardest and easiest classes, and those that it changes most.
-
-  Args:
-    per_class: accuracies.
-    cells: of the run.
-
-  Returns:
-    A table per test set that has rows, in the order of the run.
   """
   found: dict[str, dict[int, _Class]] = {}
   for row in per_class:

@@ -68,14 +68,7 @@ class RunComparison(NamedTuple):
 
 
 def label_runs(names: Sequence[str]) -> list[str]:
-  """Makes labels of runs from the names of their folders.
-
-  Args:
-    names: of the folders, which may repeat.
-
-  Returns:
-    A label each; those that repeat get the number of their place.
-  """
+  """Makes labels of runs from the names of their folders."""
   labels: list[str] = []
   for index, name in enumerate(names, start=1):
     label = name or "run"
@@ -88,18 +81,7 @@ def label_runs(names: Sequence[str]) -> list[str]:
 
 
 def compare_runs(runs: Sequence[Run], *, seed: int) -> RunComparison:
-  """Compares runs with the first of them.
-
-  Args:
-    runs: at least two, with different labels.
-    seed: of the bootstrap.
-
-  Returns:
-    RunComparison.
-
-  Raises:
-    ValueError: when there are fewer than two runs.
-  """
+  """Compares runs with the first of them."""
   if len(runs) < 2:
     raise ValueError(f"`runs` must hold at least two runs, got {len(runs)}.")
   first, *others = runs
@@ -121,14 +103,6 @@ def changes_between(first: Run, later: Run, *, seed: int) -> list[Change]:
   in the same order, the interval is the paired bootstrap's and the p-value
   McNemar's. Else it is Newcombe's for independent runs, which is too wide when
   the images were the same. Of mean IoUs only the difference is known.
-
-  Args:
-    first: the run to compare with.
-    later: the other run.
-    seed: of the bootstrap.
-
-  Returns:
-    The changes, in the order of the later run's methods.
   """
   before = {(e["dataset"], e["name"]): e for e in first.results["methods"]}
   changes = []
@@ -175,12 +149,6 @@ def settings_that_differ(
   Looked at are the checkpoint, the texts, the data sets with their sizes and
   unreadable images, the settings, the versions and devices, and the seed; not
   the times and counters.
-
-  Args:
-    runs: at least one.
-
-  Returns:
-    Pairs of a name and the value in each run; a dash where a run has none.
   """
   facts = [_facts(run.results) for run in runs]
   names = dict.fromkeys(name for each in facts for name in each)

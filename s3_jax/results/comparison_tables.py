@@ -61,14 +61,7 @@ _CSV_HEAD = (
 
 
 def comparison_text(comparison: RunComparison) -> str:
-  """Formats a comparison as aligned plain text.
-
-  Args:
-    comparison: from `compare_runs`.
-
-  Returns:
-    Lines without a final newline.
-  """
+  """Formats a comparison as aligned plain text."""
   head, rows = _table(comparison)
   head = [shorten(text, _NAME) for text in head]
   rows = [[shorten(row[0], 2 * _NAME), *row[1:]] for row in rows]
@@ -87,14 +80,7 @@ def _against(values: Sequence[str]) -> str:
 
 
 def comparison_markdown(comparison: RunComparison) -> str:
-  """Formats a comparison as Markdown.
-
-  Args:
-    comparison: from `compare_runs`.
-
-  Returns:
-    Markdown that ends with a newline.
-  """
+  """Formats a comparison as Markdown."""
   head, rows = _table(comparison)
   parts = ["## Comparison", " ".join(_sentences(comparison, escape_markdown))]
   parts.append(pipes(head, rows))
@@ -107,14 +93,7 @@ def comparison_markdown(comparison: RunComparison) -> str:
 
 
 def comparison_latex(comparison: RunComparison) -> str:
-  """Formats a comparison as a `tabular` of LaTeX.
-
-  Args:
-    comparison: from `compare_runs`.
-
-  Returns:
-    LaTeX that ends with a newline.
-  """
+  """Formats a comparison as a `tabular` of LaTeX."""
   head, rows = _table(comparison)
   lines = [LATEX_RULES.rstrip()]
   lines += [f"% {line}" for line in _sentences(comparison, clean)]
@@ -125,14 +104,7 @@ def comparison_latex(comparison: RunComparison) -> str:
 
 
 def comparison_csv(comparison: RunComparison) -> str:
-  """Formats a comparison as CSV: a row per data set, method and run.
-
-  Args:
-    comparison: from `compare_runs`.
-
-  Returns:
-    CSV, fractions.
-  """
+  """Formats a comparison as CSV: a row per data set, method and run."""
   rows = []
   for run in comparison.runs:
     for entry in run.results["methods"]:

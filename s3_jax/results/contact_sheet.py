@@ -88,24 +88,12 @@ class Sheet(NamedTuple):
 
 
 def page_name(page: int) -> str:
-  """Names the file of a page.
-
-  Args:
-    page: its number, from 1 on.
-
-  Returns:
-    `contact_sheet.html`, `contact_sheet_2.html`, ...
-  """
+  """Names the file of a page."""
   return "contact_sheet.html" if page == 1 else f"contact_sheet_{page}.html"
 
 
 def remove_pages(folder: Path, *, after: int) -> None:
-  """Removes the pages that an earlier run left in a folder.
-
-  Args:
-    folder: of the results.
-    after: number of the last page that stays; 0 for none.
-  """
+  """Removes the pages that an earlier run left in a folder."""
   for path in folder.glob("contact_sheet*.html"):
     found = re.fullmatch(r"contact_sheet(?:_([1-9]\d*))?\.html", path.name)
     if found and int(found[1] or 1) > after:
@@ -113,16 +101,7 @@ def remove_pages(folder: Path, *, after: int) -> None:
 
 
 def render_page(sheet: Sheet, cards: Sequence[Card], *, page: int) -> str:
-  """Writes one page.
-
-  Args:
-    sheet: of the run.
-    cards: the page's images, in the order of the files.
-    page: its number, from 1 on.
-
-  Returns:
-    The HTML.
-  """
+  """Writes one page."""
   start = (page - 1) * CARDS
   bad = sum(bool(card.row.problem) for card in cards)
   shown = f"Images {start + 1:,} to {start + len(cards):,} of {sheet.images:,}"

@@ -34,14 +34,6 @@ def plot_reliability(
   A bar per bin with images shows the accuracy, a red line its distance to the
   mean confidence; small bars below count the images. On the dashed diagonal
   lies a method that can be believed.
-
-  Args:
-    rows: entries of `reliability` in a results mapping, at least one.
-    path: the PNG to write.
-    title: of the figure.
-
-  Raises:
-    ValueError: when there are no rows.
   """
   if not rows:
     raise ValueError("`rows` must hold at least one method, got none.")
@@ -104,14 +96,6 @@ def plot_confusion(confusion: Confusion, path: Path, *, most: int = 30) -> None:
   With more than `most` classes those are shown that take part in the largest
   confusions; what their images were taken for otherwise adds up in a last
   column.
-
-  Args:
-    confusion: of one method on one test set.
-    path: the PNG to write.
-    most: classes to show, >= 1.
-
-  Raises:
-    ValueError: when `most` is below 1.
   """
   if most < 1:
     raise ValueError(f"`most` must be a whole number >= 1, got {most}.")

@@ -54,13 +54,6 @@ def open_figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
   Equal drawings make equal bytes: no time, no version, no user style sheet, no
   formulas in texts. `pyplot` and its state are not used. A letter that the font
   lacks is shown as a box.
-
-  Args:
-    path: the PNG to write, at 150 dots an inch.
-    size: width and height in inches.
-
-  Yields:
-    The figure, on an Agg canvas, with the constrained layout.
   """
   import matplotlib
   from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -88,15 +81,7 @@ def open_figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
 
 
 def shorten(text: str, length: int) -> str:
-  """Cuts a text to a length, on one line and without control characters.
-
-  Args:
-    text: any text.
-    length: characters at most, >= 1; a cut text ends in "…".
-
-  Returns:
-    The shown text.
-  """
+  """Cuts a text to a length, on one line and without control characters."""
   line = " ".join(
     "".join(
       " " if unicodedata.category(char)[0] in "CZ" else char for char in text

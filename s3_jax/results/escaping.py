@@ -53,25 +53,12 @@ def valid_unicode(text: str) -> str:
 
   The names of files need not be Unicode; Python then holds lone surrogates,
   which no encoding takes.
-
-  Args:
-    text: any text.
-
-  Returns:
-    The text, each lone surrogate as six characters such as `\udcff`.
   """
   return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def clean(text: str) -> str:
-  """Drops control and direction-changing characters, joins lines.
-
-  Args:
-    text: any text.
-
-  Returns:
-    One line of valid Unicode.
-  """
+  """Drops control and direction-changing characters, joins lines."""
   joined = re.sub(r"[\t\r\n\v\f\u0085\u2028\u2029]+", " ", text)
   return valid_unicode(
     "".join(
@@ -81,14 +68,7 @@ def clean(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-  """Escapes a text for a cell or a sentence of Markdown.
-
-  Args:
-    text: any text.
-
-  Returns:
-    One line; a pipe, a bracket, a star or a backtick in it stays what it is.
-  """
+  """Escapes a text for a cell or a sentence of Markdown."""
   text = re.sub(r"([\\|`*<>\[\]#~$&])", r"\\\1", clean(text).strip())
   return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
@@ -99,12 +79,6 @@ def escape_latex(text: str) -> str:
   No letter of the text can start a command, end a row or open a group. Signs
   that tables use (±, −, Δ, ...) become commands, so that pdfLaTeX has them;
   letters beyond Latin are left, for XeLaTeX and LuaLaTeX.
-
-  Args:
-    text: any text.
-
-  Returns:
-    One line.
   """
   escaped = "".join(_LATEX.get(char, char) for char in clean(text).strip())
   # Two hyphens would melt into a dash.

@@ -25,14 +25,7 @@ _GAP = "  "
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-  """Aligns rows: names to the left, measures to the right.
-
-  Args:
-    rows: of equal length, at least one.
-
-  Returns:
-    One line a row, without blanks at the end.
-  """
+  """Aligns rows: names to the left, measures to the right."""
   rows = [[clean(text) for text in row] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []
@@ -51,17 +44,7 @@ def stack(
   columns: int,
   tail: int = 0,
 ) -> list[str]:
-  """Aligns rows between rules, wide ones as several tables below each other.
-
-  Args:
-    head: titles of the columns; names of rows stand in the first.
-    rows: as long as the head.
-    columns: measures beside each other.
-    tail: columns at the end that stay with those before them.
-
-  Returns:
-    Lines.
-  """
+  """Aligns rows between rules, wide ones as several tables below each other."""
   starts = list(range(1, max(len(head) - tail, 2), columns))
   ends = [*starts[1:], len(head)]
   parts = []
@@ -79,17 +62,7 @@ def pipes(
   *,
   texts: bool = False,
 ) -> str:
-  """Writes a table in Markdown.
-
-  Args:
-    head: titles of the columns.
-    rows: as long as the head.
-    texts: whether all cells are texts of any kind, to be escaped; else those
-      behind the first are measures.
-
-  Returns:
-    Lines without a final newline.
-  """
+  """Writes a table in Markdown."""
   show, side = (escape_markdown, "---") if texts else (_bold, "---:")
   lines = [
     [escape_markdown(text) for text in head],
@@ -108,16 +81,7 @@ def tabular(
   head: Sequence[str],
   blocks: Sequence[tuple[str, Sequence[Sequence[str]]]],
 ) -> str:
-  r"""Writes a `tabular` of LaTeX, to stand in a table with a caption.
-
-  Args:
-    head: titles of the columns.
-    blocks: pairs of a heading ("" for none) and rows as long as the head. A
-      rule stands between two blocks.
-
-  Returns:
-    Lines without a final newline; LATEX_RULES must stand above them.
-  """
+  r"""Writes a `tabular` of LaTeX, to stand in a table with a caption."""
   columns = len(head)
   lines = [f"\\begin{{tabular}}{{l{'r' * (columns - 1)}}}", "\\toprule"]
   lines.append(" & ".join(map(escape_latex, head)) + r" \\")

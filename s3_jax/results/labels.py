@@ -35,15 +35,7 @@ def place_labels(
   texts: Sequence[str],
   colors: Sequence[str],
 ) -> None:
-  """Writes a label beside each point, with a line to those that stand apart.
-
-  Args:
-    figure: a matplotlib Figure on an Agg canvas, complete but for the labels.
-    axis: the Axes that holds the points.
-    points: data coordinates.
-    texts: one label per point.
-    colors: one colour per label.
-  """
+  """Writes a label beside each point, with a line to those that stand apart."""
   from matplotlib.patheffects import withStroke
 
   figure.draw_without_rendering()
@@ -97,14 +89,6 @@ def choose_boxes(
   places around its point, the cheapest, where overlap with markers and other
   labels, space outside of the frame, distance and ambiguity have a price. Two
   more rounds let every label choose again among all others. Ours.
-
-  Args:
-    spots: places of the points.
-    sizes: width and height of the labels.
-    frame: left, bottom, right and top of the space to stay in.
-
-  Returns:
-    Left, bottom, right and top of each label.
   """
   count = spots.shape[0]
   markers = np.concatenate([spots - _RADIUS, spots + _RADIUS], axis=-1)

@@ -22,16 +22,6 @@ def format_latex(results: Mapping[str, Any], *, baseline: str) -> str:
 
   What the figures are, and what has no column, stands in comments above and
   below the tables.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-    baseline: the method that the others are compared with.
-
-  Returns:
-    LaTeX that ends with a newline.
-
-  Raises:
-    ValueError: when `baseline` is none of the methods.
   """
   cells = read_cells(results, baseline)
   head = ["method", *cells.datasets]

@@ -92,14 +92,7 @@ class TableWords(NamedTuple):
 
 
 def summarize(table: TableWords) -> dict[str, int | float | str | None]:
-  """Counts what a table holds and what was noticed.
-
-  Args:
-    table: the table.
-
-  Returns:
-    The counts, by name, as the page and the JSON file give them.
-  """
+  """Counts what a table holds and what was noticed."""
   synonyms = [len(entry.texts) - 1 for entry in table.classes]
   words = [len(text.split()) for entry in table.classes for text in entry.texts]
   return {
@@ -144,15 +137,7 @@ _COLUMNS = (
 
 
 def render_page(tables: Sequence[TableWords], about: str) -> str:
-  """Writes tables as one HTML page.
-
-  Args:
-    tables: the tables.
-    about: how the page was made, in a sentence.
-
-  Returns:
-    The page.
-  """
+  """Writes tables as one HTML page."""
   head = "".join(f"<th>{title}</th>" for _, title in _COLUMNS)
   rows = "".join(
     "<tr>" + "".join(_number(row[key]) for key, _ in _COLUMNS) + "</tr>"

@@ -96,22 +96,7 @@ def render_report(
   per_class: Sequence[ClassRow],
   pictures: Sequence[Picture] = (),
 ) -> str:
-  """Writes a run as one HTML page.
-
-  Args:
-    results: a mapping that passes `validate_results`, of plain values.
-    baseline: the method that the others are compared with.
-    per_class: accuracies of the classes.
-    pictures: PNG files, which become part of the page.
-
-  Returns:
-    The page.
-
-  Raises:
-    ValueError: when `baseline` is none of the methods, or a picture's section
-      is unknown.
-    OSError: when a picture cannot be read.
-  """
+  """Writes a run as one HTML page."""
   import jinja2
 
   for picture in pictures:

@@ -20,13 +20,7 @@ __all__ = ["plot_accuracy", "plot_contact_sheet", "plot_training_curve"]
 def plot_accuracy(
   results: Mapping[str, Any], path: Path, *, baseline: str
 ) -> None:
-  """Draws accuracy, or mean IoU, with its 95 % interval, a panel per test set.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-    path: the PNG to write.
-    baseline: the method whose accuracy is the dashed line of each panel.
-  """
+  """Draws accuracy or mean IoU with its 95 % interval, a panel a test set."""
   datasets = [entry["name"] for entry in results["datasets"]]
   methods = list(dict.fromkeys(entry["name"] for entry in results["methods"]))
   cells = {(e["dataset"], e["name"]): e for e in results["methods"]}
@@ -96,15 +90,7 @@ def plot_training_curve(
   validation_accuracy: Float[np.ndarray, " checks"],
   path: Path,
 ) -> None:
-  """Draws training loss and validation accuracy against the step.
-
-  Args:
-    steps: step of each loss, ascending.
-    loss: training loss.
-    validation_steps: step of each validation, ascending.
-    validation_accuracy: fractions in [0, 1].
-    path: the PNG to write.
-  """
+  """Draws training loss and validation accuracy against the step."""
   with open_figure(path, (8.0, 5.6)) as figure:
     upper, lower = figure.subplots(2, 1, sharex=True)
     window = max(1, loss.size // 50)
@@ -152,17 +138,7 @@ def plot_contact_sheet(
   *,
   columns: int = 8,
 ) -> None:
-  """Draws a grid of images with captions, row by row.
-
-  Args:
-    images: pixels.
-    captions: one per image; cut to what fits.
-    path: the PNG to write.
-    columns: images per row, >= 1.
-
-  Raises:
-    ValueError: when there are no images, the lengths differ, or columns < 1.
-  """
+  """Draws a grid of images with captions, row by row."""
   count = images.shape[0]
   if count == 0 or count != len(captions):
     raise ValueError(

@@ -111,21 +111,6 @@ def rank_classes(
 ) -> Ranking:
   """Ranks the classes of every image, and finds the texts that decided.
 
-  Args:
-    score_fn: f32[images, dim] -> f32[images, classes], larger = closer; a
-      function or a `jax.tree_util.Partial`. It compiles once for one object.
-    space: the space that it scores.
-    embeddings: unit rows.
-    logit_scale: natural logarithm of the factor on the scores, as stored; it
-      changes the probabilities only.
-    top: how many classes, 1 to the number of classes.
-
-  Returns:
-    The ranking.
-
-  Raises:
-    ValueError: `top` is out of range.
-
   References:
     The softmax over classes is CLIP's (arXiv 2103.00020, section 3.1.2). For
     checkpoints trained with a sigmoid (arXiv 2303.15343) it is ours.
@@ -173,17 +158,7 @@ def read_candidates(
   names: Sequence[str],
   texts: Sequence[Sequence[str]],
 ) -> tuple[Candidate, ...]:
-  """Puts words to the numbers of one image.
-
-  Args:
-    ranking: on the host.
-    row: of the image.
-    names: of the classes.
-    texts: of each class, in the order of the space's points.
-
-  Returns:
-    The best classes, the best first.
-  """
+  """Puts words to the numbers of one image."""
   found = []
   for index in range(ranking.labels.shape[1]):
     label = int(ranking.labels[row, index])
@@ -206,15 +181,7 @@ def write_json(
   classes: Iterable[Mapping[str, Any]],
   images: Iterable[ImageRow],
 ) -> None:
-  """Writes a JSON file, one class or image a line, without holding them all.
-
-  Args:
-    path: where to write it.
-    facts: what else the file holds: JSON-able, at least one fact, its floats
-      finite.
-    classes: under the key `classes`.
-    images: the good ones, under the key `images`.
-  """
+  """Writes a JSON file, one class or image a line, without holding them all."""
   head = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
   with open(path, "w", encoding="utf-8", newline="\n") as file:
     file.write(valid_unicode(head.removesuffix("\n}")))
@@ -234,10 +201,6 @@ def write_csv(path: Path, rows: Iterable[ImageRow]) -> None:
   """Writes a CSV with one line for each of an image's best classes.
 
   A bad file has one line, without a class and with its problem.
-
-  Args:
-    path: where to write it.
-    rows: the images, good and bad.
   """
   with open(path, "w", encoding="utf-8", newline="\n") as file:
     file.write(format_rows([_CSV_HEAD]))

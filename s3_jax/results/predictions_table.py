@@ -29,19 +29,7 @@ class Answers(NamedTuple):
 
 
 def read_answers(path: Path, results: Mapping[str, Any]) -> dict[str, Answers]:
-  """Reads a predictions.csv.
-
-  Args:
-    path: the file.
-    results: of the same run; the accuracies in them must be those of the file.
-
-  Returns:
-    The answers by data set; empty when there is no such file, or one of other
-    columns, as predictions on images without labels have.
-
-  Raises:
-    ValueError: when the file is damaged, or not that of these results.
-  """
+  """Reads a predictions.csv."""
   try:
     text = path.read_text("utf-8-sig")
   except FileNotFoundError:

@@ -28,14 +28,7 @@ class Property(NamedTuple):
 
 
 def list_properties(values: Mapping[str, Any]) -> list[Property]:
-  """Lists the facts of nested mappings and lists.
-
-  Args:
-    values: plain values, as in `results.json`.
-
-  Returns:
-    One entry per value, in the order of the keys.
-  """
+  """Lists the facts of nested mappings and lists."""
   return list(_walk(values, ""))
 
 

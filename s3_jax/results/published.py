@@ -42,30 +42,14 @@ _MODELS = {
 
 
 def published_model(name: str) -> str | None:
-  """Returns the key of PUBLISHED that belongs to a checkpoint.
-
-  Args:
-    name: of the checkpoint, as in the zoo.
-
-  Returns:
-    The key; None when nothing published is known of these weights.
-  """
+  """Returns the key of PUBLISHED that belongs to a checkpoint."""
   return _MODELS.get(name)
 
 
 def published_rows(
   name: str, datasets: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
-  """Lists published accuracies as `results.json` holds them.
-
-  Args:
-    name: of the checkpoint, as in the zoo.
-    datasets: the sets of interest; None for all.
-
-  Returns:
-    The value of `published` in a results mapping, fractions; empty when
-    nothing is known of the checkpoint.
-  """
+  """Lists published accuracies as `results.json` holds them."""
   model = published_model(name)
   if model is None:
     return []
@@ -89,14 +73,6 @@ def expected_top1(name: str, dataset: str, method: str) -> PublishedTop1 | None:
 
   These are CLIP's baselines, which leave nothing open: the class name in
   "a photo of a {}.", and on the ImageNet sets the 80 templates.
-
-  Args:
-    name: of the checkpoint, as in the zoo.
-    dataset: name of the test set.
-    method: key of the method, such as "class_name" or "templates_80".
-
-  Returns:
-    The figure in percent and its source; None where none is known.
   """
   model = published_model(name)
   for row in PUBLISHED[model] if model is not None and method else ():
@@ -117,14 +93,6 @@ def check_expectations(
   either side. A run over other images than those of the published split, or
   with another template, is not comparable: the entry says so, and is neither
   met nor missed.
-
-  Args:
-    results: a mapping with `model`, `datasets` and `methods`.
-    template: what the run's method "class_name" puts names into.
-    tolerance: a fraction.
-
-  Returns:
-    The value of `expectations` in a results mapping.
   """
   bad = {e["name"]: len(e["bad_examples"]) for e in results["datasets"]}
   rows = []

@@ -133,16 +133,7 @@ PUBLISHED_MIOU = (
 def published_miou_rows(
   name: str, datasets: Collection[str]
 ) -> list[dict[str, Any]]:
-  """Lists published mean IoUs as `results.json` holds them.
-
-  Args:
-    name: of the checkpoint, as in the zoo.
-    datasets: the sets of interest.
-
-  Returns:
-    The value of `published` in a results mapping, fractions; empty when nothing
-    is known of the checkpoint.
-  """
+  """Lists published mean IoUs as `results.json` holds them."""
   if name not in _MODELS:
     return []
   return [
@@ -163,16 +154,7 @@ def published_miou_rows(
 def check_miou(
   results: Mapping[str, Any], *, protocol: str, notes: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-  """Compares a run's baseline with what was published of it.
-
-  Args:
-    results: a mapping with `model` and `methods`.
-    protocol: of the run, such as "sclip".
-    notes: data set -> why its figure cannot be compared; absent where it can.
-
-  Returns:
-    The value of `expectations` in a results mapping.
-  """
+  """Compares a run's baseline with what was published of it."""
   if results["model"]["name"] not in _MODELS:
     return []
   rows = []

@@ -75,23 +75,6 @@ def write_report(
   report.html, and results.json. Everything is checked and formatted before the
   first file is written; results.json comes last, so that its presence means
   that all of them are there.
-
-  Args:
-    results: the mapping of schema 2; numpy numbers and tuples are converted.
-    workdir: the folder; made when missing.
-    baseline: the method that tables compare the others with.
-    per_class: rows of per_class.csv, in the order wanted.
-    confusion: of the methods and test sets that are of interest; those of
-      1,000 classes hold 8 MB each.
-    pictures: further figures, already drawn, for the page.
-
-  Returns:
-    The paths, results.json last.
-
-  Raises:
-    ValueError: when the results break the schema, hold NaN, or lack the
-      baseline, or a confusion belongs to no measured method.
-    OSError: when the folder cannot be written.
   """
   validate_results(results)
   tree = plain(results)

@@ -40,20 +40,7 @@ _COUNTERS = ("images_decoded", "tower_batches")
 
 
 def plain(value: Any, where: str = "results") -> Any:
-  """Turns numpy values, tuples and NamedTuples into what JSON knows.
-
-  Args:
-    value: nested mappings, sequences, numbers, strings, booleans, None.
-    where: the path of `value`, for messages.
-
-  Returns:
-    The same in dict, list, int, float, str, bool and None. Lone surrogates, as
-    in file names that are not UTF-8, are written out.
-
-  Raises:
-    ValueError: for NaN or infinity, a key that is not a string, or any other
-      type. JSON has no NaN; a figure that is not a number is a bug upstream.
-  """
+  """Turns numpy values, tuples and NamedTuples into what JSON knows."""
   if isinstance(value, np.generic | np.ndarray):
     value = value.tolist()
   if isinstance(value, Mapping):
@@ -87,13 +74,6 @@ def validate_results(results: Mapping[str, Any]) -> None:
   Fractions must lie in [0, 1] (differences in [-1, 1]), intervals must be
   ordered, every method and comparison must name a listed data set, and no
   (data set, method) may occur twice.
-
-  Args:
-    results: the mapping that becomes `results.json`.
-
-  Raises:
-    ValueError: naming the first entry that breaks a rule, the rule and the
-      value.
   """
   tree = plain(results)
   _check(tree)
@@ -107,15 +87,6 @@ def read_results(path: Path) -> dict[str, Any]:
 
   Parts that an older version did not write are absent; keys that a newer one
   added within the schema are kept and not looked at.
-
-  Args:
-    path: a `results.json`, or the folder that holds one.
-
-  Returns:
-    The mapping, checked as far as this version knows it.
-
-  Raises:
-    ValueError: when there is no such file, or it does not hold results.
   """
   file = path / "results.json" if path.is_dir() else path
   try:

@@ -24,15 +24,7 @@ _PAIR_KEYS = (
 
 
 def check_parts(results: Mapping[str, Any], measured: _Measured) -> None:
-  """Checks the optional parts that a results mapping has.
-
-  Args:
-    results: the mapping, of plain values, its required parts already checked.
-    measured: its pairs (data set, method).
-
-  Raises:
-    ValueError: naming the first entry that breaks a rule.
-  """
+  """Checks the optional parts that a results mapping has."""
   for key, check_part in PARTS.items():
     if key in results:
       check_part(results[key], f"results.{key}", measured)

@@ -43,13 +43,6 @@ def label_colours(
 
   Hues go round the wheel by the golden ratio, so that neighbours in the list
   differ; brightness alternates, so that they differ without colour as well.
-
-  Args:
-    classes: how many.
-    background: whether class 0 is one and gets a dark grey.
-
-  Returns:
-    RGB.
   """
   colours = [
     colorsys.hsv_to_rgb(
@@ -69,17 +62,7 @@ def overlay(
   *,
   opacity: float = 0.6,
 ) -> UInt8[np.ndarray, "rows cols 3"]:
-  """Lays the colours of labels over an image.
-
-  Args:
-    image: RGB pixels.
-    labels: class indices; pixels of 255 become white.
-    colours: of each class.
-    opacity: of the colours, in [0, 1].
-
-  Returns:
-    RGB pixels.
-  """
+  """Lays the colours of labels over an image."""
   ignored = labels == IGNORED
   painted = colours[np.where(ignored, 0, labels)].astype(np.float32)
   painted[ignored] = 255
@@ -94,14 +77,7 @@ def plot_example(
   *,
   colours: UInt8[np.ndarray, "classes 3"],
 ) -> None:
-  """Draws an image beside its label maps, with a legend of the classes there.
-
-  Args:
-    path: the PNG to write.
-    example: the image.
-    names: of the classes.
-    colours: of the classes.
-  """
+  """Draws an image beside its label maps, with a legend of its classes."""
   from matplotlib.patches import Patch
 
   rows, cols = example.image.shape[:2]

@@ -48,13 +48,6 @@ def plot_barcodes(barcodes: Sequence[Barcode], path: Path) -> None:
   All texts are born at 0; a bar ends where its text's component merges into
   another, and the last bar never ends. Bars that end right of the chosen scale
   (the dashed line) are pieces that the complex does not join.
-
-  Args:
-    barcodes: one per class, at least one.
-    path: the PNG to write.
-
-  Raises:
-    ValueError: when there is no barcode.
   """
   if not barcodes:
     raise ValueError("`barcodes` must hold at least one class, got 0.")
@@ -148,17 +141,6 @@ def bar_texts(
   Edges in ascending length (ties: lower indices) join components; of the two
   that meet, the one with the higher lowest index ends, so the first text, the
   class name, never does. These are the merges of single linkage. Ours.
-
-  Args:
-    points: unit rows, the real texts of one class, the class name first.
-    texts: one text per row.
-
-  Returns:
-    One text per death in ascending order, then the first text; as long as
-    `texts`.
-
-  Raises:
-    ValueError: when the two lengths differ.
   """
   count = points.shape[0]
   if count != len(texts):
@@ -195,18 +177,6 @@ def plot_projection(
   stands around every text known to be wrong. Lines are the edges of the
   Rips complex's skeleton. The plane shows only a part of the variance, so
   lines may look longer or shorter than they are.
-
-  Args:
-    name: the class.
-    points: unit rows, the real texts of the class.
-    texts: one text per row.
-    core: True = kept.
-    path: the PNG to write.
-    max_edge_length: chordal scale ε; edges up to it are drawn.
-    wrong: True = a deliberately wrong entry; None = none is known.
-
-  Raises:
-    ValueError: when there are no texts or the lengths differ.
   """
   count = points.shape[0]
   wrong = np.zeros((count,), bool) if wrong is None else wrong

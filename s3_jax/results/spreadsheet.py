@@ -10,27 +10,12 @@ from s3_jax.messages import visible
 
 
 def format_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-  """Writes rows as CSV, with every text defused.
-
-  Args:
-    head: names of the columns.
-    rows: one value a column; anything but a text is written as it is.
-
-  Returns:
-    The file's content, lines ended by a newline.
-  """
+  """Writes rows as CSV, with every text defused."""
   return format_rows([head, *rows])
 
 
 def format_rows(rows: Iterable[Sequence[Any]]) -> str:
-  """Writes lines of a CSV file, with every text defused.
-
-  Args:
-    rows: one value a column; anything but a text is written as it is.
-
-  Returns:
-    The lines, each ended by a newline.
-  """
+  """Writes lines of a CSV file, with every text defused."""
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator="\n")
   for row in rows:
@@ -46,12 +31,6 @@ def defuse_cell(text: str) -> str:
   Control characters become blanks, direction marks and the like are written
   out, and a text that starts like a formula, also behind
   blanks or in full-width characters, gets an apostrophe in front.
-
-  Args:
-    text: what the cell is to show.
-
-  Returns:
-    The cell, on one line.
   """
   text = "".join(
     " " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else visible(char)

@@ -94,12 +94,6 @@ def suite_tables(results: Mapping[str, Any]) -> list[SuiteTable]:
 
   A group of which no set was measured has no table. Sets outside of the groups
   are not shown: the main table has them.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-
-  Returns:
-    A table a group.
   """
   tables = []
   partial = partial_sets(results)
@@ -205,14 +199,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def suite_text(results: Mapping[str, Any]) -> str:
-  """Formats the suite as plain text.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-
-  Returns:
-    Lines without a final newline; empty without one of the benchmarks.
-  """
+  """Formats the suite as plain text."""
   parts = []
   for table in suite_tables(results):
     head = [table.head[0], *(f"{title} " for title in table.head[1:])]
@@ -229,14 +216,7 @@ def suite_text(results: Mapping[str, Any]) -> str:
 
 
 def suite_markdown(results: Mapping[str, Any]) -> str:
-  """Formats the suite as Markdown.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-
-  Returns:
-    Markdown that ends with a newline; empty without one of the benchmarks.
-  """
+  """Formats the suite as Markdown."""
   parts = []
   for table in suite_tables(results):
     parts += [
@@ -257,15 +237,7 @@ def suite_markdown(results: Mapping[str, Any]) -> str:
 
 
 def suite_latex(results: Mapping[str, Any]) -> str:
-  r"""Formats the suite as `tabular`s of LaTeX.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-
-  Returns:
-    LaTeX that ends with a newline, to stand below LATEX_RULES; empty without
-    one of the benchmarks.
-  """
+  r"""Formats the suite as `tabular`s of LaTeX."""
   parts = []
   for table in suite_tables(results):
     blocks = [("", table.measured)]

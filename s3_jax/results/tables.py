@@ -28,16 +28,6 @@ def format_table(results: Mapping[str, Any], *, baseline: str) -> str:
   Below stand the other comparisons, what the core removed, and what the run
   cost. 115 columns wide for five test sets; further ones follow in tables of
   five, the last of which has the mean and the differences.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-    baseline: the method that the others are compared with.
-
-  Returns:
-    Lines without a final newline.
-
-  Raises:
-    ValueError: when `baseline` is none of the methods.
   """
   cells = read_cells(results, baseline)
   several = len(cells.datasets) > 1
@@ -70,16 +60,6 @@ def format_markdown(results: Mapping[str, Any], *, baseline: str) -> str:
 
   Names are escaped: a pipe, a bracket or a backtick in a class or data-set
   name cannot break the table or become a link.
-
-  Args:
-    results: a mapping that passes `validate_results`.
-    baseline: the method that the others are compared with.
-
-  Returns:
-    Markdown that ends with a newline.
-
-  Raises:
-    ValueError: when `baseline` is none of the methods.
   """
   cells = read_cells(results, baseline)
   head = ["method", *cells.datasets]

@@ -111,22 +111,7 @@ def read_content(
   json_path: pathlib.Path | None = None,
   others: bool = False,
 ) -> Content:
-  """Reads a file of arrays and the JSON beside it.
-
-  Args:
-    path: of arrays, or a JSON alone.
-    keys: part -> the keys by which it may be named.
-    unnamed: the part that an array without a name is.
-    listed: the part that a bare list in the JSON is.
-    json_path: in place of the JSON of the same stem.
-    others: whether there may be keys that are no part; they are passed over.
-
-  Returns:
-    The parts that are there.
-
-  Raises:
-    ValueError: a file cannot be read, has an unknown key, or one part twice.
-  """
+  """Reads a file of arrays and the JSON beside it."""
   parts: dict[str, Part] = {}
   known = {key: part for part, names in keys.items() for key in names}
 
@@ -206,18 +191,7 @@ def _read_json(path: pathlib.Path) -> tuple[list | dict[str, Any], str]:
 
 
 def whole_numbers(part: Part, *, low: int = 0) -> Int32[np.ndarray, " _"]:
-  """Reads a list of whole numbers.
-
-  Args:
-    part: an array of one axis, or of one column, or a list.
-    low: the least that a number may be.
-
-  Returns:
-    The numbers.
-
-  Raises:
-    ValueError: another shape, or a number that is not whole or out of range.
-  """
+  """Reads a list of whole numbers."""
   where, value = part
   if isinstance(value, list):
     for row, item in enumerate(value):
@@ -248,17 +222,7 @@ def whole_numbers(part: Part, *, low: int = 0) -> Int32[np.ndarray, " _"]:
 
 
 def strings(part: Part) -> tuple[str, ...]:
-  """Reads a list of texts, none of them blank.
-
-  Args:
-    part: an array of Unicode texts, or a list.
-
-  Returns:
-    The texts.
-
-  Raises:
-    ValueError: another shape, or an entry that is no text.
-  """
+  """Reads a list of texts, none of them blank."""
   where, value = part
   if isinstance(value, np.ndarray):
     if value.dtype.kind != "U" or value.ndim != 1:
@@ -283,18 +247,7 @@ def strings(part: Part) -> tuple[str, ...]:
 def unit_rows(
   part: Part,
 ) -> tuple[Float32[np.ndarray, "rows dim"], bool]:
-  """Scales every row to unit length, in float64 and without overflow.
-
-  Args:
-    part: an array [rows, dim] of floating numbers.
-
-  Returns:
-    The rows, float32, and whether they were unit already, as far as half
-    precision tells. Rows that are unit in float32 keep their bits.
-
-  Raises:
-    ValueError: another shape or type, a row that is zero or not finite.
-  """
+  """Scales every row to unit length, in float64 and without overflow."""
   where, value = part
   if isinstance(value, list):
     raise ValueError(

@@ -97,24 +97,7 @@ def count_in_shards(
   numbers: Sequence[int] | None = None,
   pace: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> tuple[dict[str, CountedSet], int]:
-  """Reads the shards that are there, makes the others and stores them.
-
-  Args:
-    folder: of the cache.
-    keys: method -> key from `cache.content_key`, of everything beside the
-      images that its counts depend on.
-    count: places of images of one shard, and the methods that lack it -> those
-      images counted, in order; called only for shards that some method lacks.
-    name: of the data set, for a person who opens a shard.
-    images: of the data set, at least one.
-    classes: number of classes.
-    numbers: of the shards that are wanted, ascending; None for all.
-    pace: passes their numbers on, each when the one before it is done.
-
-  Returns:
-    The data set under each method, zero and good where a shard is not wanted,
-    and how many images were counted by this call.
-  """
+  """Reads the shards that are there, makes the others and stores them."""
   total = images.total
   sets = {
     method: CountedSet(
@@ -167,15 +150,7 @@ def count_in_shards(
 
 
 def count_images(shards: Bool[np.ndarray, " shards"], *, total: int) -> int:
-  """Counts the images of some shards.
-
-  Args:
-    shards: which of them.
-    total: images of the data set.
-
-  Returns:
-    How many images they hold.
-  """
+  """Counts the images of some shards."""
   numbers = np.flatnonzero(shards).tolist()
   return sum(len(_span(number, total)) for number in numbers)
 
@@ -183,16 +158,7 @@ def count_images(shards: Bool[np.ndarray, " shards"], *, total: int) -> int:
 def stored_shards(
   folder: Path, keys: Mapping[str, str], images: CountedImages
 ) -> Bool[np.ndarray, " shards"]:
-  """Says which shards the cache has under every method.
-
-  Args:
-    folder: of the cache.
-    keys: of each method.
-    images: of the data set.
-
-  Returns:
-    One entry a shard; a damaged one counts until it is read.
-  """
+  """Says which shards the cache has under every method."""
   return np.asarray(
     [
       all(
@@ -208,15 +174,7 @@ def stored_shards(
 def own_rows(
   counted: CountedSet, numbers: Sequence[int]
 ) -> dict[str, np.ndarray]:
-  """Takes out what one process has counted, to be sent to the others.
-
-  Args:
-    counted: from `count_in_shards` with these numbers.
-    numbers: of the shards.
-
-  Returns:
-    Arrays for `merge_sets`: `places`, `good`, `pairs`, and the counts.
-  """
+  """Takes out what one process has counted, to be sent to the others."""
   total = len(counted.good)
   indices = np.concatenate(
     [np.arange(0), *(np.asarray(_span(n, total), np.int64) for n in numbers)]
@@ -232,19 +190,7 @@ def merge_sets(
   *,
   total: int,
 ) -> CountedSet:
-  """Adds up what several processes have counted of one data set.
-
-  Args:
-    parts: of each process, from `own_rows`; every image in one of them.
-    reasons: why images are bad examples, of all processes.
-    total: images of the data set.
-
-  Returns:
-    The whole data set.
-
-  Raises:
-    ValueError: if an image is missing, or there twice.
-  """
+  """Adds up what several processes have counted of one data set."""
   indices = np.concatenate([part["places"] for part in parts])
   order = np.argsort(indices, kind="stable")
   if not np.array_equal(indices[order], np.arange(total)):

@@ -144,21 +144,6 @@ def read_shards(
   from its start, also when only some are missing: a run that goes on computes
   what an undisturbed one does, to the last bit. One shard is in memory at a
   time, and the rest of a batch that reaches into the next.
-
-  Args:
-    folder: of the cache.
-    layout: of the shards.
-    embed: places of images, ascending -> those images embedded, each once and
-      in order, in pieces of any size; called only if an image is missing.
-    reasons: why images are bad, filled by `embed` before their rows come.
-    batch_size: images of a batch.
-    numbers: of the shards that are wanted, ascending; None for all.
-
-  Yields:
-    Every wanted shard.
-
-  Raises:
-    ValueError: if `embed` leaves images out.
   """
   asked = list(range(layout.shards)) if numbers is None else list(numbers)
   keys = {number: layout.shard_key(number) for number in asked}
@@ -405,23 +390,7 @@ def fill_shards(
   numbers: Sequence[int] | None = None,
   pace: Callable[[Iterable[Shard]], Iterable[Shard]] = iter,
 ) -> Shard:
-  """Reads or makes shards, as `read_shards` does, and joins them.
-
-  Args:
-    folder: of the cache.
-    layout: of the shards.
-    embed: as for `read_shards`.
-    reasons: as for `read_shards`.
-    batch_size: images of a batch.
-    numbers: as for `read_shards`.
-    pace: passes the shards on as they come.
-
-  Returns:
-    The data set, or those of its images that are in the wanted shards.
-
-  Raises:
-    ValueError: if `embed` leaves images out.
-  """
+  """Reads or makes shards, as `read_shards` does, and joins them."""
   asked = range(layout.shards) if numbers is None else numbers
   indices = [layout.span(number) for number in asked]
   count = sum(span.size for span in indices)
@@ -447,18 +416,7 @@ def fill_shards(
 
 
 def join_shards(layout: Layout, parts: Sequence[Shard]) -> Shard:
-  """Puts a data set together from what several processes have of it.
-
-  Args:
-    layout: of the shards.
-    parts: in any order.
-
-  Returns:
-    The whole data set.
-
-  Raises:
-    ValueError: if an image is missing, or there twice.
-  """
+  """Puts a data set together from what several processes have of it."""
   indices = np.concatenate([part.indices for part in parts])
   order = np.argsort(indices, kind="stable")
   if not np.array_equal(indices[order], np.arange(layout.total)):
@@ -483,15 +441,7 @@ def join_shards(layout: Layout, parts: Sequence[Shard]) -> Shard:
 
 
 def stored_shards(folder: Path, layout: Layout) -> Bool[np.ndarray, " shards"]:
-  """Says which shards are in the cache; a damaged one counts until it is read.
-
-  Args:
-    folder: of the cache.
-    layout: of the shards.
-
-  Returns:
-    One entry a shard.
-  """
+  """Says which shards are in the cache; a damaged one counts until read."""
   return np.asarray(
     [
       cache.is_stored(layout.folder(folder), layout.shard_key(number))
@@ -502,15 +452,7 @@ def stored_shards(folder: Path, layout: Layout) -> Bool[np.ndarray, " shards"]:
 
 
 def known_images(folder: Path, layout: Layout) -> Bool[np.ndarray, " images"]:
-  """Says which images need no tower: embedded in some shard, or not readable.
-
-  Args:
-    folder: of the cache.
-    layout: of the shards.
-
-  Returns:
-    One entry an image; those of a damaged shard count until it is read.
-  """
+  """Says which images need no tower: embedded, or not readable."""
   missing = np.flatnonzero(~stored_shards(folder, layout)).tolist()
   library = _Library(folder, layout, missing)
   known = np.ones((layout.total,), bool)

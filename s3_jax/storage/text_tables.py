@@ -34,16 +34,7 @@ def pad_classes(
   points: Sequence[Float[np.ndarray, "_ dim"]],
   forms: Sequence[Sequence[int]] | None = None,
 ) -> TextTable:
-  """Puts the embedded texts of classes into one table.
-
-  Args:
-    texts: of each class, at least one.
-    points: their embeddings, one row a text.
-    forms: their kinds; None for one kind.
-
-  Returns:
-    The table.
-  """
+  """Puts the embedded texts of classes into one table."""
   shape = (len(texts), max(len(of_class) for of_class in texts))
   embeddings = np.zeros((*shape, points[0].shape[1]), np.float32)
   mask = np.zeros(shape, bool)

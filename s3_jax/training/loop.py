@@ -77,23 +77,7 @@ def train_checkpoint(
   validation: Validation,
   options: TrainingOptions,
 ) -> list[dict[str, float]]:
-  """Trains both towers from scratch and writes a Hugging Face CLIP folder.
-
-  Args:
-    folder: where `state.npz` and `curve.csv` live while the run goes on, and
-      the finished checkpoint `checkpoint/` at its end.
-    spec: architecture; its special token ids are set from the tokenizer.
-    lexicon: the embedded world's table.
-    validation: held-out images.
-    options: the run's numbers.
-
-  Returns:
-    The curve: one row a validation, with the columns of CURVE_COLUMNS. Losses
-    and batch accuracies are means since the row before.
-
-  Raises:
-    ValueError: if `folder` holds the state of a run with other options.
-  """
+  """Trains both towers from scratch and writes a Hugging Face CLIP folder."""
   folder.mkdir(parents=True, exist_ok=True)
   _claim(folder, spec, lexicon, options)
   tokenizer_path = _write_tokenizer(folder, spec, lexicon, options.seed)
@@ -255,18 +239,7 @@ def save_state(path: pathlib.Path, state: TrainState) -> None:
 
 
 def load_state(path: pathlib.Path, like: TrainState) -> TrainState:
-  """Reads what `save_state` wrote.
-
-  Args:
-    path: of the file.
-    like: a state of the same run's options, for structure and shapes.
-
-  Returns:
-    The stored state.
-
-  Raises:
-    ValueError: if the file holds a state of other options or is damaged.
-  """
+  """Reads what `save_state` wrote."""
   leaves, structure = jax.tree.flatten(like)
   try:
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:

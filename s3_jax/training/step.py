@@ -54,15 +54,6 @@ def contrastive_loss(
   image, whose target spreads evenly over the images of the class. A text
   without an image in the batch counts in the first only.
 
-  Args:
-    images: unit embeddings of the images.
-    texts: unit embeddings of one text a class.
-    labels: class of each image.
-    logit_scale: natural logarithm of the factor on the similarities.
-
-  Returns:
-    The loss, in nats.
-
   References:
     Radford et al. 2021 (arXiv 2103.00020), section 2.3; the many-to-one target
     is ours.
@@ -90,15 +81,6 @@ def init_state(
 
   The image tower's positions start as a two-dimensional sinusoid: learned like
   any parameter, but neighbours start out as neighbours.
-
-  Args:
-    key: random key.
-    spec: architecture of the towers.
-    optimizer: whose state is made.
-    classes: number of classes of the auxiliary classifier.
-
-  Returns:
-    The state at step 0.
   """
   tower_key, prototype_key = jax.random.split(key)
   params = init_params(tower_key, spec)
@@ -139,22 +121,7 @@ def make_optimizer(
   learning_rate: float,
   weight_decay: float,
 ) -> optax.GradientTransformation:
-  """Builds the optimiser: linear warm-up, then a cosine to zero.
-
-  Args:
-    name: "adamw", or "muon": orthogonalised momentum for the matrices inside
-      the transformer blocks and AdamW, at a tenth of the rate, for the rest.
-    steps: length of the run.
-    warmup_steps: of which the rate rises linearly.
-    learning_rate: the peak.
-    weight_decay: decoupled; matrices of the blocks only.
-
-  Returns:
-    The optax transformation, clipped to global norm 1.
-
-  Raises:
-    ValueError: if `name` is none of OPTIMIZERS.
-  """
+  """Builds the optimiser: linear warm-up, then a cosine to zero."""
   if name not in OPTIMIZERS:
     raise ValueError(
       f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
@@ -203,20 +170,7 @@ def make_train_step(
   auxiliary_share: float = 0.8,
   dtype: str = "bfloat16",
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-  """Compiles one training step.
-
-  Args:
-    spec: architecture of the towers.
-    optimizer: from `make_optimizer`.
-    steps: length of the run.
-    auxiliary_share: of the run, after which the auxiliary loss has faded to 0.
-    dtype: of the towers' matrix products.
-
-  Returns:
-    A function `(state, images u8[batch, rows, cols, 3], labels i32[batch],
-    token_ids i32[classes, context]) -> (state, Metrics)`; it consumes its
-    state's buffers.
-  """
+  """Compiles one training step."""
 
   def loss_fn(trainable, images, labels, token_ids, weight):
     params, prototypes = trainable

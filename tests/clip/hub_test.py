@@ -9,7 +9,7 @@ import threading
 import pytest
 import safetensors.numpy
 
-from s3_jax.clip import ZOO, indices, load_clip
+from s3_jax.clip import ZOO, load_clip, locations
 from s3_jax.clip.hf_files import hf_files
 from s3_jax.clip.hub import commit_of, download, fetch_file
 from s3_jax.clip.layouts import from_params
@@ -190,7 +190,7 @@ def repository(tmp_path, monkeypatch, tiny, tiny_params, bpe, pieces):
         assert (folder / name).is_file(), name
       return folder
 
-    monkeypatch.setattr(indices, "download", fake)
+    monkeypatch.setattr(locations, "download", fake)
     row = spec._replace(source=Source(repository="tiny/x", file=file))
     monkeypatch.setitem(ZOO, row.name, row)
     return row, calls
@@ -280,7 +280,7 @@ def test_a_bare_file_of_the_zoo(
     fetched.append((address.rpartition("/")[2], folder, sha256))
     return vocabulary if address.endswith(".gz") else file
 
-  monkeypatch.setattr(indices, "fetch_file", fake)
+  monkeypatch.setattr(locations, "fetch_file", fake)
   clip = load_clip("tiny/bare", cache_dir=tmp_path)
   assert clip.spec == row
   assert clip.sha256 == sha256
@@ -301,7 +301,7 @@ def test_a_bare_file_of_the_zoo(
 def test_the_list_of_merges_is_openais(reference):
   path = reference / "clip_bpe_vocab_16e6.txt.gz"
   digest = hashlib.sha256(path.read_bytes()).hexdigest()
-  assert digest == indices.MERGES_SHA256
+  assert digest == locations.MERGES_SHA256
 
 
 def test_the_bar_is_silent_without_a_terminal(server, tmp_path, capsys):

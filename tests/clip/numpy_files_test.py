@@ -154,7 +154,7 @@ class Payload:
     return open, (str(self.marker), "w")
 
 
-@pytest.mark.parametrize("place", ["dict", "entry", "array"])
+@pytest.mark.parametrize("index", ["dict", "entry", "array"])
 def test_a_payload_in_npy_is_named_and_not_run(tmp_path, index):
   payload = Payload(tmp_path / "executed")
   stored = {

@@ -480,7 +480,7 @@ def put_squares(folder, names):
 
 
 @pytest.mark.parametrize(
-  ("folder", "place", "name"),
+  ("folder", "index", "name"),
   [("photos.v2", "photos.v2", "photos.v2"), ("dtd", ".", "own dtd")],
 )
 def test_names_of_data_sets_of_ones_own(

@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from s3_jax import experiment
-from s3_jax.evaluation import (
-  pad_texts,
-  read_image_embeddings,
-  read_text_embeddings,
-)
 from s3_jax.experiment.methods.images import Method, names_in
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.results import report
 from s3_jax.results.schema import validate_results
 from s3_jax.space import build_space
+from s3_jax.storage import (
+  pad_texts,
+  read_image_embeddings,
+  read_text_embeddings,
+)
 from s3_jax.storage.embedding_content import IMAGE_KEYS, TEXT_KEYS
 from tests.benchmark_replicas import make_replica
 

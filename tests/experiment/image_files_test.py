@@ -138,7 +138,7 @@ def test_patterns_files_and_several_places(tree, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  ("place", "message"),
+  ("index", "message"),
   [
     ("no.png", "'no.png', which does not exist"),
     ("a.png,no.png", "'no.png', which does not exist"),

@@ -212,7 +212,7 @@ def test_a_failed_figure_writes_nothing(tmp_path):
 def test_matplotlib_is_imported_late_and_pyplot_never(repository):
   program = (
     "import sys, pathlib, tempfile\n"
-    "from s3_jax.evaluation import drawing, plots, space_plots\n"
+    "from s3_jax.results import drawing, plots, space_plots\n"
     "assert 'matplotlib' not in sys.modules\n"
     "folder = pathlib.Path(tempfile.mkdtemp())\n"
     "with drawing.open_figure(folder / 'x.png', (1.0, 1.0)): pass\n"

@@ -41,7 +41,7 @@ def test_quantile_interpolates_the_deaths(quantile, expected, core):
   assert np.flatnonzero(space.mask[0]).tolist() == core
 
 
-@pytest.mark.parametrize("place", range(11))
+@pytest.mark.parametrize("index", range(11))
 def test_quantile_of_a_whole_place_is_that_death(index):
   # In float32 0.3 * 10 and the like are not whole; the edge must still count.
   angles = np.cumsum(np.linspace(0.05, 0.15, 12))

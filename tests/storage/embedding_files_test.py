@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from s3_jax.evaluation import (
+from s3_jax.storage import (
   pad_texts,
   read_image_embeddings,
   read_text_embeddings,

@@ -77,18 +77,7 @@ _FAR = 4  # times a file's numbers: settings of another checkpoint altogether
 
 
 def detect(names: Iterable[str], where: str = "the weights") -> str:
-  """Finds the layout that a file's names belong to.
-
-  Args:
-    names: of all arrays of the file.
-    where: what the error calls the file.
-
-  Returns:
-    A name of `LAYOUTS`.
-
-  Raises:
-    ValueError: the names are of no layout.
-  """
+  """Finds the layout that a file's names belong to."""
   names = sorted(names)
   for layout, signs in _SIGNS.items():
     own_name = LAYOUTS[layout].own_name
@@ -112,24 +101,6 @@ def to_params(
 
   Every array must be one of the layout's, of its shape, of floating point and
   finite, and none may be missing. Names that carry no parameter are skipped.
-
-  Args:
-    arrays: names and arrays, of any floating type.
-    spec: the settings of the checkpoint.
-    layout: a name of `LAYOUTS`.
-    where: what an error calls the file.
-    dtype: what to keep the parameters in, "float32" or "bfloat16"; the logit
-      scale and bias are float32 always.
-
-  Returns:
-    {"image": ..., "text": ..., "logit_scale": f32[]}, and "logit_bias": f32[]
-    where the spec has one.
-
-  Raises:
-    ValueError: arrays are missing, left over, there twice, mis-shaped, not of
-      floating point or not finite, or a stated number is not the spec's: one
-      error that names all, at most ten of a kind. Or the layout has no names
-      for such a network, or `layout` or `dtype` is unknown.
   """
   if dtype not in DTYPES:
     raise ValueError(
@@ -202,12 +173,7 @@ def _account(
   layout: Layout,
   tensors: Mapping[str, Tensor],
 ) -> tuple[dict[str, str], list[str]]:
-  """Finds each tensor's name in the file, and says what is wrong with it.
-
-  Returns:
-    The layout's names of the arrays of the right shape and type, with the
-    file's names of them; and a text for each kind of fault.
-  """
+  """Finds each tensor's name in the file, and says what is wrong with it."""
   named: dict[str, str] = {}
   extra, twice, stated, shapes, types = [], [], [], [], []
   found = set()
@@ -256,20 +222,7 @@ def _first(names: Iterable[str], *, shown: int = _SHOWN) -> str:
 def from_params(
   params: Mapping[str, Any], spec: ModelSpec, layout: str
 ) -> dict[str, np.ndarray]:
-  """Writes our parameters as the arrays of a file.
-
-  Args:
-    params: the parameters, of any floating type.
-    spec: the settings that they belong to.
-    layout: a name of `LAYOUTS`.
-
-  Returns:
-    Names and arrays, float32, contiguous.
-
-  Raises:
-    ValueError: the parameters do not fit the spec, the layout has no names for
-      such a network, or `layout` is unknown.
-  """
+  """Writes our parameters as the arrays of a file."""
   tensors = _layout(layout).tensors(spec)
   leaves = flatten(params)
   for path, shape in param_shapes(spec).items():

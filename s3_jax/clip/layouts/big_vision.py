@@ -53,18 +53,7 @@ _TRAINING = ("opt", "extra")
 
 
 def tensors(spec: ModelSpec, *, scanned: bool = False) -> dict[str, Tensor]:
-  """Lists the arrays of a file.
-
-  Args:
-    spec: the checkpoint's settings.
-    scanned: whether the file joins the blocks along a first axis.
-
-  Returns:
-    Names in the file, and what each holds.
-
-  Raises:
-    ValueError: the spec is no SigLIP.
-  """
+  """Lists the arrays of a file."""
   family_of(spec, "big_vision", ("siglip",))
   return arrange(spec, functools.partial(_place, spec, scanned))
 

@@ -42,17 +42,7 @@ _JOINED = ("query", "key", "value")
 
 
 def tensors(spec: ModelSpec) -> dict[str, Tensor]:
-  """Lists the arrays of a file.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    Names in the file, and what each holds.
-
-  Raises:
-    ValueError: `transformers` has no such network.
-  """
+  """Lists the arrays of a file."""
   family = family_of(spec, "hugging_face", ("clip", "siglip"))
   return arrange(spec, functools.partial(_place, spec, family))
 

@@ -80,17 +80,7 @@ _JOINED = ("query", "key", "value")
 
 
 def tensors(spec: ModelSpec) -> dict[str, Tensor]:
-  """Lists the arrays of a file.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    Names in the file, and what each holds.
-
-  Raises:
-    ValueError: open_clip has no such network that we have.
-  """
+  """Lists the arrays of a file."""
   family = family_of(spec, "open_clip", ("clip", "resnet", "siglip"))
   return arrange(spec, functools.partial(_place, spec, family))
 

@@ -53,17 +53,7 @@ _TRAINING = ("opt_state", "global_step", "rng", "metadata")
 
 
 def tensors(spec: ModelSpec) -> dict[str, Tensor]:
-  """Lists the arrays of a tree.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    Names in the tree, and what each holds.
-
-  Raises:
-    ValueError: Scenic's CLIP has no such network.
-  """
+  """Lists the arrays of a tree."""
   family = family_of(spec, "scenic", ("clip", "resnet"))
   return arrange(spec, functools.partial(_place, spec, family))
 

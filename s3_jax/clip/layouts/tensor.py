@@ -86,19 +86,7 @@ FAMILIES = {
 
 
 def family_of(spec: ModelSpec, layout: str, known: Sequence[str]) -> str:
-  """Finds the row of `FAMILIES` that a spec belongs to.
-
-  Args:
-    spec: the checkpoint's settings.
-    layout: what the layout is called, for the error.
-    known: the families that it has names for.
-
-  Returns:
-    The row's name.
-
-  Raises:
-    ValueError: the spec is in none of the `known` families.
-  """
+  """Finds the row of `FAMILIES` that a spec belongs to."""
   for family in known:
     settings = FAMILIES[family]
     if all(getattr(spec, field) == settings[field] for field in settings):
@@ -115,15 +103,7 @@ def family_of(spec: ModelSpec, layout: str, known: Sequence[str]) -> str:
 def arrange(
   spec: ModelSpec, index: Callable[[Path, Shape], Location]
 ) -> dict[str, Tensor]:
-  """Makes a layout's table from the place of each parameter.
-
-  Args:
-    spec: the checkpoint's settings.
-    index: finds a parameter's place from its path and shape.
-
-  Returns:
-    Names in the file, and what each holds.
-  """
+  """Makes a layout's table from the place of each parameter."""
   held: dict[str, list[tuple[Path, Shape, Location]]] = {}
   for path, ours in param_shapes(spec).items():
     found = index(path, ours)
@@ -186,11 +166,7 @@ def _parts(value: np.ndarray, count: int) -> list[np.ndarray]:
 
 
 def param_shapes(spec: ModelSpec) -> dict[Path, Shape]:
-  """Lists every parameter of a spec's towers with its shape.
-
-  Raises:
-    ValueError: settings of the spec contradict each other.
-  """
+  """Lists every parameter of a spec's towers with its shape."""
   check_spec(spec)
   # The blocks of a stack are alike but for the first, so tracing two of them
   # is enough. Tracing takes the most of the time, and a config can ask for
@@ -218,15 +194,7 @@ def param_shapes(spec: ModelSpec) -> dict[Path, Shape]:
 
 
 def least_numbers(spec: ModelSpec) -> dict[str, int]:
-  """Counts numbers that a checkpoint must have, without tracing its towers.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    For a setting, the numbers of the arrays that grow with it: at least so many
-    and all different ones.
-  """
+  """Counts numbers that a checkpoint must have, without tracing its towers."""
   image, text = spec.image_width, spec.text_width
   counts = {
     "vocab_size": spec.vocab_size * text,
@@ -256,15 +224,7 @@ _PREFIXES = ("module.", "model.")
 
 
 def unwrapped(name: str) -> str:
-  """Takes what training has put around a torch model off a parameter's name.
-
-  Args:
-    name: as in a file.
-
-  Returns:
-    The name in the bare model: compiled modules, those that are trained in
-    several processes, and models inside another one have a longer one.
-  """
+  """Takes what training has put around a torch model off a parameter's name."""
   for wrapper in _WRAPPERS:
     name = name.replace(wrapper, "")
   while name.startswith(_PREFIXES):

@@ -65,20 +65,7 @@ _FLAX = re.compile(r"checkpoint_\d+")
 
 
 def read_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
-  """Reads a weights file of any known form.
-
-  Args:
-    path: a file whose suffix is one of `SUFFIXES`, or flax's `checkpoint_N`, or
-      the index of a sharded checkpoint (`*.index.json`).
-
-  Returns:
-    The arrays, and the hexadecimal sha256 of the file. For a sharded checkpoint
-    that is the sha256 of the shards' hexadecimal digests, joined in the order
-    of the shards' names.
-
-  Raises:
-    ValueError: the file is missing, of an unknown form, or broken.
-  """
+  """Reads a weights file of any known form."""
   reader = _READERS.get(path.suffix)
   if _FLAX.fullmatch(path.name):
     reader = read_msgpack
@@ -103,19 +90,7 @@ def read_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
 
 
 def read_data_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
-  """Reads a file of data: named arrays, or one array without a name.
-
-  Args:
-    path: a file whose suffix is one of `DATA_SUFFIXES`.
-
-  Returns:
-    The arrays, of numbers or (in numpy's files) of Unicode texts; an array
-    without a name has the name "". And the hexadecimal sha256 of the file.
-
-  Raises:
-    ValueError: the file is missing, of an unknown form, or broken, or asks for
-      anything but numbers and texts.
-  """
+  """Reads a file of data: named arrays, or one array without a name."""
   reader = _DATA_READERS.get(path.suffix.lower())
   if reader is None:
     raise ValueError(f"{path} must end in one of {', '.join(DATA_SUFFIXES)}.")
@@ -130,17 +105,7 @@ def read_data_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
 
 
 def file_sha256(path: pathlib.Path) -> str:
-  """Returns a file's sha256 in hexadecimal.
-
-  Args:
-    path: the file.
-
-  Returns:
-    64 hexadecimal digits.
-
-  Raises:
-    OSError: the file cannot be read.
-  """
+  """Returns a file's sha256 in hexadecimal."""
   with open(path, "rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
 

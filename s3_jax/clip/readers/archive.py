@@ -42,19 +42,7 @@ class Archive:
 
 
 def open_archive(path: pathlib.Path) -> Archive:
-  """Reads an archive's directory and checks the names in it.
-
-  Args:
-    path: the file.
-
-  Returns:
-    The archive; its members are not read yet.
-
-  Raises:
-    ValueError: no whole zip archive; a name comes twice, is absolute or leads
-      out of the archive.
-    OSError: the file cannot be read.
-  """
+  """Reads an archive's directory and checks the names in it."""
   try:
     with zipfile.ZipFile(path) as file:
       entries = file.infolist()
@@ -95,20 +83,7 @@ def _check_spans(members: Mapping[str, zipfile.ZipInfo], size: int) -> None:
 def read_member(
   archive: Archive, name: str, *, inflated_limit: int = INFLATED_LIMIT
 ) -> UInt8[np.ndarray, " bytes"]:
-  """Reads one member and checks its checksum.
-
-  Args:
-    archive: the archive.
-    name: of the member.
-    inflated_limit: bytes that a compressed member may have at most.
-
-  Returns:
-    Its bytes, a view of the file.
-
-  Raises:
-    ValueError: no such member, or it is encrypted, compressed (small ones may
-      be), cut off, or altered.
-  """
+  """Reads one member and checks its checksum."""
   if name not in archive.members:
     raise ValueError(f"no member {shown(name)}")
   entry = archive.members[name]

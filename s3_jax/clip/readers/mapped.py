@@ -17,31 +17,14 @@ _LARGEST_SIZE = 2**40
 
 
 def map_file(path: pathlib.Path) -> UInt8[np.ndarray, " bytes"]:
-  """Maps a file into memory for reading.
-
-  Args:
-    path: the file.
-
-  Returns:
-    Its bytes, read-only; pages are loaded when they are looked at.
-
-  Raises:
-    OSError: the file cannot be read.
-  """
+  """Maps a file into memory for reading."""
   if path.stat().st_size == 0:  # an empty file cannot be mapped
     return np.zeros(0, np.uint8)
   return np.memmap(path, np.uint8, mode="r").view(np.ndarray)
 
 
 def check_shape(shape: Sequence[Any]) -> None:
-  """Refuses what can be no array's shape.
-
-  Args:
-    shape: what a file says of it.
-
-  Raises:
-    ValueError: too many axes, or a size that is no whole number from 0 to 2^40.
-  """
+  """Refuses what can be no array's shape."""
   if len(shape) > _MOST_AXES:
     raise ValueError(f"{len(shape)} axes")
   for size in shape:
@@ -56,20 +39,7 @@ def as_array(
   *,
   fortran: bool = False,
 ) -> np.ndarray:
-  """Views bytes as an array.
-
-  Args:
-    data: exactly the array's bytes, little-endian.
-    dtype: of the array.
-    shape: of the array; every entry a whole number >= 0.
-    fortran: whether the first axis varies fastest.
-
-  Returns:
-    The array, a view of `data`.
-
-  Raises:
-    ValueError: the shape is none, or needs another number of bytes.
-  """
+  """Views bytes as an array."""
   check_shape(shape)
   wanted = math.prod(shape) * dtype.itemsize
   if wanted != data.size:

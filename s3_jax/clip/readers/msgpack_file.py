@@ -60,20 +60,7 @@ _FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 
 
 def read_msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """Reads the weights of a Flax checkpoint.
-
-  Args:
-    path: the file, a tree of parameters or a training state. Of the latter
-      `params` and what is in `model_state` are taken; optimizer state, step,
-      random key and metadata are skipped.
-
-  Returns:
-    The arrays, as views of the mapped file; names are joined with "/".
-
-  Raises:
-    ValueError: the file is cut off, a key comes twice, or a value is no array.
-    OSError: it cannot be read.
-  """
+  """Reads the weights of a Flax checkpoint."""
   try:
     data = map_file(path)
     reader = _Reader(data)

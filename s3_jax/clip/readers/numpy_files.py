@@ -57,20 +57,7 @@ def read_npz(
   texts: bool = False,
   inflated_limit: int = INFLATED_LIMIT,
 ) -> dict[str, np.ndarray]:
-  """Reads an archive as `numpy.savez` writes it; nothing is unpickled.
-
-  Args:
-    path: the file.
-    texts: whether arrays of Unicode texts may be in it, beside numbers.
-    inflated_limit: bytes that a compressed array may have at most.
-
-  Returns:
-    The arrays, as views of the mapped file.
-
-  Raises:
-    ValueError: no whole archive, a large compressed array, or one of objects.
-    OSError: it cannot be read.
-  """
+  """Reads an archive as `numpy.savez` writes it; nothing is unpickled."""
   arrays = {}
   try:
     archive = open_archive(path)
@@ -92,18 +79,7 @@ def read_npz(
 
 
 def read_npy_array(path: pathlib.Path) -> np.ndarray:
-  """Reads one array of numbers or texts; nothing is unpickled.
-
-  Args:
-    path: the file.
-
-  Returns:
-    The array, a view of the mapped file.
-
-  Raises:
-    ValueError: another file, one that is cut off, or an array of objects.
-    OSError: it cannot be read.
-  """
+  """Reads one array of numbers or texts; nothing is unpickled."""
   try:
     return _npy_member(map_file(path), True)
   except ValueError as error:
@@ -113,19 +89,7 @@ def read_npy_array(path: pathlib.Path) -> np.ndarray:
 
 
 def read_npy(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """Reads a dictionary of arrays that `numpy.save` has pickled.
-
-  Args:
-    path: the file.
-
-  Returns:
-    The arrays; names of nested dictionaries are joined with "/".
-
-  Raises:
-    ValueError: another file, a pickle that asks for anything but arrays (the
-      message names it), or arrays that do not fit their bytes.
-    OSError: it cannot be read.
-  """
+  """Reads a dictionary of arrays that `numpy.save` has pickled."""
   try:
     with open(path, "rb") as file:
       shape, _, dtype = _read_header(file)

@@ -70,20 +70,7 @@ def not_allowed(name: str) -> str:
 def read_pickle(
   stream: io.BufferedIOBase, size: int, allowed: Callable[[str], bool]
 ) -> Any:
-  """Reads one pickle.
-
-  Args:
-    stream: its bytes, from the present position on.
-    size: how many bytes there are.
-    allowed: whether the global "module.name" may occur.
-
-  Returns:
-    Numbers, strings, bytes, None, lists, tuples, dictionaries and `Inert`s.
-
-  Raises:
-    ValueError: a global that is not allowed, an instruction that plain values
-      do not need, a repeated key, or a broken or cut-off pickle.
-  """
+  """Reads one pickle."""
   try:
     return _run(_Bounded(stream, size), allowed)
   except (IndexError, KeyError, TypeError) as error:

@@ -33,17 +33,6 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 
   Names are looked up, so the header may list the tensors in any order; their
   bytes must fill the file without a gap or an overlap.
-
-  Args:
-    path: the file.
-
-  Returns:
-    Its tensors, as views of the mapped file.
-
-  Raises:
-    ValueError: the file is cut off, a name comes twice, or offsets, shape and
-      type of a tensor do not fit each other or the file.
-    OSError: it cannot be read.
   """
   data = map_file(path)
   try:

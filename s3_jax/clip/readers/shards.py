@@ -9,18 +9,7 @@ _LARGEST = 1 << 26  # bytes
 
 
 def read_index(path: pathlib.Path) -> dict[str, set[str]]:
-  """Reads which file of a sharded checkpoint holds which tensors.
-
-  Args:
-    path: the index, a JSON object whose `weight_map` maps tensors to files.
-
-  Returns:
-    File names, which lie beside the index, and the tensors of each.
-
-  Raises:
-    ValueError: the index cannot be read, is broken, names a tensor twice, or a
-      file elsewhere.
-  """
+  """Reads which file of a sharded checkpoint holds which tensors."""
   document = parse_object(read_content(path, limit=_LARGEST), path)
   weight_map = document.get("weight_map")
   if not isinstance(weight_map, dict) or not weight_map:

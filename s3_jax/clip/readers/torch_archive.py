@@ -74,19 +74,6 @@ def read_torch(
   joined with dots; other attributes, and the code, are ignored. Of a training
   checkpoint, a dictionary with an entry such as `state_dict` or `model`, that
   entry is taken, and what lies beside the tensors is not read.
-
-  Args:
-    path: the file.
-    alone: whether the file may also be one tensor without a name; its name
-      here is "".
-
-  Returns:
-    The tensors, as views of the mapped file where they are contiguous.
-
-  Raises:
-    ValueError: no whole archive, a pickle that asks for anything but tensors
-      (the message names it), or a tensor that reaches outside its storage.
-    OSError: the file cannot be read.
   """
   try:
     archive = open_archive(path)

@@ -21,21 +21,7 @@ def flatten(
   *,
   most_bytes: int,
 ) -> dict[str, np.ndarray]:
-  """Joins the names on the way to each array with "/".
-
-  Args:
-    tree: nested dictionaries.
-    read: turns a value into an array, or into a dictionary to go into; raises
-      ValueError for anything else.
-    most_bytes: what the arrays may take in all; the file's size.
-
-  Returns:
-    Names and arrays.
-
-  Raises:
-    ValueError: a value is neither, two paths give one name, or the tree is too
-      deep or too large to be a checkpoint.
-  """
+  """Joins the names on the way to each array with "/"."""
   arrays: dict[str, np.ndarray] = {}
   entries = taken = 0
 

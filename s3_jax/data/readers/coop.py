@@ -73,20 +73,7 @@ def expects(spec: DatasetSpec) -> str:
 
 
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
-  """Reads a benchmark in CoOp's layout.
-
-  Args:
-    spec: a row of DATASETS.
-    data_dir: the folder that holds the data sets.
-
-  Returns:
-    The data set, in the order of the list; of ImageNet's family by label, then
-    by name. None if no list, or no such folder, is there.
-
-  Raises:
-    ValueError: if the list breaks a rule, its labels are not those of the
-      benchmark's names, or none of its images is there.
-  """
+  """Reads a benchmark in CoOp's layout."""
   folders = [data_dir / name for name in spec.folders]
   folders = [folder for folder in folders if folder.is_dir()]
   if spec.name in CLASS_FOLDERS:

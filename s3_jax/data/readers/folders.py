@@ -35,20 +35,7 @@ def expects(spec: DatasetSpec) -> str:
 
 
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
-  """Reads a benchmark whose images lie in class folders.
-
-  Args:
-    spec: a row of DATASETS.
-    data_dir: the folder that holds the data sets.
-
-  Returns:
-    The data set, ordered by label, then by name; None if no folder there is
-    called like one of its classes.
-
-  Raises:
-    ValueError: if some are and others are not, two folders are one class, or a
-      class folder holds folders.
-  """
+  """Reads a benchmark whose images lie in class folders."""
   finder = benchmark_finder(spec)
   for folder in spec.folders:
     for part in _PARTS:
@@ -68,17 +55,7 @@ class _Listing(NamedTuple):
 
 
 def list_folder(root: pathlib.Path) -> _Listing:
-  """Lists a folder, but not its folders; links are what they lead to.
-
-  Args:
-    root: the folder.
-
-  Returns:
-    Its folders, images and the rest, each sorted by name.
-
-  Raises:
-    ValueError: if it cannot be read.
-  """
+  """Lists a folder, but not its folders; links are what they lead to."""
   listing = _Listing([], [], [])
   try:
     with os.scandir(root) as scanned:
@@ -102,19 +79,7 @@ def list_folder(root: pathlib.Path) -> _Listing:
 def read_class_folders(
   root: pathlib.Path, finder: ClassFinder, *, layout: str
 ) -> OpenedDataset:
-  """Reads class folders.
-
-  Args:
-    root: the folder that holds the class folders.
-    finder: of its classes; one without images is counted, and no error.
-    layout: the reader's key.
-
-  Returns:
-    The data set, ordered by label, then by name.
-
-  Raises:
-    ValueError: if a folder is no class, two are one, or one holds folders.
-  """
+  """Reads class folders."""
   top = list_folder(root)
   skipped = top.skipped
   dropped = [name for name in top.folders if name in finder.dropped]

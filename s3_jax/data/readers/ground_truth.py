@@ -66,19 +66,7 @@ class Truth(NamedTuple):
 
 
 def find_truth(folders: Iterable[pathlib.Path]) -> Truth:
-  """Finds the labels of the validation images.
-
-  Args:
-    folders: where to look, the most likely first. The list that comes with the
-      installed tensorflow-datasets is what remains where none is there.
-
-  Returns:
-    The labels.
-
-  Raises:
-    ValueError: if the list found breaks a rule or leaves the order of its
-      classes open, or none is found.
-  """
+  """Finds the labels of the validation images."""
   folders = list(dict.fromkeys(folders))
   for folder in folders:
     for name in LISTS:

@@ -99,20 +99,7 @@ def expects_tar(spec: DatasetSpec) -> str:
 
 
 def read_tar(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
-  """Reads the official archive of the validation images in place.
-
-  Args:
-    spec: ImageNet's.
-    data_dir: the folder that holds the data sets; the archive lies in it, in
-      ImageNet's folder, or where TFDS expects it.
-
-  Returns:
-    The data set, ordered by name, or None if there is no archive.
-
-  Raises:
-    ValueError: if the archive is cut off, a member has another name, or there
-      is no certain list of labels.
-  """
+  """Reads the official archive of the validation images in place."""
   folders = [data_dir / name for name in spec.folders]
   for folder in (*folders, data_dir, data_dir / _MANUAL):
     archive = folder / ARCHIVE
@@ -185,19 +172,7 @@ def expects_flat(spec: DatasetSpec) -> str:
 def read_flat(
   spec: DatasetSpec, data_dir: pathlib.Path
 ) -> OpenedDataset | None:
-  """Reads the validation images from one folder, as the archive unpacks.
-
-  Args:
-    spec: ImageNet's.
-    data_dir: the folder that holds the data sets.
-
-  Returns:
-    The data set, ordered by name, or None if no folder holds such files.
-
-  Raises:
-    ValueError: if an image has another name, or there is no certain list of
-      labels.
-  """
+  """Reads the validation images from one folder, as the archive unpacks."""
   folders = [data_dir / name for name in spec.folders]
   for root in (folder / part for folder in folders for part in _FLAT):
     listing = list_folder(root) if root.is_dir() else None

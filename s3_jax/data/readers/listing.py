@@ -92,18 +92,7 @@ def open_files(
   layout: str,
   found: str,
 ) -> OpenedDataset:
-  """Makes a data set of files.
-
-  Args:
-    root: the folder that the images' paths start from.
-    images: in their fixed order.
-    layout: the reader's key.
-    found: what was found; absent and empty files are added to it.
-
-  Returns:
-    The data set; sizes and times of the files are part of its fingerprint.
-    What is no regular file, such as a pipe, counts as absent.
-  """
+  """Makes a data set of files."""
   whole = os.path.abspath(root)
   sizes: list[tuple[int, int]] = []
   stamps: list[tuple[bytes, int]] = []
@@ -170,14 +159,6 @@ def stored_path(
 
   One system stores an accented letter as one sign, another as two (NFC, NFD);
   a list may have been made on either, or with backslashes.
-
-  Args:
-    root: the folder that paths start from.
-    file: a path that does not exist as it is.
-    listings: names of folders by their composed form; filled here.
-
-  Returns:
-    The path as it is stored; as it was given if there is none.
   """
   if file.isascii() and "\\" not in file:
     return file
@@ -201,17 +182,7 @@ def composed(name: str) -> str:
 def label_once(
   labels: dict[str, tuple[int, str]], name: str, label: int, where: str
 ) -> None:
-  """Notes the label of a listed image, and refuses a second one.
-
-  Args:
-    labels: name -> label and place of the first mention; gets this one.
-    name: of the image.
-    label: that the list gives it.
-    where: the place in the list, for the message.
-
-  Raises:
-    ValueError: the image has another label already.
-  """
+  """Notes the label of a listed image, and refuses a second one."""
   first, location = labels.setdefault(name, (label, where))
   if first != label:
     shown = name if name.isprintable() else repr(name)
@@ -222,19 +193,7 @@ def label_once(
 
 
 def count_from_one(labels: Sequence[int], classes: int, where: str) -> str:
-  """Refuses indices that seem to count from 1.
-
-  Args:
-    labels: indices of a list, all below `classes`.
-    classes: how many there are.
-    where: the list, for the message.
-
-  Returns:
-    A note if none is 0, else "".
-
-  Raises:
-    ValueError: they are all of 1, 2, ... up to the last class, and no 0.
-  """
+  """Refuses indices that seem to count from 1."""
   different = set(labels)
   if not different or 0 in different:
     return ""
@@ -268,18 +227,7 @@ def is_clutter(name: str) -> bool:
 
 
 def inside(path: str, where: str) -> str:
-  """Makes sure that a path stays in its folder, by its words alone.
-
-  Args:
-    path: as a list or an archive has it, parts between slashes.
-    where: what has it, for the message.
-
-  Returns:
-    The path, without "." and empty parts.
-
-  Raises:
-    ValueError: if the path is absolute or climbs, or is no path.
-  """
+  """Makes sure that a path stays in its folder, by its words alone."""
   parts = re.split(r"[/\\]", path)
   absolute = not parts[0] or re.fullmatch(r"[A-Za-z]:", parts[0])
   if absolute or ".." in parts or "\0" in path:

@@ -93,20 +93,7 @@ def expects(spec: SegmentationSpec) -> str:
 
 
 def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
-  """Reads a benchmark from the folders that mmseg's instructions make.
-
-  Args:
-    spec: a row of SEGMENTATION_SETS.
-    data_dir: the folder that holds the data sets.
-
-  Returns:
-    The data set in the order of its list, or by name; None if no folder of
-    images is there.
-
-  Raises:
-    ValueError: the images are there and their list or all masks are not, or a
-      list names a file twice or leaves the folder.
-  """
+  """Reads a benchmark from the folders that mmseg's instructions make."""
   for folder in spec.folders:
     root = data_dir / folder
     if (root / spec.images).is_dir():

@@ -69,16 +69,7 @@ class ClassFinder:
     dropped: Sequence[str] = (),
     numbered: bool = False,
   ):
-    """Indexes the names.
-
-    Args:
-      title: what the data set is called in messages.
-      names: official names in class order; two classes may share one.
-      ids: WordNet's ids of the classes, in the same order.
-      renamed: other spelling -> official name.
-      dropped: folders that are none of the classes.
-      numbered: a number is the label itself, as in ImageNet-V2's folders.
-    """
+    """Indexes the names."""
     self.classes = len(names)
     self.dropped = tuple(dropped)
     self._title = title
@@ -105,18 +96,7 @@ class ClassFinder:
     return ()
 
   def label(self, spelling: str, where: str) -> int:
-    """Returns the label that a spelling means.
-
-    Args:
-      spelling: of a class.
-      where: what has it, for the message.
-
-    Returns:
-      The label.
-
-    Raises:
-      ValueError: if no class is called so, or several are.
-    """
+    """Returns the label that a spelling means."""
     labels = self.find(spelling)
     if len(labels) == 1:
       return labels[0]
@@ -135,14 +115,7 @@ class ClassFinder:
 
 
 def benchmark_finder(spec: DatasetSpec) -> ClassFinder:
-  """Makes the finder of a benchmark's classes.
-
-  Args:
-    spec: of a data set with a packaged table.
-
-  Returns:
-    The finder, which knows the names of the data set as published as well.
-  """
+  """Makes the finder of a benchmark's classes."""
   return ClassFinder(
     spec.title,
     official_names(spec),

@@ -23,25 +23,7 @@ def open_own(
   *,
   wnids: Sequence[str | None] = (),
 ) -> tuple[OpenedDataset, tuple[str, ...]]:
-  """Opens images of one's own.
-
-  Args:
-    path: a folder that holds a folder a class, or a CSV file of lines
-      "path,label", paths starting from its folder.
-    class_names: the classes in label order; folders and labels are matched with
-      them in any spelling, and a CSV's label may be an index from 0. Without
-      them the folders' names, or the different labels of the CSV, are the
-      classes, sorted; where all are numbers, as numbers; where all are
-      WordNet's ids of ImageNet's classes, by the names of its table.
-    wnids: WordNet's ids of `class_names`, by which classes are found as well.
-
-  Returns:
-    The data set, and the names of its classes in label order.
-
-  Raises:
-    ValueError: if there is no such folder or file, a folder or label is no
-      class, two folders are one class, or there is no image.
-  """
+  """Opens images of one's own."""
   if class_names is not None and not (
     class_names and all(name.strip() for name in class_names)
   ):
@@ -68,19 +50,7 @@ def open_own(
 
 
 def spelled_wnids(path: pathlib.Path) -> tuple[str, ...]:
-  """Lists the classes of a data set whose folders are called by WordNet ids.
-
-  Args:
-    path: as for `open_own`.
-
-  Returns:
-    The ids in label order, all of ImageNet's classes; nothing where classes
-    are called otherwise.
-
-  Raises:
-    ValueError: if there is no such folder or file, or some ids are not those
-      of ImageNet's 1000 classes.
-  """
+  """Lists the classes of a data set whose folders are called by WordNet ids."""
   names = _spelled(path, _table(path))
   return names if _known(names) else ()
 

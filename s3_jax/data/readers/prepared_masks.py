@@ -21,14 +21,7 @@ OWN_VERSION = "1.0.0"
 
 
 def own_mask_source(spec: SegmentationSpec) -> TfdsSource:
-  """Names the prepared data set that `segmentation_builders` makes of a spec.
-
-  Args:
-    spec: a row of SEGMENTATION_SETS.
-
-  Returns:
-    Its builder, config, split and version.
-  """
+  """Names the data set that `segmentation_builders` makes of a spec."""
   return TfdsSource(_BUILDER, spec.name, "validation", OWN_VERSION)
 
 
@@ -42,18 +35,7 @@ def expects(spec: SegmentationSpec) -> str:
 
 
 def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
-  """Opens what `prepare_data` stored of a benchmark.
-
-  Args:
-    spec: a row of SEGMENTATION_SETS.
-    data_dir: the folder under which TFDS keeps its data sets.
-
-  Returns:
-    The data set, or None where it is not there.
-
-  Raises:
-    ValueError: it is there and not whole, or was prepared with other classes.
-  """
+  """Opens what `prepare_data` stored of a benchmark."""
   source = own_mask_source(spec)
   folder = data_dir / source.builder / source.config / source.version
   if not folder.is_dir():

@@ -69,18 +69,7 @@ def expects(spec: DatasetSpec) -> str:
 
 
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
-  """Reads a benchmark whose folder holds test.csv.
-
-  Args:
-    spec: a row of DATASETS.
-    data_dir: the folder that holds the data sets.
-
-  Returns:
-    The data set, in the order of the lines, or None if there is no such file.
-
-  Raises:
-    ValueError: if the file breaks a rule.
-  """
+  """Reads a benchmark whose folder holds test.csv."""
   for folder in spec.folders:
     file = data_dir / folder / FILE
     if file.is_file():
@@ -91,21 +80,7 @@ def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
 def read_table(
   file: pathlib.Path, table: Table, finder: ClassFinder
 ) -> OpenedDataset:
-  """Makes a data set of the lines of a CSV file.
-
-  Args:
-    file: the CSV, for its folder.
-    table: its lines.
-    finder: of the classes; where a class is called by a number, a number is a
-      name and no index.
-
-  Returns:
-    The data set, in the order of the lines.
-
-  Raises:
-    ValueError: if a label is neither a class's name nor an index of one, or
-      indices count from 1.
-  """
+  """Makes a data set of the lines of a CSV file."""
   images, indices = [], []
   for row in table.rows:
     is_index = row.label.isascii() and row.label.isdecimal()
@@ -133,19 +108,7 @@ def read_table(
 
 
 def read_rows(file: pathlib.Path) -> Table:
-  """Reads and checks the lines of a CSV file.
-
-  Args:
-    file: UTF-8; commas, semicolons or tabs between a path and a label. With a
-      header there may be other columns.
-
-  Returns:
-    The lines without the header.
-
-  Raises:
-    ValueError: if a line has no path and label, a path leaves the folder or
-      occurs twice, or there is no image.
-  """
+  """Reads and checks the lines of a CSV file."""
   try:
     read = cells.split_rows(read_text(file))
   except (ValueError, csv.Error) as error:

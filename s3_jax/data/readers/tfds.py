@@ -49,38 +49,14 @@ def _sources(spec: DatasetSpec) -> list[TfdsSource]:
 
 
 def class_keys(spec: DatasetSpec) -> tuple[str, ...]:
-  """Lists the name of each class that no other has, in label order.
-
-  Args:
-    spec: of a data set with a packaged table.
-
-  Returns:
-    WordNet's ids where the classes have them (two of ImageNet's names occur
-    twice), the official names otherwise.
-
-  Raises:
-    ValueError: if the data set brings its own names.
-  """
+  """Lists the name of each class that no other has, in label order."""
   ids = [wnid for wnid in wnids(spec) if wnid is not None]
   names = official_names(spec)
   return tuple(ids) if len(ids) == len(names) else names
 
 
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
-  """Opens a prepared data set: the spec's own source, or what we prepared.
-
-  Args:
-    spec: of any data set with a packaged table.
-    data_dir: the folder under which TFDS keeps its data sets.
-
-  Returns:
-    The data set, or None where neither is there. A name in `files` is read
-    from the record itself, each when it is asked for.
-
-  Raises:
-    ValueError: a version other than the spec's, a format that cannot be read
-      here, missing files, classes or splits that are not the benchmark's.
-  """
+  """Opens a prepared data set: the spec's own source, or what we prepared."""
   for source in _sources(spec):
     root = data_dir.joinpath(*filter(None, (source.builder, source.config)))
     folder = root / source.version
@@ -214,17 +190,7 @@ def record_stamps(
   *,
   meaning: str = "",
 ) -> Stamps:
-  """Stamps records by the file that holds them and by their place in it.
-
-  Args:
-    folder: of the prepared data set.
-    shards: its files in order, and what the file system says of them.
-    lengths: how many records each file has.
-    meaning: of what the records hold, beside their bytes.
-
-  Returns:
-    One stamp a record.
-  """
+  """Stamps records by the file that holds them and by their place in it."""
   stamps = [
     make_stamp((os.path.abspath(path), stat), part=f"{location} {meaning}")
     for (path, stat), length in zip(shards, lengths, strict=True)

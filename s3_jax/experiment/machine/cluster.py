@@ -62,21 +62,7 @@ def find_cluster(
   num_processes: int | None = None,
   process_id: int | None = None,
 ) -> Cluster | None:
-  """Reads flags, or what a launcher has put into the environment.
-
-  Args:
-    environ: of this process.
-    coordinator_address: host:port, or "auto"; None if not given.
-    num_processes: how many processes; None if not given.
-    process_id: of this one; None if not given.
-
-  Returns:
-    The cluster, or None for a run of one process.
-
-  Raises:
-    ValueError: for flags that contradict each other, or a launcher that does
-      not say where the coordinator is.
-  """
+  """Reads flags, or what a launcher has put into the environment."""
   if num_processes == 1:
     return None
   # Open MPI first: within a Slurm job its daemons are a step of Slurm's.
@@ -141,17 +127,6 @@ def bind_address(
 
   JAX alone would listen on every interface, and whoever reaches the port can
   join: the runtime asks for no secret.
-
-  Args:
-    cluster: the processes.
-    environ: of this one; `BIND` goes before the address.
-
-  Returns:
-    host:port, or None where it is not this process that listens or JAX finds
-    the address; and what the user should know about it, or "".
-
-  Raises:
-    ValueError: if the address is none of this computer's.
   """
   if environ.get(BIND):
     return environ[BIND], f"listens at {environ[BIND]} ({BIND})"
@@ -275,17 +250,6 @@ def join(
   """Waits for all processes, and says beforehand what will happen.
 
   Ends the process with status 2, and a line, if some do not come in time.
-
-  Args:
-    cluster: the processes.
-    initialization_timeout: seconds in which all must have joined.
-    heartbeat_timeout: seconds without a sign of life after which a process
-      counts as lost, and the others end.
-    shards: where finished work is kept, for the message.
-
-  Raises:
-    ValueError: if JAX cannot join, as when the port is taken, or the
-      coordinator's address is none of process 0's computer.
   """
   by_jax = cluster.address == AUTO
   bind, listens = bind_address(cluster, os.environ)
@@ -348,9 +312,6 @@ def leave(status: int) -> NoReturn:
   """Ends the process, together with the others where they end as well.
 
   Python's own end would wait for a peer that is gone.
-
-  Args:
-    status: of the process.
   """
   if status in (0, 2):
     end = threading.Thread(target=_shut_down, daemon=True)

@@ -20,17 +20,7 @@ _OPTIONS = {
 
 
 def read_compilation_cache_dir(settings: Settings) -> str:
-  """Reads the optional field `compilation_cache_dir` of any task.
-
-  Args:
-    settings: of a config.
-
-  Returns:
-    The folder, or "" where programs are not to be kept.
-
-  Raises:
-    ValueError: it is an address rather than a folder.
-  """
+  """Reads the optional field `compilation_cache_dir` of any task."""
   folder = settings.take(_FIELD, str, default="")
   if "://" in folder:
     raise ValueError(
@@ -46,15 +36,6 @@ def kept_programs(folder: str) -> Iterator[None]:
 
   JAX's own settings, such as JAX_COMPILATION_CACHE_DIR, are what they were
   again afterwards, and stay as they are where no folder is given.
-
-  Args:
-    folder: made if it is missing; "" for none.
-
-  Yields:
-    Nothing.
-
-  Raises:
-    ValueError: the folder cannot be written.
   """
   if not folder:
     yield

@@ -23,15 +23,7 @@ _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 
 
 def describe_environment(dtype: str | None) -> dict[str, Any]:
-  """Lists versions, devices and numerical settings.
-
-  Args:
-    dtype: of the towers' matrix products; None where no tower runs.
-
-  Returns:
-    A JSON-able mapping; `git` is None outside a checkout,
-    `default_matmul_precision` and `xla_flags` are None where nobody set them.
-  """
+  """Lists versions, devices and numerical settings."""
   return {
     "s3_jax": s3_jax.__version__,
     "git": git_commit(),

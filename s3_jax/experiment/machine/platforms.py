@@ -84,15 +84,7 @@ def describe_machine(
   root: pathlib.Path = pathlib.Path("/"),
   environment: Mapping[str, str] = os.environ,
 ) -> Machine:
-  """Looks for accelerators and for JAX's support of them.
-
-  Args:
-    root: of the file system.
-    environment: variables of the process.
-
-  Returns:
-    What was found.
-  """
+  """Looks for accelerators and for JAX's support of them."""
   plugins = importlib.metadata.entry_points(group="jax_plugins").names
   installed, present = set(), {}
   for key, accelerator in ACCELERATORS.items():
@@ -127,14 +119,7 @@ def _has_google_device(root: pathlib.Path) -> bool:
 
 
 def require_platform(name: str) -> None:
-  """Makes JAX run on a platform, or refuses.
-
-  Args:
-    name: one of PLATFORMS.
-
-  Raises:
-    ValueError: JAX cannot start it, or has started another one before.
-  """
+  """Makes JAX run on a platform, or refuses."""
   if name not in PLATFORMS:
     raise ValueError(
       f"`--platform` must be one of {', '.join(PLATFORMS)}, got {name!r}."
@@ -165,10 +150,6 @@ def check_fallback() -> None:
 
   Looks at nothing if the user named a platform, by `--platform` or by
   JAX_PLATFORMS. Starts JAX's backends otherwise.
-
-  Raises:
-    ValueError: an accelerator and JAX's support for it are there, and JAX runs
-      on the CPU all the same, or does not start at all.
   """
   machine = describe_machine()
   if machine.asked:
@@ -187,13 +168,6 @@ def check_backend(machine: Machine, backend: str) -> None:
   """Compares the backend that JAX chose with what the machine has.
 
   An accelerator without JAX's support for it is a warning.
-
-  Args:
-    machine: what was found.
-    backend: one of PLATFORMS.
-
-  Raises:
-    ValueError: JAX fell back to the CPU.
   """
   if machine.asked or backend != "cpu":
     return

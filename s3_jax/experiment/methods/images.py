@@ -104,14 +104,7 @@ class Method(NamedTuple):
 
 
 def names_in(*templates: str) -> Callable[[MethodTexts], Vertices]:
-  """Makes prompts of the official names alone, one vertex a class.
-
-  Args:
-    *templates: with one `{}`; none for the data set's own.
-
-  Returns:
-    The `vertices` of a method.
-  """
+  """Makes prompts of the official names alone, one vertex a class."""
 
   def vertices(texts: MethodTexts) -> Vertices:
     chosen = templates or (texts.template,)
@@ -238,19 +231,7 @@ class MethodPlan(NamedTuple):
 def prepare_methods(
   methods: Mapping[str, Any], texts: MethodTexts
 ) -> tuple[MethodPlan, ...]:
-  """Makes the prompts of every method.
-
-  Args:
-    methods: by their keys in the results, of any kind that has `vertices`.
-    texts: of the data set.
-
-  Returns:
-    The methods in their order. Those that make prompts by one function share
-    one table.
-
-  Raises:
-    ValueError: if a method gives a class no vertex, or a vertex no prompt.
-  """
+  """Makes the prompts of every method."""
   made: dict[Callable[[MethodTexts], Vertices], tuple[Any, ...]] = {}
   prepared = []
   for name, method in methods.items():
@@ -283,18 +264,7 @@ def embed_vertices(
   embeddings: Float32[np.ndarray, "prompts dim"],
   forms: Forms | None = None,
 ) -> TextTable:
-  """Averages the prompts of every vertex and pads the classes.
-
-  Args:
-    vertices: prompts of each vertex of each class.
-    prompts: the distinct ones among them.
-    embeddings: theirs, unit rows.
-    forms: of the prompts; None for one form.
-
-  Returns:
-    The table; `texts` holds each vertex's first prompt, `forms` numbers the
-    forms of these in the order of their first use.
-  """
+  """Averages the prompts of every vertex and pads the classes."""
   index = {prompt: row for row, prompt in enumerate(prompts)}
   firsts = [[texts[0] for texts in of_class] for of_class in vertices]
   kinds, numbers = None, {}
@@ -346,15 +316,7 @@ class Scorers:
     self.cores: dict[tuple[Callable[[MethodTexts], Vertices], bool], Core] = {}
 
   def scorer(self, prepared: MethodPlan, table: TextTable) -> Partial:
-    """Returns f32[batch, dim] -> f32[batch, classes].
-
-    Args:
-      prepared: the method.
-      table: its vertices, embedded.
-
-    Returns:
-      The scoring function, with its arrays bound.
-    """
+    """Returns f32[batch, dim] -> f32[batch, classes]."""
     method = prepared.method
     if table.mask.shape[1] == 1 and not callable(method.metric):
       return classifier_scorer(name_classifier(table.embeddings[:, 0]))

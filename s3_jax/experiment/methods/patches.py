@@ -91,28 +91,12 @@ class PatchTexts(NamedTuple):
 
 
 def texts_of(spec: SegmentationSpec, templates: tuple[str, ...]) -> PatchTexts:
-  """Collects the texts of a data set.
-
-  Args:
-    spec: a row of SEGMENTATION_SETS.
-    templates: with one `{}` each.
-
-  Returns:
-    The texts.
-  """
+  """Collects the texts of a data set."""
   return PatchTexts(class_entries(spec), benchmark_names(spec), templates)
 
 
 def official_names(texts: PatchTexts) -> Bool[np.ndarray, "classes synonyms"]:
-  """Marks the names of a space with which the benchmark is evaluated.
-
-  Args:
-    texts: of the data set.
-
-  Returns:
-    True for the first name of each class and for each of the benchmark's, such
-    as the many of a background.
-  """
+  """Marks the names of a space with which the benchmark is evaluated."""
   names = _all(texts.classes, texts.benchmark)
   official = np.zeros((len(names), max(map(len, names))), bool)
   official[:, 0] = True
@@ -129,15 +113,7 @@ def official_names(texts: PatchTexts) -> Bool[np.ndarray, "classes synonyms"]:
 def method_vertices(
   methods: Mapping[str, PatchMethod], texts: PatchTexts
 ) -> dict[str, Vertices]:
-  """Makes the prompts of every method.
-
-  Args:
-    methods: by their keys in the results.
-    texts: of the data set.
-
-  Returns:
-    Prompts of each vertex of each class, by method.
-  """
+  """Makes the prompts of every method."""
   return {
     name: concept_vertices(
       method.names(texts.classes, texts.benchmark), texts.templates
@@ -169,20 +145,7 @@ def make_targets(
   *,
   official: Bool[np.ndarray, "classes synonyms"] | None = None,
 ) -> dict[str, PatchTarget]:
-  """Turns embedded prompts into what patches are compared with.
-
-  Args:
-    methods: by their keys in the results.
-    vertices: prompts of each.
-    prompts: the distinct ones among them.
-    embeddings: theirs, unit rows.
-    options: how spaces are pruned and scored.
-    official: which names of a space are official ones, see `official_names`;
-      by default the first of each class.
-
-  Returns:
-    One target a method.
-  """
+  """Turns embedded prompts into what patches are compared with."""
   tables: dict[Vertices, TextTable] = {}
   spaces: dict[Vertices, SynonymousSpace] = {}
   targets = {}

@@ -76,17 +76,7 @@ def gather_texts(
   template: str,
   templates: Sequence[str],
 ) -> tuple[Texts, tuple[str, ...]]:
-  """Embeds every prompt that the methods need, each once.
-
-  Args:
-    lexicon: the table of classes.
-    embed: texts -> f32[texts, dim], unit rows.
-    template: what single names and synonyms are put into.
-    templates: of the `templates` method.
-
-  Returns:
-    The embedded texts, and the distinct prompts in the order of embedding.
-  """
+  """Embeds every prompt that the methods need, each once."""
   official = [entry.names[0] for entry in lexicon.classes]
   clean = texts_of_classes(lexicon)
   polluted = texts_of_classes(lexicon, polluted=True)
@@ -118,16 +108,7 @@ def gather_texts(
 def method_prompts(
   lexicon: Lexicon, *, template: str, templates: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-  """Lists the distinct prompts of every method, in the order of the classes.
-
-  Args:
-    lexicon: the table of classes.
-    template: as for `gather_texts`.
-    templates: likewise.
-
-  Returns:
-    Key of METHODS -> prompts.
-  """
+  """Lists the distinct prompts of every method, in the order of the classes."""
 
   def filled(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fill_template(template, t) for t in texts))
@@ -160,15 +141,7 @@ class Core(NamedTuple):
 
 
 def cut_core(table: TextTable, options: SpaceOptions) -> Core:
-  """Builds spaces and cuts their cores out.
-
-  Args:
-    table: the texts of each class.
-    options: how the core is cut out.
-
-  Returns:
-    The core.
-  """
+  """Builds spaces and cuts their cores out."""
   rule: Any = {
     "keep": options.keep,
     "min_fraction": options.min_fraction,
@@ -229,16 +202,7 @@ def _metric(name: str, neighbors: int | None) -> Callable[..., Any]:
 def space_scorer(
   space: SynonymousSpace, metric: str, *, neighbors: int
 ) -> Partial:
-  """Binds a metric of POINT_TO_SPACE to a space.
-
-  Args:
-    space: of the classes.
-    metric: a name of POINT_TO_SPACE.
-    neighbors: k of `local_center`; the other metrics have none.
-
-  Returns:
-    A function f32[batch, dim] -> f32[batch, classes].
-  """
+  """Binds a metric of POINT_TO_SPACE to a space."""
   if metric in ("simplex_center", "complex") and space.simplices is None:
     space = attach_complex(space)
   local = metric == "local_center"
@@ -246,14 +210,7 @@ def space_scorer(
 
 
 def classifier_scorer(classifier: Float[Array, "classes dim"]) -> Partial:
-  """Binds a zero-shot classifier.
-
-  Args:
-    classifier: one unit row a class.
-
-  Returns:
-    A function f32[batch, dim] -> f32[batch, classes].
-  """
+  """Binds a zero-shot classifier."""
   return Partial(_score_classifier, classifier)
 
 

@@ -47,17 +47,7 @@ class ViewSettings(NamedTuple):
 
 
 def read_view_settings(settings: Settings) -> ViewSettings:
-  """Reads the fields of a config that are about views, all optional.
-
-  Args:
-    settings: of a benchmark run.
-
-  Returns:
-    The settings.
-
-  Raises:
-    ValueError: a field breaks a rule.
-  """
+  """Reads the fields of a config that are about views, all optional."""
   defaults = Adaptation()
   seeds = tuple(settings.take("view_seeds", (list, tuple), default=(0,)))
   whole = all(type(seed) is int and seed >= 0 for seed in seeds)
@@ -103,13 +93,6 @@ def view_options(
 ) -> tuple[ViewOptions, ...]:
   """Says how the views of a data set are made, once for each seed.
 
-  Args:
-    settings: of the run.
-    spec: of the data set.
-
-  Returns:
-    The options, one a seed.
-
   References:
     TPS (arXiv 2403.12952): AugMix on the ten fine-grained sets only.
   """
@@ -121,16 +104,7 @@ def view_options(
 
 
 def row_name(name: str, settings: ViewSettings, seed: int) -> str:
-  """Names the row of a method and a seed; the first seed has the bare name.
-
-  Args:
-    name: of the method.
-    settings: of the run.
-    seed: one of its seeds.
-
-  Returns:
-    Key of the results.
-  """
+  """Names the row of a method and a seed; the first seed has the bare name."""
   return name if seed == settings.seeds[0] else f"{name}, seed {seed}"
 
 
@@ -149,23 +123,6 @@ def score_views(
 
   The views of one shard are in memory at a time. Several processes share out
   the shards, and put together what they have counted.
-
-  Args:
-    plan: the methods.
-    tables: their embedded vertices.
-    embedder: the checkpoint.
-    data: the data set.
-    test_set: its images, each embedded once.
-    settings: of the views.
-    options: of the spaces.
-    timings: "embed_views" and "adapt" are added to.
-    counters: decoded images and tower batches are counted.
-
-  Returns:
-    Row of the results -> what was measured.
-
-  Raises:
-    ValueError: if other images are bad than in `test_set`.
   """
   logit_scale = float(embedder.clip.params["logit_scale"])
   results = {}

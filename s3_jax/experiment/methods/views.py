@@ -63,17 +63,7 @@ def ts3_scorer(
   adaptation: Adaptation,
   logit_scale: float,
 ) -> Partial:
-  """Adapts the core of each class to each image by itself.
-
-  Args:
-    table: concepts of the classes.
-    options: how the core is cut out, and the metric.
-    adaptation: how spaces are shifted.
-    logit_scale: as the checkpoint stores it.
-
-  Returns:
-    The scoring function.
-  """
+  """Adapts the core of each class to each image by itself."""
   space = build_core(table, options)
   neighbors = options.neighbors if options.metric == "local_center" else None
   function = _adapted("ts3", options.metric, neighbors, adaptation)
@@ -86,17 +76,7 @@ def tps_scorer(
   adaptation: Adaptation,
   logit_scale: float,
 ) -> Partial:
-  """Adapts TPS's prototype of each class to each image by itself.
-
-  Args:
-    table: the class name in the 80 templates, then the descriptors.
-    options: not used.
-    adaptation: how prototypes are shifted.
-    logit_scale: as the checkpoint stores it.
-
-  Returns:
-    The scoring function.
-  """
+  """Adapts TPS's prototype of each class to each image by itself."""
   del options
   count = len(IMAGENET_80)
   prototypes = template_descriptor_classifier(
@@ -186,19 +166,7 @@ def anchored_scorer(
   confident_fraction: float = 0.5,
   anchor: float = 1.0,
 ) -> Partial:
-  """Scores the anchored average of an image's views.
-
-  Args:
-    table: concepts of the classes.
-    options: how the core is cut out, and the metric.
-    logit_scale: as the checkpoint stores it.
-    confident_fraction: of `anchored_average`; the default is the validation
-      split's choice.
-    anchor: of `anchored_average`; likewise.
-
-  Returns:
-    The scoring function.
-  """
+  """Scores the anchored average of an image's views."""
   neighbors = options.neighbors if options.metric == "local_center" else None
   function = _anchored(options.metric, neighbors, confident_fraction, anchor)
   return Partial(function, build_core(table, options), np.float32(logit_scale))

@@ -18,14 +18,7 @@ _NUMBERS = ("images", "classes")
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of the check.
-
-  Args:
-    settings: of a config whose task is "check_data".
-
-  Returns:
-    The check, as a function of the workdir; it returns the findings.
-  """
+  """Reads the settings of the check."""
   data_dir = pathlib.Path(settings.take("data_dir", str)).expanduser()
   known: dict[str, DatasetSpec | SegmentationSpec] = {
     name: spec
@@ -50,17 +43,6 @@ def check_data(
   """Prints what is there of each data set, and writes it down.
 
   The report is the result: that data sets are missing is no error.
-
-  Args:
-    specs: rows of DATASETS and of SEGMENTATION_SETS.
-    data_dir: the folder that holds the data sets.
-    folder: an existing folder; gets data.json and data.md.
-
-  Returns:
-    One finding a data set.
-
-  Raises:
-    ValueError: if `data_dir` is no folder.
   """
   findings = take_inventory(specs, data_dir)
   document = {

@@ -26,17 +26,7 @@ _FILE = "results.json"
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a comparison.
-
-  Args:
-    settings: of a config whose task is "compare".
-
-  Returns:
-    The comparison, as a function of the workdir; it returns what it found.
-
-  Raises:
-    ValueError: a field breaks a rule.
-  """
+  """Reads the settings of a comparison."""
   if isinstance(settings.everything.get("results"), str):
     values = (settings.take("results", str),)
   else:
@@ -66,20 +56,7 @@ def _split(values: Sequence[str]) -> tuple[pathlib.Path, ...]:
 def compare(
   paths: Sequence[pathlib.Path], folder: pathlib.Path, *, seed: int
 ) -> RunComparison:
-  """Compares runs and writes compare.md, compare.tex and compare.csv.
-
-  Args:
-    paths: of each run's results.json, or of the folder that holds it; the
-      first is what the others are compared with.
-    folder: an existing folder.
-    seed: of the bootstrap.
-
-  Returns:
-    What was found.
-
-  Raises:
-    ValueError: when a path does not lead to results.
-  """
+  """Compares runs and writes compare.md, compare.tex and compare.csv."""
   files = [path / _FILE if path.is_dir() else path for path in paths]
   names = [
     file.resolve().parent.name if file.name == _FILE else file.stem

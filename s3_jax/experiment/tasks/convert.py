@@ -31,14 +31,7 @@ class Conversion(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a conversion.
-
-  Args:
-    settings: of a config whose task is "convert".
-
-  Returns:
-    The conversion, as a function of the workdir; it returns the new folder.
-  """
+  """Reads the settings of a conversion."""
   conversion = Conversion(
     read_checkpoint(settings, "source"),
     pathlib.Path(settings.take("to", str)),
@@ -53,18 +46,6 @@ def convert(conversion: Conversion, folder: pathlib.Path) -> pathlib.Path:
 
   The folder appears under its name when it is whole. Its settings are read
   again before that and must be those of the source.
-
-  Args:
-    conversion: the settings.
-    folder: an existing folder; gets conversion.json.
-
-  Returns:
-    The new folder.
-
-  Raises:
-    ValueError: the folder holds something, the source cannot be loaded, or no
-      layout has words for its settings.
-    OSError: the folder cannot be written.
   """
   to = conversion.to
   if to.exists() and (not to.is_dir() or any(to.iterdir())):

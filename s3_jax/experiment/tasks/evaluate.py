@@ -86,14 +86,7 @@ class Evaluation(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of an evaluation.
-
-  Args:
-    settings: of a config whose task is "evaluate".
-
-  Returns:
-    The evaluation, as a function of the workdir; it returns the results.
-  """
+  """Reads the settings of an evaluation."""
   evaluation = Evaluation(
     config=settings.everything,
     model=checkpoint.read_checkpoint(settings, "model"),
@@ -179,15 +172,7 @@ def _read_share(scale: tuple | list) -> tuple[str, float]:
 
 
 def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
-  """Runs an evaluation and writes its result files and figures.
-
-  Args:
-    evaluation: the settings.
-    folder: an existing folder.
-
-  Returns:
-    The results, as in results.json (schema 2).
-  """
+  """Runs an evaluation and writes its result files and figures."""
   clock, timings = CompileClock(), {}
   log = RunLog(folder / "log.txt")
 

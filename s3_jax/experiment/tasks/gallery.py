@@ -14,14 +14,7 @@ from s3_jax.results.plots import plot_contact_sheet
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a gallery.
-
-  Args:
-    settings: of a config whose task is "gallery".
-
-  Returns:
-    The drawing, as a function of the workdir; it returns the paths.
-  """
+  """Reads the settings of a gallery."""
   lexicon = load_lexicon(settings.take("lexicon", str))
   labels = tuple(settings.take("labels", (list, tuple)))
   seed = settings.take("seed", int, minimum=0)
@@ -40,17 +33,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 def draw_gallery(
   lexicon: Lexicon, labels: tuple[int, ...], seed: int, folder: pathlib.Path
 ) -> list[pathlib.Path]:
-  """Draws every class once, and some classes in every style.
-
-  Args:
-    lexicon: the embedded world's table.
-    labels: the classes to draw in every style.
-    seed: of the images; none of them is in a test set.
-    folder: an existing folder.
-
-  Returns:
-    The paths of `classes.png` and `styles.png`.
-  """
+  """Draws every class once, and some classes in every style."""
   fields = glyphs.glyph_fields(
     tuple(entry.codepoint for entry in lexicon.classes if entry.codepoint)
   )

@@ -55,14 +55,7 @@ class LexiconReport(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a lexicon report.
-
-  Args:
-    settings: of a config whose task is "lexicon_report".
-
-  Returns:
-    The work, as a function of the workdir; it returns the summaries.
-  """
+  """Reads the settings of a lexicon report."""
   tables = tuple(settings.take("tables", (list, tuple)))
   for table in tables:
     if not isinstance(table, str):
@@ -84,15 +77,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 def report_lexicon(
   report: LexiconReport, folder: pathlib.Path
 ) -> list[dict[str, Any]]:
-  """Checks tables and writes lexicon.html and lexicon.json.
-
-  Args:
-    report: what to check, and with which checkpoint.
-    folder: an existing folder.
-
-  Returns:
-    One summary a table.
-  """
+  """Checks tables and writes lexicon.html and lexicon.json."""
   lexicons = [load_lexicon(name) for name in report.tables]
   embedder = None
   if report.model is not None:

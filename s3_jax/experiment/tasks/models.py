@@ -31,14 +31,7 @@ _NUMBERS = ("parameters", "pixels", "dim", "context")
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of the list.
-
-  Args:
-    settings: of a config whose task is "models".
-
-  Returns:
-    The listing, as a function of the workdir; it returns the entries.
-  """
+  """Reads the settings of the list."""
   contains = settings.take("contains", str, default="")
   specs = [spec for name, spec in ZOO.items() if contains in name]
   if not specs:
@@ -52,16 +45,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 def list_models(
   specs: Sequence[ModelSpec], folder: pathlib.Path
 ) -> list[dict[str, Any]]:
-  """Prints checkpoints as a table and writes it down.
-
-  Args:
-    specs: the rows, such as the values of ZOO.
-    folder: an existing folder; gets models.json and models.md.
-
-  Returns:
-    What models.json holds: for each row its settings, its source, and the
-    parameters of its towers.
-  """
+  """Prints checkpoints as a table and writes it down."""
   entries = [
     {"parameters": count_parameters(spec), "spec": _plain(spec)}
     for spec in specs
@@ -76,15 +60,7 @@ def list_models(
 
 
 def count_parameters(spec: ModelSpec) -> dict[str, int]:
-  """Counts the numbers that training has set, without making them.
-
-  Args:
-    spec: the checkpoint's settings.
-
-  Returns:
-    "image", "text" and "total"; the logit scale and bias belong to the total.
-    The running means and variances of batch norms do not count.
-  """
+  """Counts the numbers that training has set, without making them."""
   # Equal architectures are counted once, whatever they were trained on.
   return dict(
     _count(

@@ -47,14 +47,7 @@ class Preparation(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a preparation.
-
-  Args:
-    settings: of a config whose task is "prepare_data".
-
-  Returns:
-    The preparation, as a function of the workdir; it returns the folders.
-  """
+  """Reads the settings of a preparation."""
   data_dir = pathlib.Path(settings.take("data_dir", str)).expanduser()
   to = settings.take("to", str, default="")
   preparation = Preparation(
@@ -91,18 +84,6 @@ def prepare_data(
 
   One that is prepared already is opened and kept, so that a preparation that
   was stopped goes on where it was.
-
-  Args:
-    preparation: the settings.
-    folder: an existing folder; gets preparation.json.
-
-  Returns:
-    The folders of the prepared data sets.
-
-  Raises:
-    ValueError: if the downloads are not found, are not whole, or an image
-      cannot be read.
-    OSError: if `to` cannot be written.
   """
   written: list[dict[str, Any]] = []
   for spec in preparation.specs:

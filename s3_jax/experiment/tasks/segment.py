@@ -86,15 +86,7 @@ class Segment(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a run.
-
-  Args:
-    settings: of a config whose task is "segment".
-
-  Returns:
-    The work, as a function of the workdir; it returns the path of
-    segments.json.
-  """
+  """Reads the settings of a run."""
   images = settings.take("images", (str, list, tuple))
   protocol = settings.take("protocol", str, choices=PROTOCOLS)
   run = Segment(
@@ -135,20 +127,7 @@ class _Loaded(NamedTuple):
 
 
 def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
-  """Labels the pixels of images and writes what was found.
-
-  Args:
-    run: the settings.
-    folder: an existing folder; gets overlays/, labels/ and segments.json.
-
-  Returns:
-    The path of segments.json, which is written last.
-
-  Raises:
-    ValueError: no image is found; and, when everything is written, none of them
-      can be used, or `strict` is set and one cannot.
-    OSError: the folder cannot be written.
-  """
+  """Labels the pixels of images and writes what was found."""
   log = RunLog(folder / "log.txt")
   found = find_images(run.images)
   clip = load_checkpoint(run.model)

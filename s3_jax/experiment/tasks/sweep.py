@@ -106,14 +106,7 @@ class Row(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a sweep.
-
-  Args:
-    settings: of a config whose task is "sweep".
-
-  Returns:
-    The sweep, as a function of the workdir; it returns the rows.
-  """
+  """Reads the settings of a sweep."""
   data_dir = settings.take("data_dir", str, default="")
   sweep = Sweep(
     model=read_checkpoint(settings, "model"),
@@ -133,17 +126,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 
 def read_choices(settings: Settings) -> Choices:
-  """Reads what a sweep tries.
-
-  Args:
-    settings: of a config with `metrics`, `neighbors`, `scales`, `min_gaps`.
-
-  Returns:
-    The choices.
-
-  Raises:
-    ValueError: a field breaks a rule.
-  """
+  """Reads what a sweep tries."""
   scales = settings.take("scales", (list, tuple))
   gaps = settings.take("min_gaps", (list, tuple))
   for gap in gaps:
@@ -183,16 +166,7 @@ def _is_number(value: Any) -> bool:
 
 
 def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
-  """Scores every choice on one data set; writes sweep.md and sweep.csv.
-
-  Args:
-    sweep: the settings.
-    folder: an existing folder.
-
-  Returns:
-    The rows, best on the clean table first (ties: better on the polluted one,
-    then the order of the config).
-  """
+  """Scores every choice on one data set; writes sweep.md and sweep.csv."""
   (data,), _ = find_sets(
     sweep.cache_dir,
     (sweep.dataset,),
@@ -244,21 +218,7 @@ def score_choices(
   polluted: TextTable | None = None,
   right: Sequence[int] = (),
 ) -> list[Row]:
-  """Scores every choice on one data set.
-
-  Args:
-    choices: what to try.
-    clean: what spaces may be made of -> its table.
-    images: the embedded images.
-    classes: number of classes.
-    logit_scale: natural logarithm of the factor of scores in probabilities.
-    polluted: a table with wrong entries behind the right ones, if there is one.
-    right: how many entries of each class of it are right.
-
-  Returns:
-    The rows, best on the clean table first (ties: better on the polluted one,
-    then the order of the config).
-  """
+  """Scores every choice on one data set."""
 
   def accuracy(space, metric, neighbors):
     return evaluate_scores(
@@ -366,13 +326,7 @@ def _cells(row: Row) -> dict[str, str]:
 
 
 def write_sweep(rows: list[Row], folder: pathlib.Path, images: str) -> None:
-  """Writes sweep.md and sweep.csv, and shows the first rows.
-
-  Args:
-    rows: the best first.
-    folder: an existing folder.
-    images: what was scored, in words.
-  """
+  """Writes sweep.md and sweep.csv, and shows the first rows."""
   table = [_cells(row) for row in rows]
   markdown = [
     f"Top-1 (%) on the {images}; classes cut (%): those whose core leaves a"

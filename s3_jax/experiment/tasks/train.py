@@ -21,14 +21,7 @@ from s3_jax.training.loop import Validation
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a training run.
-
-  Args:
-    settings: of a config whose task is "train".
-
-  Returns:
-    The run, as a function of the workdir.
-  """
+  """Reads the settings of a training run."""
   lexicon = load_lexicon(settings.take("lexicon", str))
   wanted = DATASETS["validation"].classes
   if len(lexicon.classes) != wanted:

@@ -34,14 +34,7 @@ class Verification(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a verification.
-
-  Args:
-    settings: of a config whose task is "verify".
-
-  Returns:
-    The verification, as a function of the workdir; it returns the verdict.
-  """
+  """Reads the settings of a verification."""
   verification = Verification(
     read_checkpoint(settings, "model"),
     settings.take("known", str, default="", choices=("", *KNOWN_COSINES))
@@ -52,18 +45,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 
 def verify(verification: Verification, folder: pathlib.Path) -> str:
-  """Compares a checkpoint with what is known of it, and prints both.
-
-  Args:
-    verification: the settings.
-    folder: an existing folder; gets verification.json.
-
-  Returns:
-    "pass", or "unknown" where nothing is known of the checkpoint.
-
-  Raises:
-    ValueError: the checkpoint cannot be loaded, or computes something else.
-  """
+  """Compares a checkpoint with what is known of it, and prints both."""
   clip = load_checkpoint(verification.model)
   name = verification.known or clip.spec.name
   known = KNOWN_COSINES.get(name, ())

@@ -79,14 +79,7 @@ class ViewRow(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a sweep over ways to adapt.
-
-  Args:
-    settings: of a config whose task is "view_sweep".
-
-  Returns:
-    The sweep, as a function of the workdir; it returns the rows.
-  """
+  """Reads the settings of a sweep over ways to adapt."""
   data_dir = settings.take("data_dir", str, default="")
   sweep = ViewSweep(
     model=read_checkpoint(settings, "model"),
@@ -146,15 +139,7 @@ def _numbers(
 
 
 def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
-  """Scores every way to adapt on one data set, from one pass over its views.
-
-  Args:
-    sweep: the settings.
-    folder: an existing folder; gets view_sweep.md and view_sweep.csv.
-
-  Returns:
-    The rows, the best first (ties: the order of the config).
-  """
+  """Scores every way to adapt on one data set, from one pass over its views."""
   (data,), _ = find_sets(
     sweep.cache_dir,
     (sweep.dataset,),

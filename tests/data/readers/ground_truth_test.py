@@ -64,7 +64,7 @@ def test_lines_that_count_images_leave_none_out(tmp_path):
     truth_of(tmp_path, mixed, "validation_labels.txt")
 
 
-@pytest.mark.parametrize("place", ["", "val", "val_images", "data/val_images"])
+@pytest.mark.parametrize("index", ["", "val", "val_images", "data/val_images"])
 def test_names_that_hold_the_class(tmp_path, index):
   folder = tmp_path / "imagenet" / index
   folder.mkdir(parents=True)

@@ -60,7 +60,7 @@ def test_without_any_list_the_lists_are_named(tmp_path, monkeypatch):
     find_truth([tmp_path])
 
 
-@pytest.mark.parametrize("place", ["", "imagenet", "downloads/manual"])
+@pytest.mark.parametrize("index", ["", "imagenet", "downloads/manual"])
 def test_where_the_archive_may_lie(tmp_path, index):
   make_replica("imagenet", tmp_path, layout="tar", classes=CLASSES)
   folder = tmp_path / index
@@ -70,7 +70,7 @@ def test_where_the_archive_may_lie(tmp_path, index):
 
 
 @pytest.mark.parametrize(
-  "place", ["val", "images/val", "ILSVRC/Data/CLS-LOC/val"]
+  "index", ["val", "images/val", "ILSVRC/Data/CLS-LOC/val"]
 )
 def test_where_the_flat_folder_may_lie(tmp_path, index):
   truth = "LOC_val_solution.csv"

@@ -46,32 +46,13 @@ from s3_jax.sharding import local_mesh
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a benchmark run.
-
-  Args:
-    settings: of a config whose task is "benchmark".
-
-  Returns:
-    The run, as a function of the workdir; it returns the results.
-  """
+  """Reads the settings of a benchmark run."""
   benchmark = read_benchmark(settings)
   return lambda folder: run_benchmark(benchmark, folder)
 
 
 def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
-  """Runs every method on every data set and writes the result files.
-
-  Args:
-    benchmark: the settings.
-    folder: an existing folder.
-
-  Returns:
-    The results, as in results.json (schema 2).
-
-  Raises:
-    ValueError: for a data set that is absent or broken, and under `strict` for
-      bad images, after everything is written.
-  """
+  """Runs every method on every data set and writes the result files."""
   clock, timings = CompileClock(), {}
   log = RunLog(folder / "log.txt")
   with timed(timings, "load"):

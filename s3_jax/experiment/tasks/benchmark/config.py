@@ -18,14 +18,7 @@ _METRICS = (
 
 
 def benchmark_config(dataset: str) -> ml_collections.ConfigDict:
-  """Returns a benchmark run on one data set, not yet locked.
-
-  Args:
-    dataset: a row of DATASETS, or "own" for a folder or a CSV.
-
-  Returns:
-    The fields with their defaults, for a config file to change.
-  """
+  """Returns a benchmark run on one data set, not yet locked."""
   config = ml_collections.ConfigDict()
   config.task = "benchmark"
   config.model = "openai/clip-vit-base-patch16"
@@ -72,14 +65,7 @@ def benchmark_config(dataset: str) -> ml_collections.ConfigDict:
 
 
 def suite_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
-  """Returns a benchmark run on many data sets, not yet locked.
-
-  Args:
-    datasets: rows of DATASETS.
-
-  Returns:
-    The fields of `benchmark_config`, with `datasets` in the place of `dataset`.
-  """
+  """Returns a benchmark run on many data sets, not yet locked."""
   config = benchmark_config(datasets[0])
   del config["dataset"]
   config.datasets = datasets
@@ -87,14 +73,7 @@ def suite_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
 
 
 def test_time_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
-  """Returns a run of the methods that adapt to each image, not yet locked.
-
-  Args:
-    datasets: rows of DATASETS.
-
-  Returns:
-    The fields of `suite_config`, and those of the views.
-  """
+  """Returns a run of the methods that adapt to each image, not yet locked."""
   config = suite_config(datasets)
   config.methods = (
     "class_name",
@@ -122,18 +101,7 @@ def test_time_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
 
 
 def embeddings_config(kind: str) -> ml_collections.ConfigDict:
-  """Returns a run on embeddings that lie in files, not yet locked.
-
-  Args:
-    kind: "run" for the result files of every method, "sweep" for a table of
-      hyper-parameters.
-
-  Returns:
-    The fields with their defaults.
-
-  Raises:
-    ValueError: for another kind.
-  """
+  """Returns a run on embeddings that lie in files, not yet locked."""
   if kind not in ("run", "sweep"):
     raise ValueError(
       f'the word behind the colon must be "run" or "sweep", got {kind!r}.'

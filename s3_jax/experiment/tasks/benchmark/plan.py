@@ -23,19 +23,7 @@ from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 def plan_methods(
   benchmark: Benchmark, data: BenchmarkSet, log: RunLog
 ) -> tuple[MethodPlan, ...]:
-  """Makes the prompts of every method on one data set.
-
-  Args:
-    benchmark: the settings.
-    data: the data set.
-    log: for what the user's files cover, and for shared names.
-
-  Returns:
-    The methods with their prompts.
-
-  Raises:
-    ValueError: for a file that cannot be read.
-  """
+  """Makes the prompts of every method on one data set."""
   names = [entry.name for entry in data.classes]
   files = {}
   for kind, path in benchmark.files.items():
@@ -110,15 +98,7 @@ def announce(
   views: ViewSettings,
   log: RunLog,
 ) -> None:
-  """Says what is about to happen and how long it will take.
-
-  Args:
-    embedder: the checkpoint.
-    found: the data sets.
-    plans: the methods on each of them.
-    views: how views are made, for methods that look at them.
-    log: what says it.
-  """
+  """Says what is about to happen and how long it will take."""
   for data, plan in zip(found, plans, strict=True):
     prompts = {prompt for prepared in plan for prompt in prepared.prompts}
     log(
@@ -148,12 +128,5 @@ def announce(
 
 
 def looks_at_views(plan: Sequence[MethodPlan]) -> bool:
-  """Says whether a method of a plan needs the views of each image.
-
-  Args:
-    plan: the methods.
-
-  Returns:
-    True if one does.
-  """
+  """Says whether a method of a plan needs the views of each image."""
   return any(isinstance(each.method, ViewMethod) for each in plan)

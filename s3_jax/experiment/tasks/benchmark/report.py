@@ -34,20 +34,7 @@ def write_benchmark(
   baseline: str,
   log: RunLog,
 ) -> dict[str, Any]:
-  """Writes all files of a run and says its table.
-
-  Args:
-    results: the mapping of schema 2, without the parts that are added here.
-    measured: (data set, method) -> what was measured.
-    names: of each data set's classes, in label order.
-    test_sets: the images of each data set.
-    folder: an existing folder.
-    baseline: the method that the others are compared with.
-    log: for the table and what the run met.
-
-  Returns:
-    The complete results.
-  """
+  """Writes all files of a run and says its table."""
   datasets = list(names)
   methods = list(dict.fromkeys(method for _, method in measured))
   looked_into = _looked_into(methods, baseline)

@@ -54,26 +54,7 @@ def find_sets(
   partial: bool,
   skip_absent: bool,
 ) -> tuple[tuple[BenchmarkSet, ...], tuple[tuple[str, str], ...]]:
-  """Finds data sets on disk.
-
-  Args:
-    cache_dir: folder that holds the embedded world.
-    names: rows of DATASETS, or `OWN`.
-    data_dir: under which they lie; for `OWN` the folder or the CSV itself.
-    layout: of the files, or "auto".
-    lexicon: a table, or any list of classes, in place of the data set's own; ""
-      for that.
-    partial: accept another number of images than was published.
-    skip_absent: leave out what is not there, and say so, instead of failing;
-      what is there and broken fails all the same.
-
-  Returns:
-    The data sets that were found, and (name, reason) of those that were not.
-
-  Raises:
-    ValueError: for a data set that is absent, has another number of images, or
-      whose classes are not those of the table.
-  """
+  """Finds data sets on disk."""
   found, skipped = [], []
   for name in names:
     try:
@@ -127,12 +108,7 @@ def _find(
 def _read_classes(
   lexicon: str, subset: str = ""
 ) -> tuple[tuple[ClassEntry, ...], str, str]:
-  """Reads a table, or any list of classes.
-
-  Returns:
-    The classes, those of the subset where a table has it; the digest of their
-    texts; and what a reader should know.
-  """
+  """Reads a table, or any list of classes."""
   if is_list(lexicon):
     read = read_classes(lexicon)
     note = f"classes of {read.taken or read.title}".rstrip(".")
@@ -195,12 +171,7 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
 def _own_classes(
   data_dir: pathlib.Path, lexicon: str
 ) -> tuple[tuple[ClassEntry, ...], str | None, str]:
-  """Reads the classes of one's own images, as far as something names them.
-
-  Returns:
-    The classes, none where folders or labels name them; the digest of their
-    texts; and what a reader should know.
-  """
+  """Reads the classes of one's own images, as far as something names them."""
   if lexicon:
     return _read_classes(lexicon)
   wnids = spelled_wnids(data_dir)
@@ -218,12 +189,6 @@ def own_name(path: pathlib.Path) -> str:
   """Names a data set of one's own, never as a benchmark is named.
 
   Published numbers and the averages of a suite go by names.
-
-  Args:
-    path: of its folder or file.
-
-  Returns:
-    The folder's name, or the file's without its suffix.
   """
   whole = path.resolve()
   name = (whole.name if whole.is_dir() else whole.stem) or OWN

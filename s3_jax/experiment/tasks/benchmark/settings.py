@@ -62,17 +62,7 @@ class Benchmark(NamedTuple):
 
 
 def read_benchmark(settings: Settings) -> Benchmark:
-  """Reads the settings of a benchmark run.
-
-  Args:
-    settings: of a config whose task is "benchmark".
-
-  Returns:
-    The settings.
-
-  Raises:
-    ValueError: a field breaks a rule.
-  """
+  """Reads the settings of a benchmark run."""
   known = (*DATASETS, OWN)
   suite = "datasets" in settings.everything
   if suite:
@@ -125,17 +115,7 @@ def read_benchmark(settings: Settings) -> Benchmark:
 
 
 def read_own_methods(settings: Settings) -> dict[str, Method | ViewMethod]:
-  """Reads the methods that the caller of `run` gave; a function is a metric.
-
-  Args:
-    settings: of the run.
-
-  Returns:
-    Key of the results -> the method.
-
-  Raises:
-    ValueError: a key is that of a method of this package.
-  """
+  """Reads the methods that the caller of `run` gave; a function is a metric."""
   own = {
     name: method
     if isinstance(method, Method | ViewMethod)
@@ -152,15 +132,7 @@ def read_own_methods(settings: Settings) -> dict[str, Method | ViewMethod]:
 
 
 def check_baseline(baseline: str, methods: Collection[str]) -> None:
-  """Refuses a baseline that is not run.
-
-  Args:
-    baseline: the method that the others are compared with.
-    methods: of the run.
-
-  Raises:
-    ValueError: it is not among them.
-  """
+  """Refuses a baseline that is not run."""
   if baseline not in methods:
     raise ValueError(
       f"`config.methods` must hold the baseline {baseline!r:.40}, got"

@@ -95,14 +95,7 @@ class EmbeddingRun(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a run on embeddings.
-
-  Args:
-    settings: of a config whose task is "embeddings".
-
-  Returns:
-    The run, as a function of the workdir; it returns the results.
-  """
+  """Reads the settings of a run on embeddings."""
   run = EmbeddingRun(
     config=settings.everything,
     source=read_source(settings),
@@ -147,19 +140,7 @@ def _read_logit_scale(settings: Settings) -> float:
 
 
 def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
-  """Runs every method on the embeddings and writes the result files.
-
-  Args:
-    run: the settings.
-    folder: an existing folder.
-
-  Returns:
-    The results, as in results.json (schema 2).
-
-  Raises:
-    ValueError: for files that cannot be used, and under `strict` for names of
-      classes without a vector, after everything is written.
-  """
+  """Runs every method on the embeddings and writes the result files."""
   clock, timings = CompileClock(), {}
   with timed(timings, "load"):
     mesh = local_mesh(run.mesh, model=run.model_axis)
@@ -225,15 +206,7 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
 
 
 def make_tables(given: EmbeddedInput, seed: int) -> Tables:
-  """Makes the table of texts of every kind of method.
-
-  Args:
-    given: the embeddings.
-    seed: of what is drawn.
-
-  Returns:
-    A method's `vertices` -> its table.
-  """
+  """Makes the table of texts of every kind of method."""
   return {
     vertices: given.table
     if vertices is concepts
@@ -271,14 +244,7 @@ class EmbeddingSweep(NamedTuple):
 
 
 def read_sweep_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a sweep over embeddings.
-
-  Args:
-    settings: of a config whose task is "embeddings_sweep".
-
-  Returns:
-    The sweep, as a function of the workdir; it returns the rows.
-  """
+  """Reads the settings of a sweep over embeddings."""
   sweep = EmbeddingSweep(
     read_source(settings), read_choices(settings), _read_logit_scale(settings)
   )
@@ -286,15 +252,7 @@ def read_sweep_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 
 def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
-  """Scores every choice; writes sweep.md, sweep.csv and log.txt.
-
-  Args:
-    sweep: the settings.
-    folder: an existing folder.
-
-  Returns:
-    The rows, the best first.
-  """
+  """Scores every choice; writes sweep.md, sweep.csv and log.txt."""
   given = load_input(sweep.source)
   log = RunLog(folder / "log.txt")
   for line in given.lines:

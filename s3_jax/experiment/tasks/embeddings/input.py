@@ -86,17 +86,7 @@ class _Classes(NamedTuple):
 
 
 def read_source(settings: Settings) -> EmbeddingSource:
-  """Reads the fields of a config that name embeddings; opens no file.
-
-  Args:
-    settings: of a config.
-
-  Returns:
-    The files.
-
-  Raises:
-    ValueError: a field breaks a rule.
-  """
+  """Reads the fields of a config that name embeddings; opens no file."""
   forms = tuple(settings.take("forms", (list, tuple), default=()))
   for form in forms:
     if not isinstance(form, str | int) or isinstance(form, bool):
@@ -119,17 +109,7 @@ def read_source(settings: Settings) -> EmbeddingSource:
 
 
 def load_input(source: EmbeddingSource) -> EmbeddedInput:
-  """Reads the files and puts images, classes and texts together.
-
-  Args:
-    source: the files.
-
-  Returns:
-    What methods need.
-
-  Raises:
-    ValueError: a file cannot be read, or the files do not fit each other.
-  """
+  """Reads the files and puts images, classes and texts together."""
   images = read_image_embeddings(
     source.images, labels_path=source.labels or None
   )

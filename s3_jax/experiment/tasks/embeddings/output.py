@@ -26,16 +26,7 @@ def write_embedded(
   vectors: Mapping[str, np.ndarray],
   log: RunLog,
 ) -> None:
-  """Writes images_DATASET.npz and texts_DATASET.npz.
-
-  Args:
-    folder: of these files.
-    data: the data set.
-    test_set: its embedded images.
-    plan: the methods, whose prompts are written, each once a class.
-    vectors: prompt -> its embedding.
-    log: for what was written.
-  """
+  """Writes images_DATASET.npz and texts_DATASET.npz."""
   name = data.spec.name
   if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name):
     name = safe_name(0, name)

@@ -118,17 +118,7 @@ class Evidence(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of the evidence.
-
-  Args:
-    settings: of a config whose task is "evidence".
-
-  Returns:
-    The task, as a function of the workdir; it returns the findings.
-
-  Raises:
-    ValueError: a field breaks a rule.
-  """
+  """Reads the settings of the evidence."""
   evidence = Evidence(
     data_dir=pathlib.Path(settings.take("data_dir", str)),
     sets=settings.words("sets", tuple(SETS)),
@@ -149,18 +139,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 
 def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
-  """Measures everything and writes evidence.md and evidence.json.
-
-  Args:
-    evidence: the settings.
-    folder: an existing folder.
-
-  Returns:
-    What was measured.
-
-  Raises:
-    ValueError: for a set that is absent or broken.
-  """
+  """Measures everything and writes evidence.md and evidence.json."""
   if not evidence.data_dir.is_dir():
     raise ValueError(
       "`config.data_dir` must be a folder with `sets` and `images`, as"

@@ -34,16 +34,7 @@ def scorer_of(space: SynonymousSpace, name: str) -> Partial:
 def correct_by(
   space: SynonymousSpace, name: str, given: EvidenceSet
 ) -> Bool[np.ndarray, " images"]:
-  """Says which images a metric gets right.
-
-  Args:
-    space: of the set's classes.
-    name: of METRICS.
-    given: the set.
-
-  Returns:
-    True where the best class is the image's.
-  """
+  """Says which images a metric gets right."""
   best = _in_parts(_best, scorer_of(space, name), given.images)
   return best == given.labels
 

@@ -56,18 +56,7 @@ class Pool(NamedTuple):
 
 
 def read_set(folder: pathlib.Path, name: str) -> EvidenceSet:
-  """Reads a set.
-
-  Args:
-    folder: with `sets` and `images`.
-    name: of SETS.
-
-  Returns:
-    The set, all of its texts right.
-
-  Raises:
-    ValueError: if a file is absent, or its arrays disagree.
-  """
+  """Reads a set."""
   stored = _arrays(
     folder / "sets" / f"{name}.npz",
     ("v", "class_index", "form", "image_rows", "y"),
@@ -99,17 +88,7 @@ def read_set(folder: pathlib.Path, name: str) -> EvidenceSet:
 
 
 def read_pool(folder: pathlib.Path) -> Pool:
-  """Reads the names that can stand for no class.
-
-  Args:
-    folder: with `sets`.
-
-  Returns:
-    The names.
-
-  Raises:
-    ValueError: if a file is absent.
-  """
+  """Reads the names that can stand for no class."""
   path = folder / "sets"
   names = tuple(_json(path / "names_a.json"))
   return Pool(names, _unit(_arrays(path / "names_a.npz", ("v",))["v"]))
@@ -137,18 +116,7 @@ def with_forms(given: EvidenceSet, forms: tuple[int, ...]) -> EvidenceSet:
 def with_wrong(
   given: EvidenceSet, pool: Pool, kind: str, count: int, *, seed: int
 ) -> EvidenceSet:
-  """Appends wrong texts to every class.
-
-  Args:
-    given: the set.
-    pool: for names of no class.
-    kind: of KINDS.
-    count: of wrong texts in each class.
-    seed: of the draw; `sibling` draws nothing.
-
-  Returns:
-    The set with more texts.
-  """
+  """Appends wrong texts to every class."""
   table, draw = given.table, np.random.default_rng(seed)
   classes = len(table.mask)
   names = table.embeddings[:, 0]

@@ -29,17 +29,7 @@ _NEAREST = 10
 def studies(
   sets: Sequence[EvidenceSet], pool: Pool, *, metric: str, seed: int
 ) -> list[Table]:
-  """Makes the tables of all studies.
-
-  Args:
-    sets: all of their texts right.
-    pool: names of no class.
-    metric: that images are scored by.
-    seed: of every draw.
-
-  Returns:
-    The tables.
-  """
+  """Makes the tables of all studies."""
   return [
     other_geometry(sets, pool, metric=metric, seed=seed),
     mixed_sizes(sets, pool, metric=metric, seed=seed),

@@ -73,16 +73,7 @@ def write_evidence(
   more: Sequence[Table],
   folder: pathlib.Path,
 ) -> None:
-  """Writes evidence.md and evidence.json.
-
-  Args:
-    findings: what was measured.
-    metric: the headline's.
-    seed: of the intervals.
-    config: as given.
-    more: tables of studies that stand behind these.
-    folder: an existing folder.
-  """
+  """Writes evidence.md and evidence.json."""
   measured = Measured(findings, metric, seed)
   tables = [
     premise(measured),

@@ -77,15 +77,7 @@ class Export(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of an export.
-
-  Args:
-    settings: of a config whose task is "export".
-
-  Returns:
-    The work, as a function of the workdir; it returns the path of
-    classifier.json.
-  """
+  """Reads the settings of an export."""
   run = Export(
     classes=read_classes(settings.take("classes", (str, list, tuple))),
     model=read_checkpoint(settings, "model"),
@@ -102,20 +94,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 
 def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
-  """Writes a classifier as files that JAX, numpy and Pillow can use.
-
-  Args:
-    run: the settings.
-    folder: an existing folder.
-
-  Returns:
-    The path of classifier.json.
-
-  Raises:
-    ValueError: `flatbuffers` is not installed, or the checkpoint cannot be
-      loaded.
-    OSError: the folder cannot be written.
-  """
+  """Writes a classifier as files that JAX, numpy and Pillow can use."""
   require_flatbuffers()
   log = RunLog(folder / "log.txt", clears=False)
   clip = load_checkpoint(run.model)
@@ -174,11 +153,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
 
 
 def require_flatbuffers() -> None:
-  """Refuses to work without the library that JAX writes programs with.
-
-  Raises:
-    ValueError: it is not installed.
-  """
+  """Refuses to work without the library that JAX writes programs with."""
   if importlib.util.find_spec("flatbuffers") is None:
     raise ValueError(
       "`flatbuffers` must be installed for the task export, and is absent:"

@@ -45,17 +45,6 @@ def portable_classifier(
 ) -> PortableProgram:
   """Makes one program of image tower, space and metric.
 
-  Args:
-    clip: the checkpoint.
-    score: a metric bound to a space, f32[images, dim] -> f32[images, classes],
-      as `space_scorer` returns it.
-    dtype: type in which the tower multiplies matrices.
-    platforms: some of PLATFORMS.
-
-  Returns:
-    (arrays, u8[batch, size, size, 3]) -> f32[batch, classes]: scores of
-    preprocessed pixels.
-
   References:
     Ours.
   """
@@ -79,14 +68,6 @@ def portable_text_tower(
   clip: Clip, *, dtype: str, platforms: tuple[str, ...]
 ) -> PortableProgram:
   """Makes a program of the text tower.
-
-  Args:
-    clip: the checkpoint.
-    dtype: type in which the tower multiplies matrices.
-    platforms: some of PLATFORMS.
-
-  Returns:
-    (arrays, i32[texts, context]) -> f32[texts, dim]: unit embeddings.
 
   References:
     Ours.

@@ -57,34 +57,13 @@ class Words(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a prediction.
-
-  Args:
-    settings: of a config whose task is "predict".
-
-  Returns:
-    The work, as a function of the workdir; it returns the path of
-    predictions.json.
-  """
+  """Reads the settings of a prediction."""
   prediction = read_prediction(settings)
   return lambda folder: predict(prediction, folder)
 
 
 def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
-  """Predicts the classes of images and writes what was found.
-
-  Args:
-    prediction: the settings.
-    folder: an existing folder.
-
-  Returns:
-    The path of predictions.json.
-
-  Raises:
-    ValueError: no image is found; and, when everything is written, none of them
-      can be used, or `strict` is set and one cannot.
-    OSError: the folder cannot be written.
-  """
+  """Predicts the classes of images and writes what was found."""
   clock, timings = CompileClock(), {}
   found = find_images(prediction.images)
   local_mesh(prediction.mesh)  # refuses too many devices before any work

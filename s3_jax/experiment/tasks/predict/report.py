@@ -35,17 +35,7 @@ def collect_facts(
   found: FoundImages,
   looked: FilePredictions,
 ) -> dict[str, Any]:
-  """Collects what predictions.json says of model, settings and files.
-
-  Args:
-    prediction: the settings.
-    clip: the checkpoint.
-    found: the files, and what was passed over.
-    looked: what is known of them.
-
-  Returns:
-    A JSON-able mapping.
-  """
+  """Collects what predictions.json says of model, settings and files."""
   bad = sorted(looked.problems)
   return {
     "schema": SCHEMA,
@@ -80,15 +70,7 @@ def collect_facts(
 def class_records(
   classes: ClassList, space: SynonymousSpace
 ) -> Iterator[dict[str, Any]]:
-  """Lists the classes with the texts in and outside their cores.
-
-  Args:
-    classes: the classes.
-    space: theirs.
-
-  Yields:
-    One JSON-able record a class.
-  """
+  """Lists the classes with the texts in and outside their cores."""
   core = np.asarray(space.mask)
   for label, texts in enumerate(classes.texts):
     kept = core[label, : len(texts)].tolist()
@@ -103,14 +85,7 @@ def class_records(
 
 
 def format_table(looked: FilePredictions) -> str:
-  """Shows the first images, one a line.
-
-  Args:
-    looked: all images.
-
-  Returns:
-    The lines.
-  """
+  """Shows the first images, one a line."""
   lines = [("file", "class", "score", "prob.", "nearest text", "cosine")]
   for index in range(min(SHOWN, len(looked.files))):
     row = looked.row(index)
@@ -158,17 +133,7 @@ def format_counts(
   pages: Sequence[str],
   folder: pathlib.Path,
 ) -> str:
-  """Says how many files were what, which are bad, and where the results are.
-
-  Args:
-    found: the files, and what was passed over.
-    looked: what is known of them.
-    pages: of the contact sheet.
-    folder: of the results.
-
-  Returns:
-    The lines.
-  """
+  """Says how many files were what, which are bad, and where the results are."""
   bad = sorted(looked.problems)
   counts = [
     f"{what}: {len(paths):,}"
@@ -199,16 +164,7 @@ def format_counts(
 def check_good(
   looked: FilePredictions, folder: pathlib.Path, *, strict: bool
 ) -> None:
-  """Refuses a run without a good image, or under `strict` one with a bad one.
-
-  Args:
-    looked: what is known of the files; everything is written.
-    folder: of the results.
-    strict: whether a single bad file is too many.
-
-  Raises:
-    ValueError: naming the first bad file.
-  """
+  """Refuses a run without a good image, under `strict` one with a bad one."""
   bad, total = len(looked.problems), len(looked.files)
   if not bad or (bad < total and not strict):
     return

@@ -33,17 +33,7 @@ class Prediction(NamedTuple):
 
 
 def read_prediction(settings: Settings) -> Prediction:
-  """Reads the settings of a prediction; nothing is looked for yet.
-
-  Args:
-    settings: of a config whose task is "predict".
-
-  Returns:
-    The settings.
-
-  Raises:
-    ValueError: one of them breaks a rule.
-  """
+  """Reads the settings of a prediction; nothing is looked for yet."""
   images = settings.take("images", (str, list, tuple))
   prediction = Prediction(
     images=images if isinstance(images, str) else tuple(images),

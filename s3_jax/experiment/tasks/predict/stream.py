@@ -55,11 +55,7 @@ class FilePredictions(NamedTuple):
   texts: tuple[tuple[str, ...], ...]
 
   def row(self, index: int) -> ImageRow:
-    """Returns what is to be said of one file.
-
-    Args:
-      index: its place.
-    """
+    """Returns what is to be said of one file."""
     problem = self.problems.get(index, "")
     candidates = ()
     if not problem:
@@ -91,20 +87,7 @@ def look_at(
   *,
   use_card: Callable[[Card], None] | None,
 ) -> FilePredictions:
-  """Sends every file through the image tower and ranks its classes.
-
-  Args:
-    files: paths, at least one.
-    prediction: the settings.
-    clip: the checkpoint.
-    space: of the classes.
-    score: its metric, f32[images, dim] -> f32[images, classes].
-    use_card: takes the card of every file, in order; None where no thumbnails
-      are wanted.
-
-  Returns:
-    What is known of the files.
-  """
+  """Sends every file through the image tower and ranks its classes."""
   mesh = local_mesh(prediction.mesh)
   batch_size = -(-prediction.batch_size // mesh.size) * mesh.size
   load = functools.partial(

@@ -40,32 +40,13 @@ from s3_jax.sharding import local_mesh
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a segmentation run.
-
-  Args:
-    settings: of a config whose task is "segmentation".
-
-  Returns:
-    The run, as a function of the workdir; it returns the results.
-  """
+  """Reads the settings of a segmentation run."""
   run = read_plan(settings)
   return lambda folder: run_segmentation(run, folder)
 
 
 def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
-  """Runs every method on every data set and writes the result files.
-
-  Args:
-    run: the settings.
-    folder: an existing folder.
-
-  Returns:
-    The results, as in results.json (schema 2).
-
-  Raises:
-    ValueError: for a data set that is absent or broken, and under `strict` for
-      bad examples, after everything is written.
-  """
+  """Runs every method on every data set and writes the result files."""
   clock, timings = CompileClock(), {}
   log = RunLog(folder / "log.txt")
   with timed(timings, "load"):

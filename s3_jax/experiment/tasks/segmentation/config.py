@@ -7,14 +7,7 @@ from s3_jax.experiment.methods.patches import PATCH_METHODS
 
 
 def segmentation_config(dataset: str) -> ml_collections.ConfigDict:
-  """Returns a segmentation run on one data set, not yet locked.
-
-  Args:
-    dataset: a row of SEGMENTATION_SETS.
-
-  Returns:
-    The fields with their defaults, for a config file to change.
-  """
+  """Returns a segmentation run on one data set, not yet locked."""
   config = ml_collections.ConfigDict()
   config.task = "segmentation"
   config.model = "openai/clip-vit-base-patch16"
@@ -60,9 +53,6 @@ def protocol_changes() -> ml_collections.ConfigDict:
   """Returns the fields of a protocol, none of them changed.
 
   They exist although they are empty so that a command line can set them.
-
-  Returns:
-    One field for each of `SegmentationProtocol`; None: as the protocol has it.
   """
   changes = ml_collections.ConfigDict()
   changes.attention = config_dict.placeholder(str)
@@ -84,14 +74,7 @@ def protocol_changes() -> ml_collections.ConfigDict:
 def segmentation_suite_config(
   datasets: tuple[str, ...],
 ) -> ml_collections.ConfigDict:
-  """Returns a segmentation run on many data sets, not yet locked.
-
-  Args:
-    datasets: rows of SEGMENTATION_SETS.
-
-  Returns:
-    The fields of `segmentation_config`, with `datasets` for `dataset`.
-  """
+  """Returns a segmentation run on many data sets, not yet locked."""
   config = segmentation_config(datasets[0])
   del config["dataset"]
   config.datasets = datasets

@@ -64,22 +64,7 @@ def segment_set(
   counters: dict[str, int],
   log: RunLog,
 ) -> SegmentedSet:
-  """Runs every method on one data set.
-
-  Args:
-    run: the settings.
-    embedder: of the checkpoint.
-    each: the data set.
-    timings: gets seconds by step.
-    counters: counts on.
-    log: for what is done.
-
-  Returns:
-    What it gave.
-
-  Raises:
-    ValueError: no image of it can be used, or a mask breaks a rule.
-  """
+  """Runs every method on one data set."""
   spec, found = each.spec, each.found
   total = len(found.opened.records)
   methods = {name: PATCH_METHODS[name] for name in run.methods}

@@ -70,17 +70,7 @@ class FoundSet(NamedTuple):
 
 
 def read_plan(settings: Settings) -> Segmentation:
-  """Reads the settings of a segmentation run.
-
-  Args:
-    settings: of a config whose task is "segmentation".
-
-  Returns:
-    The settings.
-
-  Raises:
-    ValueError: for a setting that breaks a rule.
-  """
+  """Reads the settings of a segmentation run."""
   known = tuple(SEGMENTATION_SETS)
   suite = "datasets" in settings.everything
   if suite:
@@ -127,18 +117,7 @@ def read_plan(settings: Settings) -> Segmentation:
 def find_sets(
   run: Segmentation,
 ) -> tuple[list[FoundSet], list[tuple[str, str]]]:
-  """Opens the data sets of a run.
-
-  Args:
-    run: the settings.
-
-  Returns:
-    The data sets that are there, and those that a suite leaves out, with the
-    reasons.
-
-  Raises:
-    ValueError: for one that is absent or broken, or for a suite without one.
-  """
+  """Opens the data sets of a run."""
   found, skipped = [], []
   for name in run.datasets:
     try:

@@ -90,15 +90,7 @@ class SegmentedSet(NamedTuple):
 
 
 def dataset_row(outcome: SegmentedSet, protocol: str) -> dict[str, Any]:
-  """Says what results say of a data set.
-
-  Args:
-    outcome: of the data set.
-    protocol: its name.
-
-  Returns:
-    A row of `datasets` in results.json.
-  """
+  """Says what results say of a data set."""
   spec, opened = outcome.spec, outcome.found.opened
   settings = next(iter(outcome.protocols.values()))._asdict()
   thresholds = {
@@ -131,15 +123,7 @@ def dataset_row(outcome: SegmentedSet, protocol: str) -> dict[str, Any]:
 def describe_texts(
   outcomes: Sequence[SegmentedSet], clip: Clip
 ) -> dict[str, Any]:
-  """Says which texts gave the results.
-
-  Args:
-    outcomes: of each data set.
-    clip: whose tokenizer knows what was cut.
-
-  Returns:
-    The value of `texts` in a results mapping.
-  """
+  """Says which texts gave the results."""
   by_set: dict[str, Any] = {}
   hashes = []
   for outcome in outcomes:
@@ -176,21 +160,7 @@ def segmentation_rows(
   pictures: Sequence[Picture],
   log: RunLog,
 ) -> dict[str, Any]:
-  """Completes the results, writes all files of a run and says its table.
-
-  Args:
-    results: the mapping of schema 2, without methods and comparisons.
-    outcomes: of each data set.
-    folder: an existing folder.
-    baseline: the method that the others are compared with.
-    protocol: its name where it is as published; "" where it was changed.
-    templates: of the names.
-    pictures: already drawn; without any, confusions are not drawn either.
-    log: for the table.
-
-  Returns:
-    The complete results.
-  """
+  """Completes the results, writes all files of a run and says its table."""
   seed = results["seed"]
   methods, comparisons, per_class, confusions = [], [], [], []
   for outcome in outcomes:
@@ -230,15 +200,7 @@ def segmentation_rows(
 
 
 def headline(methods: Mapping[str, Any], baseline: str) -> tuple[str, ...]:
-  """Names the methods that are looked into.
-
-  Args:
-    methods: by their keys.
-    baseline: one of them.
-
-  Returns:
-    The baseline, and S3 or else the last method, if that is another.
-  """
+  """Names the methods that are looked into."""
   ours = [name for name in ("s3", "local_center") if name in methods]
   return tuple(dict.fromkeys((baseline, *(ours or list(methods)[-1:])[:1])))
 

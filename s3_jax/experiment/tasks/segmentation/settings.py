@@ -22,33 +22,12 @@ _CHECKPOINT = "checkpoint"
 
 
 def read_templates(settings: Settings) -> tuple[str, ...]:
-  """Reads the templates of names; the 80 of ImageNet where there are none.
-
-  Args:
-    settings: of a config.
-
-  Returns:
-    Templates with one `{}` each.
-
-  Raises:
-    ValueError: one has no `{}`, or several.
-  """
+  """Reads the templates of names; the 80 of ImageNet where there are none."""
   return settings_lib.read_templates(settings) or IMAGENET_80
 
 
 def read_changes(settings: Settings) -> dict[str, Any]:
-  """Reads which fields of a protocol a config changes.
-
-  Args:
-    settings: of a config.
-
-  Returns:
-    Field of `SegmentationProtocol` -> value. A field of None is as the protocol
-    has it; pixel statistics are the checkpoint's for the word "checkpoint".
-
-  Raises:
-    ValueError: a field is unknown or of another type.
-  """
+  """Reads which fields of a protocol a config changes."""
   given = settings.take("protocol_changes", dict, default={})
   example = SEGMENTATION_PROTOCOLS["sclip"]
   changes = {}
@@ -83,17 +62,6 @@ def read_thresholds(
 
   A probability over all names is smaller than one over classes, so that one
   threshold means different things to different methods.
-
-  Args:
-    settings: of a config.
-    methods: of the run.
-
-  Returns:
-    Method -> probability below which a pixel gets class 0; methods of None,
-    which have the protocol's, are not among them.
-
-  Raises:
-    ValueError: a method is not run, or a value is no probability.
   """
   given = {
     method: value
@@ -130,19 +98,7 @@ def _statistics(label: str, value: Any) -> tuple[float, ...] | None:
 def protocol_of(
   protocol: str, dataset: str, changes: Mapping[str, Any]
 ) -> SegmentationProtocol:
-  """Chooses the protocol of a data set.
-
-  Args:
-    protocol: "sclip", "clearclip" or "maskclip".
-    dataset: whose variant is taken, where there is one; "" for none.
-    changes: fields to change.
-
-  Returns:
-    The protocol.
-
-  Raises:
-    ValueError: a changed field breaks a rule.
-  """
+  """Chooses the protocol of a data set."""
   chosen = SEGMENTATION_PROTOCOLS.get(
     f"{protocol}/{dataset}", SEGMENTATION_PROTOCOLS[protocol]
   )
@@ -152,14 +108,7 @@ def protocol_of(
 
 
 def read_embeddings(settings: Settings) -> str:
-  """Reads what the tower is asked for.
-
-  Args:
-    settings: of a config.
-
-  Returns:
-    A key of EMBEDDINGS.
-  """
+  """Reads what the tower is asked for."""
   return settings.take(
     "embeddings", str, default="patches", choices=tuple(EMBEDDINGS)
   )
@@ -171,17 +120,7 @@ def too_small(
   protocol: SegmentationProtocol,
   embeddings: str,
 ) -> str:
-  """Says why an image cannot be labelled after the resize.
-
-  Args:
-    size: rows and columns of the image.
-    spec: of the checkpoint.
-    protocol: of the resize and the padding.
-    embeddings: a key of EMBEDDINGS.
-
-  Returns:
-    The reason; "" where at least one patch, or one window, fits.
-  """
+  """Says why an image cannot be labelled after the resize."""
   resized = resized_shape(
     *size, short_side=protocol.short_side, long_side=protocol.long_side
   )

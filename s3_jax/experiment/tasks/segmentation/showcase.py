@@ -36,19 +36,6 @@ def draw_examples(
 
   An image's own IoU, by which they are chosen, is the mean over the classes
   that are in it or are seen in it; the IoU of a set is another number.
-
-  Args:
-    outcome: of the data set.
-    clip: the checkpoint.
-    folder: gets the PNG files.
-    baseline: the method beside S3 (or the last one).
-    embeddings: a key of EMBEDDINGS.
-    most: images of each kind: worst, best, most gained and most lost.
-    dtype: type in which the tower multiplies.
-    max_pixels: greatest number of pixels of an image.
-
-  Yields:
-    The pictures, with captions.
   """
   methods = headline(outcome.sets, baseline)
   own = {name: _image_iou(outcome.sets[name].counts) for name in methods}

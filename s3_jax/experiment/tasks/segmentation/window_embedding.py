@@ -43,21 +43,6 @@ def embed_whole_windows(
 
   The score of a window counts for all of its pixels; a pixel gets the mean over
   the windows that hold it, so the map is about as fine as the stride.
-
-  Args:
-    spec: the checkpoint's settings.
-    params: its parameters.
-    image: RGB pixels at the size that the labels shall have.
-    protocol: the resize, the windows, which must have the checkpoint's own
-      size, and the pixel statistics; attention and padding play no part.
-    dtype: type in which the tower multiplies, "float32" or "bfloat16".
-    mesh: devices that share the windows; None for one.
-
-  Returns:
-    WindowPatches with one patch a window, for `label_windows`.
-
-  Raises:
-    ValueError: the windows have another size, or the image is smaller.
   """
   _check_window(spec, protocol)
   resized = windows.resize_image(
@@ -111,17 +96,7 @@ def _check_window(spec: ModelSpec, protocol: SegmentationProtocol) -> None:
 def check_embeddings(
   clip: Clip, protocol: SegmentationProtocol, embeddings: str
 ) -> None:
-  """Refuses what a checkpoint cannot give, before anything is computed.
-
-  Args:
-    clip: the checkpoint.
-    protocol: of a run.
-    embeddings: a key of EMBEDDINGS.
-
-  Raises:
-    ValueError: its patches cannot be compared with texts, or the windows have
-      another size than its images.
-  """
+  """Refuses what a checkpoint cannot give, before anything is computed."""
   if embeddings == "windows":
     _check_window(clip.spec, protocol)
     return

@@ -51,15 +51,7 @@ class Generation(NamedTuple):
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a table's making.
-
-  Args:
-    settings: of a config whose task is "synonyms".
-
-  Returns:
-    The run, as a function of the workdir; it returns the table's path, or
-    None after a dry run.
-  """
+  """Reads the settings of a table's making."""
   classes = read_classes(settings.take("classes", (str, list, tuple)))
   generation = Generation(
     job=Job(
@@ -100,21 +92,7 @@ def _take_or_none(settings: Settings, name: str, kind: type) -> Any:
 
 
 def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
-  """Asks for whatever the workdir does not hold yet, and writes the table.
-
-  Args:
-    generation: the settings.
-    folder: an existing folder; its `answers/` are used before anybody is asked.
-
-  Returns:
-    The path of the table.
-
-  Raises:
-    ValueError: if no model is named, the endpoint fails, or classes stay
-      without an answer and that is not allowed. Answers and reports are there
-      nevertheless.
-    OSError: if the folder cannot be written.
-  """
+  """Asks for whatever the workdir does not hold yet, and writes the table."""
   job = generation.job
   if not job.model.strip():
     raise ValueError(

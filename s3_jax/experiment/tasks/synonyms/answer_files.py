@@ -29,12 +29,6 @@ def read_answers(folder: pathlib.Path) -> list[dict[str, Any]]:
 
   A file that was altered or is of another version is passed over with a
   warning; its question will be asked again.
-
-  Args:
-    folder: may be absent.
-
-  Returns:
-    The records that `answer_writer` was given.
   """
   records = []
   for path in sorted(folder.glob("*.json"), key=_number):
@@ -53,16 +47,7 @@ def read_answers(folder: pathlib.Path) -> list[dict[str, Any]]:
 def answer_writer(
   folder: pathlib.Path, **origin: str
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-  """Returns the function that keeps one answer for good.
-
-  Args:
-    folder: made when missing; new files are numbered after those in it.
-    **origin: fields that every record gets, such as `host`.
-
-  Returns:
-    A function of a record; it returns the record as stored. The file's name
-    holds the number, a slug of the first class and a hash.
-  """
+  """Returns the function that keeps one answer for good."""
   number = max(map(_number, folder.glob("*.json")), default=-1)
 
   def write(record: dict[str, Any]) -> dict[str, Any]:

@@ -24,15 +24,7 @@ def write_generation_report(
   provenance: Mapping[str, Any],
   table: str | None,
 ) -> None:
-  """Writes report.json and report.md.
-
-  Args:
-    generated: the run's end.
-    job: what was asked for.
-    folder: an existing folder.
-    provenance: as it stands in the table.
-    table: name of the table's file, or None if none was written.
-  """
+  """Writes report.json and report.md."""
   report = _report(generated, job, provenance, table)
   text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
   atomic_write(folder / "report.json", text + "\n")
