@@ -33,6 +33,7 @@ LIBRARY = (
   "adaptation",
   "files",
   "messages",
+  "fields",
   "colors",
   "sharding",
   "hosts",
@@ -48,6 +49,7 @@ LIBRARY = (
 RULES = {
   "files": Rule(),
   "messages": Rule(),
+  "fields": Rule(("messages",)),
   "colors": Rule((), COMMON, ("PIL",)),
   "sharding": Rule((), COMMON),
   "hosts": Rule((), COMMON),

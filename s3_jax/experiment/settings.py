@@ -3,14 +3,131 @@
 import math
 import pathlib
 import secrets
-from collections.abc import Mapping
-from typing import Any
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, TypeVar
 
+import ml_collections
+from ml_collections import config_dict
+
+from s3_jax.fields import (
+  Field,
+  Rule,
+  Where,
+  alternatives,
+  as_field,
+  fields_of,
+  flat_fields,
+  is_record,
+  read,
+)
 from s3_jax.files import default_cache_dir
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.messages import nearest
 
+T = TypeVar("T")
 _REQUIRED = object()
+
+
+def _read_templates(values: tuple[Any, ...], where: Where) -> tuple[str, ...]:
+  for template in values:
+    if not isinstance(template, str):
+      where.refuse("must hold texts with one {}", template)
+    fill_template(template, "")
+  return values
+
+
+def _read_template(value: str, where: Where) -> str:
+  del where  # the message names the template
+  fill_template(value, "")
+  return value
+
+
+def _read_cache_dir(value: str, where: Where) -> pathlib.Path:
+  del where
+  return pathlib.Path(value) if value else default_cache_dir()
+
+
+def _read_folder(value: str, where: Where) -> pathlib.Path | None:
+  del where
+  return pathlib.Path(value).expanduser() if value else None
+
+
+# Fields that many tasks have. What stands for a default in a config, such as
+# "" for the user's cache folder, is said beside the field.
+Dtype = Annotated[str, Rule(choices=("float32", "bfloat16"))]
+Template = Annotated[str, Rule(read=_read_template)]
+Templates = Annotated[tuple[str, ...], Rule(given=tuple, read=_read_templates)]
+CacheDir = Annotated[pathlib.Path, Rule(given=str, read=_read_cache_dir)]
+Folder = Annotated[pathlib.Path | None, Rule(given=str, read=_read_folder)]
+Sources = str | tuple[Any, ...]
+"""Images or classes: a text, or several."""
+
+
+def make_config(
+  task: str,
+  record: type,
+  *,
+  leave_out: Collection[str] = (),
+  **values: Any,
+) -> ml_collections.ConfigDict:
+  """Returns a config with the fields of a task and their defaults, unlocked.
+
+  Args:
+    task: a key of TASKS.
+    record: the task's settings.
+    leave_out: fields that the config does not show.
+    **values: fields whose value is not the default.
+  """
+  config = ml_collections.ConfigDict({"task": task})
+  for field in flat_fields(record):
+    if field.name not in leave_out:
+      value = values.pop(field.name, field.default)
+      config[field.name] = _config_value(field, value)
+  config.update(values)
+  return config
+
+
+def _config_value(field: Field, value: Any) -> Any:
+  """Returns what a config holds for a field, so that a flag may set it."""
+  base = typing.get_origin(field.hint) or field.hint
+  if is_record(base):
+    return _section(fields_of(base), value)
+  if base is dict and isinstance(value, dict):
+    _, inner = typing.get_args(field.hint)
+    each = [as_field(name, inner, None) for name in value]
+    return _section(each, value)
+  if value is None:
+    return config_dict.placeholder(_flag_type(field))
+  if field.rule.flag is not None:
+    return config_dict.FieldReference(value, field_type=field.rule.flag)
+  return value
+
+
+def _section(
+  fields: Iterable[Field], values: Mapping[str, Any]
+) -> ml_collections.ConfigDict:
+  return ml_collections.ConfigDict(
+    {
+      field.name: _config_value(field, values.get(field.name, field.default))
+      for field in fields
+    }
+  )
+
+
+def _flag_type(field: Field) -> type:
+  """Returns the type that a flag reads for a field that may be None."""
+  kinds = [kind for kind in alternatives(field.hint) if kind is not type(None)]
+  return kinds[0] if len(kinds) == 1 else object
+
+
+def _refuse_nul(value: Any, where: Where) -> None:
+  """Refuses a character that ends names in the system's own calls."""
+  if isinstance(value, str) and "\0" in value:
+    where.refuse("must not hold a NUL character", value)
+  if isinstance(value, dict):
+    for key, item in value.items():
+      _refuse_nul(item, where.at(key))
 
 
 class Settings:
@@ -70,6 +187,17 @@ class Settings:
         f" {value!r:.80}."
       )
     return value
+
+  def read(self, record: type[T]) -> T:
+    """Reads the fields of a record, and marks them as read."""
+    where = Where(self.where)
+    _refuse_nul(self.everything, where)
+    values = read(
+      record, self._fields, where, partial=True, given=self.everything
+    )
+    for field in flat_fields(record):
+      self._fields.pop(field.name, None)
+    return values
 
   def words(
     self, name: str, choices: tuple[str, ...] | None = None
