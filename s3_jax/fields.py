@@ -40,6 +40,7 @@ __all__ = [
   "raw",
   "read",
   "read_value",
+  "rows_of",
   "words",
 ]
 
@@ -127,11 +128,11 @@ def raw(default: Any) -> Any:
   return default
 
 
-def words(choices: Collection[str] | None = None) -> Rule:
-  """Returns the rule of a list of different texts, at least one."""
+def words(choices: Collection[str] | None = None, *, least: int = 1) -> Rule:
+  """Returns the rule of a list of different texts, at least `least`."""
 
   def read_words(values: tuple[Any, ...], where: Where) -> tuple[str, ...]:
-    if not values:
+    if len(values) < least:
       raise ValueError(
         f"`{where.path}` must hold at least one entry, got none."
       )
@@ -145,6 +146,17 @@ def words(choices: Collection[str] | None = None) -> Rule:
     return values
 
   return Rule(given=tuple, read=read_words)
+
+
+def rows_of(table: Mapping[str, Any]) -> Rule:
+  """Returns the rule of a list of keys, read as those rows of a table."""
+  listed = words(table)
+
+  def read_rows(values: tuple[Any, ...], where: Where) -> dict[str, Any]:
+    assert listed.read is not None
+    return {name: table[name] for name in listed.read(values, where)}
+
+  return listed._replace(read=read_rows)
 
 
 Words = Annotated[tuple[str, ...], words()]
@@ -202,7 +214,6 @@ def read(
   where: Where | str = "config",
   *,
   partial: bool = False,
-  given: Mapping[str, Any] | None = None,
 ) -> T:
   """Makes a record of a mapping.
 
@@ -212,7 +223,6 @@ def read(
     where: where it lies, for messages.
     partial: whether other records read other keys of the same mapping, so that
       none is unknown here.
-    given: what a field `Given` holds, where it is not `values`.
 
   Raises:
     ValueError: for the first value that breaks a rule.
@@ -223,7 +233,7 @@ def read(
   content = {}
   for field in fields_of(record):
     if field.mark == "given":
-      content[field.name] = values if given is None else given
+      content[field.name] = values
     elif field.mark == "inline":
       content[field.name] = read(field.hint, values, where, partial=True)
     elif field.name in values:

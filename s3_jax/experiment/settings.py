@@ -146,7 +146,7 @@ class Settings:
   ):
     self.everything = dict(fields)
     self.where = where
-    self._fields = dict(fields)
+    self._read: set[str] = set()
     self._methods = dict(methods or {})
 
   def take(
@@ -160,11 +160,12 @@ class Settings:
   ) -> Any:
     """Returns a field and marks it as read."""
     label = f"{self.where}.{name}"
-    if name not in self._fields:
+    self._read.add(name)
+    if name not in self.everything:
       if default is _REQUIRED:
         raise ValueError(f"`{label}` must be set, and is absent.")
       return default
-    value = self._fields.pop(name)
+    value = self.everything[name]
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if float in kinds and isinstance(value, int) and int not in kinds:
       value = float(value) if not isinstance(value, bool) else value
@@ -192,12 +193,8 @@ class Settings:
     """Reads the fields of a record, and marks them as read."""
     where = Where(self.where)
     _refuse_nul(self.everything, where)
-    values = read(
-      record, self._fields, where, partial=True, given=self.everything
-    )
-    for field in flat_fields(record):
-      self._fields.pop(field.name, None)
-    return values
+    self._read |= {field.name for field in flat_fields(record)}
+    return read(record, self.everything, where, partial=True)
 
   def words(
     self, name: str, choices: tuple[str, ...] | None = None
@@ -232,9 +229,8 @@ class Settings:
         f"`methods` must be given to a task that has methods of one's own, got"
         f" {', '.join(self._methods)} for another."
       )
-    if self._fields:
-      names = [f"`{self.where}.{name}`" for name in self._fields]
-      raise ValueError(f"{nearest(names)}: unknown field, nothing reads it.")
+    if unknown := [each for each in self.everything if each not in self._read]:
+      Where(self.where).refuse_unknown(unknown)
 
 
 def require_writable(folder: pathlib.Path, label: str) -> None:

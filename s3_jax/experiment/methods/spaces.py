@@ -5,14 +5,16 @@ of a class score a `SynonymousSpace` through a point-to-space metric.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
+from s3_jax.fields import Count, NonNegative, Rule, Share, Where
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.synonyms import (
   Lexicon,
@@ -39,15 +41,56 @@ TWO_WITNESSES = "two_witnesses"
 """The scale rule that looks at all classes; the others are `build_space`'s."""
 
 
+Scale = str | float | tuple[str, float] | None
+"""A scale rule: TWO_WITNESSES, or one of `build_space`."""
+
+
+def _read_scale(scale: Any, where: Where) -> Scale:
+  """Also reads numbers and None as a command line gives them: as words."""
+  if scale in (TWO_WITNESSES, "gap", None):
+    return scale
+  if scale == "None":
+    return None
+  if isinstance(scale, tuple):
+    return _read_share(scale, where)
+  try:
+    number = float(scale)
+  except ValueError:
+    number = math.nan
+  if not (math.isfinite(number) and number >= 0):
+    where.refuse(
+      'must be "two_witnesses", "gap", ("quantile", q), ("coverage", p), a'
+      " number >= 0 or None",
+      scale,
+    )
+  return number
+
+
+def _read_share(scale: tuple[Any, ...], where: Where) -> tuple[str, float]:
+  """Reads a scale rule that comes with a share of deaths or texts."""
+  rule, share = scale if len(scale) == 2 else ("", 0)
+  is_number = isinstance(share, int | float) and not isinstance(share, bool)
+  is_share = is_number and 0 <= share <= 1 and (share or rule == "quantile")
+  if rule not in ("quantile", "coverage") or not is_share:
+    where.refuse(
+      'must be ("quantile", q) with q in [0, 1] or ("coverage", p) with p in'
+      " (0, 1]",
+      scale,
+    )
+  return rule, float(share)
+
+
 class SpaceOptions(NamedTuple):
   """How spaces are pruned and scored."""
 
-  metric: str
-  neighbors: int
-  scale: str | float | tuple[str, float] | None  # also TWO_WITNESSES
-  keep: str
-  min_fraction: float
-  min_gap: float
+  metric: Annotated[str, Rule(choices=POINT_TO_SPACE)]
+  neighbors: Count = 4
+  scale: Annotated[
+    Scale, Rule(given=str | int | float | tuple | None, read=_read_scale)
+  ] = TWO_WITNESSES
+  keep: Annotated[str, Rule(choices=("largest", "label", "all"))] = "largest"
+  min_fraction: Share = 0.5
+  min_gap: NonNegative = 0.05
 
 
 class Texts(NamedTuple):

@@ -28,7 +28,6 @@ from s3_jax.experiment.machine.environment import (
 )
 from s3_jax.experiment.methods.spaces import (
   METHODS,
-  TWO_WITNESSES,
   MethodInputs,
   SpaceOptions,
   Spaces,
@@ -52,7 +51,6 @@ from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.messages import nearest
-from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.results.report import format_table, write_report
 from s3_jax.results.schema import SCHEMA
 from s3_jax.sharding import local_mesh
@@ -89,7 +87,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of an evaluation."""
   evaluation = Evaluation(
     config=settings.everything,
-    model=checkpoint.read_checkpoint(settings, "model"),
+    model=settings.read(checkpoint.CheckpointSource),
     lexicon=settings.take("lexicon", str, default="pictographs"),
     test_sets=settings.words("test_sets", _EMBEDDED),
     methods=settings.words("methods", tuple(METHODS)),
@@ -119,56 +117,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def read_space_options(settings: Settings) -> SpaceOptions:
   """Reads how spaces are pruned and scored."""
-  kinds = (str, int, float, tuple, list, type(None))
-  scale = _read_scale(settings.take("scale", kinds))
-  fraction = settings.take("min_fraction", float, default=0.5)
-  if not 0 < fraction <= 1:
-    raise ValueError(
-      f"`config.min_fraction` must be in (0, 1], got {fraction}."
-    )
-  return SpaceOptions(
-    metric=settings.take("metric", str, choices=tuple(POINT_TO_SPACE)),
-    neighbors=settings.take("neighbors", int, minimum=1),
-    scale=scale,
-    keep=settings.take("keep", str, choices=("largest", "label", "all")),
-    min_fraction=fraction,
-    min_gap=settings.take("min_gap", float, default=0.05, minimum=0.0),
-  )
-
-
-def _read_scale(
-  scale: str | float | int | tuple | list | None,
-) -> str | float | tuple[str, float] | None:
-  """Also reads numbers and None as a command line gives them: as words."""
-  if scale in (TWO_WITNESSES, "gap", None):
-    return scale
-  if scale == "None":
-    return None
-  if isinstance(scale, tuple | list):
-    return _read_share(scale)
-  try:
-    number = float(scale)
-  except ValueError:
-    number = float("nan")
-  if not (np.isfinite(number) and number >= 0):
-    raise ValueError(
-      '`config.scale` must be "two_witnesses", "gap", ("quantile", q),'
-      f' ("coverage", p), a number >= 0 or None, got {scale!r}.'
-    )
-  return number
-
-
-def _read_share(scale: tuple | list) -> tuple[str, float]:
-  """Reads a scale rule that comes with a share of deaths or texts."""
-  rule, share = scale if len(scale) == 2 else ("", 0)
-  is_number = isinstance(share, int | float) and not isinstance(share, bool)
-  is_share = is_number and 0 <= share <= 1 and (share or rule == "quantile")
-  if rule not in ("quantile", "coverage") or not is_share:
-    raise ValueError(
-      '`config.scale` must be ("quantile", q) with q in [0, 1] or ("coverage",'
-      f" p) with p in (0, 1], got {scale!r}."
-    )
-  return rule, float(share)
+  return settings.read(SpaceOptions)
 
 
 def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from s3_jax.clip import MODELS
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.methods.spaces import (
@@ -60,7 +59,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   for table in tables:
     if not isinstance(table, str):
       raise ValueError(f"`config.tables` must hold names, got {table!r}.")
-  checkpoint = read_checkpoint(settings, "model")
+  checkpoint = settings.read(CheckpointSource)
   report = LexiconReport(
     tables=tables or tuple(registry.TABLES),
     model=checkpoint if checkpoint.source else None,

@@ -18,7 +18,6 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
@@ -93,7 +92,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     images=images if isinstance(images, str) else tuple(images),
     classes=read_classes(settings.take("classes", (str, list, tuple))),
     background=settings.take("background", bool, default=False),
-    model=read_checkpoint(settings, "model"),
+    model=settings.read(CheckpointSource),
     protocol=protocol_of(protocol, "", read_changes(settings)),
     embeddings=read_embeddings(settings),
     method=settings.take("method", str, default="s3", choices=_METHODS),

@@ -14,7 +14,6 @@ from s3_jax.evaluation.classification import evaluate_scores
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.embedding import (
   EmbeddedImages,
@@ -109,7 +108,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a sweep."""
   data_dir = settings.take("data_dir", str, default="")
   sweep = Sweep(
-    model=read_checkpoint(settings, "model"),
+    model=settings.read(CheckpointSource),
     dataset=settings.take("dataset", str, choices=tuple(DATASETS)),
     data_dir=pathlib.Path(data_dir) if data_dir else None,
     layout=settings.take("layout", str, default="auto"),

@@ -12,7 +12,6 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.known_values import (
   KNOWN_COSINES,
@@ -36,7 +35,7 @@ class Verification(NamedTuple):
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a verification."""
   verification = Verification(
-    read_checkpoint(settings, "model"),
+    settings.read(CheckpointSource),
     settings.take("known", str, default="", choices=("", *KNOWN_COSINES))
     or None,
   )

@@ -15,7 +15,6 @@ from s3_jax.evaluation.classification import Scoring
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.methods.images import (
@@ -82,7 +81,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a sweep over ways to adapt."""
   data_dir = settings.take("data_dir", str, default="")
   sweep = ViewSweep(
-    model=read_checkpoint(settings, "model"),
+    model=settings.read(CheckpointSource),
     dataset=settings.take("dataset", str, choices=tuple(DATASETS)),
     data_dir=pathlib.Path(data_dir) if data_dir else None,
     layout=settings.take("layout", str, default="auto"),

@@ -21,7 +21,6 @@ from s3_jax.experiment.checkpoint import (
   describe_model,
   describe_tokens,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
@@ -80,7 +79,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of an export."""
   run = Export(
     classes=read_classes(settings.take("classes", (str, list, tuple))),
-    model=read_checkpoint(settings, "model"),
+    model=settings.read(CheckpointSource),
     templates=read_templates(settings) or (NAME_TEMPLATE,),
     options=read_space_options(settings),
     exif_orientation=settings.take("exif_orientation", bool, default=True),

@@ -4,7 +4,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 from s3_jax.data.decoding import MAX_PIXELS
-from s3_jax.experiment.checkpoint import CheckpointSource, read_checkpoint
+from s3_jax.experiment.checkpoint import CheckpointSource
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.settings import Settings, read_cache_dir
@@ -38,7 +38,7 @@ def read_prediction(settings: Settings) -> Prediction:
   prediction = Prediction(
     images=images if isinstance(images, str) else tuple(images),
     classes=read_classes(settings.take("classes", (str, list, tuple))),
-    model=read_checkpoint(settings, "model"),
+    model=settings.read(CheckpointSource),
     template=settings.take("template", str, default=NAME_TEMPLATE),
     top=settings.take("top", int, default=5, minimum=1),
     options=read_space_options(settings),

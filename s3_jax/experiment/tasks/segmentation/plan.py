@@ -84,7 +84,7 @@ def read_plan(settings: Settings) -> Segmentation:
   thresholds = read_thresholds(settings, methods)
   run = Segmentation(
     config=settings.everything,
-    model=checkpoint.read_checkpoint(settings, "model"),
+    model=settings.read(checkpoint.CheckpointSource),
     datasets=datasets,
     skip_absent=suite,
     data_dir=pathlib.Path(data_dir).expanduser() if data_dir else None,
