@@ -34,6 +34,7 @@ __all__ = [
   "Words",
   "alternatives",
   "as_field",
+  "base_of",
   "fields_of",
   "flat_fields",
   "is_record",
@@ -267,8 +268,6 @@ def _read_value(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
   value = _typed(hint if rule.given is None else rule.given, rule, value, where)
   if value is None:
     return value if rule.read is None else rule.read(value, where)
-  if isinstance(value, float) and not math.isfinite(value):
-    where.refuse(rule.says or "must be finite", value)
   is_number = isinstance(value, int | float)
   if rule.minimum is not None and is_number and value < rule.minimum:
     where.refuse(rule.says or f"must be >= {rule.minimum}", value)
@@ -284,16 +283,17 @@ def _read_value(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
 def _typed(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
   """Refuses a value of another type, and reads what is inside a container."""
   kinds = alternatives(hint)
-  hint = next((kind for kind in kinds if _fits(_base(kind), value)), None)
+  hint = next((kind for kind in kinds if _fits(base_of(kind), value)), None)
   if hint is None:
-    names = dict.fromkeys(name for kind in kinds for name in _names(kind))
+    given = [kind for kind in kinds if kind is not type(None)]
+    names = dict.fromkeys(name for kind in given for name in _names(kind))
     type_rule = f"must be of type {' or '.join(names)}"
     if all(map(is_record, kinds)):
       type_rule = where.mapping
     where.refuse(rule.says or type_rule, value)
   if typing.get_origin(hint) is Annotated:  # one of a union
     return read_value(hint, value, where)
-  base, inner = _base(hint), typing.get_args(hint)
+  base, inner = base_of(hint), typing.get_args(hint)
   if is_record(base):
     return read(base, value, where)
   if base is tuple:
@@ -304,7 +304,9 @@ def _typed(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
     items = value.items()
     return {k: read_value(inner[1], item, where.at(k)) for k, item in items}
   if base is float:
-    return _to_float(value)
+    value = _to_float(value)
+    if not math.isfinite(value):
+      where.refuse(rule.says or "must be finite", value)
   return value
 
 
@@ -319,7 +321,8 @@ def is_record(hint: Any) -> bool:
   return isinstance(hint, type) and hasattr(hint, "_fields")
 
 
-def _base(hint: Any) -> Any:
+def base_of(hint: Any) -> Any:
+  """Returns the class of a type, without its parameters and rules."""
   if typing.get_origin(hint) is Annotated:
     hint = typing.get_args(hint)[0]
   return typing.get_origin(hint) or hint
@@ -337,7 +340,7 @@ def _fits(base: Any, value: Any) -> bool:
 
 
 def _names(hint: Any) -> tuple[str, ...]:
-  base = _base(hint)
+  base = base_of(hint)
   if base is tuple:
     return ("list", "tuple")
   return ("dict",) if is_record(base) else (base.__name__,)

@@ -111,7 +111,7 @@ def test_a_record_is_made_of_a_mapping_and_its_defaults():
       "`config.parts[1].width` must be of type int, got '2'.",
     ),
     ({"weights": {"u": 1.5}}, "`config.weights.u` must be in [0, 1], got 1.5."),
-    ({"limit": "3"}, "`config.limit` must be of type int or NoneType, got '3'"),
+    ({"limit": "3"}, "`config.limit` must be of type int, got '3'"),
     ({"folder": ""}, "`config.folder` must name a folder, got ''."),
     ({"folder": 3}, "`config.folder` must be of type str, got 3."),
     ({"spot": {}}, "`config.spot`: unknown field, nothing reads it."),

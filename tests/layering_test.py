@@ -65,7 +65,7 @@ RULES = {
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
-    ("messages",), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
+    ("messages", "fields"), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
   ),
   "data": Rule(
     ("files", "colors", "lexicon"),
@@ -86,7 +86,7 @@ RULES = {
     ("matplotlib", "jinja2"),
   ),
   "training": Rule(
-    (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")
+    (*CORE, "files", "fields", "clip", "lexicon", "data"), (*COMMON, "optax")
   ),
   "integrations": Rule(
     (

@@ -16,6 +16,7 @@ from s3_jax.fields import (
   Where,
   alternatives,
   as_field,
+  base_of,
   fields_of,
   flat_fields,
   is_record,
@@ -88,20 +89,38 @@ def make_config(
   return config
 
 
+def check_sets(one: str, several: tuple[str, ...], where: Where) -> None:
+  """Refuses a run that names no data set, or names them in two fields."""
+  if one and several:
+    where.at("dataset").refuse("must be left out beside `datasets`", one)
+  if not one and not several:
+    where.refuse_absent("dataset", {})
+
+
+def check_baseline(baseline: str, methods: Collection[str]) -> None:
+  """Refuses a baseline that is not run."""
+  if baseline not in methods:
+    raise ValueError(
+      f"`config.methods` must hold the baseline {baseline!r:.40}, got"
+      f" {nearest(methods)}: add it, or let `config.baseline` name one of"
+      " these."
+    )
+
+
 def _config_value(field: Field, value: Any) -> Any:
   """Returns what a config holds for a field, so that a flag may set it."""
-  base = typing.get_origin(field.hint) or field.hint
+  hint = field.hint if field.rule.given is None else field.rule.given
+  base = base_of(hint)
   if is_record(base):
     return _section(fields_of(base), value)
   if base is dict and isinstance(value, dict):
-    _, inner = typing.get_args(field.hint)
+    _, inner = typing.get_args(hint)
     each = [as_field(name, inner, None) for name in value]
     return _section(each, value)
-  if value is None:
-    return config_dict.placeholder(_flag_type(field))
-  if field.rule.flag is not None:
-    return config_dict.FieldReference(value, field_type=field.rule.flag)
-  return value
+  kind = _flag_type(hint) if field.default is None else field.rule.flag
+  if kind is None:
+    return value
+  return config_dict.FieldReference(value, field_type=kind)
 
 
 def _section(
@@ -115,10 +134,10 @@ def _section(
   )
 
 
-def _flag_type(field: Field) -> type:
+def _flag_type(hint: Any) -> type:
   """Returns the type that a flag reads for a field that may be None."""
-  kinds = [kind for kind in alternatives(field.hint) if kind is not type(None)]
-  return kinds[0] if len(kinds) == 1 else object
+  kinds = [kind for kind in alternatives(hint) if kind is not type(None)]
+  return base_of(kinds[0]) if len(kinds) == 1 else object
 
 
 def _refuse_nul(value: Any, where: Where) -> None:

@@ -4,7 +4,7 @@ import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -30,9 +30,15 @@ _HEAD = (
 _NUMBERS = ("parameters", "pixels", "dim", "context")
 
 
+class Listing(NamedTuple):
+  """Which checkpoints are listed."""
+
+  contains: str = ""  # a part of their names
+
+
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of the list."""
-  contains = settings.take("contains", str, default="")
+  contains = settings.read(Listing).contains
   specs = [spec for name, spec in ZOO.items() if contains in name]
   if not specs:
     raise ValueError(

@@ -1,6 +1,5 @@
 """The settings of a benchmark run, read and checked."""
 
-from collections.abc import Collection
 from typing import Annotated, NamedTuple
 
 from s3_jax.data.datasets import DATASETS
@@ -22,6 +21,8 @@ from s3_jax.experiment.settings import (
   Folder,
   Settings,
   Templates,
+  check_baseline,
+  check_sets,
 )
 from s3_jax.experiment.tasks.benchmark.sets import OWN
 from s3_jax.fields import (
@@ -35,7 +36,6 @@ from s3_jax.fields import (
   rows_of,
   words,
 )
-from s3_jax.messages import nearest
 
 _KNOWN_SETS = (*DATASETS, OWN)
 _KNOWN_METHODS = {**METHODS, **VIEW_METHODS}
@@ -100,14 +100,6 @@ class Benchmark(NamedTuple):
         )
 
 
-def check_sets(one: str, several: tuple[str, ...], where: Where) -> None:
-  """Refuses a run that names no data set, or names them in two fields."""
-  if one and several:
-    where.at("dataset").refuse("must be left out beside `datasets`", one)
-  if not one and not several:
-    where.refuse_absent("dataset", {})
-
-
 def read_benchmark(settings: Settings) -> Benchmark:
   """Reads the settings of a benchmark run."""
   benchmark = settings.read(Benchmark)
@@ -131,13 +123,3 @@ def read_own_methods(settings: Settings) -> dict[str, Method | ViewMethod]:
       " method of this package: choose another key."
     )
   return own
-
-
-def check_baseline(baseline: str, methods: Collection[str]) -> None:
-  """Refuses a baseline that is not run."""
-  if baseline not in methods:
-    raise ValueError(
-      f"`config.methods` must hold the baseline {baseline!r:.40}, got"
-      f" {nearest(methods)}: add it, or let `config.baseline` name one of"
-      " these."
-    )

@@ -36,11 +36,8 @@ from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import VIEW_METHODS
 from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.run_log import RunLog, timed
-from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.tasks.benchmark.settings import (
-  check_baseline,
-  read_own_methods,
-)
+from s3_jax.experiment.settings import Settings, check_baseline
+from s3_jax.experiment.tasks.benchmark.settings import read_own_methods
 from s3_jax.experiment.tasks.embeddings.input import (
   EmbeddedInput,
   EmbeddingSource,

@@ -23,7 +23,6 @@ from s3_jax.experiment.tasks.segmentation.plan import (
   FoundSet,
   Segmentation,
   find_sets,
-  read_plan,
 )
 from s3_jax.experiment.tasks.segmentation.rows import (
   SegmentedSet,
@@ -41,7 +40,7 @@ from s3_jax.sharding import local_mesh
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a segmentation run."""
-  run = read_plan(settings)
+  run = settings.read(Segmentation)
   return lambda folder: run_segmentation(run, folder)
 
 
