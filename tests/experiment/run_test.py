@@ -9,6 +9,7 @@ import ml_collections
 import pytest
 
 from s3_jax import experiment
+from s3_jax.experiment.methods.spaces import SpaceOptions
 
 # A config, what is changed in it, and what the message must say.
 FAULTS = [
@@ -122,7 +123,7 @@ def test_a_faulty_config_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize(
   "field",
-  ["task", "model", "test_sets", "methods", "metric", "neighbors", "scale"],
+  ["task", "model", "test_sets", "methods", "metric"],
 )
 def test_a_required_field_is_named(read_config, field):
   config = read_config("demo")
@@ -144,11 +145,7 @@ def test_a_required_field_is_named(read_config, field):
   ],
 )
 def test_scales_are_read_as_the_command_line_gives_them(given, read):
-  from s3_jax.experiment.settings import Settings
-  from s3_jax.experiment.tasks.evaluate import read_space_options
-
-  fields = {"metric": "center", "neighbors": 1, "keep": "all", "scale": given}
-  options = read_space_options(Settings(fields))
+  options = read(SpaceOptions, {"metric": "center", "scale": given})
   assert options.scale == read and type(options.scale) is type(read)
 
 

@@ -90,13 +90,6 @@ def test_an_absent_field_is_its_default_or_an_error():
     settings.take("field", int)
 
 
-def test_a_field_is_read_once():
-  settings = Settings({"field": 3})
-  settings.take("field", int)
-  with pytest.raises(ValueError, match="`config.field` must be set"):
-    settings.take("field", int)
-
-
 @pytest.mark.parametrize("values", [("a",), ["b", "a"], ("a", "b", "c")])
 def test_lists_of_words(values):
   assert Settings({"x": values}).words("x") == tuple(values)
