@@ -57,9 +57,11 @@ class Where:
   Attributes:
     path: such as `config.spec` or `results.methods[3]`.
     mapping: the rule for what must be a mapping and is none.
+    listing: the same for a list.
   """
 
   mapping = "must be of type dict"
+  listing = "must be of type list or tuple"
 
   def __init__(self, path: str = "config"):
     self.path = path
@@ -237,12 +239,10 @@ def read(
       content[field.name] = values
     elif field.mark == "inline":
       content[field.name] = read(field.hint, values, where, partial=True)
-    elif field.name in values:
-      content[field.name] = _read_field(field, values[field.name], where)
-    elif field.required:
-      where.refuse_absent(field.name, values)
+    elif field.name in values or not field.required:
+      content[field.name] = _read_field(field, values, where)
     else:
-      content[field.name] = _read_field(field, field.default, where)
+      where.refuse_absent(field.name, values)
   made: Any = record(**content)
   known = {field.name for field in flat_fields(record)}
   if not partial and (unknown := [key for key in values if key not in known]):
@@ -252,9 +252,12 @@ def read(
   return made
 
 
-def _read_field(field: Field, value: Any, where: Where) -> Any:
-  is_default = type(value) is type(field.default) and value == field.default
-  rule = field.rule._replace(choices=None) if is_default else field.rule
+def _read_field(field: Field, values: Mapping[str, Any], where: Where) -> Any:
+  value, rule = values.get(field.name, field.default), field.rule
+  if field.name not in values:  # a default keeps no rule but its form
+    rule = rule._replace(choices=None, test=None, minimum=None)
+  elif type(value) is type(field.default) and value == field.default:
+    rule = rule._replace(choices=None)
   return _read_value(field.hint, rule, value, where.at(field.name))
 
 
@@ -265,7 +268,9 @@ def read_value(hint: Any, value: Any, where: Where) -> Any:
 
 
 def _read_value(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
-  value = _typed(hint if rule.given is None else rule.given, rule, value, where)
+  hint = hint if rule.given is None else rule.given
+  if value is not None or type(None) not in alternatives(hint):
+    value = _typed(hint, rule, value, where)
   if value is None:
     return value if rule.read is None else rule.read(value, where)
   is_number = isinstance(value, int | float)
@@ -282,17 +287,16 @@ def _read_value(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
 
 def _typed(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
   """Refuses a value of another type, and reads what is inside a container."""
-  kinds = alternatives(hint)
-  hint = next((kind for kind in kinds if _fits(base_of(kind), value)), None)
-  if hint is None:
-    given = [kind for kind in kinds if kind is not type(None)]
-    names = dict.fromkeys(name for kind in given for name in _names(kind))
-    type_rule = f"must be of type {' or '.join(names)}"
-    if all(map(is_record, kinds)):
-      type_rule = where.mapping
+  kinds = tuple(k for k in alternatives(hint) if k is not type(None))
+  fitting = [kind for kind in kinds if _fits(base_of(kind), value)]
+  hint = (fitting or kinds)[0]
+  if typing.get_origin(hint) is Annotated and (fitting or len(kinds) == 1):
+    return read_value(hint, value, where)  # which has a rule of its own
+  if not fitting:
+    names = tuple(dict.fromkeys(n for kind in kinds for n in _names(kind)))
+    others = {("dict",): where.mapping, ("list", "tuple"): where.listing}
+    type_rule = others.get(names, f"must be of type {' or '.join(names)}")
     where.refuse(rule.says or type_rule, value)
-  if typing.get_origin(hint) is Annotated:  # one of a union
-    return read_value(hint, value, where)
   base, inner = base_of(hint), typing.get_args(hint)
   if is_record(base):
     return read(base, value, where)

@@ -79,7 +79,7 @@ RULES = {
   "storage": Rule(("files", "messages", "clip", "segmentation"), COMMON),
   "results": Rule(
     (
-      *("embeddings", "space", "files", "messages"),
+      *("embeddings", "space", "files", "messages", "fields"),
       *("evaluation", "segmentation"),
     ),
     COMMON,

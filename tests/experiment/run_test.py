@@ -10,6 +10,7 @@ import pytest
 
 from s3_jax import experiment
 from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.fields import read
 
 # A config, what is changed in it, and what the message must say.
 FAULTS = [
@@ -133,7 +134,7 @@ def test_a_required_field_is_named(read_config, field):
 
 
 @pytest.mark.parametrize(
-  ("given", "read"),
+  ("given", "expected"),
   [
     ("gap", "gap"),
     (None, None),
@@ -144,9 +145,10 @@ def test_a_required_field_is_named(read_config, field):
     ("0.7", 0.7),
   ],
 )
-def test_scales_are_read_as_the_command_line_gives_them(given, read):
+def test_scales_are_read_as_the_command_line_gives_them(given, expected):
   options = read(SpaceOptions, {"metric": "center", "scale": given})
-  assert options.scale == read and type(options.scale) is type(read)
+  assert options.scale == expected
+  assert type(options.scale) is type(expected)
 
 
 def test_a_dry_run_writes_nothing(read_config, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 
 from s3_jax.clip import ZOO
 from s3_jax.data.datasets import DATASETS
+from s3_jax.fields import read, read_value
 from s3_jax.results.published import (
   check_expectations,
   expected_top1,
@@ -16,7 +17,7 @@ from s3_jax.results.published_tables import (
   PUBLISHED,
   PUBLISHED_IMAGES,
 )
-from s3_jax.results.schema_parts import PARTS
+from s3_jax.results.records import Expectation, Figure, InResults
 
 # (model, method, group) -> averages that the papers print beside the columns:
 # all sets of the group, and the four shifts of ImageNet.
@@ -128,7 +129,8 @@ def test_rows_of_the_results():
   }
   every = published_rows("openai/RN50")
   assert len(every) == sum(len(row.top1) for row in PUBLISHED["OpenAI RN50"])
-  PARTS["published"](every, "published", set())
+  for row in every:
+    read_value(Figure, row, InResults("published"))
   assert published_rows("somebody/else") == []
   assert len({(r["dataset"], r["method"]) for r in every}) == len(every)
 
@@ -182,7 +184,7 @@ def test_met_within_three_tenths_of_a_point(top1, met):
   assert row["met"] is met
   assert (row["published"], row["tolerance"]) == (0.4427, 0.003)
   assert (row["measured"], row["note"]) == (top1, "")
-  PARTS["expectations"]([row], "expectations", {("dtd", "class_name")})
+  read(Expectation, row, InResults("expectation"))
 
 
 @pytest.mark.parametrize(
