@@ -58,10 +58,12 @@ class Where:
     path: such as `config.spec` or `results.methods[3]`.
     mapping: the rule for what must be a mapping and is none.
     listing: the same for a list.
+    closed: whether a key that is no field is an error, or is left alone.
   """
 
   mapping = "must be of type dict"
   listing = "must be of type list or tuple"
+  closed = True
 
   def __init__(self, path: str = "config"):
     self.path = path
@@ -80,8 +82,8 @@ class Where:
     del given
     raise ValueError(f"`{self.at(key).path}` must be set, and is absent.")
 
-  def refuse_unknown(self, keys: Collection[str]) -> None:
-    """Raises the error of keys that are no fields, or lets them pass."""
+  def refuse_unknown(self, keys: Collection[str]) -> NoReturn:
+    """Raises the error of keys that are no fields."""
     names = [f"`{self.at(key).path}`" for key in keys]
     raise ValueError(f"{nearest(names)}: unknown field, nothing reads it.")
 
@@ -244,9 +246,10 @@ def read(
     else:
       where.refuse_absent(field.name, values)
   made: Any = record(**content)
-  known = {field.name for field in flat_fields(record)}
-  if not partial and (unknown := [key for key in values if key not in known]):
-    where.refuse_unknown(unknown)
+  if where.closed and not partial:
+    known = {field.name for field in flat_fields(record)}
+    if unknown := [key for key in values if key not in known]:
+      where.refuse_unknown(unknown)
   if hasattr(record, "check"):
     made.check(where)
   return made
@@ -300,10 +303,11 @@ def _typed(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
   base, inner = base_of(hint), typing.get_args(hint)
   if is_record(base):
     return read(base, value, where)
+  if base is tuple and not inner:
+    return tuple(value)
   if base is tuple:
-    each = inner[0] if inner else Any
     items = enumerate(value)
-    return tuple(read_value(each, item, where.at(i)) for i, item in items)
+    return tuple(read_value(inner[0], item, where.at(i)) for i, item in items)
   if base is dict and inner:
     items = value.items()
     return {k: read_value(inner[1], item, where.at(k)) for k, item in items}

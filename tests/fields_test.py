@@ -250,15 +250,13 @@ def test_words_of_any_kind_are_strings():
 def test_other_files_have_words_of_their_own():
   class InFile(Where):
     mapping = "must be an object"
+    closed = False
 
     def refuse(self, rule, value):
       raise ValueError(f"file: {self.path} {rule}, got {value!r}.")
 
     def refuse_absent(self, key, given):
       raise ValueError(f"file: {self.path} lacks {key}.")
-
-    def refuse_unknown(self, keys):
-      pass
 
   assert read(Size, {"width": 2, "other": 1}, InFile("a")) == Size(2, 2)
   for values, message in (
