@@ -59,7 +59,7 @@ RULES = {
   "adaptation": Rule(CORE, (*COMMON, "optax")),
   "clip": Rule(
     ("embeddings", "files", "messages", "colors"),
-    (*COMMON, "flax", "safetensors", "tokenizers", "ftfy", "PIL"),
+    (*COMMON, "flax", "msgpack", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
@@ -91,7 +91,7 @@ RULES = {
       *("space", "point_to_space", "zero_shot", "messages"),
       *("clip", "data", "evaluation", "storage"),
     ),
-    COMMON,
+    (*COMMON, "flax"),
     ("scenic",),
   ),
   "experiment": Rule(
