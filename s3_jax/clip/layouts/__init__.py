@@ -218,7 +218,7 @@ def from_params(
 ) -> dict[str, np.ndarray]:
   """Writes our parameters as the arrays of a file."""
   tensors = _layout(layout).tensors(spec)
-  leaves = flatten_dict(params)
+  leaves: Any = flatten_dict(params)
   for path, shape in param_shapes(spec).items():
     if path not in leaves or leaves[path].shape != shape:
       got = leaves[path].shape if path in leaves else "nothing"

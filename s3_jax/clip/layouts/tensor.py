@@ -191,7 +191,8 @@ def param_shapes(spec: ModelSpec) -> dict[Path, Shape]:
     stages = tuple(min(blocks, 2) for blocks in spec.image_stages)
     few = few._replace(image_stages=stages, image_layers=sum(stages))
   params = jax.eval_shape(lambda: init_params(jax.random.key(0), few))
-  shapes = {path: leaf.shape for path, leaf in flatten_dict(params).items()}
+  leaves: Any = flatten_dict(params)
+  shapes = {path: leaf.shape for path, leaf in leaves.items()}
   for stack, blocks in stacks.items():
     depth = len(stack)
     second = (*stack, "block_1")
