@@ -1,15 +1,14 @@
 """The task "segment": label maps of one's own photographs."""
 
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.clip import Clip
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.masks import encode_mask
@@ -45,7 +44,7 @@ from s3_jax.experiment.tasks.segmentation.window_embedding import (
   check_embeddings,
 )
 from s3_jax.experiment.text_embedding import embed_prompts
-from s3_jax.files import atomic_write, safe_name
+from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.results.escaping import valid_unicode
 from s3_jax.results.predictions import show_name
@@ -143,13 +142,8 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     log(f"Classes of {show_name(run.classes.taken)}")
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
-  bar = tqdm(
-    _load(run, found.files),
-    desc="segment",
-    total=len(found.files),
-    unit="image",
-    leave=False,
-    disable=None,
+  bar = hosts.progress_bar(
+    _load(run, found.files), desc="segment", total=len(found.files)
   )
   for index, image in enumerate(bar):
     problem = image.problem
@@ -188,8 +182,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     "bad_files": bad,
   }
   path = folder / "segments.json"
-  text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-  atomic_write(path, text + "\n")
+  write_json(path, document, ascii=False)
   for row in rows[:20]:
     shares = ", ".join(
       f"{show_name(each['name'])} {100 * each['share']:.0f} %"

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Int64
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
 from s3_jax.data.decoding import decoding_threads
 from s3_jax.experiment.image_files import (
@@ -115,13 +115,7 @@ def look_at(
   tower = Partial(_image_tower(clip.spec, prediction.dtype), params)
   top = min(prediction.top, len(prediction.classes.names))
   looked = _nothing_yet(files, prediction, top)
-  with tqdm(
-    total=len(files),
-    desc="predict",
-    unit="image",
-    leave=False,
-    disable=None,
-  ) as bar:
+  with hosts.progress_bar(total=len(files), desc="predict") as bar:
     for rows in embed_batches(tower, batches()):
       padded = np.zeros((batch_size, rows.embeddings.shape[1]), np.float32)
       padded[: len(rows.embeddings)] = rows.embeddings

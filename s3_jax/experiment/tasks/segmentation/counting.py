@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.data.segmentation_sets import class_entries
@@ -121,13 +120,10 @@ def segment_set(
   )
   with (
     timed(timings, "segment"),
-    tqdm(
+    hosts.progress_bar(
       total=mine,
       initial=mine - count_images(is_own & absent, total=total),
       desc=f"segment {spec.name}",
-      unit="image",
-      leave=False,
-      disable=None if hosts.is_first() else True,
     ) as bar,
   ):
     params = jax.device_put(embedder.clip.params, replicated(embedder.devices))
