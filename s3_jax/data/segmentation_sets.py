@@ -19,8 +19,7 @@ from s3_jax.data.masks import (
   plain_labels,
   shifted_labels,
 )
-from s3_jax.data.pictograph_scenes import Scenes
-from s3_jax.data.pictograph_sets import drawn_stamps
+from s3_jax.data.pictograph_sets import Drawn, drawn_stamps
 from s3_jax.data.readers import masks as mask_reader
 from s3_jax.data.readers import prepared_masks
 from s3_jax.data.readers.masks import OpenedMasks
@@ -356,7 +355,7 @@ def _open_scenes(spec: SegmentationSpec, folder: pathlib.Path) -> OpenedMasks:
   files = [f"{spec.tfds.split}[{index}]" for index in range(spec.examples)]
   identity = ("/".join(spec.tfds), -1, spec.examples, -1)
   opened = OpenedDataset(
-    records=Scenes(spec.tfds, spec.examples, folder),
+    records=Drawn(spec, folder),
     files=files,
     found="scenes of the embedded world, drawn by this package",
     layout="pictographs",
