@@ -11,6 +11,7 @@ from jaxtyping import Int32, UInt8
 from tqdm import tqdm
 
 from s3_jax.clip import Clip
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.masks import encode_mask
 from s3_jax.data.segmentation_stream import rgb_pixels
@@ -22,7 +23,7 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
-from s3_jax.experiment.image_files import find_images, load_image, load_images
+from s3_jax.experiment.image_files import find_images, load_image
 from s3_jax.experiment.machine.environment import describe_environment
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
@@ -228,7 +229,7 @@ def _load(run: Segment, files: tuple[str, ...]) -> Iterator[_Loaded]:
     thumbnail=False,
     exif_orientation=run.exif_orientation,
   )
-  loaded = load_images(files, load, ahead=_THREADS, threads=_THREADS)
+  loaded = ahead(load, files, threads=_THREADS, most=_THREADS)
   for file, image in zip(files, loaded, strict=True):
     yield _Loaded(file, image.pixels, valid_unicode(image.problem))
 
