@@ -24,7 +24,7 @@ class MaskedImage(NamedTuple):
   """One image of a data set with its labels.
 
   Attributes:
-    position: where it stands in the data set.
+    position: index in the data set.
     pixels: RGB; None for a bad example.
     labels: class indices, 255 where a pixel belongs to none; None for a bad
       example.

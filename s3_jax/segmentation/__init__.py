@@ -15,8 +15,8 @@ from s3_jax.segmentation.measures import (
   compare_segmentations,
   confusion_matrix,
   count_pixels,
-  merge_counts,
-  stack_counts,
+  image_iou,
+  sum_pairs,
   summarise_segmentation,
 )
 from s3_jax.segmentation.protocols import (
@@ -37,9 +37,9 @@ __all__ = [
   "confusion_matrix",
   "count_pixels",
   "embed_windows",
+  "image_iou",
   "label_windows",
-  "merge_counts",
   "segment_image",
-  "stack_counts",
+  "sum_pairs",
   "summarise_segmentation",
 ]
