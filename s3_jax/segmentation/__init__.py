@@ -3,8 +3,6 @@
 from s3_jax.segmentation.inference import (
   NameClassifier,
   Target,
-  WindowPatches,
-  embed_windows,
   label_windows,
   segment_image,
 )
@@ -23,8 +21,15 @@ from s3_jax.segmentation.protocols import (
   SEGMENTATION_PROTOCOLS,
   SegmentationProtocol,
 )
+from s3_jax.segmentation.window_embedding import (
+  EMBEDDINGS,
+  WindowPatches,
+  check_embeddings,
+  embed_windows,
+)
 
 __all__ = [
+  "EMBEDDINGS",
   "IGNORED",
   "SEGMENTATION_PROTOCOLS",
   "NameClassifier",
@@ -33,6 +38,7 @@ __all__ = [
   "SegmentationResult",
   "Target",
   "WindowPatches",
+  "check_embeddings",
   "compare_segmentations",
   "confusion_matrix",
   "count_pixels",

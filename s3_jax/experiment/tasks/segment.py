@@ -42,10 +42,6 @@ from s3_jax.experiment.tasks.segmentation.settings import (
   read_templates,
   too_small,
 )
-from s3_jax.experiment.tasks.segmentation.window_embedding import (
-  EMBEDDINGS,
-  check_embeddings,
-)
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write, safe_name
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
@@ -57,7 +53,9 @@ from s3_jax.results.segmentation_pictures import (
   plot_example,
 )
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SegmentationProtocol,
+  check_embeddings,
   label_windows,
 )
 

@@ -32,10 +32,8 @@ from s3_jax.experiment.tasks.segmentation.rows import (
   segmentation_rows,
 )
 from s3_jax.experiment.tasks.segmentation.showcase import draw_examples
-from s3_jax.experiment.tasks.segmentation.window_embedding import (
-  check_embeddings,
-)
 from s3_jax.results.schema import SCHEMA
+from s3_jax.segmentation import check_embeddings
 from s3_jax.sharding import local_mesh
 
 

@@ -35,10 +35,10 @@ from s3_jax.experiment.shared_shards import gather_shards
 from s3_jax.experiment.tasks.segmentation.plan import FoundSet, Segmentation
 from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet
 from s3_jax.experiment.tasks.segmentation.settings import too_small
-from s3_jax.experiment.tasks.segmentation.window_embedding import EMBEDDINGS
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.vertices import distinct_prompts
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SegmentationProtocol,
   confusion_matrix,
   label_windows,

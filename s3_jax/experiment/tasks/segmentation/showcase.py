@@ -9,7 +9,6 @@ from jaxtyping import Float
 from s3_jax.clip import Clip
 from s3_jax.data.segmentation_stream import masked_images
 from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet, headline
-from s3_jax.experiment.tasks.segmentation.window_embedding import EMBEDDINGS
 from s3_jax.files import safe_name
 from s3_jax.results.escaping import clean
 from s3_jax.results.report import Picture
@@ -18,7 +17,7 @@ from s3_jax.results.segmentation_pictures import (
   label_colours,
   plot_example,
 )
-from s3_jax.segmentation import image_iou, label_windows
+from s3_jax.segmentation import EMBEDDINGS, image_iou, label_windows
 
 
 def draw_examples(
