@@ -74,7 +74,7 @@ RULES = {
   "segmentation": Rule(
     (*CORE, "messages", "clip", "sharding", "evaluation"), COMMON, ("cv2",)
   ),
-  "storage": Rule(("files", "messages", "clip", "segmentation"), COMMON),
+  "storage": Rule(("files", "messages", "clip"), COMMON),
   "results": Rule(
     (
       *("embeddings", "space", "files", "messages"),

@@ -10,6 +10,7 @@ from jaxtyping import Int32, UInt8
 
 from s3_jax import hosts
 from s3_jax.clip import Clip
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.masks import encode_mask
 from s3_jax.data.segmentation_stream import rgb_pixels
@@ -21,7 +22,7 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
-from s3_jax.experiment.image_files import find_images, load_image, load_images
+from s3_jax.experiment.image_files import find_images, load_image
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
@@ -39,10 +40,6 @@ from s3_jax.experiment.tasks.segmentation.settings import (
   read_templates,
   too_small,
 )
-from s3_jax.experiment.tasks.segmentation.window_embedding import (
-  EMBEDDINGS,
-  check_embeddings,
-)
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
@@ -54,7 +51,9 @@ from s3_jax.results.segmentation_pictures import (
   plot_example,
 )
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SegmentationProtocol,
+  check_embeddings,
   label_windows,
 )
 
@@ -220,7 +219,7 @@ def _load(run: Segment, files: tuple[str, ...]) -> Iterator[_Loaded]:
     thumbnail=False,
     exif_orientation=run.exif_orientation,
   )
-  loaded = load_images(files, load, ahead=_THREADS, threads=_THREADS)
+  loaded = ahead(load, files, threads=_THREADS, most=_THREADS)
   for file, image in zip(files, loaded, strict=True):
     yield _Loaded(file, image.pixels, valid_unicode(image.problem))
 

@@ -15,12 +15,12 @@ from jaxtyping import Int64
 
 from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import decoding_threads
 from s3_jax.experiment.image_files import (
   LoadedImage,
   batch_images,
   load_image,
-  load_images,
 )
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches
@@ -100,9 +100,7 @@ def look_at(
   waiting: dict[int, LoadedImage] = {}  # at most two batches
 
   def batches() -> Iterator[dict[str, Any]]:
-    images = load_images(
-      files, load, ahead=2 * batch_size, threads=decoding_threads()
-    )
+    images = ahead(load, files, threads=decoding_threads(), most=2 * batch_size)
     for batch, loaded in batch_images(
       images, batch_size=batch_size, size=clip.spec.crop_size
     ):
