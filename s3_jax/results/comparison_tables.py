@@ -17,7 +17,7 @@ from s3_jax.results.comparison import Change, RunComparison
 from s3_jax.results.drawing import shorten
 from s3_jax.results.escaping import clean, escape_markdown
 from s3_jax.results.grids import LATEX_RULES, pipes, stack, tabular
-from s3_jax.results.spreadsheet import format_csv
+from s3_jax.results.renderers import csv_lines
 
 __all__ = [
   "comparison_csv",
@@ -120,7 +120,7 @@ def comparison_csv(comparison: RunComparison) -> str:
         row += ["", ""] if change.ci95 is None else change.ci95
         row.append("" if change.p_value is None else change.p_value)
       rows.append(row)
-  return format_csv(_CSV_HEAD, rows)
+  return csv_lines([_CSV_HEAD, *rows])
 
 
 def _sentences(

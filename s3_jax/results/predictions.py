@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 from s3_jax.embeddings import scale_logits
 from s3_jax.messages import visible as show_name
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.spreadsheet import format_rows
+from s3_jax.results.renderers import csv_lines
 from s3_jax.space import SynonymousSpace
 
 _CSV_HEAD = (
@@ -203,9 +203,9 @@ def write_csv(path: Path, rows: Iterable[ImageRow]) -> None:
   A bad file has one line, without a class and with its problem.
   """
   with open(path, "w", encoding="utf-8", newline="\n") as file:
-    file.write(format_rows([_CSV_HEAD]))
+    file.write(csv_lines([_CSV_HEAD]))
     for row in rows:
-      file.write(format_rows(_csv_lines(row)))
+      file.write(csv_lines(_csv_lines(row)))
 
 
 def _csv_lines(row: ImageRow) -> list[list[Any]]:

@@ -20,8 +20,8 @@ from s3_jax.results.diagnosis_plots import plot_confusion, plot_reliability
 from s3_jax.results.latex import format_latex
 from s3_jax.results.page import Picture, render_report
 from s3_jax.results.plots import plot_accuracy
+from s3_jax.results.renderers import csv_lines
 from s3_jax.results.schema import plain, validate_results
-from s3_jax.results.spreadsheet import format_csv
 from s3_jax.results.suite_table import suite_markdown
 from s3_jax.results.tables import format_markdown, format_table
 
@@ -168,7 +168,7 @@ def _results_csv(results: Mapping[str, Any], baseline: str) -> str:
     row += entry.get("bootstrap_ci95", ["", ""])
     row += [entry.get(key, "") for key in ("miou", "pixel_accuracy")]
     rows.append(row)
-  return format_csv(_CSV_HEAD, rows)
+  return csv_lines([_CSV_HEAD, *rows])
 
 
 def _per_class_csv(per_class: Sequence[ClassRow]) -> str:
@@ -176,7 +176,7 @@ def _per_class_csv(per_class: Sequence[ClassRow]) -> str:
     [*row[:-1], "" if math.isnan(row.accuracy) else float(row.accuracy)]
     for row in per_class
   ]
-  return format_csv(ClassRow._fields, rows)
+  return csv_lines([ClassRow._fields, *rows])
 
 
 def _confusion_csv(confusion: Sequence[Confusion]) -> str:
@@ -188,4 +188,4 @@ def _confusion_csv(confusion: Sequence[Confusion]) -> str:
       [entry.dataset, entry.method, int(i), int(j), int(count)]
       for i, j, count in zip(labels, predicted, counts, strict=True)
     ]
-  return format_csv(_CONFUSION_HEAD, rows)
+  return csv_lines([_CONFUSION_HEAD, *rows])

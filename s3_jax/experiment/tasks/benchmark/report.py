@@ -16,8 +16,8 @@ from s3_jax.experiment.rows import class_rows
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.files import atomic_write
 from s3_jax.results.published import check_expectations, published_rows
+from s3_jax.results.renderers import csv_lines
 from s3_jax.results.report import format_table, write_report
-from s3_jax.results.spreadsheet import format_csv
 from s3_jax.results.suite_table import suite_text
 
 _HEADLINE = ("s3", "local_center")
@@ -115,4 +115,4 @@ def _predictions(
         zip(test_set.files, test_set.labels, strict=True)
       )
     ]
-  return format_csv(("dataset", "file", "label", *methods), rows)
+  return csv_lines([("dataset", "file", "label", *methods), *rows])
