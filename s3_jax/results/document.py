@@ -9,6 +9,8 @@ a table into files.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 __all__ = [
   "BEST",
   "NONE",
@@ -24,6 +26,8 @@ __all__ = [
   "points",
   "show_p_value",
 ]
+
+Number = float | int | np.floating
 
 NONE = "–"
 """What a cell without a value shows."""
@@ -84,15 +88,17 @@ class Table(NamedTuple):
     """Returns the cells of a row as they are shown."""
     return list(map(_show, self.columns, row))
 
-  @property
-  def has_best(self) -> bool:
-    """Whether a cell is marked as the best of its column."""
-    return any(_mark(cell) == BEST for row in self.rows for cell in row)
+  def say_best(self, how: str) -> list[str]:
+    """Says how the best are marked, where a cell is."""
+    if not any(_mark(cell) == BEST for row in self.rows for cell in row):
+      return []
+    which = "of the upper rows" if self.apart else "of each column"
+    return [f"The best {which} {how}."]
 
 
 def _show(column: Column, value: Any) -> Cell:
   mark = _mark(value)
-  if mark:
+  if isinstance(value, Marked):
     value = value.value
   given = isinstance(value, str)
   text = NONE if value is None else value if given else column.show(value)
@@ -109,10 +115,11 @@ class Percent(NamedTuple):
   value: float
   ci95: Sequence[float] | None = None
   partial: bool = False
+  digits: int = 1
 
   def __str__(self) -> str:
     """Shows it as "82.1 ±1.3"."""
-    text = percent(self.value)
+    text = percent(self.value, self.digits)
     if self.ci95 is not None:
       low, high = self.ci95
       text += f" ±{50 * (high - low):.1f}"
@@ -150,17 +157,17 @@ def mark_best(column: Sequence[Percent | None]) -> list[Any]:
   ]
 
 
-def percent(fraction: float, digits: int = 1) -> str:
+def percent(fraction: Number, digits: int = 1) -> str:
   """Shows a fraction in percent."""
-  return f"{100 * fraction:.{digits}f}"
+  return f"{100 * float(fraction):.{digits}f}"
 
 
-def points(fraction: float) -> str:
+def points(fraction: Number) -> str:
   """Shows a difference of two fractions in points, with its sign."""
   text = f"{100 * fraction:+.1f}"
   return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def show_p_value(p_value: float) -> str:
+def show_p_value(p_value: Number) -> str:
   """Shows a p-value in three digits."""
   return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"

@@ -79,7 +79,7 @@ def to_text(table: Table, *, columns: int | None = None, tail: int = 0) -> str:
   starts = list(range(1, max(several - tail, 2), columns or several))
   lines = [f"{clean(table.title)}."] * bool(table.title)
   lines += [clean(sentence) for sentence in table.caption]
-  lines += ["* the best of its column."] * table.has_best
+  lines += table.say_best("has an asterisk")
   for start, end in zip(starts, [*starts[1:], several], strict=True):
     kept = (0, *range(start, end))
     head, *rows = align(_choose(table, kept))
@@ -124,7 +124,7 @@ def _choose(table: Table, kept: Sequence[int]) -> Table:
 def to_markdown(table: Table, *, level: int = 2) -> str:
   """Writes a table in Markdown, with its title as a heading of a level."""
   caption = [*map(escape_markdown, table.caption)]
-  caption += ["The best of each column in bold."] * table.has_best
+  caption += table.say_best("in bold")
   parts = [f"{'#' * level} {escape_markdown(table.title)}"] * bool(table.title)
   parts += [" ".join(caption)] * bool(caption)
   parts.append(_pipes(table, table.rows))
@@ -161,7 +161,7 @@ def to_latex(table: Table) -> str:
   count = len(table.columns)
   sides = "".join("l" if column.words else "r" for column in table.columns)
   comments = [*([table.title] if table.title else ()), *table.caption]
-  comments += ["The best of each column in bold."] * table.has_best
+  comments += table.say_best("in bold")
   lines = [f"% {clean(sentence)}" for sentence in comments]
   lines += [f"\\begin{{tabular}}{{{sides}}}", "\\toprule"]
   lines.append(_latex_row(escape_latex(each.title) for each in table.columns))

@@ -41,7 +41,7 @@ def test_text_by_hand():
   assert to_text(table).splitlines() == [
     "T.",
     "One.",
-    "* the best of its column.",
+    "The best of each column has an asterisk.",
     rule,
     "method        a_b       n",
     rule,
@@ -62,7 +62,7 @@ def test_markdown_by_hand():
   )
   assert to_markdown(table, level=3) == (
     "### T\n\n"
-    "One. Two. The best of each column in bold.\n\n"
+    "One. Two. The best of the upper rows in bold.\n\n"
     "| method | a_b | n |\n"
     "| --- | ---: | ---: |\n"
     "| x \\& y | 50.0 ±0.5 | 1,000 |\n"
@@ -80,7 +80,7 @@ def test_latex_by_hand():
   table = table._replace(apart=[["o", None, 1]], apart_title="50% of")
   assert to_latex(table).splitlines() == [
     "% One.",
-    "% The best of each column in bold.",
+    "% The best of the upper rows in bold.",
     r"\begin{tabular}{lrr}",
     r"\toprule",
     r"method & a\_b & n \\",

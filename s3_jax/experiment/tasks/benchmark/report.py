@@ -18,7 +18,6 @@ from s3_jax.files import atomic_write
 from s3_jax.results.published import check_expectations, published_rows
 from s3_jax.results.renderers import csv_lines
 from s3_jax.results.report import format_table, write_report
-from s3_jax.results.suite_table import suite_text
 
 _HEADLINE = ("s3", "local_center")
 """The method that is looked into beside the baseline, if it was run."""
@@ -86,8 +85,6 @@ def write_benchmark(
     confusion=confusions,
   )
   log(format_table(results, baseline=baseline))
-  if len(datasets) > 1 and suite_text(results):
-    log(suite_text(results))
   log(f"Results, report.html and figures: {folder}")
   return results
 

@@ -28,7 +28,6 @@ from s3_jax.results.report import (
   format_table,
   write_report,
 )
-from s3_jax.results.suite_table import suite_text
 from s3_jax.segmentation import (
   PixelCounts,
   SegmentationProtocol,
@@ -193,8 +192,6 @@ def segmentation_rows(
     pictures=pictures,
   )
   log(format_table(results, baseline=baseline))
-  if len(outcomes) > 1 and suite_text(results):
-    log(suite_text(results))
   log(f"Results, report.html and figures: {folder}")
   return results
 
