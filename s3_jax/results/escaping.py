@@ -62,6 +62,8 @@ def valid_unicode(text: str) -> str:
 
 def clean(text: str) -> str:
   """Drops control and direction-changing characters, joins lines."""
+  if text.isascii() and text.isprintable():
+    return text  # as nearly all are: pages have many
   joined = re.sub(r"[\t\r\n\v\f\u0085\u2028\u2029]+", " ", text)
   return valid_unicode(
     "".join(
