@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from s3_jax.evaluation.confusion import Confusion
+from s3_jax.evaluation.diagnosis import Confusion
 from s3_jax.files import atomic_write, safe_name
 from s3_jax.results.class_tables import ClassRow
 from s3_jax.results.diagnosis_plots import plot_confusion, plot_reliability

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from s3_jax.evaluation.classification import ClassificationResult
-from s3_jax.evaluation.confusion import (
+from s3_jax.evaluation.diagnosis import (
   Confusion,
   confusion_rows,
   count_confusions,
+  reliability_bins,
+  reliability_row,
 )
-from s3_jax.evaluation.reliability import reliability_bins, reliability_row
 from s3_jax.experiment.embedding import EmbeddedImages
 from s3_jax.experiment.rows import class_rows
 from s3_jax.experiment.run_log import RunLog

@@ -11,8 +11,8 @@ from s3_jax.experiment.checkpoint import describe_model
 from s3_jax.experiment.class_list import ClassList
 from s3_jax.experiment.image_files import FoundImages
 from s3_jax.experiment.tasks.predict.stream import FilePredictions
+from s3_jax.messages import visible
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.predictions import show_name
 from s3_jax.space import SynonymousSpace
 
 SCHEMA = 1
@@ -85,19 +85,19 @@ def format_table(looked: FilePredictions) -> str:
   lines = [("file", "class", "score", "prob.", "nearest text", "cosine")]
   for index in range(min(SHOWN, len(looked.files))):
     row = looked.row(index)
-    name = _shortened(show_name(row.file), 44, keep_end=True)
+    name = _shortened(visible(row.file), 44, keep_end=True)
     if row.problem:
-      problem = _shortened(show_name(row.problem), 60)
+      problem = _shortened(visible(row.problem), 60)
       lines.append((name, f"bad: {problem}", "", "", "", ""))
       continue
     best = row.candidates[0]
     lines.append(
       (
         name,
-        _shortened(show_name(best.class_name), 28),
+        _shortened(visible(best.class_name), 28),
         f"{best.score:.3f}",
         f"{100 * best.probability:.1f} %",
-        _shortened(show_name(best.text), 28),
+        _shortened(visible(best.text), 28),
         f"{best.cosine:.3f}",
       )
     )
@@ -145,15 +145,14 @@ def format_counts(
   good = f"{len(looked.files) - len(bad):,} of {len(looked.files):,} files good"
   lines = ["; ".join([good, *counts]) + "."]
   lines += [
-    f"bad: {show_name(looked.files[index])}:"
-    f" {show_name(looked.problems[index])}"
+    f"bad: {visible(looked.files[index])}: {visible(looked.problems[index])}"
     for index in bad[:SHOWN]
   ]
   if len(bad) > SHOWN:
     lines.append(f"... and {len(bad) - SHOWN:,} more bad ones in the files")
   files = ["predictions.json", "predictions.csv", *pages[:1]]
   more = f" and {len(pages) - 1} more pages" if len(pages) > 1 else ""
-  lines.append(f"{', '.join(files)}{more}: {show_name(str(folder))}")
+  lines.append(f"{', '.join(files)}{more}: {visible(str(folder))}")
   return "\n".join(lines)
 
 
@@ -170,6 +169,6 @@ def check_good(
   first = min(looked.problems)
   raise ValueError(
     f"{rule}, got {bad:,} bad of {total:,}, the first is"
-    f" {show_name(looked.files[first])} ({show_name(looked.problems[first])});"
-    f" they are listed in {show_name(str(folder / 'predictions.json'))}."
+    f" {visible(looked.files[first])} ({visible(looked.problems[first])});"
+    f" they are listed in {visible(str(folder / 'predictions.json'))}."
   )

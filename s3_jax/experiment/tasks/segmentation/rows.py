@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from s3_jax.clip import Clip
 from s3_jax.data.segmentation_sets import OpenedMasks, SegmentationSpec
-from s3_jax.evaluation.confusion import Confusion, confusion_rows
+from s3_jax.evaluation.diagnosis import Confusion, confusion_rows
 from s3_jax.experiment.checkpoint import describe_tokens
 from s3_jax.experiment.methods.patches import (
   PatchTarget,
