@@ -43,8 +43,8 @@ from s3_jax.experiment.tasks.segmentation.settings import (
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.messages import visible
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.predictions import show_name
 from s3_jax.results.segmentation_pictures import (
   Example,
   label_colours,
@@ -134,11 +134,11 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   names = run.classes.names
   log(
     f"{clip.spec.name}, {len(names):,} classes of"
-    f" {show_name(run.classes.title)}, method {run.method};"
+    f" {visible(run.classes.title)}, method {run.method};"
     f" {len(found.files):,} files."
   )
   if run.classes.taken:
-    log(f"Classes of {show_name(run.classes.taken)}")
+    log(f"Classes of {visible(run.classes.taken)}")
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
   bar = hosts.progress_bar(
@@ -163,7 +163,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     name = safe_name(index, pathlib.Path(image.file).stem)
     plot_example(
       folder / "overlays" / f"{name}.png",
-      Example(show_name(image.file), image.pixels, {run.method: labels}),
+      Example(visible(image.file), image.pixels, {run.method: labels}),
       names,
       colours=colours,
     )
@@ -184,16 +184,16 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   write_json(path, document, ascii=False)
   for row in rows[:20]:
     shares = ", ".join(
-      f"{show_name(each['name'])} {100 * each['share']:.0f} %"
+      f"{visible(each['name'])} {100 * each['share']:.0f} %"
       for each in row["shares"][:4]
     )
-    log(f"{show_name(row['file'])}: {shares}")
+    log(f"{visible(row['file'])}: {shares}")
   log(f"{len(rows):,} of {len(found.files):,} files good; overlays: {folder}")
   if bad and (run.strict or not rows):
     raise ValueError(
       "`config.images` must hold images that can be used, got"
       f" {len(bad)} bad of {len(found.files)}, the first is"
-      f" {show_name(bad[0]['file'])} ({show_name(bad[0]['reason'])});"
+      f" {visible(bad[0]['file'])} ({visible(bad[0]['reason'])});"
       f" {path} lists them."
     )
   return path

@@ -17,6 +17,7 @@ from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
 from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import decoding_threads
+from s3_jax.evaluation.predictions import Ranking, rank_classes
 from s3_jax.experiment.image_files import (
   LoadedImage,
   batch_images,
@@ -25,12 +26,7 @@ from s3_jax.experiment.image_files import (
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.results.contact_sheet import Card
-from s3_jax.results.predictions import (
-  ImageRow,
-  Ranking,
-  rank_classes,
-  read_candidates,
-)
+from s3_jax.results.predictions import ImageRow, read_candidates
 from s3_jax.sharding import local_mesh, replicated, share_batch
 from s3_jax.space import SynonymousSpace
 

@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from s3_jax.clip import Clip
 from s3_jax.data.segmentation_sets import OpenedMasks, SegmentationSpec
-from s3_jax.evaluation.confusion import Confusion, confusion_rows
+from s3_jax.evaluation.diagnosis import Confusion, confusion_rows
 from s3_jax.experiment.checkpoint import describe_tokens
 from s3_jax.experiment.methods.patches import (
   PatchTarget,
@@ -27,7 +27,6 @@ from s3_jax.results.report import (
   format_table,
   write_report,
 )
-from s3_jax.results.suite_table import suite_text
 from s3_jax.segmentation import (
   PixelCounts,
   SegmentationProtocol,
@@ -200,8 +199,6 @@ def segmentation_rows(
     pictures=pictures,
   )
   log(format_table(results, baseline=baseline))
-  if len(outcomes) > 1 and suite_text(results):
-    log(suite_text(results))
   log(f"Results, report.html and figures: {folder}")
   return results
 
