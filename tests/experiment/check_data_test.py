@@ -4,6 +4,14 @@ import json
 
 import pytest
 
+from s3_jax.data.datasets import (
+  DATASETS,
+  AbsentDataset,
+  DatasetSpec,
+  check_counts,
+  official_names,
+  open_dataset,
+)
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.check_data import read_settings
 from s3_jax.results.escaping import escape_markdown
@@ -40,6 +48,30 @@ def test_the_table_says_what_is_there(check, tmp_path, capsys):
   assert rows["sun397"].startswith("missing") and "get it:" in rows["sun397"]
   assert rows["voc21"].startswith("missing") and "0 of" not in rows["voc21"]
   assert lines[-1].startswith("1 of 23 complete under")
+
+
+def test_a_new_data_set_is_one_row(check, tmp_path, monkeypatch):
+  spec = DatasetSpec(
+    name="tiles",
+    title="Tiles",
+    lexicon="eurosat",
+    classes=10,
+    folders=("tiles",),
+    source="https://tiles.example",
+    examples=10,
+  )
+  monkeypatch.setitem(DATASETS, "tiles", spec)
+  with pytest.raises(AbsentDataset) as error:
+    open_dataset(spec, tmp_path / "out")
+  assert "(csv: test.csv with lines of path,label; tfds: " in str(error.value)
+  for name in official_names(spec):
+    (tmp_path / "data/tiles" / name).mkdir(parents=True)
+    (tmp_path / "data/tiles" / name / "1.png").write_bytes(b"a picture")
+  (finding,) = check(datasets=("tiles",))
+  assert (finding.status, finding.layout) == ("complete", "folders")
+  opened = open_dataset(spec, tmp_path / "data")
+  check_counts(spec, opened)
+  assert [opened.records[i]["label"] for i in range(10)] == list(range(10))
 
 
 def test_the_files_hold_the_same(check, tmp_path):

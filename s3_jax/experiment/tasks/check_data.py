@@ -1,6 +1,5 @@
 """The task "check_data": which benchmarks are on disk, and what they lack."""
 
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from s3_jax.data.inventory import Finding, take_inventory
 from s3_jax.data.segmentation_sets import SEGMENTATION_SETS, SegmentationSpec
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
-from s3_jax.files import atomic_write
+from s3_jax.files import atomic_write, write_json
 from s3_jax.messages import visible
 from s3_jax.results.document import Column, Table
 from s3_jax.results.renderers import align, to_markdown
@@ -59,8 +58,7 @@ def check_data(
     "data_dir": str(data_dir),
     "datasets": [finding._asdict() for finding in findings],
   }
-  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-  atomic_write(folder / "data.json", text)
+  write_json(folder / "data.json", document)
   table = Table(_COLUMNS, list(map(_row, findings)))
   atomic_write(folder / "data.md", _page(table, findings, data_dir))
   complete = sum(finding.status == "complete" for finding in findings)

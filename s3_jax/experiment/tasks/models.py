@@ -1,7 +1,6 @@
 """The task "models": which checkpoints can be loaded by name."""
 
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.zoo import ModelSpec, Source
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
-from s3_jax.files import atomic_write
+from s3_jax.files import atomic_write, write_json
 from s3_jax.results.document import Column, Table
 from s3_jax.results.renderers import align, to_markdown
 
@@ -72,8 +71,7 @@ def list_models(
   rows = [_row(spec, entry) for spec, entry in zip(specs, entries, strict=True)]
   table = Table(_COLUMNS, rows)
   document = {"schema": 1, "models": entries}
-  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-  atomic_write(folder / "models.json", text)
+  write_json(folder / "models.json", document)
   atomic_write(folder / "models.md", _ABOUT + to_markdown(table))
   tell("\n".join(align(table)) + "\n")
   return entries

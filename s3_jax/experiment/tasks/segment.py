@@ -1,16 +1,16 @@
 """The task "segment": label maps of one's own photographs."""
 
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.clip import Clip
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.masks import encode_mask
 from s3_jax.data.segmentation_stream import rgb_pixels
@@ -22,7 +22,7 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
-from s3_jax.experiment.image_files import find_images, load_image, load_images
+from s3_jax.experiment.image_files import find_images, load_image
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
@@ -40,12 +40,8 @@ from s3_jax.experiment.tasks.segmentation.settings import (
   read_templates,
   too_small,
 )
-from s3_jax.experiment.tasks.segmentation.window_embedding import (
-  EMBEDDINGS,
-  check_embeddings,
-)
 from s3_jax.experiment.text_embedding import embed_prompts
-from s3_jax.files import atomic_write, safe_name
+from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible
 from s3_jax.results.escaping import valid_unicode
@@ -55,7 +51,9 @@ from s3_jax.results.segmentation_pictures import (
   plot_example,
 )
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SegmentationProtocol,
+  check_embeddings,
   label_windows,
 )
 
@@ -143,13 +141,8 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     log(f"Classes of {visible(run.classes.taken)}")
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
-  bar = tqdm(
-    _load(run, found.files),
-    desc="segment",
-    total=len(found.files),
-    unit="image",
-    leave=False,
-    disable=None,
+  bar = hosts.progress_bar(
+    _load(run, found.files), desc="segment", total=len(found.files)
   )
   for index, image in enumerate(bar):
     problem = image.problem
@@ -188,8 +181,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     "bad_files": bad,
   }
   path = folder / "segments.json"
-  text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-  atomic_write(path, text + "\n")
+  write_json(path, document, ascii=False)
   for row in rows[:20]:
     shares = ", ".join(
       f"{visible(each['name'])} {100 * each['share']:.0f} %"
@@ -227,7 +219,7 @@ def _load(run: Segment, files: tuple[str, ...]) -> Iterator[_Loaded]:
     thumbnail=False,
     exif_orientation=run.exif_orientation,
   )
-  loaded = load_images(files, load, ahead=_THREADS, threads=_THREADS)
+  loaded = ahead(load, files, threads=_THREADS, most=_THREADS)
   for file, image in zip(files, loaded, strict=True):
     yield _Loaded(file, image.pixels, valid_unicode(image.problem))
 
