@@ -8,8 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from s3_jax.results.document import Column, Percent, Table, mark_best
-from s3_jax.results.published_miou import SEGMENTATION
-from s3_jax.results.published_tables import FINE_GRAINED, IMAGENET
+from s3_jax.results.published_tables import (
+  FINE_GRAINED,
+  IMAGENET,
+  SEGMENTATION,
+)
 from s3_jax.results.results_index import partial_sets
 from s3_jax.results.sentences import partial_sentence
 

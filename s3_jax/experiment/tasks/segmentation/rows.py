@@ -20,7 +20,7 @@ from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, distinct_prompts
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.published_miou import check_miou, published_miou_rows
+from s3_jax.results.published import check_expectations, published_rows
 from s3_jax.results.report import (
   ClassRow,
   Picture,
@@ -184,9 +184,12 @@ def segmentation_rows(
   results["confusions"] = confusion_rows(confusions)
   results["intervals"] = _INTERVALS
   names = [outcome.spec.name for outcome in outcomes]
-  results["published"] = published_miou_rows(results["model"]["name"], names)
-  results["expectations"] = check_miou(
+  results["published"] = published_rows(
+    results["model"]["name"], names, measure="miou"
+  )
+  results["expectations"] = check_expectations(
     results,
+    measure="miou",
     protocol=protocol,
     notes={each.spec.name: _objection(each, templates) for each in outcomes},
   )
