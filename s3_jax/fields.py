@@ -5,10 +5,9 @@
       keep: Annotated[str, Rule(choices=("largest", "all"))] = "largest"
 
 `read` makes such a record of a mapping from a config or a file, or raises a
-ValueError that names the value, the rule and what was given. A default is in
-the form that a mapping would have, is read like a given value, and is always
-allowed. A record may have a method `check(self, where)` for rules between its
-fields.
+ValueError that names the value, the rule and what was given. A default needs to
+keep no rule; `raw` marks one that is in the form of a mapping, to be read. A
+record may have a method `check(self, where)` for rules between its fields.
 """
 
 import functools
@@ -128,9 +127,13 @@ Share = Annotated[float, Rule("must be in (0, 1]", lambda x: 0 < x <= 1)]
 Fraction = Annotated[float, Rule("must be in [0, 1]", lambda x: 0 <= x <= 1)]
 
 
+class _Raw(NamedTuple):
+  value: Any
+
+
 def raw(default: Any) -> Any:
-  """Returns a default whose form in a mapping is not the field's own type."""
-  return default
+  """Marks a default that is in the form of a mapping, and is read."""
+  return _Raw(default)
 
 
 def words(choices: Collection[str] | None = None, *, least: int = 1) -> Rule:
@@ -174,6 +177,7 @@ class Field(NamedTuple):
   hint: Any
   rule: Rule
   default: Any
+  is_raw: bool
   mark: str  # "inline", "given" or ""
 
   @property
@@ -200,7 +204,9 @@ def as_field(name: str, hint: Any, default: Any) -> Field:
     hint, *notes = typing.get_args(hint)
     rule = next((note for note in notes if isinstance(note, Rule)), rule)
     mark = next((note.name for note in notes if isinstance(note, _Mark)), "")
-  return Field(name, hint, rule, default, mark)
+  if isinstance(default, _Raw):
+    return Field(name, hint, rule, default.value, True, mark)
+  return Field(name, hint, rule, default, False, mark)
 
 
 def flat_fields(record: type) -> tuple[Field, ...]:
@@ -241,10 +247,14 @@ def read(
       content[field.name] = values
     elif field.mark == "inline":
       content[field.name] = read(field.hint, values, where, partial=True)
-    elif field.name in values or not field.required:
-      content[field.name] = _read_field(field, values, where)
-    else:
+    elif field.name in values:
+      content[field.name] = _read_field(field, values[field.name], where)
+    elif field.required:
       where.refuse_absent(field.name, values)
+    elif field.is_raw:
+      content[field.name] = _read_field(field, field.default, where)
+    else:
+      content[field.name] = field.default
   made: Any = record(**content)
   if where.closed and not partial:
     known = {field.name for field in flat_fields(record)}
@@ -255,11 +265,9 @@ def read(
   return made
 
 
-def _read_field(field: Field, values: Mapping[str, Any], where: Where) -> Any:
-  value, rule = values.get(field.name, field.default), field.rule
-  if field.name not in values:  # a default keeps no rule but its form
-    rule = rule._replace(choices=None, test=None, minimum=None)
-  elif type(value) is type(field.default) and value == field.default:
+def _read_field(field: Field, value: Any, where: Where) -> Any:
+  rule = field.rule
+  if type(value) is type(field.default) and value == field.default:
     rule = rule._replace(choices=None)
   return _read_value(field.hint, rule, value, where.at(field.name))
 

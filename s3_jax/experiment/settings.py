@@ -1,10 +1,9 @@
 """Reads a config's fields into plain values, naming whatever is wrong."""
 
-import math
 import pathlib
 import secrets
 import typing
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import ml_collections
@@ -27,7 +26,6 @@ from s3_jax.lexicon.prompts import fill_template
 from s3_jax.messages import nearest
 
 T = TypeVar("T")
-_REQUIRED = object()
 
 
 def _read_templates(values: tuple[Any, ...], where: Where) -> tuple[str, ...]:
@@ -77,24 +75,29 @@ def make_config(
   Args:
     task: a key of TASKS.
     record: the task's settings.
-    leave_out: fields that the config does not show.
+    leave_out: fields that the config does not show unless they have a value.
     **values: fields whose value is not the default.
   """
   config = ml_collections.ConfigDict({"task": task})
   for field in flat_fields(record):
-    if field.name not in leave_out:
+    if field.name in values or field.name not in leave_out:
+      if field.required and field.name not in values:
+        raise TypeError(f"`{field.name}` has no default: give it a value.")
       value = values.pop(field.name, field.default)
       config[field.name] = _config_value(field, value)
   config.update(values)
   return config
 
 
-def check_sets(one: str, several: tuple[str, ...], where: Where) -> None:
-  """Refuses a run that names no data set, or names them in two fields."""
-  if one and several:
-    where.at("dataset").refuse("must be left out beside `datasets`", one)
-  if not one and not several:
-    where.refuse_absent("dataset", {})
+def check_sets(run: Any, fields: Sequence[str], where: Where) -> None:
+  """Refuses a run whose data sets stand in none of some fields, or in two."""
+  given = [field for field in fields if getattr(run, field)]
+  if not given:
+    where.refuse_absent(fields[0], {})
+  if len(given) > 1:
+    where.at(given[1]).refuse(
+      f"must be left out beside `{given[0]}`", getattr(run, given[1])
+    )
 
 
 def check_baseline(baseline: str, methods: Collection[str]) -> None:
@@ -144,97 +147,30 @@ def _refuse_nul(value: Any, where: Where) -> None:
   """Refuses a character that ends names in the system's own calls."""
   if isinstance(value, str) and "\0" in value:
     where.refuse("must not hold a NUL character", value)
-  if isinstance(value, dict):
-    for key, item in value.items():
-      _refuse_nul(item, where.at(key))
+  items = enumerate(value) if isinstance(value, list | tuple) else ()
+  for key, item in value.items() if isinstance(value, dict) else items:
+    _refuse_nul(item, where.at(key))
 
 
 class Settings:
-  """Hands out a config's fields one by one and knows which were never read.
+  """A config's fields, read as records, and which of them were never read.
 
   Attributes:
     everything: the fields as given.
-    where: prefix of the field names in messages, such as `config.spec`.
   """
 
   def __init__(
-    self,
-    fields: Mapping[str, Any],
-    where: str = "config",
-    methods: Mapping[str, Any] | None = None,
+    self, fields: Mapping[str, Any], methods: Mapping[str, Any] | None = None
   ):
     self.everything = dict(fields)
-    self.where = where
-    self._read: set[str] = set()
+    self._known: set[str] = set()
     self._methods = dict(methods or {})
-
-  def take(
-    self,
-    name: str,
-    kind: type | tuple[type, ...],
-    *,
-    default: Any = _REQUIRED,
-    minimum: float | int | None = None,
-    choices: tuple[str, ...] | None = None,
-  ) -> Any:
-    """Returns a field and marks it as read."""
-    label = f"{self.where}.{name}"
-    self._read.add(name)
-    if name not in self.everything:
-      if default is _REQUIRED:
-        raise ValueError(f"`{label}` must be set, and is absent.")
-      return default
-    value = self.everything[name]
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    if float in kinds and isinstance(value, int) and int not in kinds:
-      value = float(value) if not isinstance(value, bool) else value
-    if not isinstance(value, kinds) or (
-      isinstance(value, bool) and bool not in kinds
-    ):
-      words = " or ".join(each.__name__ for each in kinds)
-      raise ValueError(f"`{label}` must be of type {words}, got {value!r}.")
-    if isinstance(value, str) and "\0" in value:
-      raise ValueError(
-        f"`{label}` must not hold a NUL character, got {value!r:.80}."
-      )
-    if isinstance(value, float) and not math.isfinite(value):
-      raise ValueError(f"`{label}` must be finite, got {value!r}.")
-    if minimum is not None and not isinstance(value, str) and value < minimum:
-      raise ValueError(f"`{label}` must be >= {minimum}, got {value!r}.")
-    if choices is not None and isinstance(value, str) and value not in choices:
-      raise ValueError(
-        f"`{label}` must be one of {nearest(choices, value)}, got"
-        f" {value!r:.80}."
-      )
-    return value
 
   def read(self, record: type[T]) -> T:
     """Reads the fields of a record, and marks them as read."""
-    where = Where(self.where)
-    _refuse_nul(self.everything, where)
-    self._read |= {field.name for field in flat_fields(record)}
-    return read(record, self.everything, where, partial=True)
-
-  def words(
-    self, name: str, choices: tuple[str, ...] | None = None
-  ) -> tuple[str, ...]:
-    """Returns a field that is a list of different strings, at least one."""
-    values = tuple(self.take(name, (list, tuple)))
-    label = f"{self.where}.{name}"
-    if not values:
-      raise ValueError(f"`{label}` must hold at least one entry, got none.")
-    for position, value in enumerate(values):
-      if not isinstance(value, str) or (choices and value not in choices):
-        rule = f"one of {nearest(choices, value)}" if choices else "strings"
-        raise ValueError(f"`{label}` must hold {rule}, got {value!r:.80}.")
-      if value in values[:position]:
-        raise ValueError(f"`{label}` must not repeat {value!r}.")
-    return values
-
-  def section(self, name: str) -> "Settings":
-    """Returns the reader of a nested group of fields."""
-    section = self.take(name, dict)
-    return Settings(section, f"{self.where}.{name}")
+    _refuse_nul(self.everything, Where())
+    self._known |= {field.name for field in flat_fields(record)}
+    return read(record, self.everything, partial=True)
 
   def own_methods(self) -> dict[str, Any]:
     """Returns the methods that the caller of `run` gave, and marks them."""
@@ -248,8 +184,8 @@ class Settings:
         f"`methods` must be given to a task that has methods of one's own, got"
         f" {', '.join(self._methods)} for another."
       )
-    if unknown := [each for each in self.everything if each not in self._read]:
-      Where(self.where).refuse_unknown(unknown)
+    if unknown := [each for each in self.everything if each not in self._known]:
+      Where().refuse_unknown(unknown)
 
 
 def require_writable(folder: pathlib.Path, label: str) -> None:
@@ -264,22 +200,3 @@ def require_writable(folder: pathlib.Path, label: str) -> None:
       f"`{label}` must be a folder that can be written, got {str(folder)!r}:"
       f" {error.strerror}."
     ) from error
-
-
-def read_cache_dir(settings: Settings) -> pathlib.Path:
-  """Returns `cache_dir`, or the user's cache folder where it is empty."""
-  folder = settings.take("cache_dir", str, default="")
-  return pathlib.Path(folder) if folder else default_cache_dir()
-
-
-def read_templates(settings: Settings) -> tuple[str, ...]:
-  """Returns `templates`, or none where the data set's own are wanted."""
-  templates = tuple(settings.take("templates", (list, tuple), default=()))
-  for template in templates:
-    if not isinstance(template, str):
-      raise ValueError(
-        f"`{settings.where}.templates` must hold texts with one {{}}, got"
-        f" {template!r}."
-      )
-    fill_template(template, "")
-  return templates

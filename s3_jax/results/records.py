@@ -7,7 +7,7 @@ default is of a part that not every run has.
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, NamedTuple, NoReturn
 
-from s3_jax.fields import Fraction, Rule, Where, raw, read
+from s3_jax.fields import Fraction, Rule, Where, read
 from s3_jax.messages import nearest
 
 SCHEMA = 2
@@ -298,11 +298,7 @@ class Results(NamedTuple):
   confusions: tuple[Confusions, ...] = ()
   expectations: tuple[Expectation, ...] = ()
   intervals: dict[str, Text] = {}
-  pruning: Pruning = raw(
-    dict.fromkeys(
-      ("wrong_total", "wrong_removed", "right_total", "right_removed"), 0
-    )
-  )
+  pruning: Pruning = Pruning(0, 0, 0, 0)
   published: tuple[Figure, ...] = ()
   reliability: tuple[Reliability, ...] = ()
   skipped: tuple[Skipped, ...] = ()

@@ -15,6 +15,7 @@ from s3_jax.data.segmentation_sets import (
   open_masks,
 )
 from s3_jax.data.segmentation_stream import masked_images
+from s3_jax.experiment import Common
 from s3_jax.experiment.methods.patches import PATCH_METHODS
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import segmentation
@@ -62,8 +63,7 @@ def run(read_config, checkpoint, cache):
       **{field: value for field, value in given if value is not None},
     }
     settings = Settings(fields)
-    settings.take("task", str, choices=("segmentation",))
-    settings.take("compilation_cache_dir", str)
+    settings.read(Common)
     task = segmentation.read_settings(settings)
     settings.finish()
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,9 @@ from s3_jax.experiment.settings import make_config
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.fields import flat_fields
 
+# Fields that a config shows only where it gives them a value.
+_RARE = ("revision", "dataset", "datasets", "test_sets", "template")
+_RARE = (*_RARE, "figure_classes")
 _VIEWS = tuple(field.name for field in flat_fields(ViewSettings))
 
 
@@ -16,16 +19,12 @@ def benchmark_config(
   dataset: str = "", *, leave_out: tuple[str, ...] = _VIEWS, **values: Any
 ) -> ml_collections.ConfigDict:
   """Returns a benchmark run on one data set, not yet locked."""
-  several = "datasets" in values
   return make_config(
     "benchmark",
     Benchmark,
-    leave_out=(
-      *("revision", "dataset" if several else "datasets"),
-      *leave_out,
-    ),
+    leave_out=(*_RARE, *leave_out),
     **{
-      **({} if several else {"dataset": dataset}),
+      **({"dataset": dataset} if dataset else {}),
       "model": "openai/clip-vit-base-patch16",
       "data_dir": "data",
       "methods": (
@@ -51,7 +50,9 @@ def suite_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
   return benchmark_config(datasets=datasets)
 
 
-def test_time_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
+def test_time_config(
+  datasets: tuple[str, ...], **values: Any
+) -> ml_collections.ConfigDict:
   """Returns a run of the methods that adapt to each image, not yet locked."""
   return benchmark_config(
     datasets=datasets,
@@ -69,4 +70,5 @@ def test_time_config(datasets: tuple[str, ...]) -> ml_collections.ConfigDict:
       "s3_anchored",
     ),
     metric="local_center",  # docs/EVIDENCE.md has no views
+    **values,
   )

@@ -1,17 +1,13 @@
 """The settings of a benchmark run, read and checked."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.readers import READERS
 from s3_jax.experiment.checkpoint import CheckpointSource
-from s3_jax.experiment.methods.images import (
-  METHODS,
-  NEED_FILES,
-  Method,
-  concepts,
-)
+from s3_jax.experiment.methods.images import METHODS, NEED_FILES, Method
+from s3_jax.experiment.methods.prompts import concepts
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.view_scores import ViewSettings
 from s3_jax.experiment.methods.views import VIEW_METHODS, ViewMethod
@@ -20,6 +16,7 @@ from s3_jax.experiment.settings import (
   Dtype,
   Folder,
   Settings,
+  Template,
   Templates,
   check_baseline,
   check_sets,
@@ -38,6 +35,9 @@ from s3_jax.fields import (
 )
 
 _KNOWN_SETS = (*DATASETS, OWN)
+_EMBEDDED = tuple(
+  name for name, spec in DATASETS.items() if spec.family == "embedded"
+)
 _KNOWN_METHODS = {**METHODS, **VIEW_METHODS}
 FILES = ("cupl", "dclip", "waffle")
 """Methods whose texts may come from a file of the user's."""
@@ -52,7 +52,8 @@ class Benchmark(NamedTuple):
   options: Inline[SpaceOptions]
   methods: Annotated[dict[str, Method | ViewMethod], rows_of(_KNOWN_METHODS)]
   dataset: Annotated[str, Rule(choices=_KNOWN_SETS)] = ""
-  datasets: Annotated[tuple[str, ...], words(_KNOWN_SETS, least=0)] = ()
+  datasets: Annotated[tuple[str, ...], words(_KNOWN_SETS)] = ()
+  test_sets: Annotated[tuple[str, ...], words(_EMBEDDED)] = ()
   data_dir: Folder = raw("")  # docs/DATASETS.md shows what may lie there
   # "auto", or the one reader to try.
   layout: Annotated[str, Rule(choices=("auto", *READERS))] = "auto"
@@ -60,6 +61,7 @@ class Benchmark(NamedTuple):
   partial: bool = False  # True: another number of images is accepted
   strict: bool = False  # True: a bad image makes the run fail at its end
   baseline: str = "class_name"
+  template: Template = ""  # of each name alone; default: as `templates`
   templates: Templates = ()  # of the vertices; default: the data set's
   cupl_file: str = ""  # your files, for the methods cupl, dclip and waffle
   dclip_file: str = ""
@@ -71,12 +73,13 @@ class Benchmark(NamedTuple):
   model_axis: Count = 1  # of them share the classes; the rest share images
   cache_dir: CacheDir = raw("")  # default: the user's cache folder
   write_embeddings: bool = False  # True: as files, docs/EMBEDDINGS.md
+  figure_classes: tuple[Any, ...] = ()  # of the first set: texts are drawn
   seed: Whole = 0
 
   @property
   def names(self) -> tuple[str, ...]:
     """The data sets of the run."""
-    return self.datasets or (self.dataset,)
+    return self.datasets or self.test_sets or (self.dataset,)
 
   @property
   def skip_absent(self) -> bool:
@@ -91,7 +94,12 @@ class Benchmark(NamedTuple):
 
   def check(self, where: Where) -> None:
     """Refuses a run without data, and methods without their texts."""
-    check_sets(self.dataset, self.datasets, where)
+    check_sets(self, ("dataset", "datasets", "test_sets"), where)
+    if "templates" in self.methods and not self.templates:
+      raise ValueError(
+        f"`{where.path}.templates` must hold at least one template when"
+        f" `{where.path}.methods` holds 'templates', got none."
+      )
     for name in NEED_FILES:
       if name in self.methods and name not in self.files:
         raise ValueError(

@@ -21,13 +21,17 @@ from s3_jax.experiment.methods.images import (
   METHODS,
   Method,
   MethodPlan,
-  MethodTexts,
   Scorers,
+)
+from s3_jax.experiment.methods.prompts import (
+  MethodTexts,
   concepts,
   official_name,
   random_name,
 )
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import (
+  SpaceOptions,
+)
 from s3_jax.experiment.methods.views import VIEW_METHODS
 from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.run_log import RunLog
@@ -42,7 +46,6 @@ from s3_jax.experiment.tasks.embeddings.input import (
 from s3_jax.experiment.tasks.sweep import (
   Choices,
   Row,
-  read_choices,
   score_choices,
   write_sweep,
 )
@@ -235,18 +238,17 @@ class EmbeddingSweep(NamedTuple):
   """The settings of a sweep over embeddings."""
 
   source: Inline[EmbeddingSource]
+  choices: Inline[Choices]
   logit_scale: LogitScale = raw(100.0)
 
 
 def read_sweep_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a sweep over embeddings."""
-  sweep, choices = settings.read(EmbeddingSweep), read_choices(settings)
-  return lambda folder: run_sweep(sweep, choices, folder)
+  sweep = settings.read(EmbeddingSweep)
+  return lambda folder: run_sweep(sweep, folder)
 
 
-def run_sweep(
-  sweep: EmbeddingSweep, choices: Choices, folder: pathlib.Path
-) -> list[Row]:
+def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
   """Scores every choice; writes sweep.md, sweep.csv and log.txt."""
   given = load_input(sweep.source)
   log = RunLog(folder / "log.txt")
@@ -257,7 +259,7 @@ def run_sweep(
     " make them."
   )
   rows = score_choices(
-    choices,
+    sweep.choices,
     {"texts": given.table},
     given.test_set,
     classes=len(given.class_names),

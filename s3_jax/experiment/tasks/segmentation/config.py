@@ -17,13 +17,12 @@ def segmentation_config(
   **values: Any,
 ) -> ml_collections.ConfigDict:
   """Returns a segmentation run on one data set, not yet locked."""
-  several = "datasets" in values
   return make_config(
     "segmentation",
     Segmentation,
-    leave_out=("revision", "dataset" if several else "datasets"),
+    leave_out=("revision", "dataset", "datasets"),
     **{
-      **({} if several else {"dataset": dataset}),
+      **({"dataset": dataset} if dataset else {}),
       "model": "openai/clip-vit-base-patch16",
       "data_dir": "data",
       "methods": (

@@ -41,7 +41,7 @@ class Segmentation(NamedTuple):
   options: Inline[SpaceOptions]
   methods: Annotated[tuple[str, ...], words(PATCH_METHODS)]
   dataset: Annotated[str, Rule(choices=SEGMENTATION_SETS)] = ""
-  datasets: Annotated[tuple[str, ...], words(SEGMENTATION_SETS, least=0)] = ()
+  datasets: Annotated[tuple[str, ...], words(SEGMENTATION_SETS)] = ()
   data_dir: Folder = raw(
     ""
   )  # docs/SEGMENTATION_DATA.md says what may lie there
@@ -52,7 +52,7 @@ class Segmentation(NamedTuple):
   strict: bool = False  # True: a bad example makes the run fail at its end
   thresholds: Thresholds = {}  # of methods; default: the protocol's
   baseline: str = "names_max"
-  templates: NameTemplates = ()  # default: the 80 of ImageNet
+  templates: NameTemplates = raw(())  # default: the 80 of ImageNet
   pictures: Whole = 3  # worst, best, most gained and most lost images of each
   dtype: Dtype = "float32"  # of the towers' matrix products
   mesh: Whole = 0  # devices of each process that share windows; 0 for all
@@ -89,7 +89,7 @@ class Segmentation(NamedTuple):
 
   def check(self, where: Where) -> None:
     """Refuses a run without data or baseline, and protocols of no use."""
-    check_sets(self.dataset, self.datasets, where)
+    check_sets(self, ("dataset", "datasets"), where)
     check_baseline(self.baseline, self.methods)
     check_thresholds(self.thresholds, self.methods, where)
     assert self.protocols  # made here, so that a faulty one is refused

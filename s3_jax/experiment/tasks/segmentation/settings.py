@@ -5,11 +5,11 @@ from typing import Annotated, Any, NamedTuple
 
 from s3_jax.clip import ModelSpec
 from s3_jax.experiment.settings import Templates
-from s3_jax.experiment.tasks.segmentation.window_embedding import EMBEDDINGS
 from s3_jax.fields import Fraction, Rule, Where, read_value
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.messages import nearest
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SEGMENTATION_PROTOCOLS,
   SegmentationProtocol,
 )
