@@ -25,7 +25,7 @@ from s3_jax.clip.weights import save_clip
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.data.ahead import ahead
 from s3_jax.data.training_stream import sample_captions, training_batch
-from s3_jax.files import atomic_write
+from s3_jax.files import atomic_write, write_json
 from s3_jax.lexicon.synonyms import Lexicon
 from s3_jax.training.step import (
   TrainState,
@@ -173,7 +173,7 @@ def _claim(
     "lexicon": lexicon.sha256,
   }
   if not path.exists():
-    atomic_write(path, json.dumps(ours, indent=1) + "\n")
+    write_json(path, ours)
     return
   theirs = json.loads(path.read_text("utf-8"))
   ours = json.loads(json.dumps(ours))

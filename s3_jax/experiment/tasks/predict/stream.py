@@ -12,11 +12,12 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Int64
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
 from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import decoding_threads
+from s3_jax.evaluation.predictions import Ranking, rank_classes
 from s3_jax.experiment.image_files import (
   LoadedImage,
   batch_images,
@@ -25,12 +26,7 @@ from s3_jax.experiment.image_files import (
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.results.contact_sheet import Card
-from s3_jax.results.predictions import (
-  ImageRow,
-  Ranking,
-  rank_classes,
-  read_candidates,
-)
+from s3_jax.results.predictions import ImageRow, read_candidates
 from s3_jax.sharding import local_mesh, replicated, share_batch
 from s3_jax.space import SynonymousSpace
 
@@ -113,13 +109,7 @@ def look_at(
   tower = Partial(_image_tower(clip.spec, prediction.dtype), params)
   top = min(prediction.top, len(prediction.classes.names))
   looked = _nothing_yet(files, prediction, top)
-  with tqdm(
-    total=len(files),
-    desc="predict",
-    unit="image",
-    leave=False,
-    disable=None,
-  ) as bar:
+  with hosts.progress_bar(total=len(files), desc="predict") as bar:
     for rows in embed_batches(tower, batches()):
       padded = np.zeros((batch_size, rows.embeddings.shape[1]), np.float32)
       padded[: len(rows.embeddings)] = rows.embeddings

@@ -24,7 +24,6 @@ from s3_jax.experiment.embedding import (
   Embedder,
   identity,
   known_contents,
-  progress_bar,
 )
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
@@ -164,8 +163,11 @@ def _count_set(
   )
   done = {"tower_batches": 0, "windows": 0, "images_decoded": 0}
   params = jax.device_put(embedder.clip.params, replicated(embedder.devices))
-  unseen = count_images(is_own & absent)
-  with progress_bar(f"segment {spec.name}", mine, unseen) as bar:
+  with hosts.progress_bar(
+    total=mine,
+    initial=mine - count_images(is_own & absent),
+    desc=f"segment {spec.name}",
+  ) as bar:
 
     def count(indices: list[int], lacking: tuple[str, ...]):
       wanted = {name: targets[name] for name in lacking}

@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from s3_jax.clip import Clip
 from s3_jax.data.segmentation_sets import OpenedMasks, SegmentationSpec
-from s3_jax.evaluation.confusion import Confusion, confusion_rows
+from s3_jax.evaluation.diagnosis import Confusion, confusion_rows
 from s3_jax.experiment.checkpoint import describe_tokens
 from s3_jax.experiment.methods.patches import (
   PatchTarget,
@@ -20,14 +20,13 @@ from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, distinct_prompts
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.published_miou import check_miou, published_miou_rows
+from s3_jax.results.published import check_expectations, published_rows
 from s3_jax.results.report import (
   ClassRow,
   Picture,
   format_table,
   write_report,
 )
-from s3_jax.results.suite_table import suite_text
 from s3_jax.segmentation import (
   PixelCounts,
   SegmentationProtocol,
@@ -185,9 +184,12 @@ def segmentation_rows(
   results["confusions"] = confusion_rows(confusions)
   results["intervals"] = _INTERVALS
   names = [outcome.spec.name for outcome in outcomes]
-  results["published"] = published_miou_rows(results["model"]["name"], names)
-  results["expectations"] = check_miou(
+  results["published"] = published_rows(
+    results["model"]["name"], names, measure="miou"
+  )
+  results["expectations"] = check_expectations(
     results,
+    measure="miou",
     protocol=protocol,
     notes={each.spec.name: _objection(each, templates) for each in outcomes},
   )
@@ -200,8 +202,6 @@ def segmentation_rows(
     pictures=pictures,
   )
   log(format_table(results, baseline=baseline))
-  if len(outcomes) > 1 and suite_text(results):
-    log(suite_text(results))
   log(f"Results, report.html and figures: {folder}")
   return results
 
