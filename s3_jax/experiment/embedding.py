@@ -1,9 +1,10 @@
 """Embeddings of images, from the cache where it has them."""
 
+import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jaxtyping import Float32, Int, Int32
 from tqdm import tqdm
 
 from s3_jax import hosts
-from s3_jax.clip import Clip, ModelSpec, embed_images
+from s3_jax.clip import Clip, ModelSpec, embed_images, embed_texts
 from s3_jax.clip.towers import TOWERS_VERSION
 from s3_jax.clip.zoo import identify
 from s3_jax.data.datasets import DatasetSpec, open_dataset
@@ -22,7 +23,19 @@ from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.data.records import Contents, OpenedDataset, Records
 from s3_jax.experiment.canary import pixels_canary
 from s3_jax.experiment.contents import Verified, know_images
-from s3_jax.experiment.shared_shards import gather_shards, own_shards
+from s3_jax.experiment.run_log import TimeLeft
+from s3_jax.experiment.settings import require_writable
+from s3_jax.experiment.shared_shards import (
+  gather_shards,
+  known_anywhere,
+  own_shards,
+)
+from s3_jax.experiment.text_embedding import (
+  EmbeddedTexts,
+  TextLookup,
+  embed_or_read,
+  look_up,
+)
 from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.results.escaping import valid_unicode
 from s3_jax.sharding import (
@@ -40,13 +53,15 @@ from s3_jax.storage.shards import (
   fill_shards,
   join_shards,
 )
+from s3_jax.storage.text_blocks import TextBlocks
 
 SPLIT_BYTES = 1 << 30
 """Float32 bytes from which on an image tower is stored in parts: ViT-L and
 larger."""
 
 
-class Embedder(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embedder:
   """A checkpoint, where to run it and where to keep what it gave."""
 
   clip: Clip
@@ -56,6 +71,8 @@ class Embedder(NamedTuple):
   cache_dir: pathlib.Path
   max_pixels: int = MAX_PIXELS  # of an image file; larger ones are bad
   model_axis: int = 1  # devices that share the classes and large towers
+  # "texts", "images", "views" -> who is told what has been done of them
+  time_left: dict[str, TimeLeft] = dataclasses.field(default_factory=dict)
 
   @property
   def folder(self) -> pathlib.Path:
@@ -77,6 +94,34 @@ class Embedder(NamedTuple):
     """Images of a batch: `batch_size`, rounded up to what devices can share."""
     devices = self.devices.size
     return -(-self.batch_size // devices) * devices
+
+  def count_missing(self, layout: Layout) -> int:
+    """Counts the images, or their views, that no process has in its cache."""
+    views = layout.shape[0] if len(layout.shape) > 1 else 1
+    known = known_anywhere(self.folder, layout)
+    return views * int(known.size - known.sum())
+
+  def look_up(self, texts: Sequence[str]) -> TextLookup:
+    """Finds out which texts the cache has."""
+    spec = self.clip.spec
+    key = cache.content_key({**identity(self), "kind": "texts"})
+    blocks = TextBlocks(self.folder, key, dim=spec.embed_dim)
+    return look_up(self.clip.tokenize, blocks, texts)
+
+  def texts(
+    self, texts: Sequence[str], *, progress: str | None = None
+  ) -> EmbeddedTexts:
+    """Embeds texts, each distinct one once, or reads them from the cache."""
+    clip = self.clip
+    return embed_or_read(
+      self.look_up(texts),
+      functools.partial(embed_texts, clip.spec, clip.params, dtype=self.dtype),
+      clip.spec,
+      # Now, and not after the first block; every task with a cache gets here.
+      prepare=lambda: require_writable(self.cache_dir, "config.cache_dir"),
+      time_left=self.time_left.get("texts"),
+      progress=progress,
+    )
 
 
 class EmbeddedImages(NamedTuple):
@@ -192,6 +237,9 @@ def embed_test_set(
   numbers = own_shards(embedder.folder, layout)
   own = sum(layout.span(number).size for number in numbers)
   reasons: dict[int, str] = {}
+  time_left = embedder.time_left.get("images")
+  if time_left is not None:
+    time_left.start()
   counts = {"images": 0, "batches": 0}
 
   def embed(indices: Int[np.ndarray, " images"]) -> Iterator[Rows]:
@@ -219,6 +267,8 @@ def embed_test_set(
         counts["images"] += moved.indices.size
         counts["batches"] += 1
         bar.update(moved.indices.size)
+        if time_left is not None:
+          time_left.done(moved.indices.size)
         yield moved
 
   part = hosts.raise_on_all(

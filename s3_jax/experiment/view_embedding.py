@@ -113,6 +113,9 @@ def read_views(
   step = mesh.size // math.gcd(options.views, mesh.size)
   images = max(1, embedder.rows // options.views // step) * step
   reasons: dict[int, str] = {}
+  time_left = embedder.time_left.get("views")
+  if time_left is not None:
+    time_left.start()
 
   def embed(indices: Int[np.ndarray, " images"]) -> Iterator[Rows]:
     found: dict[int, str] = {}
@@ -139,6 +142,8 @@ def read_views(
         counters["images_decoded"] += whole.indices.size
         counters["tower_batches"] += 1
         bar.update(whole.indices.size)
+        if time_left is not None:
+          time_left.done(whole.indices.size * options.views)
         yield whole._replace(
           indices=indices[whole.indices],
           final=~np.isin(whole.indices, sorted(passing)),

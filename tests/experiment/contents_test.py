@@ -5,6 +5,7 @@ import io
 import os
 import tarfile
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -226,7 +227,7 @@ def test_what_cannot_be_read_now_is_read_next_time(
   if first.bad:
     assert again.images_decoded == 8, "its batch"
   expected = embed(
-    embedder._replace(cache_dir=embedder.cache_dir / "new"), folder
+    replace(embedder, cache_dir=embedder.cache_dir / "new"), folder
   )
   np.testing.assert_array_equal(again.embeddings, expected.embeddings)
   assert embed(embedder, folder).images_decoded == 0
@@ -309,10 +310,11 @@ def test_broken_code_leaves_nothing_to_repaired_code(
   def upside_down(spec, image, **options):
     return preprocess_image(spec, image, **options)[::-1]
 
-  broken = embedder._replace(
+  broken = replace(
+    embedder,
     clip=embedder.clip._replace(
       preprocess=lambda image: upside_down(embedder.clip.spec, image)
-    )
+    ),
   )
   wrong = embed(broken, folder)
   assert wrong.images_decoded == 8

@@ -13,7 +13,7 @@ from PIL import Image
 from s3_jax import experiment
 from s3_jax.data import pictograph_sets
 from s3_jax.data.datasets import DATASETS
-from s3_jax.experiment import embedding, text_embedding
+from s3_jax.experiment import embedding
 from s3_jax.experiment.methods.spaces import METHODS
 from s3_jax.lexicon.synonyms import load_lexicon
 from s3_jax.results.schema import validate_results
@@ -82,7 +82,7 @@ def warm(cold, run_demo, new_folder, cache):
     for module, name in (
       (embedding, "embed_images"),
       (embedding, "padded_batches"),
-      (text_embedding, "embed_texts"),
+      (embedding, "embed_texts"),
     ):
       patch.setattr(module, name, refused)
     return run_demo(new_folder(), cache, mesh=8, figure_classes=(17, 3))
@@ -278,7 +278,6 @@ def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
   """`class_name`, from the stored embeddings alone."""
   from s3_jax.clip import load_clip
   from s3_jax.experiment.embedding import Embedder
-  from s3_jax.experiment.text_embedding import embed_prompts
 
   clip = load_clip(checkpoint)
   embedder = Embedder(clip, "float32", 64, 0, cache)
@@ -286,7 +285,7 @@ def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
     f"a photo of a {entry.name}."
     for entry in load_lexicon("pictographs").classes
   ]
-  names = np.float64(embed_prompts(embedder, prompts).embeddings)
+  names = np.float64(embedder.texts(prompts).embeddings)
   top1 = {
     row["dataset"]: row["top1"]
     for row in warm.json["methods"]
@@ -295,9 +294,9 @@ def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
   found = {}
   for path in (cache / "embeddings").rglob("*.npz"):
     with np.load(path) as stored:
-      if "contents" not in stored.files:
-        continue
       header = json.loads(str(stored["header"][()]))
+      if header["metadata"].get("kind") == "texts":
+        continue
       scores = np.float64(stored["embeddings"]) @ names.T
       name = header["metadata"]["dataset"]
       labels = [record["label"] for record in records(DATASETS[name])]

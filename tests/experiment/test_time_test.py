@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
@@ -93,7 +94,7 @@ def test_what_changes_a_view_changes_its_key(clip, small, tmp_path):
     )
   ]
   keys.append(
-    views_layout(embedder._replace(dtype="bfloat16"), spec, opened, options).key
+    views_layout(replace(embedder, dtype="bfloat16"), spec, opened, options).key
   )
   assert len(set(keys)) == len(keys)
 

@@ -48,7 +48,7 @@ from s3_jax.experiment.rows import (
 from s3_jax.experiment.run_log import RunLog, log_bad, timed
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
 from s3_jax.messages import nearest
@@ -187,13 +187,12 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
     )
   for text, classes in shared_names(lexicon):
     log(f"Classes {classes} share the text {text!r}.")
-  text_batches = 0
+
+  made: list[EmbeddedTexts] = []
 
   def embed(prompts):
-    nonlocal text_batches
-    embedded = embed_prompts(embedder, prompts)
-    text_batches += embedded.tower_batches
-    return embedded.embeddings
+    made.append(embedder.texts(prompts))
+    return made[-1].embeddings
 
   with timed(timings, "embed_text"):
     texts, prompts = gather_texts(
@@ -203,7 +202,8 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       templates=evaluation.templates,
     )
   log(f"{clip.spec.name}: {len(prompts)} distinct prompts.")
-  hosts.agree({"the token ids": checkpoint.hash_token_ids(clip, prompts)})
+  [embedded] = made
+  text_batches = embedded.tower_batches
   with timed(timings, "build_space"):
     spaces = build_spaces(texts, evaluation.options)
     jax.block_until_ready(spaces)
@@ -241,7 +241,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
   timings["compile"] = clock.seconds()
 
   def write() -> dict[str, Any]:
-    report = _Report(evaluation, lexicon, clip, texts, spaces, opened)
+    report = _Report(evaluation, lexicon, clip, texts, embedded, spaces, opened)
     counters = {
       "images_decoded": decoded,
       "tower_batches": tower_batches,
@@ -260,13 +260,14 @@ class _Report(NamedTuple):
   lexicon: Lexicon
   clip: Clip
   texts: Texts
+  embedded: EmbeddedTexts
   spaces: Spaces
   opened: Sequence[OpenedDataset]
 
 
 def _describe_texts(report: _Report, names: Sequence[str]) -> dict[str, Any]:
   """Says which texts gave the results; all test sets have the same."""
-  evaluation, lexicon, clip, texts, spaces, _ = report
+  evaluation, lexicon, _, texts, embedded, spaces, _ = report
   prompts = method_prompts(
     lexicon, template=evaluation.template, templates=evaluation.templates
   )
@@ -274,7 +275,7 @@ def _describe_texts(report: _Report, names: Sequence[str]) -> dict[str, Any]:
     method: {
       "sha256": sha256_of(prompts[method]),
       "distinct": len(prompts[method]),
-      **checkpoint.describe_tokens(clip, prompts[method]),
+      **embedded.describe(prompts[method]),
     }
     for method in evaluation.methods
   }
@@ -297,7 +298,7 @@ def _write(
   log: RunLog,
 ) -> dict[str, Any]:
   """Puts the results together and writes all files."""
-  evaluation, lexicon, clip, texts, spaces, _ = report
+  evaluation, lexicon, clip, texts, _, spaces, _ = report
   results = {
     "schema": SCHEMA,
     "seed": evaluation.seed,

@@ -45,7 +45,6 @@ from s3_jax.experiment.tasks.segmentation.window_embedding import (
   EMBEDDINGS,
   check_embeddings,
 )
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write, safe_name
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.results.escaping import valid_unicode
@@ -212,7 +211,7 @@ def _target(run: Segment, clip: Clip) -> PatchTarget:
   vertices = {run.method: concept_vertices(run.classes.texts, run.templates)}
   prompts = distinct_prompts(vertices.values())
   embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir)
-  embedded = embed_prompts(embedder, prompts, progress="texts")
+  embedded = embedder.texts(prompts, progress="texts")
   methods = {run.method: PATCH_METHODS[run.method]}
   return make_targets(
     methods, vertices, prompts, embedded.embeddings, run.options

@@ -42,7 +42,6 @@ from s3_jax.experiment.settings import (
   read_templates,
 )
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
 from s3_jax.lexicon.vertices import Vertices, concept_vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
@@ -274,7 +273,7 @@ def _embed(
   texts: MethodTexts,
 ) -> TextTable:
   (prepared,) = prepare_methods({"sweep": Method(vertices)}, texts)
-  embedded = embed_prompts(embedder, prepared.prompts, progress="embed texts")
+  embedded = embedder.texts(prepared.prompts, progress="embed texts")
   return embed_vertices(
     prepared.vertices, prepared.prompts, embedded.embeddings
   )

@@ -35,7 +35,6 @@ from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
 from s3_jax.experiment.tasks.evaluate import read_space_options
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_embedding import (
   VIEW_SHARD,
   ViewOptions,
@@ -159,7 +158,7 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
   template = data.spec.template
   texts = MethodTexts(data.classes, template, (template,), files={}, seed=0)
   (prepared,) = prepare_methods({"ts3": Method(concepts)}, texts)
-  embedded = embed_prompts(embedder, prepared.prompts, progress="embed texts")
+  embedded = embedder.texts(prepared.prompts, progress="embed texts")
   table = embed_vertices(
     prepared.vertices, prepared.prompts, embedded.embeddings
   )

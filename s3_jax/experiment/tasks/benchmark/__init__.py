@@ -23,11 +23,7 @@ from s3_jax.experiment.measurement import (
   score_plan,
   write_outcomes,
 )
-from s3_jax.experiment.methods.images import (
-  MethodPlan,
-  Scorers,
-  embed_vertices,
-)
+from s3_jax.experiment.methods.images import MethodPlan, Scorers
 from s3_jax.experiment.methods.view_scores import score_views
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import dataset_row, sha256_of
@@ -35,13 +31,15 @@ from s3_jax.experiment.run_log import RunLog, log_bad, timed
 from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.tasks.benchmark.plan import (
   announce,
+  embed_plans,
   looks_at_views,
+  make_tables,
   plan_methods,
 )
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet, find_sets
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark, read_benchmark
 from s3_jax.experiment.tasks.embeddings.output import write_embedded
-from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.sharding import local_mesh
 
 
@@ -69,19 +67,24 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     log(f"Skipped {name}: {reason}")
   with timed(timings, "estimate"):
     announce(embedder, found, plans, benchmark.views, log)
-  counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
-  outcomes, embedded = [], 0
-  for data, plan in zip(found, plans, strict=True):
-    outcome, computed = _measure(
-      benchmark, embedder, data, plan, timings, counters, folder, log
+  with timed(timings, "embed_text"):
+    texts = embed_plans(embedder, plans)
+  counters = {
+    "images_decoded": 0,
+    "tower_batches": 0,
+    "text_tower_batches": texts.tower_batches,
+  }
+  outcomes = [
+    _measure(
+      benchmark, embedder, data, plan, texts, timings, counters, folder, log
     )
-    outcomes.append(outcome)
-    embedded += computed
+    for data, plan in zip(found, plans, strict=True)
+  ]
   decoded = sum(each.test_set.images_decoded for each in outcomes)
   if decoded:
     timings["images_per_second"] = decoded / timings["embed_images"]
-  if counters["text_tower_batches"]:
-    timings["texts_per_second"] = embedded / timings["embed_text"]
+  if texts.computed:
+    timings["texts_per_second"] = texts.computed / timings["embed_text"]
   timings["compile"] = clock.seconds()
   head = Head(
     seed=benchmark.seed,
@@ -151,10 +154,6 @@ def _agree(
     )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
     facts[f"the texts of {title}"] = sha256_of(texts)
-    if hosts.count() > 1:  # takes seconds for many texts
-      facts[f"the token ids of {title}"] = checkpoint.hash_token_ids(
-        embedder.clip, texts
-      )
   hosts.agree(facts)
 
 
@@ -163,31 +162,15 @@ def _measure(
   embedder: Embedder,
   data: BenchmarkSet,
   plan: tuple[MethodPlan, ...],
+  texts: EmbeddedTexts,
   timings: dict[str, float],
   counters: dict[str, int],
   folder: pathlib.Path,
   log: RunLog,
-) -> tuple[Outcome, int]:
-  """Runs every method on one data set; counts the texts embedded for it."""
-  title, now = data.spec.title, 0
-  tables, tokens, vectors = {}, {}, {}
-  for prepared in plan:
-    if prepared.method.vertices in tables:
-      continue
-    with timed(timings, "embed_text"):
-      embedded = embed_prompts(
-        embedder, prepared.prompts, progress=f"{title}: {prepared.name}"
-      )
-    counters["text_tower_batches"] += embedded.tower_batches
-    now += embedded.computed
-    tables[prepared.method.vertices] = embed_vertices(
-      prepared.vertices, prepared.prompts, embedded.embeddings, prepared.forms
-    )
-    tokens[prepared.method.vertices] = checkpoint.describe_tokens(
-      embedder.clip, prepared.prompts
-    )
-    if benchmark.write_embeddings:
-      vectors |= zip(prepared.prompts, embedded.embeddings, strict=True)
+) -> Outcome:
+  """Runs every method on one data set."""
+  title = data.spec.title
+  tables = make_tables(plan, texts)
   with timed(timings, "embed_images"):
     test_set = embed_test_set(embedder, data.spec, data.opened)
   counters["images_decoded"] += test_set.images_decoded
@@ -196,7 +179,7 @@ def _measure(
   if benchmark.write_embeddings:
     hosts.first_only(
       lambda: write_embedded(
-        folder / "embeddings", data, test_set, plan, vectors, log
+        folder / "embeddings", data, test_set, plan, texts, log
       )
     )
   scorers = Scorers(benchmark.options)
@@ -222,13 +205,13 @@ def _measure(
       timings,
       counters,
     )
-  texts = {
+  described = {
     "lexicon_sha256": data.lexicon_sha256,
     "methods": {
       each.name: {
         "sha256": sha256_of(each.prompts),
         "distinct": len(each.prompts),
-        **tokens[each.method.vertices],
+        **texts.describe(each.prompts),
       }
       for each in plan
     },
@@ -238,4 +221,4 @@ def _measure(
   row = dataset_row(
     data.spec, data.opened, test_set.bad, classes=len(data.classes)
   )
-  return Outcome(row, names, test_set, results, texts), now
+  return Outcome(row, names, test_set, results, described)

@@ -157,7 +157,7 @@ def _write(
     "config": json.loads(json.dumps(run.config)),
     "environment": describe_environment(run.dtype),
     "model": checkpoint.describe_model(clip),
-    "texts": describe_texts(outcomes, clip),
+    "texts": describe_texts(outcomes),
     "datasets": [dataset_row(each, run.protocol) for each in outcomes],
     "skipped": [{"dataset": name, "reason": why} for name, why in skipped],
     "counters": {
