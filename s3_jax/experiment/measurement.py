@@ -4,8 +4,6 @@ Whether a tower has made the embeddings or a file held them, from here on a data
 set is its images and a table of texts for each method.
 """
 
-import json
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,9 +26,9 @@ from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import comparison_rows, method_rows, texts_part
 from s3_jax.experiment.run_log import RunLog, timed
 from s3_jax.experiment.scoring import score_images
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.tasks.benchmark.report import write_benchmark
 from s3_jax.lexicon.vertices import Vertices
-from s3_jax.results.schema import SCHEMA
 from s3_jax.space import Evidence
 from s3_jax.space.weighing import MIN_CLASSES
 from s3_jax.storage.text_tables import TextTable
@@ -74,26 +72,6 @@ class Outcome(NamedTuple):
   test_set: EmbeddedImages
   results: dict[str, ClassificationResult]
   texts: dict[str, Any]
-
-
-class Head(NamedTuple):
-  """What results say of a run beside what it measured.
-
-  Attributes:
-    seed: of the run.
-    config: as given.
-    environment: as `describe_environment` gives it.
-    model: what gave the embeddings.
-    skipped: name and reason of data sets that were left out.
-    baseline: the method that the others are compared with.
-  """
-
-  seed: int
-  config: dict[str, Any]
-  environment: dict[str, Any]
-  model: dict[str, Any]
-  skipped: Sequence[tuple[str, str]]
-  baseline: str
 
 
 def score_plan(
@@ -205,51 +183,35 @@ def removed_rows(
 
 
 def write_outcomes(
+  session: Session,
   outcomes: Sequence[Outcome],
-  head: Head,
-  counters: dict[str, int],
-  timings: dict[str, float],
-  folder: pathlib.Path,
-  log: RunLog,
+  *,
+  model: dict[str, Any],
+  baseline: str,
+  seed: int,
 ) -> dict[str, Any]:
-  """Puts the results together and writes all files; only process 0 does."""
+  """Puts the results together and writes all files of a run."""
   measured = {
     (outcome.row["name"], name): result
     for outcome in outcomes
     for name, result in outcome.results.items()
   }
-
-  def write() -> dict[str, Any]:
-    results = {
-      "schema": SCHEMA,
-      "seed": head.seed,
-      "intervals": INTERVALS,
-      "config": json.loads(json.dumps(head.config)),
-      "environment": head.environment,
-      "model": head.model,
-      "texts": texts_part({each.row["name"]: each.texts for each in outcomes}),
-      "datasets": [outcome.row for outcome in outcomes],
-      "skipped": [
-        {"dataset": name, "reason": why} for name, why in head.skipped
-      ],
-      "methods": method_rows(measured, seed=head.seed),
-      "comparisons": comparison_rows(
-        measured, baseline=head.baseline, pairs=_PAIRS, seed=head.seed
-      ),
-      "counters": {
-        **counters,
-        "cache": "cold" if any(counters.values()) else "warm",
-      },
-      "timings": {name: round(value, 3) for name, value in timings.items()},
-    }
-    return write_benchmark(
-      results,
-      measured,
-      {each.row["name"]: each.class_names for each in outcomes},
-      {each.row["name"]: each.test_set for each in outcomes},
-      folder,
-      baseline=head.baseline,
-      log=log,
-    )
-
-  return hosts.first_only(write)
+  results = session.document(
+    intervals=INTERVALS,
+    model=model,
+    texts=texts_part({each.row["name"]: each.texts for each in outcomes}),
+    datasets=[outcome.row for outcome in outcomes],
+    methods=method_rows(measured, seed=seed),
+    comparisons=comparison_rows(
+      measured, baseline=baseline, pairs=_PAIRS, seed=seed
+    ),
+  )
+  return write_benchmark(
+    results,
+    measured,
+    {each.row["name"]: each.class_names for each in outcomes},
+    {each.row["name"]: each.test_set for each in outcomes},
+    session.folder,
+    baseline=baseline,
+    log=session.log,
+  )

@@ -8,32 +8,35 @@ from contextlib import contextmanager
 
 from s3_jax import hosts
 from s3_jax.experiment.workdir import clear_results
-from s3_jax.files import atomic_write
 from s3_jax.messages import visible, visible_lines
 
 
 class RunLog:
-  """Writes every line to the terminal and into a file.
+  """Writes every line to the terminal and to the end of a file.
 
   Of several processes only the first speaks. Its first line removes the results
-  of an earlier run from the file's folder.
+  and the log of an earlier run from the file's folder.
   """
 
   def __init__(self, path: pathlib.Path, *, clears: bool = True):
     self._path = path
     self._clears = clears
     self._speaks = hosts.is_first()
-    self._lines: list[str] = []
+    self._is_new = True
 
   def __call__(self, text: str) -> None:
     """Says a text of one or more lines."""
     if not self._speaks:
       return
-    if self._clears and not self._lines:
-      clear_results(self._path.parent)
+    if self._is_new:
+      if self._clears:
+        clear_results(self._path.parent)
+      # Not written over: it may be a link to somebody's file.
+      self._path.unlink(missing_ok=True)
+      self._is_new = False
     tell(text)
-    self._lines.append(visible_lines(text.rstrip("\n")))
-    atomic_write(self._path, "\n".join(self._lines) + "\n")
+    with open(self._path, "a", encoding="utf-8") as file:
+      file.write(visible_lines(text.rstrip("\n")) + "\n")
 
 
 def tell(text: str) -> None:

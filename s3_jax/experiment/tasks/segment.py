@@ -23,14 +23,13 @@ from s3_jax.experiment.checkpoint import (
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.image_files import find_images, load_image, load_images
-from s3_jax.experiment.machine.environment import describe_environment
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
   make_targets,
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions
-from s3_jax.experiment.run_log import RunLog
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.segmentation.settings import (
@@ -127,7 +126,8 @@ class _Loaded(NamedTuple):
 
 def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   """Labels the pixels of images and writes what was found."""
-  log = RunLog(folder / "log.txt")
+  session = Session(folder, config=run.config, dtype=run.dtype, mesh=1)
+  log = session.log
   found = find_images(run.images)
   clip = load_checkpoint(run.model)
   check_embeddings(clip, run.protocol, run.embeddings)
@@ -178,8 +178,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   document = {
     "schema": SCHEMA,
     "kind": "segments",
-    "config": json.loads(json.dumps(run.config)),
-    "environment": describe_environment(run.dtype),
+    **session.head(),
     "model": describe_model(clip),
     "protocol": run.protocol._asdict(),
     "texts_sha256": run.classes.sha256,

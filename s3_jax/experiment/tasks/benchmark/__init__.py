@@ -12,12 +12,7 @@ from s3_jax.experiment.embedding import (
   embed_test_set,
   know_contents,
 )
-from s3_jax.experiment.machine.environment import (
-  CompileClock,
-  describe_environment,
-)
 from s3_jax.experiment.measurement import (
-  Head,
   Outcome,
   describe_core,
   score_plan,
@@ -27,7 +22,8 @@ from s3_jax.experiment.methods.images import MethodPlan, Scorers
 from s3_jax.experiment.methods.view_scores import score_views
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import dataset_row, sha256_of
-from s3_jax.experiment.run_log import RunLog, log_bad, timed
+from s3_jax.experiment.run_log import RunLog, log_bad
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.tasks.benchmark.plan import (
   announce,
@@ -40,7 +36,6 @@ from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet, find_sets
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark, read_benchmark
 from s3_jax.experiment.tasks.embeddings.output import write_embedded
 from s3_jax.experiment.text_embedding import EmbeddedTexts
-from s3_jax.sharding import local_mesh
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -51,11 +46,17 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
   """Runs every method on every data set and writes the result files."""
-  clock, timings = CompileClock(), {}
-  log = RunLog(folder / "log.txt")
-  with timed(timings, "load"):
+  session = Session(
+    folder,
+    config=benchmark.config,
+    seed=benchmark.seed,
+    dtype=benchmark.dtype,
+    mesh=benchmark.mesh,
+    model_axis=benchmark.model_axis,
+  )
+  with session.timed("load"):
     embedder, found, skipped, plans = hosts.raise_on_all(
-      lambda: _prepare(benchmark, log)
+      lambda: _prepare(benchmark, session.log)
     )
     _agree(embedder, found, plans)
     # By their bytes, which every process must see alike.
@@ -63,45 +64,34 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       data._replace(opened=know_contents(embedder, data.spec, data.opened))
       for data in found
     )
-  for name, reason in skipped:
-    log(f"Skipped {name}: {reason}")
-  with timed(timings, "estimate"):
-    announce(embedder, found, plans, benchmark.views, log)
-  with timed(timings, "embed_text"):
+  session.skip(skipped)
+  with session.timed("estimate"):
+    announce(embedder, found, plans, benchmark.views, session.log)
+  with session.timed("embed_text"):
     texts = embed_plans(embedder, plans)
-  counters = {
-    "images_decoded": 0,
-    "tower_batches": 0,
-    "text_tower_batches": texts.tower_batches,
-  }
+  session.count(
+    images_decoded=0,
+    tower_batches=0,
+    text_tower_batches=texts.tower_batches,
+  )
   outcomes = [
-    _measure(
-      benchmark, embedder, data, plan, texts, timings, counters, folder, log
-    )
+    _measure(benchmark, session, embedder, data, plan, texts)
     for data, plan in zip(found, plans, strict=True)
   ]
   decoded = sum(each.test_set.images_decoded for each in outcomes)
-  if decoded:
-    timings["images_per_second"] = decoded / timings["embed_images"]
-  if texts.computed:
-    timings["texts_per_second"] = texts.computed / timings["embed_text"]
-  timings["compile"] = clock.seconds()
-  head = Head(
-    seed=benchmark.seed,
-    config=benchmark.config,
-    environment=describe_environment(benchmark.dtype),
-    model=checkpoint.describe_model(embedder.clip),
-    skipped=skipped,
-    baseline=benchmark.baseline,
+  session.rate("images_per_second", decoded, "embed_images")
+  session.rate("texts_per_second", texts.computed, "embed_text")
+  return session.close(
+    lambda: write_outcomes(
+      session,
+      outcomes,
+      model=checkpoint.describe_model(embedder.clip),
+      baseline=benchmark.baseline,
+      seed=benchmark.seed,
+    ),
+    bad=sum(len(outcome.test_set.bad) for outcome in outcomes),
+    strict=benchmark.strict,
   )
-  results = write_outcomes(outcomes, head, counters, timings, folder, log)
-  bad = sum(len(outcome.test_set.bad) for outcome in outcomes)
-  if bad and benchmark.strict:
-    raise ValueError(
-      "`config.strict` allows no bad image, got"
-      f" {bad}: {folder / 'results.json'} lists them."
-    )
-  return results
 
 
 def _prepare(
@@ -113,8 +103,6 @@ def _prepare(
   list[tuple[MethodPlan, ...]],
 ]:
   """Finds the data sets, loads the checkpoint and makes all prompts."""
-  # Refuses too many devices before any work.
-  local_mesh(benchmark.mesh, model=benchmark.model_axis)
   require_writable(benchmark.cache_dir, "config.cache_dir")
   # Before a checkpoint is fetched for data that are not there.
   found, skipped = find_sets(
@@ -159,27 +147,31 @@ def _agree(
 
 def _measure(
   benchmark: Benchmark,
+  session: Session,
   embedder: Embedder,
   data: BenchmarkSet,
   plan: tuple[MethodPlan, ...],
   texts: EmbeddedTexts,
-  timings: dict[str, float],
-  counters: dict[str, int],
-  folder: pathlib.Path,
-  log: RunLog,
 ) -> Outcome:
   """Runs every method on one data set."""
   title = data.spec.title
   tables = make_tables(plan, texts)
-  with timed(timings, "embed_images"):
+  with session.timed("embed_images"):
     test_set = embed_test_set(embedder, data.spec, data.opened)
-  counters["images_decoded"] += test_set.images_decoded
-  counters["tower_batches"] += test_set.tower_batches
-  log_bad(log, title, test_set.bad, len(data.opened.records))
+  session.count(
+    images_decoded=test_set.images_decoded,
+    tower_batches=test_set.tower_batches,
+  )
+  log_bad(session.log, title, test_set.bad, len(data.opened.records))
   if benchmark.write_embeddings:
     hosts.first_only(
       lambda: write_embedded(
-        folder / "embeddings", data, test_set, plan, texts, log
+        session.folder / "embeddings",
+        data,
+        test_set,
+        plan,
+        texts,
+        session.log,
       )
     )
   scorers = Scorers(benchmark.options)
@@ -191,7 +183,7 @@ def _measure(
     classes=len(data.classes),
     logit_scale=embedder.logit_scale,
     mesh=embedder.devices,
-    timings=timings,
+    timings=session.timings,
   )
   if looks_at_views(plan):
     results |= score_views(
@@ -202,8 +194,8 @@ def _measure(
       test_set,
       benchmark.views,
       benchmark.options,
-      timings,
-      counters,
+      session.timings,
+      session.counters,
     )
   described = {
     "lexicon_sha256": data.lexicon_sha256,
@@ -215,7 +207,9 @@ def _measure(
       }
       for each in plan
     },
-    **describe_core(plan, tables, scorers, title=data.spec.title, log=log),
+    **describe_core(
+      plan, tables, scorers, title=data.spec.title, log=session.log
+    ),
   }
   names = tuple(entry.names[0] for entry in data.classes)
   row = dataset_row(

@@ -10,12 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from s3_jax import hosts
-from s3_jax.experiment.machine.environment import (
-  CompileClock,
-  describe_environment,
-)
 from s3_jax.experiment.measurement import (
-  Head,
   Outcome,
   Tables,
   describe_core,
@@ -35,7 +30,8 @@ from s3_jax.experiment.methods.images import (
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import VIEW_METHODS
 from s3_jax.experiment.rows import sha256_of
-from s3_jax.experiment.run_log import RunLog, timed
+from s3_jax.experiment.run_log import RunLog
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.benchmark.settings import (
   check_baseline,
@@ -57,7 +53,6 @@ from s3_jax.experiment.tasks.sweep import (
 )
 from s3_jax.lexicon.vertices import Vertices, drawn_indices
 from s3_jax.messages import nearest
-from s3_jax.sharding import local_mesh
 from s3_jax.storage.text_tables import pad_texts
 
 Locations = Callable[[Sequence[Sequence[int]], int], Sequence[Sequence[int]]]
@@ -141,9 +136,15 @@ def _read_logit_scale(settings: Settings) -> float:
 
 def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
   """Runs every method on the embeddings and writes the result files."""
-  clock, timings = CompileClock(), {}
-  with timed(timings, "load"):
-    mesh = local_mesh(run.mesh, model=run.model_axis)
+  session = Session(
+    folder,
+    config=run.config,
+    seed=run.seed,
+    mesh=run.mesh,
+    model_axis=run.model_axis,
+  )
+  session.count(images_decoded=0, tower_batches=0, text_tower_batches=0)
+  with session.timed("load"):
     given = hosts.raise_on_all(lambda: load_input(run.source))
     hosts.agree(
       {
@@ -151,9 +152,8 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
         "the classes": list(given.class_names),
       }
     )
-  log = RunLog(folder / "log.txt")
   for line in given.lines:
-    log(line)
+    session.log(line)
   tables = make_tables(given, run.seed)
   plan = [
     MethodPlan(name, method, (), _named(tables[method.vertices].texts), ())
@@ -167,10 +167,9 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
     scorers,
     classes=len(given.class_names),
     logit_scale=run.logit_scale,
-    mesh=mesh,
-    timings=timings,
+    mesh=session.devices,
+    timings=session.timings,
   )
-  timings["compile"] = clock.seconds()
   texts = {
     **given.facts,
     "methods": {
@@ -181,28 +180,24 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
       for each in plan
     },
     **describe_core(
-      plan, tables, scorers, title=given.test_set.spec.title, log=log
+      plan, tables, scorers, title=given.test_set.spec.title, log=session.log
     ),
   }
   outcome = Outcome(
     _dataset_row(given), given.class_names, given.test_set, results, texts
   )
-  head = Head(
-    seed=run.seed,
-    config=run.config,
-    environment=describe_environment(None),
-    model=given.model,
-    skipped=(),
-    baseline=run.baseline,
+  return session.close(
+    lambda: write_outcomes(
+      session,
+      [outcome],
+      model=given.model,
+      baseline=run.baseline,
+      seed=run.seed,
+    ),
+    bad=given.missing,
+    strict=run.strict,
+    what="name of a class without a vector",
   )
-  counters = {"images_decoded": 0, "tower_batches": 0, "text_tower_batches": 0}
-  written = write_outcomes([outcome], head, counters, timings, folder, log)
-  if run.strict and given.missing:
-    raise ValueError(
-      "`config.strict` allows no name of a class without a vector, got"
-      f" {given.missing}: {folder / 'results.json'} lists them."
-    )
-  return written
 
 
 def make_tables(given: EmbeddedInput, seed: int) -> Tables:

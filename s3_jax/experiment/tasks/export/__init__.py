@@ -24,14 +24,13 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
-from s3_jax.experiment.machine.environment import describe_environment
 from s3_jax.experiment.methods.images import embed_vertices
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
   build_core,
   space_scorer,
 )
-from s3_jax.experiment.run_log import RunLog
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import (
   Settings,
   read_cache_dir,
@@ -95,7 +94,10 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
   """Writes a classifier as files that JAX, numpy and Pillow can use."""
   require_flatbuffers()
-  log = RunLog(folder / "log.txt", clears=False)
+  session = Session(
+    folder, config=run.config, dtype=run.dtype, mesh=1, clears=False
+  )
+  log = session.log
   clip = load_checkpoint(run.model)
   vertices = concept_vertices(run.classes.texts, run.templates)
   prompts = distinct_prompts([vertices])
@@ -128,7 +130,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
         file = stack.enter_context(replacing(folder / name))
         write(file, program)
         files[name] = file_sha256(file)
-    described = _describe(run, clip, np.asarray(space.mask), embedded)
+    described = _describe(run, session, clip, np.asarray(space.mask), embedded)
     described["files"] = files
     described["calling_convention"] = programs["classifier"].calling_convention
     text = json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
@@ -170,7 +172,11 @@ def _write_arrays(file: pathlib.Path, program: PortableProgram) -> None:
 
 
 def _describe(
-  run: Export, clip: Clip, core: np.ndarray, embedded: EmbeddedTexts
+  run: Export,
+  session: Session,
+  clip: Clip,
+  core: np.ndarray,
+  embedded: EmbeddedTexts,
 ) -> dict[str, Any]:
   """Collects what classifier.json says, but for the files themselves."""
   spec, classes = clip.spec, run.classes
@@ -222,6 +228,5 @@ def _describe(
       "per_class": [len(texts) for texts in classes.texts],
       "core_per_class": core.sum(axis=1).tolist(),
     },
-    "config": json.loads(json.dumps(run.config)),
-    "environment": describe_environment(run.dtype),
+    **session.head(),
   }

@@ -16,10 +16,9 @@ from s3_jax.experiment.checkpoint import load_checkpoint
 from s3_jax.experiment.class_list import ClassList, shared_texts
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.image_files import find_images
-from s3_jax.experiment.machine.environment import CompileClock
 from s3_jax.experiment.methods.images import embed_vertices
 from s3_jax.experiment.methods.spaces import build_core, space_scorer
-from s3_jax.experiment.run_log import RunLog, timed
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.predict.report import (
   check_good,
@@ -36,7 +35,6 @@ from s3_jax.files import replacing
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.results import contact_sheet
 from s3_jax.results.predictions import show_name, write_csv, write_json
-from s3_jax.sharding import local_mesh
 from s3_jax.space import SynonymousSpace
 
 
@@ -64,14 +62,19 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   """Predicts the classes of images and writes what was found."""
-  clock, timings = CompileClock(), {}
   found = find_images(prediction.images)
-  local_mesh(prediction.mesh)  # refuses too many devices before any work
-  with timed(timings, "load"):
+  session = Session(
+    folder,
+    config=prediction.config,
+    dtype=prediction.dtype,
+    mesh=prediction.mesh,
+    clears=False,
+  )
+  with session.timed("load"):
     clip = load_checkpoint(prediction.model)
-  words = _read_words(prediction, clip, timings)
+  words = _read_words(prediction, session, clip)
   about = _about(prediction, clip)
-  log = RunLog(folder / "log.txt", clears=False)
+  log = session.log
   log(f"{about}\nFiles: {len(found.files):,}.")
   if prediction.classes.taken:
     log(f"Classes of {show_name(prediction.classes.taken)}")
@@ -98,7 +101,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
         path.write_text(page, encoding="utf-8")
         cards.clear()
 
-    with timed(timings, "predict"):
+    with session.timed("predict"):
       looked = look_at(
         found.files,
         prediction,
@@ -107,16 +110,15 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
         words.score,
         use_card=add_card if prediction.contact_sheet else None,
       )
-    timings["images_per_second"] = len(found.files) / timings["predict"]
-    timings["compile"] = clock.seconds()
+    session.rate("images_per_second", len(found.files), "predict")
     write_csv(table, looked.rows())
     write_json(
       report,
       {
-        **collect_facts(prediction, clip, found, looked),
+        **collect_facts(session.head(), clip, found, looked),
         "notes": list(words.notes),
         "pages": pages,
-        "timings": {name: round(value, 3) for name, value in timings.items()},
+        "timings": session.times(),
         "texts": _describe_texts(prediction, words),
       },
       class_records(prediction.classes, words.space),
@@ -139,9 +141,7 @@ def _about(prediction: Prediction, clip: Clip) -> str:
   )
 
 
-def _read_words(
-  prediction: Prediction, clip: Clip, timings: dict[str, float]
-) -> Words:
+def _read_words(prediction: Prediction, session: Session, clip: Clip) -> Words:
   """Embeds the texts and builds the classes' spaces."""
   options = prediction.options
   vertices = concept_vertices(prediction.classes.texts, (prediction.template,))
@@ -153,10 +153,10 @@ def _read_words(
     prediction.mesh,
     prediction.cache_dir,
   )
-  with timed(timings, "embed_text"):
+  with session.timed("embed_text"):
     embedded = embedder.texts(prompts)
     table = embed_vertices(vertices, prompts, embedded.embeddings)
-  with timed(timings, "build_space"):
+  with session.timed("build_space"):
     space = build_core(table, options)
     score = space_scorer(space, options.metric, neighbors=options.neighbors)
   truncated = embedded.describe()["truncated"]

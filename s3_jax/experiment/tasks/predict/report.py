@@ -1,6 +1,5 @@
 """What a run of predictions says of itself, in JSON and on the terminal."""
 
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,8 +10,6 @@ from s3_jax.clip import Clip
 from s3_jax.experiment.checkpoint import describe_model
 from s3_jax.experiment.class_list import ClassList
 from s3_jax.experiment.image_files import FoundImages
-from s3_jax.experiment.machine.environment import describe_environment
-from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tasks.predict.stream import FilePredictions
 from s3_jax.results.escaping import valid_unicode
 from s3_jax.results.predictions import show_name
@@ -30,7 +27,7 @@ _SIGMOID = (
 
 
 def collect_facts(
-  prediction: Prediction,
+  head: dict[str, Any],
   clip: Clip,
   found: FoundImages,
   looked: FilePredictions,
@@ -40,8 +37,7 @@ def collect_facts(
   return {
     "schema": SCHEMA,
     "kind": "predictions",
-    "config": json.loads(json.dumps(prediction.config)),
-    "environment": describe_environment(prediction.dtype),
+    **head,
     "model": describe_model(clip),
     "logit_scale": float(clip.params["logit_scale"]),
     "probability": _SOFTMAX + (_SIGMOID if "logit_bias" in clip.params else ""),

@@ -1,6 +1,5 @@
 """The task "segmentation": every method on images with masks."""
 
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,11 +11,7 @@ from s3_jax.data.records import timeless_part
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.contents import know_images
 from s3_jax.experiment.embedding import Embedder
-from s3_jax.experiment.machine.environment import (
-  CompileClock,
-  describe_environment,
-)
-from s3_jax.experiment.run_log import RunLog, timed
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.segmentation.counting import segment_set
 from s3_jax.experiment.tasks.segmentation.plan import (
@@ -35,8 +30,6 @@ from s3_jax.experiment.tasks.segmentation.showcase import draw_examples
 from s3_jax.experiment.tasks.segmentation.window_embedding import (
   check_embeddings,
 )
-from s3_jax.results.schema import SCHEMA
-from s3_jax.sharding import local_mesh
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -47,9 +40,10 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
   """Runs every method on every data set and writes the result files."""
-  clock, timings = CompileClock(), {}
-  log = RunLog(folder / "log.txt")
-  with timed(timings, "load"):
+  session = Session(
+    folder, config=run.config, seed=run.seed, dtype=run.dtype, mesh=run.mesh
+  )
+  with session.timed("load"):
     embedder, sets, skipped = hosts.raise_on_all(lambda: _prepare(run))
     facts: dict[str, Any] = {**checkpoint.checkpoint_facts(embedder.clip)}
     facts["the data sets found"] = [each.spec.name for each in sets]
@@ -62,42 +56,26 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
       each._replace(found=_know_masks(embedder, each.found, each.spec.title))
       for each in sets
     ]
-  for name, reason in skipped:
-    log(f"Skipped {name}: {reason}")
+  session.skip(skipped)
   # All windows of an image are one batch here, however the tower takes them.
-  counters = {
-    "images_decoded": 0,
-    "tower_batches": 0,
-    "windows": 0,
-    "text_tower_batches": 0,
-  }
-  outcomes = [
-    segment_set(run, embedder, each, timings, counters, log) for each in sets
-  ]
-  if counters["images_decoded"]:
-    timings["images_per_second"] = (
-      counters["images_decoded"] / timings["segment"]
-    )
-  results = hosts.first_only(
-    lambda: _write(
-      run,
-      embedder.clip,
-      outcomes,
-      skipped,
-      counters,
-      timings,
-      clock,
-      folder,
-      log,
-    )
+  session.count(
+    images_decoded=0, tower_batches=0, windows=0, text_tower_batches=0
   )
-  bad = sum(len(outcome.reasons) for outcome in outcomes)
-  if bad and run.strict:
-    raise ValueError(
-      f"`config.strict` allows no bad example, got {bad}:"
-      f" {folder / 'results.json'} lists them."
+  outcomes = [
+    segment_set(
+      run, embedder, each, session.timings, session.counters, session.log
     )
-  return results
+    for each in sets
+  ]
+  session.rate(
+    "images_per_second", session.counters["images_decoded"], "segment"
+  )
+  return session.close(
+    lambda: _write(run, session, embedder.clip, outcomes),
+    bad=sum(len(outcome.reasons) for outcome in outcomes),
+    strict=run.strict,
+    what="bad example",
+  )
 
 
 def _know_masks(
@@ -111,7 +89,6 @@ def _prepare(
   run: Segmentation,
 ) -> tuple[Embedder, Sequence[FoundSet], Sequence[tuple[str, str]]]:
   """Finds the data sets and loads the checkpoint."""
-  local_mesh(run.mesh)  # refuses too many devices before any work
   # Before a checkpoint is fetched for data that are not there.
   sets, skipped = find_sets(run)
   clip = checkpoint.load_checkpoint(run.model)
@@ -125,24 +102,19 @@ def _prepare(
 
 def _write(
   run: Segmentation,
+  session: Session,
   clip: Clip,
   outcomes: Sequence[SegmentedSet],
-  skipped: Sequence[tuple[str, str]],
-  counters: dict[str, int],
-  timings: dict[str, float],
-  clock: CompileClock,
-  folder: pathlib.Path,
-  log: RunLog,
 ) -> dict[str, Any]:
   """Draws pictures, puts the results together and writes all files."""
-  with timed(timings, "pictures"):
+  with session.timed("pictures"):
     pictures = [
       picture
       for outcome in outcomes
       for picture in draw_examples(
         outcome,
         clip,
-        folder / "figures",
+        session.folder / "figures",
         baseline=run.baseline,
         embeddings=run.embeddings,
         most=run.pictures,
@@ -150,31 +122,20 @@ def _write(
         max_pixels=run.max_pixels,
       )
     ]
-  timings["compile"] = clock.seconds()
-  results = {
-    "schema": SCHEMA,
-    "seed": run.seed,
-    "config": json.loads(json.dumps(run.config)),
-    "environment": describe_environment(run.dtype),
-    "model": checkpoint.describe_model(clip),
-    "texts": describe_texts(outcomes),
-    "datasets": [dataset_row(each, run.protocol) for each in outcomes],
-    "skipped": [{"dataset": name, "reason": why} for name, why in skipped],
-    "counters": {
-      **counters,
-      "cache": "cold" if any(counters.values()) else "warm",
-    },
-    "timings": {name: round(value, 3) for name, value in timings.items()},
-  }
+  results = session.document(
+    model=checkpoint.describe_model(clip),
+    texts=describe_texts(outcomes),
+    datasets=[dataset_row(each, run.protocol) for each in outcomes],
+  )
   return segmentation_rows(
     results,
     outcomes,
-    folder,
+    session.folder,
     baseline=run.baseline,
     protocol=(
       "" if run.changed or run.embeddings != "patches" else run.protocol
     ),
     templates=run.templates,
     pictures=pictures,
-    log=log,
+    log=session.log,
   )
