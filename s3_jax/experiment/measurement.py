@@ -15,7 +15,7 @@ from tqdm import tqdm
 from s3_jax import hosts
 from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.statistics import INTERVALS
-from s3_jax.experiment.embedding import EmbeddedImages
+from s3_jax.experiment.embedder import EmbeddedImages
 from s3_jax.experiment.methods.images import (
   MethodPlan,
   MethodTexts,

@@ -88,9 +88,8 @@ def test_an_evaluation_of_a_bare_file(
 ):
   """A file with its settings in the zoo is as good as a folder."""
   from s3_jax.clip import ZOO
-  from s3_jax.experiment import embedding
 
-  make_small(monkeypatch, embedding)
+  make_small(monkeypatch)
   clip = load_clip(checkpoint)
   monkeypatch.setitem(ZOO, "tiny/row", clip.spec._replace(name="tiny/row"))
   file = tmp_path / "bare.safetensors"

@@ -13,7 +13,6 @@ from PIL import Image
 from s3_jax import experiment
 from s3_jax.data import pictograph_sets
 from s3_jax.data.datasets import DATASETS
-from s3_jax.experiment import embedding
 from s3_jax.experiment.methods.spaces import METHODS
 from s3_jax.lexicon.synonyms import load_lexicon
 from s3_jax.results.schema import validate_results
@@ -49,7 +48,7 @@ def run_demo(checkpoint, read_config, make_small):
     }
     config = read_config("demo", **{**given, **changes})
     with pytest.MonkeyPatch.context() as patch:
-      opened = make_small(patch, embedding)
+      opened = make_small(patch)
       results = experiment.run(config, str(folder))
     return Run(folder, results, opened)
 
@@ -80,11 +79,11 @@ def warm(cold, run_demo, new_folder, cache):
 
   with pytest.MonkeyPatch.context() as patch:
     for module, name in (
-      (embedding, "embed_images"),
-      (embedding, "padded_batches"),
-      (embedding, "embed_texts"),
+      ("tower_batches", "embed_images"),
+      ("embedder", "padded_batches"),
+      ("embedder", "embed_texts"),
     ):
-      patch.setattr(module, name, refused)
+      patch.setattr(f"s3_jax.experiment.{module}.{name}", refused)
     return run_demo(new_folder(), cache, mesh=8, figure_classes=(17, 3))
 
 
@@ -277,7 +276,7 @@ def test_no_figure_of_a_class_is_drawn_unasked(one_device):
 def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
   """`class_name`, from the stored embeddings alone."""
   from s3_jax.clip import load_clip
-  from s3_jax.experiment.embedding import Embedder
+  from s3_jax.experiment.embedder import Embedder
 
   clip = load_clip(checkpoint)
   embedder = Embedder(clip, "float32", 64, 0, cache)
@@ -327,7 +326,7 @@ def test_what_is_found_late_leaves_no_results(
 def test_a_bad_image_is_listed_and_not_counted(
   checkpoint, read_config, make_small, tmp_path, monkeypatch, capsys
 ):
-  make_small(monkeypatch, embedding)
+  make_small(monkeypatch)
   open_good = pictograph_sets.open_pictographs
 
   def open_bad(spec, folder):

@@ -15,12 +15,7 @@ from s3_jax.data.records import OpenedDataset
 from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment import checkpoint
-from s3_jax.experiment.embedding import (
-  EmbeddedImages,
-  Embedder,
-  embed_test_set,
-  find_test_set,
-)
+from s3_jax.experiment.embedder import EmbeddedImages, Embedder
 from s3_jax.experiment.figures import draw_spaces
 from s3_jax.experiment.machine.environment import (
   CompileClock,
@@ -48,6 +43,7 @@ from s3_jax.experiment.rows import (
 from s3_jax.experiment.run_log import RunLog, log_bad, timed
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.tasks.benchmark.sets import find_test_set
 from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon, shared_names
@@ -213,7 +209,7 @@ def evaluate(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
       lambda: [find_test_set(embedder.cache_dir, spec) for spec in specs]
     )
     test_sets = [
-      embed_test_set(embedder, spec, images)
+      embedder.images(spec, images)
       for spec, images in zip(specs, opened, strict=True)
     ]
   for test_set in test_sets:

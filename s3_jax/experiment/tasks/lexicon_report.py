@@ -12,7 +12,7 @@ from s3_jax.experiment.checkpoint import (
   load_checkpoint,
   read_checkpoint,
 )
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.spaces import (
   TWO_WITNESSES,
   SpaceOptions,

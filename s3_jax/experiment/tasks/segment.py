@@ -21,7 +21,7 @@ from s3_jax.experiment.checkpoint import (
   read_checkpoint,
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images, load_image, load_images
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,

@@ -16,11 +16,7 @@ from s3_jax.experiment.checkpoint import (
   load_checkpoint,
   read_checkpoint,
 )
-from s3_jax.experiment.embedding import (
-  EmbeddedImages,
-  Embedder,
-  embed_test_set,
-)
+from s3_jax.experiment.embedder import EmbeddedImages, Embedder
 from s3_jax.experiment.methods.images import (
   Method,
   MethodTexts,
@@ -193,7 +189,7 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
   polluted = None
   if any(entry.polluted for entry in data.classes):
     polluted = _embed(embedder, _with_wrong_entries, texts)
-  images = embed_test_set(embedder, data.spec, data.opened)
+  images = embedder.images(data.spec, data.opened)
   rows = score_choices(
     sweep.choices,
     clean,

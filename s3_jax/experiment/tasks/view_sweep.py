@@ -17,7 +17,7 @@ from s3_jax.experiment.checkpoint import (
   load_checkpoint,
   read_checkpoint,
 )
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import VIEW_SHARD, Embedder, ViewOptions
 from s3_jax.experiment.methods.images import (
   Method,
   MethodTexts,
@@ -35,11 +35,6 @@ from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
 from s3_jax.experiment.tasks.evaluate import read_space_options
-from s3_jax.experiment.view_embedding import (
-  VIEW_SHARD,
-  ViewOptions,
-  read_views,
-)
 from s3_jax.files import atomic_write
 
 METRICS = ("local_center", "soft_local_center", "center", "mean_similarity")
@@ -203,7 +198,7 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
     for share, anchor in sweep.anchored
   }
   counters = {"images_decoded": 0, "tower_batches": 0}
-  shards = read_views(embedder, data.spec, data.opened, sweep.views, counters)
+  shards = embedder.views(data.spec, data.opened, sweep.views, counters)
   with tqdm(
     total=total * len(scorings), unit="image", desc="adapt", disable=None
   ) as bar:

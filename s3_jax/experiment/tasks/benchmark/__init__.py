@@ -7,11 +7,8 @@ from typing import Any
 from s3_jax import hosts
 from s3_jax.data.records import timeless_part
 from s3_jax.experiment import checkpoint
-from s3_jax.experiment.embedding import (
-  Embedder,
-  embed_test_set,
-  know_contents,
-)
+from s3_jax.experiment.contents import know_images
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.measurement import (
   Outcome,
   describe_core,
@@ -61,7 +58,11 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     _agree(embedder, found, plans)
     # By their bytes, which every process must see alike.
     found = tuple(
-      data._replace(opened=know_contents(embedder, data.spec, data.opened))
+      data._replace(
+        opened=know_images(
+          embedder.cache_dir, data.opened, name=data.spec.title, labelled=True
+        )
+      )
       for data in found
     )
   session.skip(skipped)
@@ -157,7 +158,7 @@ def _measure(
   title = data.spec.title
   tables = make_tables(plan, texts)
   with session.timed("embed_images"):
-    test_set = embed_test_set(embedder, data.spec, data.opened)
+    test_set = embedder.images(data.spec, data.opened)
   session.count(
     images_decoded=test_set.images_decoded,
     tower_batches=test_set.tower_batches,

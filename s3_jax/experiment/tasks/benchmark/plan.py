@@ -5,7 +5,7 @@ from typing import Any
 
 from s3_jax import hosts
 from s3_jax.experiment.class_list import shared_texts
-from s3_jax.experiment.embedding import Embedder, images_layout
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.images import (
   MethodPlan,
   MethodTexts,
@@ -18,7 +18,6 @@ from s3_jax.experiment.run_log import RunLog, TimeLeft
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.experiment.text_embedding import EmbeddedTexts
-from s3_jax.experiment.view_embedding import views_layout
 from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 from s3_jax.storage.text_tables import TextTable
@@ -110,11 +109,11 @@ def announce(
       f" {len(_distinct([plan])):,} texts; {data.opened.found}."
     )
   left = {"texts": embedder.look_up(_distinct(plans)).missing}
-  layouts = [images_layout(embedder, data.spec, data.opened) for data in found]
+  layouts = [embedder.layout(data.spec, data.opened) for data in found]
   left["images"] = sum(map(embedder.count_missing, layouts))
   if any(looks_at_views(plan) for plan in plans):
     layouts = [
-      views_layout(embedder, data.spec, data.opened, options)
+      embedder.layout(data.spec, data.opened, options)
       for data in found
       for options in view_options(views, data.spec)
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from s3_jax.experiment.embedding import EmbeddedImages
+from s3_jax.experiment.embedder import EmbeddedImages
 from s3_jax.experiment.methods.images import MethodPlan, random_name
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet

@@ -23,7 +23,7 @@ from s3_jax.experiment.checkpoint import (
   read_checkpoint,
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.images import embed_vertices
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from s3_jax.clip import MODELS, Clip
 from s3_jax.experiment.checkpoint import load_checkpoint
 from s3_jax.experiment.class_list import ClassList, shared_texts
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.methods.images import embed_vertices
 from s3_jax.experiment.methods.spaces import build_core, space_scorer
@@ -72,7 +72,14 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   )
   with session.timed("load"):
     clip = load_checkpoint(prediction.model)
-  words = _read_words(prediction, session, clip)
+  embedder = Embedder(
+    clip,
+    prediction.dtype,
+    prediction.batch_size,
+    prediction.mesh,
+    prediction.cache_dir,
+  )
+  words = _read_words(prediction, session, embedder)
   about = _about(prediction, clip)
   log = session.log
   log(f"{about}\nFiles: {len(found.files):,}.")
@@ -105,7 +112,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
       looked = look_at(
         found.files,
         prediction,
-        clip,
+        embedder,
         words.space,
         words.score,
         use_card=add_card if prediction.contact_sheet else None,
@@ -141,18 +148,13 @@ def _about(prediction: Prediction, clip: Clip) -> str:
   )
 
 
-def _read_words(prediction: Prediction, session: Session, clip: Clip) -> Words:
+def _read_words(
+  prediction: Prediction, session: Session, embedder: Embedder
+) -> Words:
   """Embeds the texts and builds the classes' spaces."""
   options = prediction.options
   vertices = concept_vertices(prediction.classes.texts, (prediction.template,))
   prompts = distinct_prompts([vertices])
-  embedder = Embedder(
-    clip,
-    prediction.dtype,
-    prediction.batch_size,
-    prediction.mesh,
-    prediction.cache_dir,
-  )
   with session.timed("embed_text"):
     embedded = embedder.texts(prompts)
     table = embed_vertices(vertices, prompts, embedded.embeddings)
@@ -160,7 +162,7 @@ def _read_words(prediction: Prediction, session: Session, clip: Clip) -> Words:
     space = build_core(table, options)
     score = space_scorer(space, options.metric, neighbors=options.neighbors)
   truncated = embedded.describe()["truncated"]
-  notes = tuple(_notes(prediction.classes, clip, truncated))
+  notes = tuple(_notes(prediction.classes, embedder.clip, truncated))
   return Words(space, score, embedded, notes)
 
 

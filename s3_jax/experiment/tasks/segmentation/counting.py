@@ -18,8 +18,8 @@ from s3_jax.data.segmentation_stream import (
   rgb_pixels,
 )
 from s3_jax.experiment.canary import pixels_canary
-from s3_jax.experiment.contents import Verified
-from s3_jax.experiment.embedding import Embedder, identity, known_contents
+from s3_jax.experiment.contents import Verified, known_contents
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
@@ -292,7 +292,7 @@ def _key(
   return cache.content_key(
     {
       "kind": "pixels",
-      **identity(embedder),
+      **embedder.identity,
       "pixels": pixels_canary(
         lambda image: resize_image(
           rgb_pixels(image),

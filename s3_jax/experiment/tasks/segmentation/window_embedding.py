@@ -13,9 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jax.tree_util import Partial
 from jaxtyping import UInt8
 
-from s3_jax.clip import Clip, ModelSpec, embed_images, embed_patches
+from s3_jax.clip import Clip, ModelSpec, embed_patches
+from s3_jax.experiment.tower_batches import image_tower, run_tower
 from s3_jax.segmentation import (
   SegmentationProtocol,
   WindowPatches,
@@ -70,10 +72,10 @@ def embed_whole_windows(
   cut = windows.cut_windows(pixels, rows, cols)
   batch = _BATCH * (1 if mesh is None else mesh.size)
   padded = np.pad(cut, ((0, -len(cut) % batch), (0, 0), (0, 0), (0, 0)))
-  embed = _embed(spec, dtype)
+  tower = Partial(image_tower(spec, dtype), params)
   embeddings = np.concatenate(
     [
-      np.asarray(embed(params, share_batch(padded[start:][:batch], mesh)))
+      np.asarray(run_tower(tower, share_batch(padded[start:][:batch], mesh)))
       for start in range(0, len(padded), batch)
     ]
   )[: len(cut)]
@@ -106,12 +108,6 @@ def check_embeddings(
     embed_patches, clip.spec, attention=protocol.attention
   )
   jax.eval_shape(patches, clip.params, image)
-
-
-@functools.cache
-def _embed(spec: ModelSpec, dtype: str) -> Callable[..., Any]:
-  """One compiled function a network."""
-  return jax.jit(functools.partial(embed_images, spec, dtype=dtype))
 
 
 def _embed_each(

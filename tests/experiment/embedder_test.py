@@ -21,22 +21,17 @@ from s3_jax.clip import (
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.pictograph_sets import all_images
 from s3_jax.data.records import OpenedDataset
-from s3_jax.experiment import embedding, text_embedding
-from s3_jax.experiment.embedding import (
-  Embedder,
-  bound_tower,
-  embed_test_set,
-  find_test_set,
-  images_layout,
-)
+from s3_jax.experiment import text_embedding
+from s3_jax.experiment.embedder import SPLIT_BYTES, Embedder
 from s3_jax.experiment.run_log import TimeLeft
+from s3_jax.experiment.tasks.benchmark.sets import find_test_set
 from s3_jax.sharding import shard_params
 
 PROMPTS = tuple(f"a photo of a {word}." for word in ("sun", "eel", "anchor"))
 
 
 def embed_set(embedder, spec):
-  return embed_test_set(embedder, spec, find_test_set(embedder.cache_dir, spec))
+  return embedder.images(spec, find_test_set(embedder.cache_dir, spec))
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +52,9 @@ def no_tower(monkeypatch):
     def tower(*_, **__):
       raise AssertionError("a tower ran")
 
-    monkeypatch.setattr(embedding, "embed_texts", tower)
-    monkeypatch.setattr(embedding, "embed_images", tower)
-    monkeypatch.setattr(embedding, "padded_batches", tower)
+    monkeypatch.setattr("s3_jax.experiment.embedder.embed_texts", tower)
+    monkeypatch.setattr("s3_jax.experiment.tower_batches.embed_images", tower)
+    monkeypatch.setattr("s3_jax.experiment.embedder.padded_batches", tower)
 
   return refuse
 
@@ -162,7 +157,7 @@ def test_a_damaged_block_is_embedded_again(embedder, where):
 
 @pytest.fixture
 def opened(monkeypatch, make_small):
-  return make_small(monkeypatch, embedding)
+  return make_small(monkeypatch)
 
 
 def test_images_are_those_of_the_set_in_its_order(
@@ -216,7 +211,7 @@ def test_devices_change_nothing(
 @pytest.fixture(scope="module")
 def all_devices(clip, make_small, tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
-    make_small(patch, embedding)
+    make_small(patch)
     folder = tmp_path_factory.mktemp("all")
     embedder = Embedder(clip, "float32", 64, 0, folder)
     return embed_set(embedder, DATASETS["plain"]).embeddings
@@ -226,16 +221,16 @@ def all_devices(clip, make_small, tmp_path_factory):
 def test_a_large_tower_is_stored_in_parts(
   embedder, opened, monkeypatch, all_devices, limit, in_parts
 ):
-  monkeypatch.setattr(embedding, "SPLIT_BYTES", limit)
+  monkeypatch.setattr("s3_jax.experiment.embedder.SPLIT_BYTES", limit)
   small = functools.partial(shard_params, min_bytes=1)
-  monkeypatch.setattr(embedding, "shard_params", small)
+  monkeypatch.setattr("s3_jax.experiment.embedder.shard_params", small)
   shared = replace(embedder, model_axis=4)
-  (params,) = bound_tower(shared).args
+  (params,) = shared.tower.args
   query = params["image"]["block_0"]["attention"]["query"]["kernel"]
   part = query.addressable_shards[0].data
   assert part.shape == (query.shape[0], query.shape[1] // (1 + 3 * in_parts))
   # One device a row of `model`: nothing to share the parameters with.
-  (whole,) = bound_tower(embedder).args
+  (whole,) = embedder.tower.args
   kernel = whole["image"]["block_0"]["attention"]["query"]["kernel"]
   assert kernel.sharding.is_fully_replicated
   # As many images a device as without: the same to the last bit.
@@ -257,7 +252,7 @@ def test_which_towers_are_large(name, large):
     lambda key: init_params(key, ZOO[name])["image"], jax.random.key(0)
   )
   size = sum(4 * leaf.size for leaf in jax.tree.leaves(params))
-  assert (size >= embedding.SPLIT_BYTES) == large
+  assert (size >= SPLIT_BYTES) == large
 
 
 def test_more_devices_than_there_are_is_an_error(embedder, opened):
@@ -292,40 +287,40 @@ def test_bad_images_are_listed_and_leave_the_others_alone(embedder, clip):
     ("\udcff<i>.png", good[2][:60]),
     ("c.png", good[3]),
   ]
-  test_set = embed_test_set(embedder, spec, open_these(mixed))
+  test_set = embedder.images(spec, open_these(mixed))
   assert test_set.labels.tolist() == [0, 2, 5]
   files, reasons = zip(*test_set.bad, strict=True)
   assert files == ("empty.png", "text.jpg", "\\udcff<i>.png")
   assert all(reasons)
   alone = [(f"{i}.png", good[i]) for i in (0, 1, 3)]
   fresh = replace(embedder, cache_dir=embedder.cache_dir / "fresh")
-  clean = embed_test_set(fresh, spec, open_these(alone, "two"))
+  clean = fresh.images(spec, open_these(alone, "two"))
   assert clean.images_decoded == 3
   np.testing.assert_allclose(test_set.embeddings, clean.embeddings, atol=1e-6)
-  again = embed_test_set(embedder, spec, open_these(mixed))
+  again = embedder.images(spec, open_these(mixed))
   assert again.images_decoded == 0 and again.bad == test_set.bad
 
 
 def test_a_data_set_of_bad_images_is_an_error(embedder):
   opened = open_these([("a.png", b""), ("b.png", b"x")])
   with pytest.raises(ValueError, match=r"got 2 bad ones; the first is a.png"):
-    embed_test_set(embedder, DATASETS["plain"], opened)
+    embedder.images(DATASETS["plain"], opened)
 
 
 def test_pixels_and_content_are_part_of_the_key(embedder):
   opened = open_these([("a.png", encoded((9, 9, 9)))])
   spec = DATASETS["plain"]
-  assert embed_test_set(embedder, spec, opened).images_decoded == 1
-  assert embed_test_set(embedder, spec, opened).images_decoded == 0
+  assert embedder.images(spec, opened).images_decoded == 1
+  assert embedder.images(spec, opened).images_decoded == 0
   # What an image is counts, and not what the data set or the file is called.
   renamed = open_these([("b.png", encoded((9, 9, 9)))], "two")
   other = DATASETS["outline"]
-  assert embed_test_set(embedder, other, renamed).images_decoded == 0
+  assert embedder.images(other, renamed).images_decoded == 0
   changed = open_these([("a.png", encoded((9, 9, 8)))])
-  assert embed_test_set(embedder, spec, changed).images_decoded == 1
+  assert embedder.images(spec, changed).images_decoded == 1
   small = replace(embedder, max_pixels=300)
   with pytest.raises(ValueError, match="got 1 bad ones"):
-    embed_test_set(small, spec, opened)
+    small.images(spec, opened)
 
 
 def test_what_is_left_is_what_the_cache_lacks(embedder, opened):
@@ -333,7 +328,7 @@ def test_what_is_left_is_what_the_cache_lacks(embedder, opened):
   found = find_test_set(embedder.cache_dir, spec)
 
   def left(texts):
-    layout = images_layout(embedder, spec, found)
+    layout = embedder.layout(spec, found)
     return embedder.look_up(texts).missing, embedder.count_missing(layout)
 
   assert left((*PROMPTS, "sun", PROMPTS[0])) == (4, 180)
