@@ -3,12 +3,14 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 __all__ = [
   "LFS_POINTER_BYTES",
@@ -17,6 +19,7 @@ __all__ = [
   "is_lfs_pointer",
   "replacing",
   "safe_name",
+  "write_json",
 ]
 
 LFS_POINTER_BYTES = 64
@@ -38,6 +41,12 @@ def atomic_write(path: Path, data: bytes | str) -> None:
   payload = data.encode("utf-8") if isinstance(data, str) else data
   with replacing(path) as temporary:
     temporary.write_bytes(payload)
+
+
+def write_json(path: Path, value: Any, *, ascii: bool = True) -> None:
+  """Writes a JSON file whole: one key a line, no NaN, a line end at the end."""
+  text = json.dumps(value, indent=1, ensure_ascii=ascii, allow_nan=False)
+  atomic_write(path, text + "\n")
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -6,7 +6,7 @@ results are put together. What they exchange are bytes: names, counts and
 embeddings arrive as they were sent, to the last bit.
 
 With one process every function here returns its own part at once and starts no
-device.
+device. With several, each raises `LostPeer` where another one has ended.
 
 References:
   Ours. All exchanges are all-gathers: on a CPU these wait half an hour for a
@@ -24,26 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 from jaxtyping import Bool, Int
-
-__all__ = [
-  "LostPeer",
-  "Share",
-  "add_up",
-  "agree",
-  "assign",
-  "concatenate",
-  "count",
-  "first_only",
-  "gather_arrays",
-  "gather_flags",
-  "gather_json",
-  "index",
-  "is_first",
-  "own_items",
-  "own_share",
-  "with_barriers",
-  "raise_on_all",
-]
+from tqdm import tqdm
 
 _PACE = 300.0
 """Seconds between the meetings of processes that work for long."""
@@ -60,12 +41,7 @@ class _PeerFailed(ValueError):
 
 
 class Share(NamedTuple):
-  """A process's part of a list.
-
-  Attributes:
-    start: first place.
-    stop: the place after the last; `start` if there is nothing to do.
-  """
+  """A process's part of a list: its first index, and the one after its last."""
 
   start: int
   stop: int
@@ -91,14 +67,7 @@ def is_first() -> bool:
 
 
 def own_share(total: int) -> Share:
-  """Cuts a list into a part a process, whose lengths differ by one at most.
-
-  Args:
-    total: length of the list.
-
-  Returns:
-    This process's part; those of all, in their order, are the list.
-  """
+  """Cuts a list into a part a process, whose lengths differ by one at most."""
   number, processes = index(), count()
   return Share(total * number // processes, total * (number + 1) // processes)
 
@@ -108,15 +77,9 @@ def assign(
 ) -> Int[np.ndarray, " shards"]:
   """Shares out the shards of a data set, stored ones and missing ones.
 
-  A stored shard goes to a process that can read it; each process gets as many
-  of the missing ones as any other, up to one, and those next to each other.
-
-  Args:
-    stored: which shards each process finds in its cache: the same where they
-      share a disk.
-
-  Returns:
-    The process that each shard belongs to.
+  A stored shard goes to a process that finds it in its cache; each process gets
+  as many of the missing ones as any other, up to one, and those next to each
+  other.
   """
   processes, shards = stored.shape
   owner = np.zeros((shards,), np.int64)
@@ -133,46 +96,19 @@ def assign(
 def gather_flags(
   flags: Bool[np.ndarray, " items"],
 ) -> Bool[np.ndarray, "processes items"]:
-  """Sends flags, such as which shards are in the cache, to every process.
-
-  Args:
-    flags: of this process; all have as many.
-
-  Returns:
-    Those of each process, in their order.
-
-  Raises:
-    LostPeer: a process has ended.
-  """
+  """Sends as many flags as any other process does to every process."""
   return np.stack([each["flags"] for each in gather_arrays({"flags": flags})])
 
 
 def own_items(
   stored: Bool[np.ndarray, "processes items"],
 ) -> Bool[np.ndarray, " items"]:
-  """Says which items `assign` gives to this process.
-
-  Args:
-    stored: as for `assign`.
-
-  Returns:
-    One flag an item.
-  """
+  """Says which items `assign` gives to this process."""
   return assign(stored) == index()
 
 
 def gather_json(value: Any) -> list[Any]:
-  """Sends a value to every process.
-
-  Args:
-    value: anything that JSON can hold.
-
-  Returns:
-    The value of each process, in their order.
-
-  Raises:
-    LostPeer: a process has ended.
-  """
+  """Sends a value that JSON can hold to every process, and returns all."""
   if count() == 1:
     return [value]
   text = json.dumps(value, allow_nan=False)
@@ -182,17 +118,7 @@ def gather_json(value: Any) -> list[Any]:
 def gather_arrays(
   arrays: Mapping[str, np.ndarray],
 ) -> list[dict[str, np.ndarray]]:
-  """Sends arrays to every process.
-
-  Args:
-    arrays: by name; those of other processes may have other lengths.
-
-  Returns:
-    The arrays of each process, in their order.
-
-  Raises:
-    LostPeer: a process has ended.
-  """
+  """Sends arrays, of any lengths, to every process, and returns all."""
   if count() == 1:
     return [dict(arrays)]
   buffer = io.BytesIO()
@@ -205,17 +131,7 @@ def gather_arrays(
 
 
 def add_up(counts: Mapping[str, int]) -> dict[str, int]:
-  """Adds up what each process has counted.
-
-  Args:
-    counts: by name, the same names in every process.
-
-  Returns:
-    The sums.
-
-  Raises:
-    LostPeer: a process has ended.
-  """
+  """Adds up what each process has counted under the same names."""
   received = gather_json(dict(counts))
   return {name: sum(each[name] for each in received) for name in counts}
 
@@ -223,13 +139,8 @@ def add_up(counts: Mapping[str, int]) -> dict[str, int]:
 def agree(facts: Mapping[str, Any]) -> None:
   """Makes sure that all processes run the same thing.
 
-  Args:
-    facts: what must be equal, by the words of the message; JSON-able.
-
-  Raises:
-    ValueError: naming the first fact that differs, and where; in every
-      process.
-    LostPeer: a process has ended.
+  `facts` are JSON-able and go by the words of the message, which in every
+  process names the first that differs, and where.
   """
   if count() == 1:
     return
@@ -254,21 +165,22 @@ def _shown(value: Any) -> str:
   return f"{text[:60]}... (sha256 {hashlib.sha256(text.encode()).hexdigest()})"
 
 
+def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> tqdm:
+  """Makes a bar of images, unless told otherwise, that goes when it is full.
+
+  Of several processes only the first has one, and none where the output is no
+  terminal.
+  """
+  options = {"unit": "image", "leave": False, **options}
+  return tqdm(items, disable=None if is_first() else True, **options)
+
+
 def raise_on_all(work: Callable[[], _Result]) -> _Result:
   """Does work in which a failure of one process is a failure of all.
 
-  Args:
-    work: what this process does, without meeting the others but in
-      `with_barriers`.
-
-  Returns:
-    What `work` returns.
-
-  Raises:
-    ValueError: the work of this process failed, or that of another, which the
-      message names.
-    OSError: the work of this process failed.
-    LostPeer: a process has ended.
+  The work meets no other process but in `with_barriers`. Its ValueError or
+  OSError is raised here, and as a ValueError that names this process in the
+  others.
   """
   if count() == 1:
     return work()
@@ -292,21 +204,10 @@ def with_barriers(
 
   Each process meets the others at the same times, after the item at hand, and
   one that has no more items waits for the rest so: nobody waits longer than for
-  `seconds` and one item, however different the processes are. For use inside
+  `seconds` and one item, however different the processes are. What an item
+  needs happens while it is asked for and before the next one is. For use inside
   the work of `raise_on_all`, whose failure in one process then ends all of them
   at the next meeting.
-
-  Args:
-    items: of this process; what an item needs happens while it is asked for and
-      before the next one is.
-    seconds: between meetings.
-
-  Yields:
-    The items.
-
-  Raises:
-    ValueError: the work of another process failed.
-    LostPeer: a process has ended.
   """
   if count() == 1:
     yield from items
@@ -333,18 +234,9 @@ def _check_reports(reports: Sequence[Mapping[str, Any]]) -> None:
 
 
 def first_only(work: Callable[[], _Result]) -> _Result:
-  """Does work in the first process, such as writing files, for all of them.
+  """Does work, such as writing files, in the first process for all of them.
 
-  Args:
-    work: whose result JSON can hold.
-
-  Returns:
-    What `work` returned there, in every process.
-
-  Raises:
-    ValueError: the work failed.
-    OSError: the work failed, in the first process.
-    LostPeer: a process has ended.
+  Every process returns its result, which JSON can hold.
   """
   result = raise_on_all(lambda: work() if is_first() else None)
   return gather_json(result)[0]
@@ -380,12 +272,5 @@ def _gather_bytes(data: bytes) -> list[bytes]:
 def concatenate(
   parts: Sequence[Mapping[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
-  """Joins the arrays of all processes along their first axis.
-
-  Args:
-    parts: of each process, with the same names.
-
-  Returns:
-    The joined arrays.
-  """
+  """Joins the arrays of all processes, of the same names, along axis 0."""
   return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

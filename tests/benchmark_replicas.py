@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from s3_jax.data.datasets import DATASETS, official_names, wnids
 from s3_jax.data.readers import ground_truth, imagenet
-from s3_jax.data.readers.coop import CLASS_FOLDERS, SPLITS
 
 BENCHMARKS = tuple(
   name for name, spec in DATASETS.items() if spec.family != "embedded"
@@ -147,8 +146,8 @@ def make_replica(
   else:
     names = {"coop": COOP, "tpt": TPT}[layout]
     folder = data_dir / names.get(name, name)
-    if name in CLASS_FOLDERS:
-      part = CLASS_FOLDERS[name] if layout == "coop" else ""
+    if not spec.coop.listing:
+      part = spec.coop.roots[0] if layout == "coop" else ""
       part = "val" if (name, layout) == ("imagenet", "tpt") else part
       images = list(_in_folders(name, folder / part, pairs, size))
     else:
@@ -156,7 +155,7 @@ def make_replica(
   for image in images:
     if layout != "tar":
       _made(image.path).write_bytes(image.data)
-  if layout == "folders" or (name in CLASS_FOLDERS and layout != "csv"):
+  if layout == "folders" or not (spec.coop.listing or layout == "csv"):
     images.sort(key=lambda each: (each.label, each.file))
   if layout in ("tar", "flat"):
     images.sort(key=lambda each: each.file)
@@ -265,7 +264,7 @@ def _in_folders(name, root, pairs, size) -> Iterator[_Image]:
 def _listed(name, folder, layout, pairs, size) -> list[_Image]:
   """Writes the list of test images; its order is not that of the labels."""
   names = official_names(DATASETS[name])
-  split = SPLITS[name]
+  split = DATASETS[name].coop
   rootless = layout == "tpt" and name in _TPT_ROOTLESS
   root = folder / ("" if rootless else split.roots[0])
   images = [
@@ -275,13 +274,13 @@ def _listed(name, folder, layout, pairs, size) -> list[_Image]:
   ]
   if name == "fgvc_aircraft":
     lines = [f"{each.file[:-4]} {names[each.label]}\n" for each in images]
-    _made(folder / split.file).write_text("".join(lines))
+    _made(folder / split.listing).write_text("".join(lines))
     (folder / "variants.txt").write_text("\n".join(names) + "\n")
   else:
     test = [[each.file, each.label, names[each.label]] for each in images]
     position = folder if layout == "coop" else folder.parent / "data_splits"
     text = json.dumps({"train": [], "val": [], "test": test})
-    _made(position / split.file).write_text(text)
+    _made(position / split.listing).write_text(text)
   return images
 
 

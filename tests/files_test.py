@@ -23,6 +23,17 @@ def test_writes_what_it_was_given(tmp_path, data):
   assert [child.name for child in path.parent.iterdir()] == ["file"]
 
 
+def test_json_is_written_in_one_form(tmp_path):
+  path = tmp_path / "x.json"
+  files.write_json(path, {"b": [1], "a": "é"})
+  assert path.read_bytes() == b'{\n "b": [\n  1\n ],\n "a": "\\u00e9"\n}\n'
+  files.write_json(path, "é", ascii=False)
+  assert path.read_bytes() == '"é"\n'.encode()
+  with pytest.raises(ValueError):
+    files.write_json(path, float("nan"))
+  assert path.read_bytes() == '"é"\n'.encode()
+
+
 def test_replaces_an_old_file(tmp_path):
   path = tmp_path / "file"
   files.atomic_write(path, "a long old text")

@@ -54,13 +54,13 @@ SCRIPT = textwrap.dedent(
   attempt("other", lambda: hosts.agree({"the seed": 3, "the size": number}))
   attempt("longer", lambda: hosts.agree({"the texts": ["a"] * 99 + [number]}))
   attempt("lacking", lambda: hosts.agree({"a": 1} if number else {}))
-  attempt("together", lambda: hosts.together(fail))
-  attempt("still", lambda: hosts.together(lambda: number))
+  attempt("together", lambda: hosts.raise_on_all(fail))
+  attempt("still", lambda: hosts.raise_on_all(lambda: number))
   attempt("first", lambda: hosts.first_only(lambda: [number, {"of": 2}]))
 
   def slowly(items, wait, fails=False):
     done = []
-    for item in hosts.paced(items, seconds=0.1):
+    for item in hosts.with_barriers(items, seconds=0.1):
       time.sleep(wait)
       done.append(item)
       if fails and item == 2:
@@ -76,12 +76,12 @@ SCRIPT = textwrap.dedent(
   hosts.gather_json = counted
   # The first is done at once, the second needs six tenths of a second.
   wait = 0.2 * number
-  attempt("slow", lambda: hosts.together(lambda: slowly([1, 2, 3], wait)))
+  attempt("slow", lambda: hosts.raise_on_all(lambda: slowly([1, 2, 3], wait)))
   said["waited"], said["meetings"] = said["meetings"], 0
   hosts.gather_json = meet
-  attempt("none", lambda: hosts.together(lambda: slowly(range(number), 0)))
+  attempt("none", lambda: hosts.raise_on_all(lambda: slowly(range(number), 0)))
   fails = lambda: slowly([1, 2, 3], wait, fails=number == 1)
-  attempt("fails", lambda: hosts.together(fails))
+  attempt("fails", lambda: hosts.raise_on_all(fails))
   attempt("after", lambda: hosts.gather_json(number))
 
   def fail_first():

@@ -14,8 +14,7 @@ import optax
 from jaxtyping import Array, Float
 
 from s3_jax.adaptation.descent import find_shift, scores_after, scores_before
-from s3_jax.adaptation.formulas import read_metric
-from s3_jax.adaptation.options import common_dtype, read_plan
+from s3_jax.adaptation.options import AdaptationOptions, read_options
 from s3_jax.adaptation.prototypes import center_space
 from s3_jax.adaptation.shifted import shifted_space
 from s3_jax.embeddings import unit_or_nan
@@ -79,30 +78,19 @@ def adapt_space(
     Test-time adaptation by shifting spaces is TS3's (arXiv 2412.04925); that it
     is TPS's procedure (arXiv 2403.12952) on every vertex of a class is ours.
   """
-  chosen, parameters = read_metric(metric, metric_options, space)
-  if method == "tps":
-    chosen, parameters = read_metric("nearest_point", None, space)
-  views, space = common_dtype(views, space)
-  plan, rates = read_plan(
-    views.shape[0],
+  options = AdaptationOptions(
     method=method,
+    metric=metric,
     steps=steps,
     learning_rate=learning_rate,
     weight_decay=weight_decay,
     confident_fraction=confident_fraction,
     shift=shift,
+    metric_options=metric_options,
     optimizer=optimizer,
   )
-  return _adapt_space(
-    views,
-    space,
-    jnp.asarray(logit_scale, views.dtype),
-    parameters,
-    rates,
-    method=method,
-    metric=chosen,
-    plan=plan,
-  )
+  views, space, numbers, plan = read_options(options, views, space, logit_scale)
+  return _adapt_space(views, space, numbers, plan=plan)
 
 
 def adapted_scores(
@@ -130,7 +118,7 @@ def adapted_scores(
     views: unit embeddings of the image's views, the original first.
     space: spaces of the classes.
     logit_scale: natural logarithm of the factor, as checkpoints store it.
-    method: see `adapt_space`, as for all that follow.
+    method: as for `adapt_space`, as are all that follow.
     metric: a name or a function.
     steps: at least 1.
     learning_rate: at least 0.
@@ -149,11 +137,7 @@ def adapted_scores(
   References:
     As `adapt_space`.
   """
-  return adapt_in_chunks(
-    views[None],
-    space,
-    logit_scale,
-    chunk=1,
+  options = AdaptationOptions(
     method=method,
     metric=metric,
     steps=steps,
@@ -163,7 +147,8 @@ def adapted_scores(
     shift=shift,
     metric_options=metric_options,
     optimizer=optimizer,
-  )[0]
+  )
+  return _adapt_in_chunks(views[None], space, logit_scale, 1, options)[0]
 
 
 def adapt_in_chunks(
@@ -172,15 +157,7 @@ def adapt_in_chunks(
   logit_scale: Float[Array, ""] | np.ndarray | float,
   *,
   chunk: int = 8,
-  method: str = "ts3",
-  metric: _Metric = "local_center",
-  steps: int = 1,
-  learning_rate: float | Float[Array, ""] = 5e-3,
-  weight_decay: float | Float[Array, ""] = 0.01,
-  confident_fraction: float = 0.1,
-  shift: str = "per_class",
-  metric_options: Mapping[str, Any] | None = None,
-  optimizer: optax.GradientTransformation | None = None,
+  **options: Any,
 ) -> Float[Array, "images classes"]:
   """Scores many images, each against the spaces adapted to it alone.
 
@@ -198,15 +175,7 @@ def adapt_in_chunks(
     space: spaces of the classes.
     logit_scale: natural logarithm of the factor, as checkpoints store it.
     chunk: images at a time, at least 1.
-    method: see `adapt_space`, as for all that follow.
-    metric: a name or a function.
-    steps: at least 1.
-    learning_rate: at least 0.
-    weight_decay: at least 0.
-    confident_fraction: in (0, 1].
-    shift: "per_class" or "shared".
-    metric_options: keyword arguments of the metric.
-    optimizer: an optax transformation in place of AdamW.
+    **options: those of `adapt_space`.
 
   Returns:
     Scores of every image's original view.
@@ -217,60 +186,37 @@ def adapt_in_chunks(
   References:
     As `adapt_space`; the chunks are ours.
   """
-  chunk = whole_number("chunk", chunk)
-  chosen, parameters = read_metric(metric, metric_options, space)
-  if method == "tps":
-    chosen, parameters = read_metric("nearest_point", None, space)
-  views, space = common_dtype(views, space)
-  plan, rates = read_plan(
-    views.shape[1],
-    method=method,
-    steps=steps,
-    learning_rate=learning_rate,
-    weight_decay=weight_decay,
-    confident_fraction=confident_fraction,
-    shift=shift,
-    optimizer=optimizer,
+  return _adapt_in_chunks(
+    views, space, logit_scale, chunk, AdaptationOptions(**options)
   )
+
+
+def _adapt_in_chunks(views, space, logit_scale, chunk, options):
+  chunk = whole_number("chunk", chunk)
+  views, space, numbers, plan = read_options(options, views, space, logit_scale)
   if 0 in (views.shape[0], *space.mask.shape):
     return jnp.full((views.shape[0], space.mask.shape[0]), -1.0, views.dtype)
-  return _score_images(
-    views,
-    space,
-    jnp.asarray(logit_scale, views.dtype),
-    parameters,
-    rates,
-    chunk=chunk,
-    method=method,
-    metric=chosen,
-    plan=plan,
-  )
+  return _score_images(views, space, numbers, chunk=chunk, plan=plan)
 
 
-@functools.partial(jax.jit, static_argnames=("method", "metric", "plan"))
-def _adapt_space(
-  views, space, logit_scale, parameters, rates, *, method, metric, plan
-):
-  if method == "tps":
+@functools.partial(jax.jit, static_argnames="plan")
+def _adapt_space(views, space, numbers, *, plan):
+  if plan.method == "tps":
     space = center_space(space)
   if 0 in space.mask.shape:
     return space
   views = unit_or_nan(views)
-  unshifted = scores_before(views, space, metric, parameters)
-  found = find_shift(
-    views, unshifted, space, logit_scale, parameters, rates, metric, plan, 1
-  )
+  metric = plan.metric._replace(parameters=numbers.parameters)
+  unshifted = scores_before(views, space, metric)
+  found = find_shift(views, unshifted, space, numbers, plan, images=1)
   return shifted_space(space, found.shift)
 
 
-@functools.partial(
-  jax.jit, static_argnames=("chunk", "method", "metric", "plan")
-)
-def _score_images(
-  views, space, logit_scale, parameters, rates, *, chunk, method, metric, plan
-):
-  if method == "tps":
+@functools.partial(jax.jit, static_argnames=("chunk", "plan"))
+def _score_images(views, space, numbers, *, chunk, plan):
+  if plan.method == "tps":
     space = center_space(space)
+  metric = plan.metric._replace(parameters=numbers.parameters)
   images, count, dim = views.shape
   chunks = -(-images // chunk)
   size = -(-images // chunks)
@@ -283,25 +229,12 @@ def _score_images(
     some = jax.lax.dynamic_index_in_dim(views, index, axis=1, keepdims=False)
     some = unit_or_nan(some)
     # All views of the chunk meet the unshifted spaces at once.
-    unshifted = scores_before(
-      some.reshape((-1, dim)), space, metric, parameters
-    ).reshape((size, count, -1))
+    unshifted = scores_before(some.reshape((-1, dim)), space, metric)
+    unshifted = unshifted.reshape((size, count, -1))
 
     def score_image(views, unshifted):
-      found = find_shift(
-        views,
-        unshifted,
-        space,
-        logit_scale,
-        parameters,
-        rates,
-        metric,
-        plan,
-        size,
-      )
-      return scores_after(
-        views[:1], space, found.shift, metric, parameters, size
-      )[0]
+      found = find_shift(views, unshifted, space, numbers, plan, images=size)
+      return scores_after(views[:1], space, found.shift, metric, images=size)[0]
 
     return jax.vmap(score_image)(some, unshifted)
 

@@ -12,13 +12,7 @@ from jaxtyping import Array, Float, Int
 def entropies(
   logits: Float[Array, "views classes"],
 ) -> Float[Array, " views"]:
-  """Entropy of the softmax of each row of logits, in nats.
-
-  Args:
-    logits: of one view a row.
-
-  Returns:
-    `-sum_c p_c log p_c`, from 0 to the logarithm of the number of classes.
+  """Entropy `-sum_c p_c log p_c` of each row's softmax, in nats.
 
   References:
     Shannon's entropy, as TPT (arXiv 2209.07511) and TPS (arXiv 2403.12952) take
@@ -31,14 +25,7 @@ def entropies(
 def most_confident(
   logits: Float[Array, "views classes"], count: int
 ) -> Int[Array, " count"]:
-  """Chooses the views whose prediction has the lowest entropy.
-
-  Args:
-    logits: of the views.
-    count: how many, from 1 to the number of views.
-
-  Returns:
-    Indices of views, by entropy; of equal entropies the lower index.
+  """Chooses the views of the lowest entropy; of equal ones the lower index.
 
   References:
     TPT (arXiv 2209.07511); the ties are ours.
@@ -54,12 +41,6 @@ def marginal_entropy(
   With `p_b` the softmax of view `b` and `q` their mean over `n` views, the loss
   is `-sum_c q_c log q_c` and its derivative with respect to the logit of view
   `b` and class `c` is `-(p_bc / n) (log q_c - sum_k p_bk log q_k)`.
-
-  Args:
-    logits: of the views that count.
-
-  Returns:
-    The loss, and its gradient with respect to `logits`.
 
   References:
     The loss of TPT (arXiv 2209.07511) and TPS (arXiv 2403.12952); this form of

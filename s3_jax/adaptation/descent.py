@@ -1,6 +1,6 @@
 """The gradient steps for one image, in either form of a shifted space."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from s3_jax.adaptation import shifted
 from s3_jax.adaptation.confidence import marginal_entropy, most_confident
 from s3_jax.adaptation.formulas import Metric
-from s3_jax.adaptation.options import Plan, Rates
+from s3_jax.adaptation.options import Numbers, Plan
 from s3_jax.embeddings import scale_logits
 from s3_jax.space import SynonymousSpace
 
@@ -35,48 +35,33 @@ def find_shift(
   views: Float[Array, "views dim"],
   unshifted: Float[Array, "views classes"],
   space: SynonymousSpace,
-  logit_scale: Float[Array, ""],
-  parameters: tuple[Any, ...],
-  rates: Rates,
-  metric: Metric,
+  numbers: Numbers,
   plan: Plan,
+  *,
   images: int,
 ) -> Found:
-  """Runs the optimiser for one image.
-
-  Args:
-    views: unit embeddings of the image's views.
-    unshifted: their scores before the first step.
-    space: spaces of the classes.
-    logit_scale: natural logarithm of the factor.
-    parameters: arguments of the metric that are data.
-    rates: numbers of AdamW.
-    metric: how to score.
-    plan: what to do.
-    images: over how many this is mapped by `jax.vmap`.
-
-  Returns:
-    The shift, and what the first step saw.
+  """Runs the optimiser for one image of `images` that `jax.vmap` maps over.
 
   References:
     TPS (arXiv 2403.12952), which chooses views anew in each step.
   """
+  metric = plan.metric._replace(parameters=numbers.parameters)
   groups = space.mask.shape[0] if plan.shift == "per_class" else 1
   shift = jnp.zeros((groups, views.shape[1]), views.dtype)
   optimizer = plan.optimizer
   if optimizer is None:
     optimizer = optax.adamw(
-      rates.learning_rate, weight_decay=rates.weight_decay
+      numbers.learning_rate, weight_decay=numbers.weight_decay
     )
 
   def step(shift, state, scores, is_zero):
-    logits = scale_logits(scores, logit_scale)
+    logits = scale_logits(scores, numbers.logit_scale)
     kept = most_confident(logits, plan.kept)
     loss, slopes = marginal_entropy(logits[kept])
     # Logits are linear in scores, so this is the way back as well.
-    slopes = scale_logits(slopes, logit_scale)
+    slopes = scale_logits(slopes, numbers.logit_scale)
     gradient = _shift_gradient(
-      slopes, views[kept], space, shift, metric, parameters, images, is_zero
+      slopes, views[kept], space, shift, metric, images, is_zero
     )
     updates, state = optimizer.update(gradient, state, shift)
     shift = jnp.asarray(optax.apply_updates(shift, updates))
@@ -84,7 +69,7 @@ def find_shift(
 
   def next_step(_, carry):
     shift, state = carry
-    scores = scores_after(views, space, shift, metric, parameters, images)
+    scores = scores_after(views, space, shift, metric, images=images)
     found, state = step(shift, state, scores, False)
     return found.shift, state
 
@@ -96,28 +81,12 @@ def find_shift(
 
 
 def scores_before(
-  views: Float[Array, "views dim"],
-  space: SynonymousSpace,
-  metric: Metric,
-  parameters: tuple[Any, ...],
+  views: Float[Array, "views dim"], space: SynonymousSpace, metric: Metric
 ) -> Float[Array, "views classes"]:
-  """Scores views against the spaces as they are.
-
-  Args:
-    views: unit embeddings, of one or several images.
-    space: spaces of the classes.
-    metric: how to score.
-    parameters: arguments of the metric that are data.
-
-  Returns:
-    Scores.
-
-  References:
-    Ours.
-  """
+  """Scores views, of one or several images, against the spaces as they are."""
   if metric.takes_space:
     return metric.formula(views, space, **dict(metric.keywords))
-  return shifted.unshifted_scores(views, space, metric, parameters)
+  return shifted.unshifted_scores(views, space, metric)
 
 
 def scores_after(
@@ -125,48 +94,22 @@ def scores_after(
   space: SynonymousSpace,
   shift: Float[Array, "groups dim"],
   metric: Metric,
-  parameters: tuple[Any, ...],
+  *,
   images: int,
 ) -> Float[Array, "views classes"]:
-  """Scores views against shifted spaces.
-
-  Args:
-    views: unit embeddings of one image.
-    space: spaces of the classes, not shifted.
-    shift: one for each class, or one for all.
-    metric: how to score.
-    parameters: arguments of the metric that are data.
-    images: over how many this is mapped by `jax.vmap`.
-
-  Returns:
-    Scores.
-
-  References:
-    Ours.
-  """
+  """Scores views of one image against shifted spaces."""
   if metric.takes_space:
     moved = shifted.shifted_space(space, shift)
     return metric.formula(views, moved, **dict(metric.keywords))
-  return shifted.shifted_scores(
-    views, space, shift, metric, parameters, images=images
-  )
+  return shifted.shifted_scores(views, space, shift, metric, images=images)
 
 
-def _shift_gradient(
-  slopes, views, space, shift, metric, parameters, images, is_zero
-):
+def _shift_gradient(slopes, views, space, shift, metric, images, is_zero):
   if metric.takes_space:
     _, pullback = jax.vjp(
-      lambda d: scores_after(views, space, d, metric, (), images), shift
+      lambda d: scores_after(views, space, d, metric, images=images), shift
     )
     return pullback(slopes)[0]
   return shifted.shift_gradient(
-    slopes,
-    views,
-    space,
-    shift,
-    metric,
-    parameters,
-    images=images,
-    is_zero=is_zero,
+    slopes, views, space, shift, metric, images=images, is_zero=is_zero
   )

@@ -17,19 +17,19 @@ from s3_jax.point_to_space import (
   hulls,
   local_centers,
 )
-from s3_jax.point_to_space.streaming import whole_number
+from s3_jax.point_to_space.streaming import Block, whole_number
 from s3_jax.space import SynonymousSpace
 
 
 class Metric(NamedTuple):
-  """A metric that can be evaluated on a shifted space; hashable.
+  """A metric that can be evaluated on a shifted space.
 
   Attributes:
-    formula: `formula(block, *options, *parameters)` prepares a block of classes
-      and returns a function of similarities and squared norms, as
-      `point_to_space.streaming.score_blocks` describes; or a function of
-      embeddings and a space, where `takes_space` is set.
+    formula: what `prepare` calls; or a function of embeddings and a space,
+      where `takes_space` is set.
     options: arguments that select code.
+    parameters: arguments that are data; () in what a compiled program is known
+      by.
     keywords: keyword arguments of a user's own function.
     takes_space: whether it is a user's own function.
     quadratic: whether the formula holds `synonyms^2` numbers for each pair of
@@ -38,9 +38,17 @@ class Metric(NamedTuple):
 
   formula: Callable[..., Any]
   options: tuple[Hashable, ...] = ()
+  parameters: tuple[Any, ...] = ()
   keywords: tuple[tuple[str, Hashable], ...] = ()
   takes_space: bool = False
   quadratic: bool = False
+
+  def prepare(self, block: Block) -> Callable[..., Any]:
+    """Makes a function of similarities and squared norms of a block of classes.
+
+    As `point_to_space.streaming.score_blocks` describes it.
+    """
+    return self.formula(block, *self.options, *self.parameters)
 
 
 def _convex_hull(block):
@@ -74,28 +82,11 @@ def read_metric(
   metric: str | Callable[..., Any],
   options: Mapping[str, Any] | None,
   space: SynonymousSpace,
-) -> tuple[Metric, tuple[Any, ...]]:
-  """Reads a metric and its options as `adapt_space` takes them.
-
-  Args:
-    metric: a name of `POINT_TO_SPACE` or a function of that signature.
-    options: keyword arguments of the metric; None for its defaults.
-    space: the spaces that it will score.
-
-  Returns:
-    The metric, and its arguments that are data.
-
-  Raises:
-    ValueError: the name or an option is unknown, an option is out of range or,
-      for a function, not hashable, or the metric needs a complex and `space`
-      has none.
-
-  References:
-    Ours.
-  """
+) -> Metric:
+  """Reads a metric and its options as `adapt_space` takes them."""
   options = dict(options or {})
   if not isinstance(metric, str):
-    return _own_metric(metric, options), ()
+    return _own_metric(metric, options)
   if metric not in _FORMULAS:
     raise ValueError(
       f"`metric` must be a function or one of {', '.join(_FORMULAS)}, "
@@ -116,19 +107,19 @@ def read_metric(
   if metric == "local_center":
     neighbors = whole_number("neighbors", value)
     if neighbors >= space.mask.shape[-1]:
-      return _FORMULAS["center"], ()
-    return found._replace(options=(neighbors,)), ()
+      return _FORMULAS["center"]
+    return found._replace(options=(neighbors,))
   if metric == "subspace":
     rank = None if value is None else whole_number("rank", value)
-    return found._replace(options=(rank,)), ()
+    return found._replace(options=(rank,))
   if metric == "soft_local_center":
     if not isinstance(value, Tracer) and not value > 0:
       raise ValueError(
         f"`temperature` must be > 0, got {value}; "
         "use the metric nearest_point for the limit at 0."
       )
-    return found, (value,)
-  return found, ()
+    return found._replace(parameters=(value,))
+  return found
 
 
 def _own_metric(function, options):

@@ -1,6 +1,7 @@
 """What adaptation can be asked for, checked and put together."""
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from s3_jax.adaptation.formulas import Metric, read_metric
 from s3_jax.embeddings import has_direction
 from s3_jax.point_to_space.streaming import whole_number
 from s3_jax.space import SynonymousSpace
@@ -18,108 +20,105 @@ METHODS = ("ts3", "tps")
 SHIFTS = ("per_class", "shared")
 
 
+class AdaptationOptions(NamedTuple):
+  """What `adapt_space` can be asked for; its docstring says what each means."""
+
+  method: str = "ts3"
+  metric: str | Callable[..., Float[Array, "..."]] = "local_center"
+  steps: int = 1
+  learning_rate: float | Float[Array, ""] = 5e-3
+  weight_decay: float | Float[Array, ""] = 0.01
+  confident_fraction: float = 0.1
+  shift: str = "per_class"
+  metric_options: Mapping[str, Any] | None = None
+  optimizer: optax.GradientTransformation | None = None
+
+
 class Plan(NamedTuple):
   """The course of an adaptation; hashable.
 
   Attributes:
+    method: a word of `METHODS`.
+    metric: how to score, without its arguments that are data.
     steps: of the optimiser.
     kept: views that the loss takes.
     shift: a word of `SHIFTS`.
     optimizer: an optax transformation, or None for AdamW.
   """
 
+  method: str
+  metric: Metric
   steps: int
   kept: int
   shift: str
   optimizer: optax.GradientTransformation | None
 
 
-class Rates(NamedTuple):
-  """Numbers of AdamW.
+class Numbers(NamedTuple):
+  """What of the options is data.
 
   Attributes:
-    learning_rate: of a step.
+    logit_scale: natural logarithm of the factor.
+    learning_rate: of AdamW.
     weight_decay: pull of the shift towards zero.
+    parameters: arguments of the metric.
   """
 
+  logit_scale: Float[Array, ""]
   learning_rate: Float[Array, ""] | float
   weight_decay: Float[Array, ""] | float
+  parameters: tuple[Any, ...]
 
 
-def read_plan(
-  views: int,
-  *,
-  method: str,
-  steps: int,
-  learning_rate: Any,
-  weight_decay: Any,
-  confident_fraction: float,
-  shift: str,
-  optimizer: optax.GradientTransformation | None,
-) -> tuple[Plan, Rates]:
-  """Reads the options of `adapt_space`.
-
-  Args:
-    views: how many there are.
-    method: see `adapt_space`, as for all that follow.
-    steps: whole number.
-    learning_rate: number, which may be traced.
-    weight_decay: number, which may be traced.
-    confident_fraction: in (0, 1].
-    shift: a word.
-    optimizer: None for AdamW.
-
-  Returns:
-    The plan, and the numbers that are data.
-
-  Raises:
-    ValueError: there is no view, or an option is unknown or out of range.
-
-  References:
-    Ours.
-  """
-  if views < 1:
+def read_options(
+  options: AdaptationOptions,
+  views: Float[Array | np.ndarray, "*images views dim"],
+  space: SynonymousSpace,
+  logit_scale: Float[Array, ""] | np.ndarray | float,
+) -> tuple[Float[Array, "*images views dim"], SynonymousSpace, Numbers, Plan]:
+  """Checks options, and brings views and spaces to one type."""
+  metric = read_metric(options.metric, options.metric_options, space)
+  if options.method == "tps":  # of one vertex a class all metrics are this one
+    metric = read_metric("nearest_point", None, space)
+  views, space = _common_dtype(views, space)
+  if views.shape[-2] < 1:
     raise ValueError(
       "`views` must hold at least the original view, got 0; "
       "put the image's own embedding first."
     )
-  for name, value, known in (
-    ("method", method, METHODS),
-    ("shift", shift, SHIFTS),
-  ):
+  for name, known in (("method", METHODS), ("shift", SHIFTS)):
+    value = getattr(options, name)
     if value not in known:
       words = " or ".join(repr(word) for word in known)
       raise ValueError(f"`{name}` must be {words}, got {value!r}.")
-  for name, value in (
-    ("learning_rate", learning_rate),
-    ("weight_decay", weight_decay),
-  ):
+  for name in ("learning_rate", "weight_decay"):
+    value = getattr(options, name)
     if isinstance(value, Tracer):
       continue
     if not (np.ndim(value) == 0 and 0 <= value < math.inf):
       raise ValueError(f"`{name}` must be a number >= 0, got {value!r}.")
   plan = Plan(
-    whole_number("steps", steps),
-    confident_count(views, confident_fraction),
-    shift,
-    optimizer,
+    options.method,
+    metric._replace(parameters=()),
+    whole_number("steps", options.steps),
+    confident_count(views.shape[-2], options.confident_fraction),
+    options.shift,
+    options.optimizer,
   )
-  return plan, Rates(learning_rate, weight_decay)
+  numbers = Numbers(
+    jnp.asarray(logit_scale, views.dtype),
+    options.learning_rate,
+    options.weight_decay,
+    metric.parameters,
+  )
+  return views, space, numbers, plan
 
 
 def confident_count(views: int, fraction: float) -> int:
   """Counts the views that the loss takes: `max(1, floor(fraction * views))`.
 
-  Args:
-    views: how many there are, at least 1.
-    fraction: which share of them, in (0, 1]. A product within 1e-6 below a
-      whole number counts as that number, so 0.29 of 100 views are 29.
-
-  Returns:
-    The number, from 1 to `views`.
-
-  Raises:
-    ValueError: `fraction` is out of range.
+  A product within 1e-6 below a whole number counts as that number, so 0.29 of
+  100 views are 29.
 
   References:
     TPT (arXiv 2209.07511) and TPS (arXiv 2403.12952) with 0.1; that one view
@@ -133,25 +132,10 @@ def confident_count(views: int, fraction: float) -> int:
   return max(1, math.floor(fraction * views + 1e-6))
 
 
-def common_dtype(
+def _common_dtype(
   views: Float[Array | np.ndarray, "*images views dim"], space: SynonymousSpace
 ) -> tuple[Float[Array, "*images views dim"], SynonymousSpace]:
-  """Brings views and spaces to one type: float32, or float64 if one is.
-
-  Args:
-    views: vectors of any length but zero.
-    space: spaces of the classes.
-
-  Returns:
-    Both, copied only where their type was another.
-
-  Raises:
-    ValueError: they disagree on dim, or a view is zero or not finite, where
-      values are known.
-
-  References:
-    Ours.
-  """
+  """Brings both to float32, or float64 if one is; copied only where needed."""
   views = jnp.asarray(views)
   if views.shape[-1] != space.points.shape[-1]:
     raise ValueError(

@@ -52,26 +52,11 @@ class Products(NamedTuple):
 
 
 def unshifted_scores(
-  views: Float[Array, "views dim"],
-  space: SynonymousSpace,
-  metric: Metric,
-  parameters: tuple[Any, ...],
+  views: Float[Array, "views dim"], space: SynonymousSpace, metric: Metric
 ) -> Float[Array, "views classes"]:
-  """Scores views against the spaces as they are.
+  """Scores views against the spaces as they are; -1 without vertices.
 
   What the metric itself gives, but in the precision of the arguments.
-
-  Args:
-    views: unit vectors, of one or several images.
-    space: spaces of the classes.
-    metric: how to score.
-    parameters: its arguments that are data.
-
-  Returns:
-    Scores; -1 for a class without vertices.
-
-  References:
-    Ours.
   """
   classes = space.mask.shape[0]
   size = min(_block_size(space, views.shape[0], metric), classes)
@@ -86,7 +71,7 @@ def unshifted_scores(
       (space.points, _block_of(space)),
     )
     similarities = jnp.einsum("cmd,bd->cmb", z, views, precision=_HIGHEST)
-    score = metric.formula(block, *metric.options, *parameters)
+    score = metric.prepare(block)
     has_vertex = jnp.any(block.mask, axis=1, keepdims=True)
     return jnp.where(has_vertex, score(similarities, norms), -1.0)
 
@@ -103,29 +88,16 @@ def shifted_scores(
   space: SynonymousSpace,
   shift: Float[Array, "groups dim"],
   metric: Metric,
-  parameters: tuple[Any, ...],
   *,
   images: int,
 ) -> Float[Array, "views classes"]:
-  """Scores views against shifted spaces.
+  """Scores views against shifted spaces; -1 for a class without vertices.
 
-  Args:
-    views: unit vectors.
-    space: spaces of the classes, not shifted.
-    shift: one for each class, or one for all.
-    metric: how to score.
-    parameters: its arguments that are data.
-    images: over how many this is mapped by `jax.vmap`, for the blocks' size.
-
-  Returns:
-    Scores; -1 for a class without vertices.
-
-  References:
-    Ours.
+  `images` says over how many `jax.vmap` maps this, for the size of the blocks.
   """
   products = inner_products(views, space.points, shift)
   return _map_shifted(
-    _class_scores, views, space, products, metric, parameters, images=images
+    _class_scores, views, space, products, metric, images=images
   ).T
 
 
@@ -135,28 +107,13 @@ def shift_gradient(
   space: SynonymousSpace,
   shift: Float[Array, "groups dim"],
   metric: Metric,
-  parameters: tuple[Any, ...],
   *,
   images: int,
   is_zero: bool,
 ) -> Float[Array, "groups dim"]:
-  """Gradient by the shift, from the derivatives by the scores.
+  """Gradient by the shift, from `slopes`, the derivatives by the scores.
 
-  Args:
-    slopes: derivatives of what is to be lowered by the views' scores.
-    views: unit vectors.
-    space: spaces of the classes, not shifted.
-    shift: one for each class, or one for all.
-    metric: how to score.
-    parameters: its arguments that are data.
-    images: over how many this is mapped by `jax.vmap`, for the blocks' size.
-    is_zero: whether the shift is known to be zero, as before the first step.
-
-  Returns:
-    The gradient, of the shape of `shift`.
-
-  References:
-    Ours.
+  `is_zero` says that the shift is known to be zero, as before the first step.
   """
 
   def pull(products, *arguments):
@@ -173,13 +130,7 @@ def shift_gradient(
   else:
     products = inner_products(views, space.points, shift)
   by = _map_shifted(
-    pull,
-    views,
-    space,
-    (products, slopes.T),
-    metric,
-    parameters,
-    images=images,
+    pull, views, space, (products, slopes.T), metric, images=images
   )
   of_views = jnp.matmul(by.views, views, precision=_HIGHEST)
   if _is_shared(shift, space.points):
@@ -197,16 +148,10 @@ def shift_gradient(
 def shifted_space(
   space: SynonymousSpace, shift: Float[Array, "groups dim"]
 ) -> SynonymousSpace:
-  """Shifts the vertices of every class.
+  """Shifts the vertices of every class to `(z_i + d) / |z_i + d|`.
 
-  Args:
-    space: spaces of the classes.
-    shift: one for each class, or one for all.
-
-  Returns:
-    The spaces with points `(z_i + d) / |z_i + d|` and their Gram matrices;
-    texts outside the core and entries of `gram` with them are as they were, as
-    are the core, the complex, the scales and the deaths.
+  Texts outside the core and entries of `gram` with them are as they were, as
+  are the core, the complex, the scales and the deaths.
 
   References:
     TPS (arXiv 2403.12952) for one vertex; for spaces ours, after TS3.
@@ -225,19 +170,7 @@ def inner_products(
   points: Float[Array, "classes synonyms dim"],
   shift: Float[Array, "groups dim"],
 ) -> Products:
-  """Multiplies a shift with views, texts and itself.
-
-  Args:
-    views: unit vectors.
-    points: texts of the classes.
-    shift: one for each class, or one for all.
-
-  Returns:
-    The products, for every class.
-
-  References:
-    Ours.
-  """
+  """Multiplies a shift with views, texts and itself, for every class."""
   classes = points.shape[0]
   of_views = jnp.einsum("gd,bd->gb", shift, views, precision=_HIGHEST)
   itself = jnp.sum(jnp.square(shift), axis=1)
@@ -272,26 +205,19 @@ def _shifted_gram(
   return jnp.where(mask[:, None] & mask[None, :], moved, gram), scale
 
 
-def _class_scores(products, similarities, norms, block, metric, parameters):
+def _class_scores(products, similarities, norms, block, metric):
   """Scores f32[views] of one shifted class; its arrays have no class axis."""
   gram, scale = _shifted_gram(
     block.gram, block.mask, products.vertices, products.itself
   )
   moved = (similarities + products.views[None, :]) * scale[:, None]
   block = jax.tree.map(lambda x: x[None], block._replace(gram=gram))
-  score = metric.formula(block, *metric.options, *parameters)
+  score = metric.prepare(block)
   return jnp.where(jnp.any(block.mask), score(moved[None], norms)[0], -1.0)
 
 
 def _map_shifted(
-  function: Callable[..., Any],
-  views,
-  space,
-  arrays,
-  metric,
-  parameters,
-  *,
-  images,
+  function: Callable[..., Any], views, space, arrays, metric, *, images
 ):
   """Maps a function with the arguments of `_class_scores` over the classes."""
   norms = jnp.sum(jnp.square(views), axis=1)
@@ -300,7 +226,7 @@ def _map_shifted(
   def of_class(points, *leaves):
     block, arrays = jax.tree.unflatten(tree, leaves)
     similarities = jnp.einsum("md,bd->mb", points, views, precision=_HIGHEST)
-    return function(arrays, similarities, norms, block, metric, parameters)
+    return function(arrays, similarities, norms, block, metric)
 
   block = _block_size(space, images * views.shape[0], metric, images)
   return map_classes(of_class, (space.points, *leaves), block=block)

@@ -15,13 +15,12 @@ from s3_jax.data.readers import READERS
 from s3_jax.data.readers.own import open_own
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import (
+  CoopLayout,
   DatasetSpec,
   TfdsSource,
   official_names,
   wnids,
 )
-from s3_jax.lexicon.prompts import NAME_TEMPLATE
-from s3_jax.lexicon.templates import DATASET_TEMPLATES
 
 __all__ = [
   "DATASETS",
@@ -41,13 +40,12 @@ _BENCHMARKS = (
     name="imagenet",
     title="ImageNet",
     lexicon="imagenet",
-    subset="",
     classes=1000,
     examples=50_000,
     split="validation",
     family="imagenet",
-    template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet", "ImageNet", "ILSVRC2012"),
+    coop=CoopLayout(("images/val",)),
     layouts=("coop", "tar", "flat", "csv", "tfds", "folders"),
     tfds=TfdsSource("imagenet2012", "", "validation", "5.1.0"),
     source="https://image-net.org, after signing in: ILSVRC2012_img_val.tar",
@@ -57,18 +55,16 @@ _BENCHMARKS = (
     name="imagenet_v2",
     title="ImageNet-V2",
     lexicon="imagenet",
-    subset="",
     classes=1000,
     examples=10_000,
     split="test, matched frequency",
     family="imagenet",
-    template=DATASET_TEMPLATES["imagenet"],
     folders=(
       "imagenet_v2",
       "imagenetv2",
       "imagenetv2-matched-frequency-format-val",
     ),
-    layouts=("coop", "csv", "tfds", "folders"),
+    coop=CoopLayout(("imagenetv2-matched-frequency-format-val",)),
     tfds=TfdsSource("imagenet_v2", "matched-frequency", "test", "3.0.0"),
     source=(
       "https://huggingface.co/datasets/vaishaal/ImageNetV2:"
@@ -80,30 +76,28 @@ _BENCHMARKS = (
     name="imagenet_a",
     title="ImageNet-A",
     lexicon="imagenet",
-    subset="imagenet_a",
     classes=200,
     examples=7_500,
-    split="test",
+    subset="imagenet_a",
     family="imagenet",
-    template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_a", "imagenet-adversarial", "imagenet-a"),
-    layouts=("coop", "csv", "tfds", "folders"),
+    coop=CoopLayout(("imagenet-a",)),
     tfds=TfdsSource("imagenet_a", "", "test", "0.1.0"),
-    source="https://github.com/hendrycks/natural-adv-examples: imagenet-a.tar",
+    source=(
+      "https://github.com/hendrycks/natural-adv-examples: imagenet-a.tar"
+    ),
     licence="MIT, says its page; the photographs are their owners'",
   ),
   DatasetSpec(
     name="imagenet_r",
     title="ImageNet-R",
     lexicon="imagenet",
-    subset="imagenet_r",
     classes=200,
     examples=30_000,
-    split="test",
+    subset="imagenet_r",
     family="imagenet",
-    template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_r", "imagenet-rendition", "imagenet-r"),
-    layouts=("coop", "csv", "tfds", "folders"),
+    coop=CoopLayout(("imagenet-r",)),
     tfds=TfdsSource("imagenet_r", "", "test", "0.2.0"),
     source="https://github.com/hendrycks/imagenet-r: imagenet-r.tar",
     licence="MIT, says its page; the pictures are their owners'",
@@ -112,14 +106,11 @@ _BENCHMARKS = (
     name="imagenet_sketch",
     title="ImageNet-Sketch",
     lexicon="imagenet",
-    subset="",
     classes=1000,
     examples=50_889,
-    split="test",
     family="imagenet",
-    template=DATASET_TEMPLATES["imagenet"],
     folders=("imagenet_sketch", "imagenet-sketch", "ImageNet-Sketch"),
-    layouts=("coop", "csv", "tfds", "folders"),
+    coop=CoopLayout(("images",)),
     tfds=TfdsSource("imagenet_sketch", "", "test", "1.0.0"),
     source=(
       "https://github.com/HaohanWang/ImageNet-Sketch, or"
@@ -132,15 +123,14 @@ _BENCHMARKS = (
     name="caltech101",
     title="Caltech101",
     lexicon="caltech101",
-    subset="",
     classes=100,
     examples=2_465,
     split="test, CoOp's split",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["caltech101"],
     folders=("caltech101", "caltech-101", "Caltech101"),
-    layouts=("coop", "csv", "tfds", "folders"),
-    tfds=None,
+    coop=CoopLayout(
+      ("101_ObjectCategories", "caltech-101/101_ObjectCategories", ""),
+      "split_zhou_Caltech101.json",
+    ),
     source="https://data.caltech.edu/records/mzrjq-6wc02: caltech-101.zip",
     licence="CC BY 4.0",
   ),
@@ -148,19 +138,11 @@ _BENCHMARKS = (
     name="oxford_pets",
     title="OxfordPets",
     lexicon="oxford_pets",
-    subset="",
     classes=37,
     examples=3_669,
-    split="test",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["oxford_pets"],
-    folders=(
-      "oxford_pets",
-      "OxfordPets",
-      "oxford-iiit-pet",
-      "oxford_iiit_pet",
-    ),
-    layouts=("coop", "csv", "tfds", "folders"),
+    template="a photo of a {}, a type of pet.",
+    folders=("oxford_pets", "OxfordPets", "oxford-iiit-pet", "oxford_iiit_pet"),
+    coop=CoopLayout(("images", ""), "split_zhou_OxfordPets.json"),
     tfds=TfdsSource("oxford_iiit_pet", "", "test", "4.0.0"),
     source="https://www.robots.ox.ac.uk/~vgg/data/pets: images.tar.gz",
     licence="CC BY-SA 4.0",
@@ -169,18 +151,14 @@ _BENCHMARKS = (
     name="stanford_cars",
     title="StanfordCars",
     lexicon="stanford_cars",
-    subset="",
     classes=196,
     examples=8_041,
-    split="test",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["stanford_cars"],
     folders=("stanford_cars", "StanfordCars", "stanford-cars", "cars196"),
-    layouts=("coop", "csv", "tfds", "folders"),
+    coop=CoopLayout(("",), "split_zhou_StanfordCars.json"),
     tfds=TfdsSource("cars196", "", "test", "2.1.0"),
     source=(
-      "its own host is gone since 2023; copies are on Kaggle, some under other"
-      " file names"
+      "its own host is gone since 2023; copies are on Kaggle, some under"
+      " other file names"
     ),
     licence="research only, not commercial",
   ),
@@ -188,31 +166,27 @@ _BENCHMARKS = (
     name="oxford_flowers102",
     title="Flowers102",
     lexicon="oxford_flowers102",
-    subset="",
     classes=102,
     examples=2_463,
     split="test, CoOp's split",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["oxford_flowers102"],
+    template="a photo of a {}, a type of flower.",
     folders=("oxford_flowers102", "oxford_flowers", "Flower102", "flowers-102"),
-    layouts=("coop", "csv", "tfds", "folders"),
-    tfds=None,
-    source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102: 102flowers.tgz",
+    coop=CoopLayout(("jpg", ""), "split_zhou_OxfordFlowers.json"),
+    source=(
+      "https://www.robots.ox.ac.uk/~vgg/data/flowers/102: 102flowers.tgz"
+    ),
     licence="not stated",
   ),
   DatasetSpec(
     name="food101",
     title="Food101",
     lexicon="food101",
-    subset="",
     classes=101,
     examples=30_300,
     split="test, CoOp's split",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["food101"],
+    template="a photo of {}, a type of food.",
     folders=("food101", "food-101", "Food101", "food-101/food-101"),
-    layouts=("coop", "csv", "tfds", "folders"),
-    tfds=None,
+    coop=CoopLayout(("images", ""), "split_zhou_Food101.json"),
     source=(
       "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101:"
       " food-101.tar.gz"
@@ -223,15 +197,11 @@ _BENCHMARKS = (
     name="fgvc_aircraft",
     title="FGVCAircraft",
     lexicon="fgvc_aircraft",
-    subset="",
     classes=100,
     examples=3_333,
-    split="test",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["fgvc_aircraft"],
+    template="a photo of a {}, a type of aircraft.",
     folders=("fgvc_aircraft", "fgvc-aircraft-2013b", "FGVCAircraft"),
-    layouts=("coop", "csv", "tfds", "folders"),
-    tfds=None,
+    coop=CoopLayout(("images",), "images_variant_test.txt"),
     source=(
       "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft:"
       " fgvc-aircraft-2013b.tar.gz"
@@ -242,14 +212,11 @@ _BENCHMARKS = (
     name="sun397",
     title="SUN397",
     lexicon="sun397",
-    subset="",
     classes=397,
     examples=19_850,
     split="test, partition 1",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["sun397"],
     folders=("sun397", "SUN397", "SUN397/SUN397"),
-    layouts=("coop", "csv", "tfds", "folders"),
+    coop=CoopLayout(("SUN397", ""), "split_zhou_SUN397.json"),
     tfds=TfdsSource("sun397", "standard-part1-120k", "test", "4.0.0"),
     source="its own host answers 404 since 2025; no lasting mirror is known",
     licence="not stated; research use",
@@ -258,15 +225,12 @@ _BENCHMARKS = (
     name="dtd",
     title="DTD",
     lexicon="dtd",
-    subset="",
     classes=47,
     examples=1_692,
     split="test, CoOp's split",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["dtd"],
+    template="{} texture.",
     folders=("dtd", "DTD", "dtd/dtd"),
-    layouts=("coop", "csv", "tfds", "folders"),
-    tfds=None,
+    coop=CoopLayout(("images", ""), "split_zhou_DescribableTextures.json"),
     source="https://www.robots.ox.ac.uk/~vgg/data/dtd: dtd-r1.0.1.tar.gz",
     licence="research only",
   ),
@@ -274,15 +238,12 @@ _BENCHMARKS = (
     name="eurosat",
     title="EuroSAT",
     lexicon="eurosat",
-    subset="",
     classes=10,
     examples=8_100,
     split="test, CoOp's split",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["eurosat"],
+    template="a centered satellite photo of {}.",
     folders=("eurosat", "EuroSAT"),
-    layouts=("coop", "csv", "tfds", "folders"),
-    tfds=None,
+    coop=CoopLayout(("2750", "EuroSAT_RGB", ""), "split_zhou_EuroSAT.json"),
     source="https://github.com/phelber/EuroSAT: EuroSAT.zip (RGB)",
     licence="MIT",
   ),
@@ -290,15 +251,12 @@ _BENCHMARKS = (
     name="ucf101",
     title="UCF101",
     lexicon="ucf101",
-    subset="",
     classes=101,
     examples=3_783,
     split="test, list 1, middle frames",
-    family="fine_grained",
-    template=DATASET_TEMPLATES["ucf101"],
+    template="a photo of a person doing {}.",
     folders=("ucf101", "UCF101"),
-    layouts=("coop", "csv", "tfds", "folders"),
-    tfds=None,
+    coop=CoopLayout(("UCF-101-midframes", ""), "split_zhou_UCF101.json"),
     source=(
       "videos: https://www.crcv.ucf.edu/data/UCF101.php; CoOp's DATASETS.md"
       " links UCF-101-midframes.zip"
@@ -313,12 +271,10 @@ def _pictographs(name: str, style: str, split: str, count: int) -> DatasetSpec:
     name=name,
     title=name,
     lexicon="pictographs",
-    subset="",
     classes=90,
     examples=count,
     split=split,
     family="embedded",
-    template=NAME_TEMPLATE,
     folders=("pictographs",),
     layouts=("pictographs",),
     tfds=TfdsSource("pictographs", style, split, "1.0.0"),
@@ -370,7 +326,8 @@ def open_dataset(
   if opened is not None:
     return opened
   keys = spec.layouts if layout == "auto" else (layout,)
-  wanted = "; ".join(f"{key}: {READERS[key].expects(spec)}" for key in keys)
+  expected = {key: READERS[key].expects(spec) for key in keys}
+  wanted = "; ".join(f"{key}: {it}" for key, it in expected.items() if it)
   raise AbsentDataset(
     f"data set {spec.name!r} must lie under {data_dir} in a folder"
     f" {' or '.join(spec.folders)}, and nothing was found ({wanted}). Get it"
@@ -386,7 +343,7 @@ def check_counts(spec: DatasetSpec, opened: OpenedDataset) -> None:
   present = len(opened.records) - opened.absent
   if spec.examples and present != spec.examples:
     # Class folders often hold all of a data set, of which the list takes some.
-    listed = opened.layout == "folders" and spec.family == "fine_grained"
+    listed = opened.layout == "folders" and spec.coop and spec.coop.listing
     hint = f"add {READERS['coop'].expects(spec)}, or " if listed else ""
     raise ValueError(
       f"data set {spec.name!r} ({spec.split}) must hold {spec.examples} images,"

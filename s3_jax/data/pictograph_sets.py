@@ -25,17 +25,19 @@ from s3_jax.data.records import (
   gather_stamps,
   make_stamp,
 )
+from s3_jax.data.segmentation_specs import SegmentationSpec
 from s3_jax.data.specs import DatasetSpec, TfdsSource
 
 
-def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
+def open_pictographs(
+  spec: DatasetSpec | SegmentationSpec, folder: pathlib.Path
+) -> Sequence[Any]:
   """Opens a test set for random access, preparing it on first use."""
   import tensorflow_datasets as tfds
 
   from s3_jax.data.pictograph_builder import Pictographs
 
   assert spec.tfds is not None
-  tfds.disable_progress_bar()
   folder.mkdir(parents=True, exist_ok=True)
   with quiet_tfds():
     make_builder: Any = Pictographs  # TFDS's decorator hides its arguments
@@ -56,8 +58,10 @@ def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
           f"`config.cache_dir` must be able to hold the data set {spec.name!r},"
           f" which cannot be prepared in {folder}: {error}"
         ) from error
+    encoded = [key for key in builder.info.features if key != "label"]
     source = builder.as_data_source(
-      spec.tfds.split, decoders={"image": tfds.decode.SkipDecoding()}
+      spec.tfds.split,
+      decoders=dict.fromkeys(encoded, tfds.decode.SkipDecoding()),
     )
   if len(source) != spec.examples:
     raise ValueError(
@@ -68,10 +72,15 @@ def open_pictographs(spec: DatasetSpec, folder: pathlib.Path) -> Sequence[Any]:
   return source
 
 
-class _Drawn:
-  """The records of a test set, prepared when the first one is asked for."""
+class Drawn:
+  """The records of a test set, prepared when the first one is asked for.
 
-  def __init__(self, spec: DatasetSpec, folder: pathlib.Path):
+  A run whose results are all in the cache never draws them.
+  """
+
+  def __init__(
+    self, spec: DatasetSpec | SegmentationSpec, folder: pathlib.Path
+  ):
     self._spec = spec
     self._folder = folder
     self._lock = threading.Lock()
@@ -84,24 +93,27 @@ class _Drawn:
     with self._lock:
       if self._records is None:
         self._records = open_pictographs(self._spec, self._folder)
-    return self._records[index]
+    record = self._records[index]
+    if "label" in record:
+      return record
+    return {"image": record["image"], "mask": record["segmentation_mask"]}
 
 
 def drawn_stamps(
   source: TfdsSource, folder: pathlib.Path, examples: int
 ) -> Stamps:
   """Stamps the pictures of a prepared data set by its files."""
-  position = os.path.abspath(
+  location = os.path.abspath(
     folder / source.builder / source.config / source.version
   )
   files = []
   with contextlib.suppress(OSError):
-    files = [(entry.path, entry.stat()) for entry in os.scandir(position)]
+    files = [(entry.path, entry.stat()) for entry in os.scandir(location)]
   files.sort(key=lambda file: file[0])
   return gather_stamps(
-    position,
+    location,
     [
-      make_stamp(*files, part=f"{position} {source.split} {index}")
+      make_stamp(*files, part=f"{location} {source.split} {index}")
       for index in range(examples)
     ],
   )
@@ -110,17 +122,13 @@ def drawn_stamps(
 def read_pictographs(
   spec: DatasetSpec, folder: pathlib.Path
 ) -> OpenedDataset | None:
-  """Opens a test set as every reader does.
-
-  It is drawn when an image is asked for; a run whose embeddings are all in the
-  cache never draws it.
-  """
+  """Opens a test set as every reader does."""
   if spec.family != "embedded" or spec.tfds is None:
     return None
   # The images are a function of the builder's version.
   name = "/".join(spec.tfds)
   return OpenedDataset(
-    records=_Drawn(spec, folder),
+    records=Drawn(spec, folder),
     files=[f"{spec.name}/{index}" for index in range(spec.examples)],
     found=f"pictographs, drawn here, in {folder}",
     layout="pictographs",

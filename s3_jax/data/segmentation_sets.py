@@ -19,8 +19,7 @@ from s3_jax.data.masks import (
   plain_labels,
   shifted_labels,
 )
-from s3_jax.data.pictograph_scenes import Scenes
-from s3_jax.data.pictograph_sets import drawn_stamps
+from s3_jax.data.pictograph_sets import Drawn, drawn_stamps
 from s3_jax.data.readers import masks as mask_reader
 from s3_jax.data.readers import prepared_masks
 from s3_jax.data.readers.masks import OpenedMasks
@@ -70,17 +69,7 @@ _CITY_IDS = (
 _CITY = {value: IGNORED for value in (*range(34), IGNORED)}
 _CITY |= {value: label for label, value in enumerate(_CITY_IDS)}
 
-_VOC = ("VOC2012", "VOCdevkit/VOC2012", "voc2012", "voc")
-_CONTEXT = ("VOC2010", "VOCdevkit/VOC2010", "pascal_context", "context")
 _COCO = ("coco_stuff164k", "coco_stuff", "coco_object", "coco", "COCO")
-_VOC_SOURCE = (
-  "http://host.robots.ox.ac.uk/pascal/VOC/voc2012: VOCtrainval_11-May-2012.tar"
-)
-_CONTEXT_SOURCE = (
-  "images: http://host.robots.ox.ac.uk/pascal/VOC/voc2010; masks and list:"
-  " https://cs.stanford.edu/~roozbeh/pascal-context, converted as mmseg's"
-  " pascal_context.py does"
-)
 _COCO_SOURCE = (
   "https://cocodataset.org: val2017.zip;"
   " https://github.com/nightrome/cocostuff: stuffthingmaps_trainval2017.zip"
@@ -131,50 +120,64 @@ _STUFF_KINDS = _coco(
   {**_RAW_STUFF, IGNORED: IGNORED},
 )
 
-_BENCHMARKS = (
-  SegmentationSpec(
-    name="voc21",
-    title="VOC21",
-    lexicon="voc",
-    background=True,
-    drop_first=False,
-    classes=21,
-    examples=1_449,
-    also=0,
-    split="2012 validation",
-    family="segmentation",
-    folders=_VOC,
-    images="JPEGImages",
-    image_suffix=".jpg",
-    listing="ImageSets/Segmentation/val.txt",
-    masks=(
-      MaskKind(
-        "SegmentationClass",
-        ".png",
-        plain_labels(21),
-        "class masks",
-        VOC_PALETTE,
-      ),
+_VOC21 = SegmentationSpec(
+  name="voc21",
+  title="VOC21",
+  lexicon="voc",
+  classes=21,
+  examples=1_449,
+  split="2012 validation",
+  folders=("VOC2012", "VOCdevkit/VOC2012", "voc2012", "voc"),
+  images="JPEGImages",
+  listing="ImageSets/Segmentation/val.txt",
+  masks=(
+    MaskKind(
+      "SegmentationClass",
+      ".png",
+      plain_labels(21),
+      "class masks",
+      VOC_PALETTE,
     ),
-    tfds=None,
-    source=_VOC_SOURCE,
-    licence=_FLICKR,
   ),
-  SegmentationSpec(
+  background=True,
+  source=(
+    "http://host.robots.ox.ac.uk/pascal/VOC/voc2012:"
+    " VOCtrainval_11-May-2012.tar"
+  ),
+  licence=_FLICKR,
+)
+_CONTEXT60 = SegmentationSpec(
+  name="context60",
+  title="Context60",
+  lexicon="pascal_context",
+  classes=60,
+  examples=5_105,
+  also=5_104,
+  split="2010 validation",
+  folders=("VOC2010", "VOCdevkit/VOC2010", "pascal_context", "context"),
+  images="JPEGImages",
+  listing="ImageSets/SegmentationContext/val.txt",
+  masks=(
+    MaskKind(
+      "SegmentationClassContext", ".png", plain_labels(60), "context masks"
+    ),
+  ),
+  background=True,
+  source=(
+    "images: http://host.robots.ox.ac.uk/pascal/VOC/voc2010; masks and list:"
+    " https://cs.stanford.edu/~roozbeh/pascal-context, converted as mmseg's"
+    " pascal_context.py does"
+  ),
+  licence=_FLICKR,
+)
+
+_BENCHMARKS = (
+  _VOC21,
+  _VOC21._replace(
     name="voc20",
     title="VOC20",
-    lexicon="voc",
-    background=False,
-    drop_first=True,
     classes=20,
-    examples=1_449,
-    also=0,
     split="2012 validation, without background",
-    family="segmentation",
-    folders=_VOC,
-    images="JPEGImages",
-    image_suffix=".jpg",
-    listing="ImageSets/Segmentation/val.txt",
     masks=(
       MaskKind(
         "SegmentationClass",
@@ -184,75 +187,34 @@ _BENCHMARKS = (
         VOC_PALETTE,
       ),
     ),
-    tfds=None,
-    source=_VOC_SOURCE,
-    licence=_FLICKR,
-  ),
-  SegmentationSpec(
-    name="context60",
-    title="Context60",
-    lexicon="pascal_context",
-    background=True,
-    drop_first=False,
-    classes=60,
-    examples=5_105,
-    also=5_104,
-    split="2010 validation",
-    family="segmentation",
-    folders=_CONTEXT,
-    images="JPEGImages",
-    image_suffix=".jpg",
-    listing="ImageSets/SegmentationContext/val.txt",
-    masks=(
-      MaskKind(
-        "SegmentationClassContext", ".png", plain_labels(60), "context masks"
-      ),
-    ),
-    tfds=None,
-    source=_CONTEXT_SOURCE,
-    licence=_FLICKR,
-  ),
-  SegmentationSpec(
-    name="context59",
-    title="Context59",
-    lexicon="pascal_context",
     background=False,
     drop_first=True,
+  ),
+  _CONTEXT60,
+  _CONTEXT60._replace(
+    name="context59",
+    title="Context59",
     classes=59,
-    examples=5_105,
-    also=5_104,
     split="2010 validation, without background",
-    family="segmentation",
-    folders=_CONTEXT,
-    images="JPEGImages",
-    image_suffix=".jpg",
-    listing="ImageSets/SegmentationContext/val.txt",
     masks=(
       MaskKind(
         "SegmentationClassContext", ".png", shifted_labels(59), "context masks"
       ),
     ),
-    tfds=None,
-    source=_CONTEXT_SOURCE,
-    licence=_FLICKR,
+    background=False,
+    drop_first=True,
   ),
   SegmentationSpec(
     name="coco_object",
     title="COCO-Object",
     lexicon="coco_object",
     background=True,
-    drop_first=False,
     classes=81,
     examples=5_000,
-    also=0,
     split="2017 validation",
-    family="segmentation",
     folders=("coco_object", *(name for name in _COCO if name != "coco_object")),
     images="images/val2017",
-    image_suffix=".jpg",
-    listing="",
     masks=_OBJECT_KINDS,
-    tfds=None,
     source=_COCO_SOURCE,
     licence=_COCO_LICENCE,
   ),
@@ -260,19 +222,12 @@ _BENCHMARKS = (
     name="coco_stuff",
     title="COCO-Stuff",
     lexicon="coco_stuff",
-    background=False,
-    drop_first=False,
     classes=171,
     examples=5_000,
-    also=0,
     split="164k, 2017 validation",
-    family="segmentation",
     folders=_COCO,
     images="images/val2017",
-    image_suffix=".jpg",
-    listing="",
     masks=_STUFF_KINDS,
-    tfds=None,
     source=_COCO_SOURCE,
     licence=_COCO_LICENCE,
   ),
@@ -280,17 +235,11 @@ _BENCHMARKS = (
     name="cityscapes",
     title="Cityscapes",
     lexicon="cityscapes",
-    background=False,
-    drop_first=False,
     classes=19,
     examples=500,
-    also=0,
-    split="validation",
-    family="segmentation",
     folders=("cityscapes", "Cityscapes"),
     images="leftImg8bit/val",
     image_suffix="_leftImg8bit.png",
-    listing="",
     masks=(
       MaskKind(
         "gtFine/val",
@@ -306,7 +255,6 @@ _BENCHMARKS = (
         "masks of all labels, of which 19 are classes",
       ),
     ),
-    tfds=None,
     source=(
       "https://www.cityscapes-dataset.com, after signing in:"
       " leftImg8bit_trainvaltest.zip, gtFine_trainvaltest.zip"
@@ -317,17 +265,11 @@ _BENCHMARKS = (
     name="ade20k",
     title="ADE20K",
     lexicon="ade20k",
-    background=False,
-    drop_first=False,
     classes=150,
     examples=2_000,
-    also=0,
     split="validation, 150 classes",
-    family="segmentation",
     folders=("ADEChallengeData2016", "ade/ADEChallengeData2016", "ade20k"),
     images="images/validation",
-    image_suffix=".jpg",
-    listing="",
     masks=(
       MaskKind(
         "annotations/validation",
@@ -336,7 +278,6 @@ _BENCHMARKS = (
         "masks of the 150 classes",
       ),
     ),
-    tfds=None,
     source=(
       "http://sceneparsing.csail.mit.edu: ADEChallengeData2016.zip, not the"
       " full ADE20K"
@@ -352,16 +293,10 @@ def _scenes(name: str, split: str, count: int) -> SegmentationSpec:
     title=name,
     lexicon="pictographs",
     background=True,
-    drop_first=False,
     classes=91,
     examples=count,
-    also=0,
     split=split,
     family="embedded",
-    folders=(),
-    images="",
-    image_suffix="",
-    listing="",
     masks=(MaskKind("", "", plain_labels(91), "masks of the pictographs"),),
     tfds=TfdsSource("pictographs", "segmentation", split, "1.0.0"),
     source="drawn on this machine when it is first asked for",
@@ -420,7 +355,7 @@ def _open_scenes(spec: SegmentationSpec, folder: pathlib.Path) -> OpenedMasks:
   files = [f"{spec.tfds.split}[{index}]" for index in range(spec.examples)]
   identity = ("/".join(spec.tfds), -1, spec.examples, -1)
   opened = OpenedDataset(
-    records=Scenes(spec.tfds, spec.examples, folder),
+    records=Drawn(spec, folder),
     files=files,
     found="scenes of the embedded world, drawn by this package",
     layout="pictographs",

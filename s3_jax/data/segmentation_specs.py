@@ -11,13 +11,6 @@ from s3_jax.data.masks import LabelMap, Palette
 from s3_jax.data.specs import TfdsSource
 from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
 
-__all__ = [
-  "MaskKind",
-  "SegmentationSpec",
-  "benchmark_names",
-  "class_entries",
-]
-
 
 class MaskKind(NamedTuple):
   """One way in which masks may be stored.
@@ -44,41 +37,41 @@ class SegmentationSpec(NamedTuple):
     name: in configs and results; also the key of its protocols.
     title: in tables, as papers write it.
     lexicon: the packaged table that has its class names.
-    background: whether class 0 is the background.
-    drop_first: whether the table's class 0 is no class here.
     classes: how many, the background included.
     examples: images of the split as published.
-    also: another number that sources give, or 0.
+    masks: how they may be stored, in order of preference.
+    source: where to get it.
+    licence: of the images, as far as their publishers say.
     split: in words, for results.
-    family: "segmentation" or "embedded".
     folders: names that its folder may have, in order of preference.
     images: folder of the images, under its own.
     image_suffix: how an image's name ends; what is before it names the mask.
     listing: file with one name a line; "" where the folder's files are the set.
-    masks: how they may be stored, in order of preference.
+    background: whether class 0 is the background.
+    drop_first: whether the table's class 0 is no class here.
+    also: another number of images that sources give, or 0.
+    family: "segmentation" or "embedded".
     tfds: the embedded world's prepared data set, or None.
-    source: where to get it.
-    licence: of the images, as far as their publishers say.
   """
 
   name: str
   title: str
   lexicon: str
-  background: bool
-  drop_first: bool
   classes: int
   examples: int
-  also: int
-  split: str
-  family: str
-  folders: tuple[str, ...]
-  images: str
-  image_suffix: str
-  listing: str
   masks: tuple[MaskKind, ...]
-  tfds: TfdsSource | None
   source: str
   licence: str
+  split: str = "validation"
+  folders: tuple[str, ...] = ()
+  images: str = ""
+  image_suffix: str = ".jpg"
+  listing: str = ""
+  background: bool = False
+  drop_first: bool = False
+  also: int = 0
+  family: str = "segmentation"
+  tfds: TfdsSource | None = None
 
 
 @functools.cache

@@ -6,9 +6,8 @@ Readers import this module; `datasets` holds the table and imports the readers.
 import functools
 from typing import NamedTuple
 
+from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
-
-__all__ = ["DatasetSpec", "TfdsSource", "official_names", "wnids"]
 
 
 class TfdsSource(NamedTuple):
@@ -27,6 +26,19 @@ class TfdsSource(NamedTuple):
   version: str
 
 
+class CoopLayout(NamedTuple):
+  """Where CoOp keeps the test images of a data set, under its own folder.
+
+  Attributes:
+    roots: folders that the paths of a list may start from, CoOp's first, or the
+      one that holds class folders.
+    listing: the list of test images; "" where class folders say it all.
+  """
+
+  roots: tuple[str, ...]
+  listing: str = ""
+
+
 class DatasetSpec(NamedTuple):
   """One test set: its classes, its size, and where its images may be.
 
@@ -35,33 +47,35 @@ class DatasetSpec(NamedTuple):
     title: in tables, as papers write it.
     lexicon: name of the packaged table that has the official class names; ""
       if the data set brings its own names.
-    subset: key of `Lexicon.subsets` whose classes these are; "" for all.
     classes: how many.
+    folders: names that its folder may have, in order of preference.
+    source: where to get it.
     examples: images of the split as published; 0 if that is not known.
     split: in words, for results.
     family: "fine_grained", "imagenet", "embedded" or "own".
     template: CoOp's zero-shot template.
-    folders: names that its folder may have, in order of preference.
+    subset: key of `Lexicon.subsets` whose classes these are; "" for all.
     layouts: keys of the readers that apply, in order of preference.
+    coop: its folders in CoOp's layout, or None.
     tfds: the prepared TFDS data set that readers may use instead, or None.
-    source: where to get it.
     licence: of the images, as far as their publishers say.
   """
 
   name: str
   title: str
   lexicon: str
-  subset: str
   classes: int
-  examples: int
-  split: str
-  family: str
-  template: str
   folders: tuple[str, ...]
-  layouts: tuple[str, ...]
-  tfds: TfdsSource | None
   source: str
-  licence: str
+  examples: int = 0
+  split: str = "test"
+  family: str = "fine_grained"
+  template: str = NAME_TEMPLATE
+  subset: str = ""
+  layouts: tuple[str, ...] = ("coop", "csv", "tfds", "folders")
+  coop: CoopLayout | None = None
+  tfds: TfdsSource | None = None
+  licence: str = ""
 
 
 def official_names(spec: DatasetSpec) -> tuple[str, ...]:

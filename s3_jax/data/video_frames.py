@@ -98,8 +98,8 @@ def read_videos(
 
 
 def _read_list(spec: DatasetSpec, root: pathlib.Path) -> OpenedDataset:
-  indices = [root.parent / "ucfTrainTestlist", root.parent, root]
-  files = [index / TEST_LIST for index in indices]
+  folders = [root.parent / "ucfTrainTestlist", root.parent, root]
+  files = [folder / TEST_LIST for folder in folders]
   file = next((each for each in files if each.is_file()), None)
   if file is None:
     raise ValueError(
@@ -132,5 +132,5 @@ def _stamp_frames(opened: OpenedDataset) -> Stamps:
 
   assert opened.stamps is not None
   stamps = opened.stamps()
-  index = f"{stamps.index}, OpenCV {cv2.__version__}, {QUALITY}"
-  return stamps._replace(index=index)
+  location = f"{stamps.location}, OpenCV {cv2.__version__}, {QUALITY}"
+  return stamps._replace(location=location)

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
-from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.data.decoding import BadImage, UnreadImage, decoding_threads
@@ -173,13 +172,7 @@ def _hash(
     return
   with (
     ThreadPoolExecutor(decoding_threads()) as pool,
-    tqdm(
-      total=len(indices),
-      desc=f"read {name}",
-      unit="image",
-      leave=False,
-      disable=None if hosts.is_first() else True,
-    ) as bar,
+    hosts.progress_bar(total=len(indices), desc=f"read {name}") as bar,
   ):
     for start in range(0, len(indices), _CHUNK):
       chunk = indices[start : start + _CHUNK]

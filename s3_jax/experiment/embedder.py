@@ -18,7 +18,6 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Float32, Int, Int32
-from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.clip import Clip, embed_texts
@@ -54,15 +53,13 @@ from s3_jax.sharding import (
   share_batch,
 )
 from s3_jax.storage import cache
-from s3_jax.storage.shards import (
+from s3_jax.storage.embedding_shards import (
   SHARD_ROWS,
-  Layout,
   Rows,
-  Shard,
   fill_shards,
-  join_shards,
   read_shards,
 )
+from s3_jax.storage.shards import Layout, Shard, join_shards
 from s3_jax.storage.text_blocks import TextBlocks
 
 SPLIT_BYTES = 1 << 30
@@ -174,9 +171,7 @@ class Embedder:
     blocks = TextBlocks(self.folder, key, dim=self.clip.spec.embed_dim)
     return look_up(self.clip.tokenize, blocks, texts)
 
-  def texts(
-    self, texts: Sequence[str], *, progress: str | None = None
-  ) -> EmbeddedTexts:
+  def texts(self, texts: Sequence[str]) -> EmbeddedTexts:
     """Embeds texts, each distinct one once."""
     clip = self.clip
     return embed_or_read(
@@ -186,7 +181,6 @@ class Embedder:
       # Now, and not after the first block; every task with a cache gets here.
       prepare=lambda: require_writable(self.cache_dir, "config.cache_dir"),
       time_left=self.time_left.get("texts"),
-      progress=progress,
     )
 
   def layout(
@@ -368,14 +362,10 @@ class _Lacking:
       }
       for batch in self._batches(indices, found, passing)
     )
-    # Of several processes only the first has a bar.
-    with tqdm(
+    with hosts.progress_bar(
       total=self._total,
       initial=max(self._total - indices.size, 0),
       desc=f"embed {self._layout.name}",
-      unit="image",
-      leave=False,
-      disable=None if hosts.is_first() else True,
     ) as bar:
       for piece in embed_batches(self._embedder.tower, flat):
         for inner in piece.indices[~piece.good].tolist():

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool
-from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.evaluation.classification import ClassificationResult
@@ -87,11 +86,10 @@ def score_plan(
 ) -> dict[str, ClassificationResult]:
   """Scores every image by every method of one vector an image."""
   results = {}
-  bar = tqdm(
+  bar = hosts.progress_bar(
     [each for each in plan if not isinstance(each.method, ViewMethod)],
     desc=f"score {test_set.spec.title}",
-    leave=False,
-    disable=None if hosts.is_first() else True,
+    unit="method",
   )
   for prepared in bar:
     with timed(timings, "build_space"):

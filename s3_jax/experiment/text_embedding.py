@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32
-from tqdm import tqdm
 
 from s3_jax import hosts
 from s3_jax.clip import ModelSpec
@@ -125,7 +124,6 @@ def embed_or_read(
   *,
   prepare: Callable[[], None],
   time_left: TimeLeft | None,
-  progress: str | None,
 ) -> EmbeddedTexts:
   """Reads texts from the cache, and embeds and stores those it lacks.
 
@@ -141,13 +139,11 @@ def embed_or_read(
     prepare()
     embeddings, is_there = found.blocks.read(contents)
     left = np.flatnonzero(~is_there)
-    with tqdm(
+    with hosts.progress_bar(
       total=own.size,
       initial=own.size - left.size,
-      desc=progress,
+      desc="embed texts",
       unit="text",
-      leave=False,
-      disable=True if progress is None or not hosts.is_first() else None,
     ) as bar:
       for block in hosts.with_barriers(_cut(left)):
         token_ids = found.tokens.token_ids[firsts[own[block]]]

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Float32
 
 from s3_jax.clip import ModelSpec, embed_images
-from s3_jax.storage.shards import Rows
+from s3_jax.storage.embedding_shards import Rows
 
 __all__ = ["embed_batches", "image_tower", "run_tower"]
 

@@ -1,4 +1,4 @@
-"""Published templates: CLIP's ensembles for ImageNet, CoOp's for each data set.
+"""Published templates: CLIP's ensembles for ImageNet.
 
 A template has one `{}`; `fill_template` of `prompts` puts a name there. The
 wording, grammar included, is what published numbers were made with.
@@ -6,8 +6,9 @@ wording, grammar included, is what published numbers were made with.
 References:
   OpenAI's CLIP, notebook "Prompt Engineering for ImageNet": the 80 templates,
   and the 7 that its forward selection found (used by CoOp and TDA as they
-  stand here). CoOp (arXiv 2109.01134), zero-shot baseline: one template a data
-  set. TPT (arXiv 2209.07511) and TPS take "a photo of a {}." for all of them.
+  stand here). CoOp (arXiv 2109.01134) has one template a data set, which is in
+  the data set's row; TPT (arXiv 2209.07511) and TPS take "a photo of a {}." for
+  all of them.
 """
 
 IMAGENET_80 = (
@@ -102,18 +103,3 @@ IMAGENET_7 = (
   "art of the {}.",
   "a photo of the small {}.",
 )
-
-# CoOp's single template of each data set, by the name of its table.
-DATASET_TEMPLATES = {
-  "imagenet": "a photo of a {}.",
-  "caltech101": "a photo of a {}.",
-  "oxford_pets": "a photo of a {}, a type of pet.",
-  "stanford_cars": "a photo of a {}.",
-  "oxford_flowers102": "a photo of a {}, a type of flower.",
-  "food101": "a photo of {}, a type of food.",
-  "fgvc_aircraft": "a photo of a {}, a type of aircraft.",
-  "sun397": "a photo of a {}.",
-  "dtd": "{} texture.",
-  "eurosat": "a centered satellite photo of {}.",
-  "ucf101": "a photo of a person doing {}.",
-}

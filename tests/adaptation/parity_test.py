@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,8 +12,7 @@ from s3_jax.adaptation.descent import (
   scores_after,
   scores_before,
 )
-from s3_jax.adaptation.formulas import read_metric
-from s3_jax.adaptation.options import common_dtype, read_plan
+from s3_jax.adaptation.options import AdaptationOptions, read_options
 from s3_jax.embeddings import scale_logits
 from tests.adaptation import oracles
 from tests.adaptation.oracles import LOG_SCALE, exact_space
@@ -24,34 +22,25 @@ METRICS = ("nearest_point", "local_center", "soft_local_center")
 CLASSES = 23  # three blocks, of which the last overlaps
 
 
-@functools.partial(jax.jit, static_argnames=("metric", "plan"))
-def _find(views, space, log_scale, parameters, rates, metric, plan):
-  scores = scores_before(views, space, metric, parameters)
-  found = find_shift(
-    views, scores, space, log_scale, parameters, rates, metric, plan, 1
-  )
-  scores = scores_after(views[:1], space, found.shift, metric, parameters, 1)
-  return found, scale_logits(scores[0], log_scale)
+@functools.partial(jax.jit, static_argnames="plan")
+def _find(views, space, numbers, plan):
+  metric = plan.metric._replace(parameters=numbers.parameters)
+  scores = scores_before(views, space, metric)
+  found = find_shift(views, scores, space, numbers, plan, images=1)
+  scores = scores_after(views[:1], space, found.shift, metric, images=1)
+  return found, scale_logits(scores[0], numbers.logit_scale)
 
 
 def found_by_us(name, views, space, **changed):
   """What ours saw and the logits it ended with."""
-  options = {
-    "method": "ts3",
-    "steps": 1,
-    "learning_rate": 5e-3,
-    "weight_decay": 0.01,
-    "confident_fraction": 0.3,
-    "shift": "per_class",
-    "optimizer": None,
-  } | changed
-  metric, parameters = read_metric(name, OPTIONS.get(name), space)
-  views, space = common_dtype(views, space)
-  plan, rates = read_plan(views.shape[0], **options)
-  log_scale = jnp.asarray(LOG_SCALE, views.dtype)
+  options = AdaptationOptions(
+    metric=name,
+    metric_options=OPTIONS.get(name),
+    confident_fraction=0.3,
+    **changed,
+  )
   return jax.tree.map(
-    np.asarray,
-    _find(views, space, log_scale, parameters, rates, metric, plan),
+    np.asarray, _find(*read_options(options, views, space, LOG_SCALE))
   )
 
 

@@ -37,7 +37,7 @@ def test_scores_and_gradient_are_those_of_shifted_points(name, shared):
   shift = 0.1 * rng.normal(size=(1 if shared else 11, 8))
   along, weights = rng.normal(size=shift.shape), rng.normal(size=(5, 11))
   with jax.enable_x64(True):
-    metric, parameters = read_metric(name, None, space)
+    metric = read_metric(name, None, space)
     exact = jax.tree.map(
       lambda v: v.astype(jnp.float64) if v.dtype == jnp.float32 else v, space
     )
@@ -45,7 +45,7 @@ def test_scores_and_gradient_are_those_of_shifted_points(name, shared):
 
     @jax.jit
     def score(d):
-      arguments = (x, exact, d, metric, parameters)
+      arguments = (x, exact, d, metric)
       return (
         shifted_scores(*arguments, images=1),
         shift_gradient(slopes, *arguments, images=1, is_zero=False),
@@ -67,9 +67,9 @@ def test_scores_and_gradient_are_those_of_shifted_points(name, shared):
 def test_scores_before_the_shift_are_the_metric(name):
   space = make_space(23)
   x = jnp.asarray(oracles.unit(np.random.default_rng(3), 7, 8), jnp.float32)
-  metric, parameters = read_metric(name, None, space)
-  scores = jax.jit(
-    lambda x, space: unshifted_scores(x, space, metric, parameters)
-  )(x, space)
+  metric = read_metric(name, None, space)
+  scores = jax.jit(lambda x, space: unshifted_scores(x, space, metric))(
+    x, space
+  )
   expected = POINT_TO_SPACE[name](x, space)
   np.testing.assert_allclose(scores, expected, atol=1e-6)

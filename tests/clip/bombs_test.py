@@ -13,11 +13,11 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax.traverse_util import flatten_dict
 
 from s3_jax.clip import MODELS, ZOO, init_params, load_clip
 from s3_jax.clip.documents import Document, parse_object, shown
 from s3_jax.clip.layouts import (
-  flatten,
   from_params,
   param_shapes,
   to_params,
@@ -377,7 +377,7 @@ def test_shapes_are_those_of_a_whole_trace(tiny):
   for name in names:
     spec = ZOO[name]
     traced = jax.eval_shape(lambda s=spec: init_params(jax.random.key(0), s))
-    expected = {path: leaf.shape for path, leaf in flatten(traced).items()}
+    expected = {path: leaf.shape for path, leaf in flatten_dict(traced).items()}
     assert param_shapes(spec) == expected
   for spec in [*tiny.values(), *map(ZOO.__getitem__, names)]:
     shapes = param_shapes(spec).values()

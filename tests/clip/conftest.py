@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from s3_jax.clip import ModelSpec
 from s3_jax.clip.bpe import END, START, train_tokenizer
-from s3_jax.clip.layouts import param_shapes, unflatten
+from s3_jax.clip.layouts import param_shapes
 
 CAPTIONS = (
   "a photo of an umbrella",
@@ -238,7 +239,7 @@ def tiny_params(tiny) -> dict[str, Any]:
     return jnp.asarray(values, jnp.float32)
 
   return {
-    name: unflatten(
+    name: unflatten_dict(
       {path: draw(shape) for path, shape in param_shapes(spec).items()}
     )
     for name, spec in tiny.items()

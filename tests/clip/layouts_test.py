@@ -11,15 +11,14 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from s3_jax.clip.layouts import (
   LAYOUTS,
   detect,
-  flatten,
   from_params,
   param_shapes,
   to_params,
-  unflatten,
 )
 from s3_jax.clip.zoo import ModelSpec
 
@@ -89,7 +88,7 @@ FILES = [
 def draw(spec: ModelSpec) -> dict:
   """Draws parameters without any two equal numbers in an array."""
   rng = np.random.default_rng(0)
-  return unflatten(
+  return unflatten_dict(
     {
       path: jnp.asarray(rng.normal(size=shape), jnp.float32)
       for path, shape in param_shapes(spec).items()
@@ -440,7 +439,7 @@ def test_numbers_of_other_types(dtype):
 def test_parameters_kept_in_half_the_memory():
   arrays = from_params(draw(SIGLIP), SIGLIP, "hugging_face")
   params = to_params(arrays, SIGLIP, "hugging_face", "it", dtype="bfloat16")
-  for path, leaf in flatten(params).items():
+  for path, leaf in flatten_dict(params).items():
     assert leaf.dtype == (jnp.float32 if len(path) == 1 else jnp.bfloat16)
   written = from_params(params, SIGLIP, "hugging_face")
   for name, value in written.items():

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
-from s3_jax.clip.layouts import param_shapes, unflatten
+from s3_jax.clip.layouts import param_shapes
 from s3_jax.clip.positions import resize_positions
 from s3_jax.clip.towers import embed_images
 from s3_jax.clip.zoo import ModelSpec
@@ -53,7 +54,7 @@ RESNET = VIT._replace(
 
 def draw(spec: ModelSpec) -> dict:
   rng = np.random.default_rng(0)
-  return unflatten(
+  return unflatten_dict(
     {
       path: jnp.asarray(rng.uniform(0.1, 1, shape), jnp.float32)
       for path, shape in param_shapes(spec).items()

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from s3_jax.clip import (
   ModelSpec,
@@ -19,7 +20,7 @@ from s3_jax.clip import (
   init_params,
   normalize_images,
 )
-from s3_jax.clip.layouts import param_shapes, unflatten
+from s3_jax.clip.layouts import param_shapes
 from s3_jax.clip.towers import check_spec
 from s3_jax.clip.transformer import ACTIVATIONS, contract
 
@@ -349,7 +350,7 @@ def test_each_vit_by_hand(pooling, pre_norm, patch_bias, projection, images):
   for path, shape in param_shapes(spec).items():
     value = rng.normal(size=shape) * (0.2 if len(shape) == 1 else 0.15)
     drawn[path] = jnp.asarray(value + (path[-1] == "scale"), jnp.float32)
-  params = unflatten(drawn)
+  params = unflatten_dict(drawn)
   exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
   pixels = np.asarray(normalize_images(spec, images), np.float64)
   expected = np.stack([_vit(spec, exact["image"], image) for image in pixels])

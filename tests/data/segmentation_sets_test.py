@@ -211,7 +211,7 @@ def test_scenes_are_drawn_when_they_are_asked_for(tmp_path, monkeypatch):
   labels = labels_of(found, 1, (128, 128))
   assert {0, 255} < set(np.unique(labels).tolist())
   wrong = open_masks(spec._replace(examples=3), tmp_path / "tfds")
-  with pytest.raises(ValueError, match="must be 3, and"):
+  with pytest.raises(ValueError, match="must hold 3 examples, and"):
     _ = wrong.opened.records[0]
 
 

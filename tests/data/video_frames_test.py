@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,6 +72,9 @@ def test_videos_are_opened_in_the_order_of_their_list(lists, tmp_path):
   assert list(opened.files)[1].endswith("v_HandStandPushups_g01_c01.avi")
   frames = [frame_of(opened.records[i]["image"])[0] for i in range(3)]
   assert frames == [1, 2, 2]
+  # Another decoder makes other frames of the same files.
+  assert opened.stamps().location.startswith(f"{tmp_path}")
+  assert f"OpenCV {cv2.__version__}, 95" in opened.stamps().location
 
 
 def test_every_class_s_folder_is_found(tmp_path):

@@ -4,8 +4,17 @@ import json
 
 import pytest
 
+from s3_jax.data.datasets import (
+  DATASETS,
+  AbsentDataset,
+  DatasetSpec,
+  check_counts,
+  official_names,
+  open_dataset,
+)
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.check_data import read_settings
+from s3_jax.results.escaping import escape_markdown
 from tests.benchmark_replicas import BENCHMARKS, make_replica
 from tests.segmentation_replicas import MASKED, make_segmentation
 
@@ -41,6 +50,30 @@ def test_the_table_says_what_is_there(check, tmp_path, capsys):
   assert lines[-1].startswith("1 of 23 complete under")
 
 
+def test_a_new_data_set_is_one_row(check, tmp_path, monkeypatch):
+  spec = DatasetSpec(
+    name="tiles",
+    title="Tiles",
+    lexicon="eurosat",
+    classes=10,
+    folders=("tiles",),
+    source="https://tiles.example",
+    examples=10,
+  )
+  monkeypatch.setitem(DATASETS, "tiles", spec)
+  with pytest.raises(AbsentDataset) as error:
+    open_dataset(spec, tmp_path / "out")
+  assert "(csv: test.csv with lines of path,label; tfds: " in str(error.value)
+  for name in official_names(spec):
+    (tmp_path / "data/tiles" / name).mkdir(parents=True)
+    (tmp_path / "data/tiles" / name / "1.png").write_bytes(b"a picture")
+  (finding,) = check(datasets=("tiles",))
+  assert (finding.status, finding.layout) == ("complete", "folders")
+  opened = open_dataset(spec, tmp_path / "data")
+  check_counts(spec, opened)
+  assert [opened.records[i]["label"] for i in range(10)] == list(range(10))
+
+
 def test_the_files_hold_the_same(check, tmp_path):
   make_replica("dtd", tmp_path / "data", classes=(0,))
   (finding,) = check(datasets=("dtd",))
@@ -49,7 +82,7 @@ def test_the_files_hold_the_same(check, tmp_path):
   assert document["datasets"] == [finding._asdict()]
   page = (tmp_path / "out/data.md").read_text()
   assert "| dtd | incomplete | 1 of 1,692 | 1 of 47 | coop |" in page
-  assert finding.source in page and finding.licence in page
+  assert escape_markdown(finding.source) in page and finding.licence in page
 
 
 def test_a_bar_in_a_path_does_not_break_the_table(check, tmp_path):
@@ -58,7 +91,7 @@ def test_a_bar_in_a_path_does_not_break_the_table(check, tmp_path):
   (data / "dtd" / "notes|.txt").touch()
   check(datasets=("dtd",))
   page = (tmp_path / "out/data.md").read_text()
-  assert "(notes&#124;.txt)" in page
+  assert r"(notes\|.txt)" in page
 
 
 def test_masks_are_looked_for_as_well(check, tmp_path):

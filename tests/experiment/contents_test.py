@@ -25,7 +25,7 @@ from s3_jax.experiment.contents import (
   know_images,
 )
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.storage.shards import known_images
+from s3_jax.storage.known_images import known_images
 
 SPEC = DATASETS["plain"]._replace(name="own", title="own", family="own")
 

@@ -8,7 +8,8 @@ from s3_jax.results.published_miou import (
   check_miou,
   published_miou_rows,
 )
-from s3_jax.results.suite_table import suite_markdown, suite_tables
+from s3_jax.results.renderers import to_markdown
+from s3_jax.results.suite_table import suite_tables
 
 MODEL = "openai/clip-vit-base-patch16"
 
@@ -59,16 +60,19 @@ def test_the_protocol_s_baseline_is_compared():
 def test_the_table_of_papers_averages_whole_rows_alone():
   run = results(*((name, "s3", 0.25) for name in SEGMENTATION))
   (table,) = suite_tables(run)
-  assert table.head == [
+  assert [column.title for column in table.columns] == [
     *("method", "VOC21", "Context60", "Object", "VOC20", "Context59"),
     *("Stuff", "City", "ADE", "Average"),
   ]
-  assert table.measured[0][-1].strip() == "25.00"
-  rows = {row[0]: [cell.strip() for cell in row[1:]] for row in table.published}
+  assert str(table.rows[0][-1]) == "25.00"
+  rows = {
+    row[0]: [cell.text for cell in table.shown(row)[1:]] for row in table.apart
+  }
   sclip = rows["SCLIP, its repository"]
   assert sclip[0] == "59.63"
   assert float(sclip[-1]) == pytest.approx(39.06, abs=0.01)
   assert rows["NACLIP"][-1] == "–" and rows["NACLIP"][5] == "–"
-  text = suite_markdown(results(("voc21", "s3", 0.5)))
+  (table,) = suite_tables(results(("voc21", "s3", 0.5)))
+  text = to_markdown(table)
   assert "Published elsewhere, not measured here:" in text
   assert "README of SCLIP's repository" in text

@@ -12,28 +12,26 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from s3_jax.clip.layouts import big_vision, hugging_face, open_clip, scenic
 from s3_jax.clip.layouts.tensor import (
   Tensor,
-  flatten,
   least_numbers,
   param_shapes,
   read,
-  unflatten,
   write,
 )
+from s3_jax.clip.towers import check_dtype
 from s3_jax.clip.zoo import ModelSpec
 
 __all__ = [
   "LAYOUTS",
   "Layout",
   "detect",
-  "flatten",
   "from_params",
   "param_shapes",
   "to_params",
-  "unflatten",
 ]
 
 
@@ -71,7 +69,6 @@ _SIGNS = {
   "big_vision_scanned": ("params/img/Transformer/encoderblock/",),
   "big_vision": ("params/img/",),
 }
-DTYPES = ("float32", "bfloat16")
 _SHOWN = 10  # names of a kind in an error
 _FAR = 4  # times a file's numbers: settings of another checkpoint altogether
 
@@ -102,10 +99,7 @@ def to_params(
   Every array must be one of the layout's, of its shape, of floating point and
   finite, and none may be missing. Names that carry no parameter are skipped.
   """
-  if dtype not in DTYPES:
-    raise ValueError(
-      f"`dtype` must be one of {', '.join(DTYPES)}, got {dtype!r}."
-    )
+  check_dtype(dtype)
   _check_size(arrays, spec, layout, where)
   tensors = _layout(layout).tensors(spec)
   named, wrong = _account(arrays, spec, _layout(layout), tensors)
@@ -129,7 +123,7 @@ def to_params(
       f"{where} must hold the parameters of {spec.name} in the {layout} "
       f"layout, got {'; '.join(wrong)}."
     )
-  return unflatten(leaves)
+  return unflatten_dict(leaves)
 
 
 def _layout(name: str) -> Layout:
@@ -224,7 +218,7 @@ def from_params(
 ) -> dict[str, np.ndarray]:
   """Writes our parameters as the arrays of a file."""
   tensors = _layout(layout).tensors(spec)
-  leaves = flatten(params)
+  leaves: Any = flatten_dict(params)
   for path, shape in param_shapes(spec).items():
     if path not in leaves or leaves[path].shape != shape:
       got = leaves[path].shape if path in leaves else "nothing"

@@ -20,6 +20,7 @@ from s3_jax.clip.layouts.tensor import (
   Tensor,
   arrange,
   family_of,
+  split_heads,
 )
 from s3_jax.clip.zoo import ModelSpec
 
@@ -47,7 +48,6 @@ _ENCODERS = {
   "image": "params/img/Transformer/encoderblock",
   "text": "params/txt/Encoder_0/encoderblock",
 }
-_ATTENTION = ("query", "key", "value", "out")
 # What a training checkpoint holds beside the parameters.
 _TRAINING = ("opt", "extra")
 
@@ -77,7 +77,7 @@ def _place(
   tower, first, *rest = path
   heads = spec.image_heads if tower == "image" else spec.text_heads
   if len(rest) > 1:
-    shape = _split_heads(rest, shape, heads)
+    shape = split_heads(rest, shape, heads)
   if first.startswith("block_"):
     block = int(first.removeprefix("block_"))
     if scanned:
@@ -90,16 +90,6 @@ def _place(
   elif rest == ["probe"]:
     shape = (1, 1, *shape)
   return Location(_join(_ENDS[tower, first], rest), shape)
-
-
-def _split_heads(rest: list[str], shape: Shape, heads: int) -> Shape:
-  """Gives the attention's arrays the axis of heads that they have here."""
-  layer, leaf = rest[-2:]
-  if layer not in _ATTENTION:
-    return shape
-  if layer == "out":
-    return (heads, shape[0] // heads, shape[1]) if leaf == "kernel" else shape
-  return (*shape[:-1], heads, shape[-1] // heads)
 
 
 def _join(prefix: str, path: list[str]) -> str:

@@ -18,6 +18,7 @@ from s3_jax.clip.layouts.tensor import (
   Tensor,
   arrange,
   family_of,
+  split_heads,
 )
 from s3_jax.clip.zoo import ModelSpec
 
@@ -47,7 +48,6 @@ _RESNET_WORDS = {
   "shortcut": "downsample",
 }
 _STATISTICS = {"mean": "mean", "variance": "var"}
-_ATTENTION = ("query", "key", "value", "out")
 # What a training checkpoint holds beside the parameters.
 _TRAINING = ("opt_state", "global_step", "rng", "metadata")
 
@@ -83,7 +83,7 @@ def _place(spec: ModelSpec, family: str, path: Path, shape: Shape) -> Location:
   if first.startswith("block_"):
     prefix += f"/transformer/resblocks.{first.removeprefix('block_')}"
     name = _join(prefix, rest, words)
-    return Location(name, _split_heads(rest, shape, heads))
+    return Location(name, split_heads(rest, shape, heads))
   return Location(_join(prefix, [first, *rest], words), shape)
 
 
@@ -94,7 +94,7 @@ def _place_in_resnet(
     if rest[0] == "position_embedding":
       return Location("params/visual/attnpool/positional_embedding", shape)
     name = _join("params/visual/attnpool/attn", rest, {})
-    return Location(name, _split_heads(rest, shape, spec.image_heads))
+    return Location(name, split_heads(rest, shape, spec.image_heads))
   above = "visual"
   if first != "stem":
     block, *rest = rest
@@ -106,16 +106,6 @@ def _place_in_resnet(
   return Location(
     _join(f"{kind}/{above}", [*above_leaf, leaf], _RESNET_WORDS), shape
   )
-
-
-def _split_heads(rest: list[str], shape: Shape, heads: int) -> Shape:
-  """Gives the attention's arrays the axis of heads that they have here."""
-  layer, leaf = rest[-2:]
-  if layer not in _ATTENTION:
-    return shape
-  if layer == "out":
-    return (heads, shape[0] // heads, shape[1]) if leaf == "kernel" else shape
-  return (*shape[:-1], heads, shape[-1] // heads)
 
 
 def _join(prefix: str, path: list[str], words: dict[str, str]) -> str:

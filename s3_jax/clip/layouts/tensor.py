@@ -8,11 +8,12 @@ Nothing here opens a file.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from s3_jax.clip.towers import check_spec, init_params
 from s3_jax.clip.zoo import ModelSpec
@@ -101,12 +102,12 @@ def family_of(spec: ModelSpec, layout: str, known: Sequence[str]) -> str:
 
 
 def arrange(
-  spec: ModelSpec, index: Callable[[Path, Shape], Location]
+  spec: ModelSpec, locate: Callable[[Path, Shape], Location]
 ) -> dict[str, Tensor]:
-  """Makes a layout's table from the place of each parameter."""
+  """Makes a layout's table from the location of each parameter."""
   held: dict[str, list[tuple[Path, Shape, Location]]] = {}
   for path, ours in param_shapes(spec).items():
-    found = index(path, ours)
+    found = locate(path, ours)
     held.setdefault(found.name, []).append((path, ours, found))
   tensors = {}
   for name, parts in held.items():
@@ -139,11 +140,23 @@ def torch_form(
   return shape[::-1], (1, 0)
 
 
+def split_heads(path: Sequence[str], shape: Shape, heads: int) -> Shape:
+  """Shape with the axis of heads that a Flax tree's attention has.
+
+  (inputs, heads, channels), and (heads, channels, outputs) the one back.
+  """
+  layer, leaf = path[-2:]
+  if layer in ("query", "key", "value"):
+    return (*shape[:-1], heads, shape[-1] // heads)
+  if layer == "out" and leaf == "kernel":
+    return (heads, shape[0] // heads, shape[1])
+  return shape
+
+
 def read(tensor: Tensor, value: np.ndarray) -> Iterator[tuple[Path, Any]]:
   """Yields the parameters that an array of a file holds, as views of it."""
-  for path, part in zip(
-    tensor.paths, _parts(value, len(tensor.paths)), strict=True
-  ):
+  parts = np.split(value, len(tensor.paths)) if value.ndim else [value]
+  for path, part in zip(tensor.paths, parts, strict=True):
     yield path, part.transpose(tensor.axes).reshape(tensor.ours)
 
 
@@ -159,10 +172,6 @@ def write(tensor: Tensor, values: Sequence[np.ndarray]) -> np.ndarray:
   whole = pieces[0] if count == 1 else np.concatenate(pieces)
   assert whole.size == math.prod(tensor.theirs)
   return np.ascontiguousarray(whole).reshape(tensor.theirs)
-
-
-def _parts(value: np.ndarray, count: int) -> list[np.ndarray]:
-  return [value] if count == 1 else np.split(value, count)
 
 
 def param_shapes(spec: ModelSpec) -> dict[Path, Shape]:
@@ -182,7 +191,8 @@ def param_shapes(spec: ModelSpec) -> dict[Path, Shape]:
     stages = tuple(min(blocks, 2) for blocks in spec.image_stages)
     few = few._replace(image_stages=stages, image_layers=sum(stages))
   params = jax.eval_shape(lambda: init_params(jax.random.key(0), few))
-  shapes = {path: leaf.shape for path, leaf in flatten(params).items()}
+  leaves: Any = flatten_dict(params)
+  shapes = {path: leaf.shape for path, leaf in leaves.items()}
   for stack, blocks in stacks.items():
     depth = len(stack)
     second = (*stack, "block_1")
@@ -230,25 +240,3 @@ def unwrapped(name: str) -> str:
   while name.startswith(_PREFIXES):
     name = name.partition(".")[2]
   return name
-
-
-def flatten(tree: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
-  """Lists the leaves of nested dicts under the words that lead to them."""
-  leaves = {}
-  for key, value in tree.items():
-    if isinstance(value, Mapping):
-      leaves |= flatten(value, (*prefix, key))
-    else:
-      leaves[*prefix, key] = value
-  return leaves
-
-
-def unflatten(leaves: Mapping[Path, Any]) -> dict[str, Any]:
-  """Makes nested dicts of leaves; the inverse of `flatten`."""
-  tree: dict[str, Any] = {}
-  for path, value in leaves.items():
-    branch = tree
-    for word in path[:-1]:
-      branch = branch.setdefault(word, {})
-    branch[path[-1]] = value
-  return tree

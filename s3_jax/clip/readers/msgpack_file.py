@@ -1,19 +1,19 @@
 """Flax's checkpoints: nested dictionaries of arrays in msgpack.
 
-The form is small, so it is read here: arrays stay views of the mapped file, a
-repeated key is an error, and what training keeps beside the weights (the
-optimizer's state) costs nothing.
+The library `msgpack` reads the form; hooks refuse a repeated key and more
+values than a checkpoint has. An array is a view of the bytes that it came in.
 
 References:
   The msgpack specification; flax.serialization for its three extensions and
   for arrays that are cut into chunks.
 """
 
+import functools
 import pathlib
-import struct
 from collections.abc import Mapping
 from typing import Any
 
+import msgpack
 import numpy as np
 
 from s3_jax.clip.documents import shown
@@ -29,44 +29,17 @@ _DTYPES = {
   )
 } | {"bfloat16": BFLOAT16, "V2": BFLOAT16}
 _ARRAY, _SCALAR = 1, 3  # flax's extension codes; 2 is a complex number
-_DEEPEST = 64
-_MOST_VALUES = 500_000  # of a training state; each costs a microsecond or two
-# Of a training state only these hold weights.
-_WEIGHTS = ("params", "model_state")
+_MOST_VALUES = 500_000  # of a training state, in lists and dictionaries
+# What a training state holds beside the weights.
 _BESIDE = {"global_step", "metadata", "opt_state", "rng", "step"}
 _CHUNKED = "__msgpack_chunked_array__"
-
-# First byte: struct format of a plain value.
-_NUMBERS = {
-  0xCA: ">f",
-  0xCB: ">d",
-  0xCC: ">B",
-  0xCD: ">H",
-  0xCE: ">I",
-  0xCF: ">Q",
-  0xD0: ">b",
-  0xD1: ">h",
-  0xD2: ">i",
-  0xD3: ">q",
-}
-_CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
-# First byte: format of the length that follows.
-_STRINGS = {0xD9: ">B", 0xDA: ">H", 0xDB: ">I"}
-_BYTES = {0xC4: ">B", 0xC5: ">H", 0xC6: ">I"}
-_LISTS = {0xDC: ">H", 0xDD: ">I"}
-_MAPS = {0xDE: ">H", 0xDF: ">I"}
-_EXTENSIONS = {0xC7: ">B", 0xC8: ">H", 0xC9: ">I"}
-_FIXED_EXTENSIONS = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 
 
 def read_msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
   """Reads the weights of a Flax checkpoint."""
   try:
     data = map_file(path)
-    reader = _Reader(data)
-    tree = reader.value()
-    if reader.position != reader.data.size:
-      raise ValueError(f"{reader.data.size - reader.position} bytes too many")
+    tree = _unpack(data)
     if not isinstance(tree, dict):
       raise ValueError(f"{type(tree).__name__} for a dictionary")
     if "params" in tree:
@@ -76,6 +49,81 @@ def read_msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
     raise ValueError(
       f"{path} must be a Flax checkpoint in msgpack, got: {error}."
     ) from error
+
+
+def _unpack(data: np.ndarray) -> Any:
+  """Reads a file's one value; what lists and dictionaries hold is counted."""
+  left = _MOST_VALUES
+
+  def counted(values: list[Any]) -> list[Any]:
+    nonlocal left
+    left -= len(values)
+    if left < 0:
+      raise ValueError(f"more than {_MOST_VALUES} values")
+    return values
+
+  unpack = functools.partial(
+    msgpack.unpackb,
+    list_hook=counted,
+    object_pairs_hook=lambda pairs: _dictionary(counted(pairs)),
+    strict_map_key=False,  # `_dictionary` says which key is wrong
+    # Room is made for what a file says it has, before it is read.
+    max_array_len=_MOST_VALUES,
+    max_map_len=_MOST_VALUES,
+  )
+
+  def extension(kind: int, content: bytes) -> Any:
+    # What is no array is an error only where one is needed. An array holds no
+    # extension, so that this is not called inside itself.
+    if kind not in (_ARRAY, _SCALAR):
+      return msgpack.ExtType(kind, b"")
+    return _read_array(unpack(content))
+
+  try:
+    return unpack(data, ext_hook=extension)
+  except msgpack.ExtraData as error:
+    raise ValueError(f"{len(error.extra)} bytes too many") from error
+  except msgpack.FormatError as error:
+    raise ValueError("the byte 0xc1 for a value") from error
+  except msgpack.StackError as error:
+    raise ValueError("values in each other, too deep") from error
+  except UnicodeDecodeError as error:
+    raise ValueError("a text that is no UTF-8") from error
+  except ValueError as error:
+    words = str(error)  # msgpack's of a length begin with it
+    if "max_array_len" in words or "max_map_len" in words:
+      raise ValueError(f"more than {_MOST_VALUES} values") from error
+    if "incomplete input" in words or "exceeds max_" in words:
+      raise ValueError(
+        f"an end at byte {data.size}, before that of a value"
+      ) from error
+    raise
+
+
+def _dictionary(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+  result: dict[str, Any] = {}
+  for key, value in pairs:
+    if not isinstance(key, str):
+      raise ValueError(f"{type(key).__name__} for a key")
+    if key in result:
+      raise ValueError(f"the key {shown(key)} twice")
+    result[key] = value
+  return result
+
+
+def _read_array(fields: Any) -> np.ndarray:
+  """Makes an array of its shape, its type and its bytes."""
+  if not isinstance(fields, list) or len(fields) != 3:
+    raise ValueError("an array without shape, type and bytes")
+  shape, name, content = fields
+  if isinstance(name, bytes):
+    name = name.decode("utf-8", "replace")
+  known = isinstance(name, str) and name in _DTYPES
+  if not known or not isinstance(content, bytes):
+    raise ValueError(f"an array of {shown(name)}")
+  if not isinstance(shape, list):
+    raise ValueError(f"the shape {shown(shape)}")
+  return as_array(np.frombuffer(content, np.uint8), _DTYPES[name], shape)
 
 
 def _weights(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,120 +148,13 @@ def _array(value: Any) -> np.ndarray | Mapping[Any, Any]:
 def _join(value: Mapping[str, Any]) -> np.ndarray:
   """Puts the chunks of a large array together."""
   shape, chunks = value.get("shape"), value.get("chunks")
-  if not isinstance(shape, dict) or not isinstance(chunks, dict):
+  if not isinstance(shape, dict) or not isinstance(chunks, dict) or not chunks:
     raise ValueError("an array without its chunks")
   sizes = [shape.get(str(index)) for index in range(len(shape))]
-  pieces = []
-  for index in range(len(chunks)):
-    piece = chunks.get(str(index))
-    if not isinstance(piece, np.ndarray):
-      raise ValueError("an array without its chunks")
-    pieces.append(piece.ravel())
-  if not pieces:
+  pieces: list[Any] = [chunks.get(str(index)) for index in range(len(chunks))]
+  if not all(isinstance(piece, np.ndarray) for piece in pieces):
     raise ValueError("an array without its chunks")
   if any(piece.dtype != pieces[0].dtype for piece in pieces):
     raise ValueError("an array in chunks of several types")
-  whole = np.concatenate(pieces)
+  whole = np.concatenate([piece.ravel() for piece in pieces])
   return as_array(whole.view(np.uint8), whole.dtype, sizes)
-
-
-class _Reader:
-  """Reads msgpack values one after the other.
-
-  Attributes:
-    data: the file's bytes.
-    position: where the next value begins.
-    values: how many were read, those inside others too.
-  """
-
-  def __init__(self, data: np.ndarray, values: int = 0):
-    self.data = data
-    self.position = 0
-    self.values = values
-
-  def take(self, length: int) -> np.ndarray:
-    end = self.position + length
-    if end > self.data.size:
-      raise ValueError(f"an end at byte {self.data.size}, before {end}")
-    taken = self.data[self.position : end]
-    self.position = end
-    return taken
-
-  def number(self, form: str) -> Any:
-    (value,) = struct.unpack(form, self.take(struct.calcsize(form)).tobytes())
-    return value
-
-  def text(self, length: int) -> str:
-    try:
-      return self.take(length).tobytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-      raise ValueError("a text that is no UTF-8") from error
-
-  def value(self, depth: int = 0) -> Any:
-    if depth > _DEEPEST:
-      raise ValueError(f"values in each other, {depth} deep")
-    self.values += 1
-    if self.values > _MOST_VALUES:
-      raise ValueError(f"more than {_MOST_VALUES} values")
-    code = self.number(">B")
-    if code <= 0x7F:
-      return code
-    if code >= 0xE0:
-      return code - 0x100
-    if code <= 0x8F:
-      return self._map(code & 0x0F, depth)
-    if code <= 0x9F:
-      return self._list(code & 0x0F, depth)
-    if code <= 0xBF:
-      return self.text(code & 0x1F)
-    if code in _CONSTANTS:
-      return _CONSTANTS[code]
-    if code in _NUMBERS:
-      return self.number(_NUMBERS[code])
-    if code in _STRINGS:
-      return self.text(self.number(_STRINGS[code]))
-    if code in _BYTES:
-      return self.take(self.number(_BYTES[code]))
-    if code in _LISTS:
-      return self._list(self.number(_LISTS[code]), depth)
-    if code in _MAPS:
-      return self._map(self.number(_MAPS[code]), depth)
-    if code in _FIXED_EXTENSIONS:
-      return self._extension(_FIXED_EXTENSIONS[code], depth)
-    if code in _EXTENSIONS:
-      return self._extension(self.number(_EXTENSIONS[code]), depth)
-    raise ValueError(f"the byte {code:#04x} for a value")
-
-  def _list(self, length: int, depth: int) -> list[Any]:
-    return [self.value(depth + 1) for _ in range(length)]
-
-  def _map(self, length: int, depth: int) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for _ in range(length):
-      key = self.value(depth + 1)
-      if not isinstance(key, str):
-        raise ValueError(f"{type(key).__name__} for a key")
-      if key in result:
-        raise ValueError(f"the key {shown(key)} twice")
-      result[key] = self.value(depth + 1)
-    return result
-
-  def _extension(self, length: int, depth: int) -> Any:
-    """Reads an array: shape, type and bytes, in msgpack again."""
-    kind = self.number(">b")
-    inner = _Reader(self.take(length), self.values)
-    if kind not in (_ARRAY, _SCALAR):
-      return inner.data  # no array; an error only where one is needed
-    fields = inner.value(depth + 1)
-    self.values = inner.values
-    if not isinstance(fields, list) or len(fields) != 3:
-      raise ValueError("an array without shape, type and bytes")
-    shape, name, data = fields
-    if isinstance(name, np.ndarray):
-      name = name.tobytes().decode("utf-8", "replace")
-    known = isinstance(name, str) and name in _DTYPES
-    if not known or not isinstance(data, np.ndarray):
-      raise ValueError(f"an array of {shown(name)}")
-    if not isinstance(shape, list):
-      raise ValueError(f"the shape {shown(shape)}")
-    return as_array(data, _DTYPES[name], shape)

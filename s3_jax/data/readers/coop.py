@@ -12,7 +12,7 @@ References:
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from s3_jax.data.readers.folders import list_folder, read_class_folders
 from s3_jax.data.readers.listing import (
@@ -25,73 +25,44 @@ from s3_jax.data.readers.listing import (
 )
 from s3_jax.data.readers.naming import ClassFinder, benchmark_finder
 from s3_jax.data.records import OpenedDataset
-from s3_jax.data.specs import DatasetSpec
+from s3_jax.data.specs import CoopLayout, DatasetSpec
 from s3_jax.lexicon.documents import read_text, split_lines
 
-__all__ = ["CLASS_FOLDERS", "SPLITS", "expects", "read"]
-
-
-class Split(NamedTuple):
-  """A list of test images, and the folders that its paths may start from."""
-
-  file: str
-  roots: tuple[str, ...]  # CoOp's first
-
-
-SPLITS = {
-  "caltech101": Split(
-    "split_zhou_Caltech101.json",
-    ("101_ObjectCategories", "caltech-101/101_ObjectCategories", ""),
-  ),
-  "oxford_pets": Split("split_zhou_OxfordPets.json", ("images", "")),
-  "stanford_cars": Split("split_zhou_StanfordCars.json", ("",)),
-  "oxford_flowers102": Split("split_zhou_OxfordFlowers.json", ("jpg", "")),
-  "food101": Split("split_zhou_Food101.json", ("images", "")),
-  "sun397": Split("split_zhou_SUN397.json", ("SUN397", "")),
-  "dtd": Split("split_zhou_DescribableTextures.json", ("images", "")),
-  "eurosat": Split("split_zhou_EuroSAT.json", ("2750", "EuroSAT_RGB", "")),
-  "ucf101": Split("split_zhou_UCF101.json", ("UCF-101-midframes", "")),
-  "fgvc_aircraft": Split("images_variant_test.txt", ("images",)),
-}
-CLASS_FOLDERS = {
-  "imagenet": "images/val",
-  "imagenet_v2": "imagenetv2-matched-frequency-format-val",
-  "imagenet_a": "imagenet-a",
-  "imagenet_r": "imagenet-r",
-  "imagenet_sketch": "images",
-}
 _VARIANTS = "variants.txt"
 
 
 def expects(spec: DatasetSpec) -> str:
-  """Says what `read` looks for."""
-  if spec.name in CLASS_FOLDERS:
-    return f"{CLASS_FOLDERS[spec.name]} with a folder a class"
-  split = SPLITS[spec.name]
-  where = f" beside {split.roots[0]}" if split.roots[0] else ""
-  return f"{split.file}{where}"
+  """Says what `read` looks for; nothing of a data set that CoOp has not."""
+  if spec.coop is None:
+    return ""
+  (first, *_), listing = spec.coop
+  if not listing:
+    return f"{first} with a folder a class"
+  return f"{listing} beside {first}" if first else listing
 
 
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
   """Reads a benchmark in CoOp's layout."""
   folders = [data_dir / name for name in spec.folders]
   folders = [folder for folder in folders if folder.is_dir()]
-  if spec.name in CLASS_FOLDERS:
-    roots = [folder / CLASS_FOLDERS[spec.name] for folder in folders]
-    for root in filter(pathlib.Path.is_dir, roots):
-      finder = benchmark_finder(spec)
-      if any(map(finder.find, list_folder(root).folders)):
-        return read_class_folders(root, finder, layout="coop")
+  if spec.coop is None or not folders:
     return None
-  if spec.name not in SPLITS or not folders:
-    return None
-  return _read_listed(spec, folders, data_dir)
+  if spec.coop.listing:
+    return _read_listed(spec, spec.coop, folders, data_dir)
+  roots = [folder / spec.coop.roots[0] for folder in folders]
+  for root in filter(pathlib.Path.is_dir, roots):
+    finder = benchmark_finder(spec)
+    if any(map(finder.find, list_folder(root).folders)):
+      return read_class_folders(root, finder, layout="coop")
+  return None
 
 
 def _read_listed(
-  spec: DatasetSpec, folders: Sequence[pathlib.Path], data_dir: pathlib.Path
+  spec: DatasetSpec,
+  coop: CoopLayout,
+  folders: Sequence[pathlib.Path],
+  data_dir: pathlib.Path,
 ) -> OpenedDataset | None:
-  split = SPLITS[spec.name]
   aircraft = spec.name == "fgvc_aircraft"
   if aircraft:  # its archive has everything in `data`, which CoOp moves up
     locations = [
@@ -100,11 +71,11 @@ def _read_listed(
   else:  # TPT and DMN keep the lists together, apart from the images
     locations = [*folders, data_dir, data_dir / "data_splits"]
   location = next(
-    (each for each in locations if (each / split.file).is_file()), None
+    (each for each in locations if (each / coop.listing).is_file()), None
   )
   if location is None:
     return None
-  file = location / split.file
+  file = location / coop.listing
   finder = benchmark_finder(spec)
   if aircraft:
     images = _read_aircraft(file, finder)
@@ -113,7 +84,7 @@ def _read_listed(
     images = _read_json(file, finder, spec)
     folders = sorted(folders, key=lambda folder: folder != location)
   root = _root(
-    [each / root for each in folders for root in split.roots], images, file
+    [each / root for each in folders for root in coop.roots], images, file
   )
   found = f"{file} and {root}: {count_words(len(images), 'image')} listed"
   return open_files(root, images, layout="coop", found=found)

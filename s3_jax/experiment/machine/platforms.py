@@ -25,44 +25,39 @@ class Accelerator(NamedTuple):
   Attributes:
     title: in messages.
     modules: of JAX's support for it; one of them is enough.
-    files: patterns of the device files that its driver makes.
+    files: pattern of the device files that its driver makes.
     hidden_by: environment variables that may hide all its devices.
     install: what to install for JAX to support it.
   """
 
   title: str
   modules: tuple[str, ...]
-  files: tuple[str, ...]
+  files: str
   hidden_by: tuple[str, ...]
   install: str
 
 
-# By JAX's names. Device files under /dev/vfio are of any virtual machine; see
-# `_has_google_device`.
-_VFIO = "dev/vfio/[0-9]*"
+# By JAX's names. A TPU that has files under /dev/vfio alone, as any device of a
+# virtual machine may, is left to JAX, which warns of it.
 ACCELERATORS = {
   "cuda": Accelerator(
     "an NVIDIA GPU",
     ("jax_cuda13_plugin", "jax_cuda12_plugin"),
-    ("dev/nvidia[0-9]*",),
+    "dev/nvidia[0-9]*",
     ("CUDA_VISIBLE_DEVICES",),
     "jax[cuda13], or jax[cuda12] for older drivers",
   ),
   "rocm": Accelerator(
     "an AMD GPU",
     ("jax_rocm7_plugin",),
-    ("dev/kfd",),
+    "dev/kfd",
     ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"),
     "jax[rocm7-local], if ROCm supports it",
   ),
-  "tpu": Accelerator(
-    "a TPU", ("libtpu",), ("dev/accel[0-9]*", _VFIO), (), "jax[tpu]"
-  ),
+  "tpu": Accelerator("a TPU", ("libtpu",), "dev/accel[0-9]*", (), "jax[tpu]"),
 }
 _SETTING = "jax_platforms"  # JAX_PLATFORMS in the environment
 _HIDING = ("", "-1", "NoDevFiles")
-_GOOGLE = "0x1ae0"
-_DISK_OR_NETWORK = ("0x01", "0x02")
 
 
 class Machine(NamedTuple):
@@ -93,29 +88,10 @@ def describe_machine(
       installed.add(key)
     if any(environment.get(v, "all") in _HIDING for v in accelerator.hidden_by):
       continue
-    for pattern in accelerator.files:
-      if pattern == _VFIO and not _has_google_device(root):
-        continue
-      for file in sorted(root.glob(pattern))[:1]:
-        present.setdefault(key, f"/{file.relative_to(root)}")
+    for file in sorted(root.glob(accelerator.files))[:1]:
+      present[key] = f"/{file.relative_to(root)}"
   asked = getattr(jax.config, _SETTING) or ""
   return Machine(asked, frozenset(installed), present)
-
-
-def _has_google_device(root: pathlib.Path) -> bool:
-  """Looks for a PCI device of Google's that is no disk or network card."""
-
-  def read(file: pathlib.Path) -> str:
-    try:
-      return file.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-      return ""
-
-  return any(
-    read(device / "vendor") == _GOOGLE
-    and not read(device / "class").startswith(_DISK_OR_NETWORK)
-    for device in (root / "sys/bus/pci/devices").glob("*")
-  )
 
 
 def require_platform(name: str) -> None:

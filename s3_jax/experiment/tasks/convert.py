@@ -1,6 +1,5 @@
 """The task "convert": any checkpoint as one folder of safetensors."""
 
-import json
 import os
 import pathlib
 import secrets
@@ -19,7 +18,7 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
-from s3_jax.files import atomic_write
+from s3_jax.files import write_json
 
 
 class Conversion(NamedTuple):
@@ -71,8 +70,7 @@ def convert(conversion: Conversion, folder: pathlib.Path) -> pathlib.Path:
     shutil.rmtree(temporary, ignore_errors=True)
   files = {path.name: file_sha256(path) for path in sorted(to.iterdir())}
   document = {"schema": 1, "model": model, "to": str(to), "files": files}
-  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-  atomic_write(folder / "conversion.json", text)
+  write_json(folder / "conversion.json", document)
   lines = [f"{sha256}  {to / name}\n" for name, sha256 in files.items()]
   tell("".join(lines))
   return to

@@ -1,7 +1,6 @@
 """The task "lexicon_report": what a person needs to see to mend a table."""
 
 import itertools
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from s3_jax.experiment.methods.spaces import (
 )
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.files import atomic_write
+from s3_jax.files import atomic_write, write_json
 from s3_jax.lexicon import registry
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import (
@@ -103,8 +102,7 @@ def report_lexicon(
     "summaries": summaries,
     "tables": [_plain(table) for table in tables],
   }
-  text = json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False)
-  atomic_write(folder / "lexicon.json", (text + "\n").encode())
+  write_json(folder / "lexicon.json", record, ascii=False)
   atomic_write(folder / "lexicon.html", page.encode())
   for row in summaries:
     tell(

@@ -1,6 +1,5 @@
 """The task "prepare_data": downloads as TFDS data sets, read by Grain."""
 
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from s3_jax.data.segmentation_sets import (
 from s3_jax.data.video_frames import FRAMES, read_videos
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
-from s3_jax.files import atomic_write
+from s3_jax.files import write_json
 from s3_jax.messages import nearest
 
 
@@ -179,8 +178,7 @@ def _described(
 
 def _write(folder: pathlib.Path, written: list[dict[str, Any]]) -> None:
   document = {"schema": 1, "datasets": written}
-  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-  atomic_write(folder / "preparation.json", text)
+  write_json(folder / "preparation.json", document)
 
 
 def _open(spec: DatasetSpec, preparation: Preparation) -> OpenedDataset:

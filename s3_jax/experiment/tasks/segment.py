@@ -1,16 +1,16 @@
 """The task "segment": label maps of one's own photographs."""
 
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.clip import Clip
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.masks import encode_mask
 from s3_jax.data.segmentation_stream import rgb_pixels
@@ -22,7 +22,7 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.image_files import find_images, load_image, load_images
+from s3_jax.experiment.image_files import find_images, load_image
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
@@ -40,21 +40,19 @@ from s3_jax.experiment.tasks.segmentation.settings import (
   read_templates,
   too_small,
 )
-from s3_jax.experiment.tasks.segmentation.window_embedding import (
-  EMBEDDINGS,
-  check_embeddings,
-)
-from s3_jax.files import atomic_write, safe_name
+from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.messages import visible
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.predictions import show_name
 from s3_jax.results.segmentation_pictures import (
   Example,
   label_colours,
   plot_example,
 )
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SegmentationProtocol,
+  check_embeddings,
   label_windows,
 )
 
@@ -135,20 +133,15 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   names = run.classes.names
   log(
     f"{clip.spec.name}, {len(names):,} classes of"
-    f" {show_name(run.classes.title)}, method {run.method};"
+    f" {visible(run.classes.title)}, method {run.method};"
     f" {len(found.files):,} files."
   )
   if run.classes.taken:
-    log(f"Classes of {show_name(run.classes.taken)}")
+    log(f"Classes of {visible(run.classes.taken)}")
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
-  bar = tqdm(
-    _load(run, found.files),
-    desc="segment",
-    total=len(found.files),
-    unit="image",
-    leave=False,
-    disable=None,
+  bar = hosts.progress_bar(
+    _load(run, found.files), desc="segment", total=len(found.files)
   )
   for index, image in enumerate(bar):
     problem = image.problem
@@ -169,7 +162,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     name = safe_name(index, pathlib.Path(image.file).stem)
     plot_example(
       folder / "overlays" / f"{name}.png",
-      Example(show_name(image.file), image.pixels, {run.method: labels}),
+      Example(visible(image.file), image.pixels, {run.method: labels}),
       names,
       colours=colours,
     )
@@ -187,20 +180,19 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     "bad_files": bad,
   }
   path = folder / "segments.json"
-  text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-  atomic_write(path, text + "\n")
+  write_json(path, document, ascii=False)
   for row in rows[:20]:
     shares = ", ".join(
-      f"{show_name(each['name'])} {100 * each['share']:.0f} %"
+      f"{visible(each['name'])} {100 * each['share']:.0f} %"
       for each in row["shares"][:4]
     )
-    log(f"{show_name(row['file'])}: {shares}")
+    log(f"{visible(row['file'])}: {shares}")
   log(f"{len(rows):,} of {len(found.files):,} files good; overlays: {folder}")
   if bad and (run.strict or not rows):
     raise ValueError(
       "`config.images` must hold images that can be used, got"
       f" {len(bad)} bad of {len(found.files)}, the first is"
-      f" {show_name(bad[0]['file'])} ({show_name(bad[0]['reason'])});"
+      f" {visible(bad[0]['file'])} ({visible(bad[0]['reason'])});"
       f" {path} lists them."
     )
   return path
@@ -210,7 +202,7 @@ def _target(run: Segment, clip: Clip) -> PatchTarget:
   vertices = {run.method: concept_vertices(run.classes.texts, run.templates)}
   prompts = distinct_prompts(vertices.values())
   embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir)
-  embedded = embedder.texts(prompts, progress="texts")
+  embedded = embedder.texts(prompts)
   methods = {run.method: PATCH_METHODS[run.method]}
   return make_targets(
     methods, vertices, prompts, embedded.embeddings, run.options
@@ -226,7 +218,7 @@ def _load(run: Segment, files: tuple[str, ...]) -> Iterator[_Loaded]:
     thumbnail=False,
     exif_orientation=run.exif_orientation,
   )
-  loaded = load_images(files, load, ahead=_THREADS, threads=_THREADS)
+  loaded = ahead(load, files, threads=_THREADS, most=_THREADS)
   for file, image in zip(files, loaded, strict=True):
     yield _Loaded(file, image.pixels, valid_unicode(image.problem))
 

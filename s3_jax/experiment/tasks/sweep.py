@@ -269,7 +269,7 @@ def _embed(
   texts: MethodTexts,
 ) -> TextTable:
   (prepared,) = prepare_methods({"sweep": Method(vertices)}, texts)
-  embedded = embedder.texts(prepared.prompts, progress="embed texts")
+  embedded = embedder.texts(prepared.prompts)
   return embed_vertices(
     prepared.vertices, prepared.prompts, embedded.embeddings
   )

@@ -1,6 +1,5 @@
 """The task "verify": whether a checkpoint computes what is known of it."""
 
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from s3_jax.experiment.known_values import (
 )
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
-from s3_jax.files import atomic_write
+from s3_jax.files import write_json
 from s3_jax.messages import nearest
 
 
@@ -67,8 +66,7 @@ def verify(verification: Verification, folder: pathlib.Path) -> str:
       for row, ours in zip(known, found, strict=True)
     ],
   }
-  text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-  atomic_write(folder / "verification.json", text)
+  write_json(folder / "verification.json", document)
   tell(_table(known, found))
   tell(f"{clip.spec.name}, sha256 {clip.sha256}: {verdict}\n")
   if not known:

@@ -153,7 +153,7 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
   template = data.spec.template
   texts = MethodTexts(data.classes, template, (template,), files={}, seed=0)
   (prepared,) = prepare_methods({"ts3": Method(concepts)}, texts)
-  embedded = embedder.texts(prepared.prompts, progress="embed texts")
+  embedded = embedder.texts(prepared.prompts)
   table = embed_vertices(
     prepared.vertices, prepared.prompts, embedded.embeddings
   )

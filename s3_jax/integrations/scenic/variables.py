@@ -9,15 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from s3_jax.clip import ModelSpec
-from s3_jax.clip.layouts import (
-  LAYOUTS,
-  flatten,
-  from_params,
-  to_params,
-  unflatten,
-)
+from s3_jax.clip.layouts import LAYOUTS, from_params, to_params
 
 _LAYOUT = "scenic"
 
@@ -68,7 +63,8 @@ def from_variables(
     )
   own_name = LAYOUTS[_LAYOUT].own_name
   leaves = {
-    "/".join(map(str, path)): leaf for path, leaf in flatten(variables).items()
+    "/".join(map(str, path)): leaf
+    for path, leaf in flatten_dict(variables).items()
   }
   arrays = {
     name: np.asarray(leaf)
@@ -95,9 +91,7 @@ def to_variables(params: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
   """
   _require_scenics(spec)
   arrays = from_params(params, spec, _LAYOUT)
-  return unflatten(
-    {tuple(name.split("/")): value for name, value in arrays.items()}
-  )
+  return unflatten_dict(arrays, sep="/")
 
 
 def _require_scenics(spec: ModelSpec) -> None:

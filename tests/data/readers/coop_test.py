@@ -5,7 +5,7 @@ import json
 import pytest
 
 from s3_jax.data.datasets import DATASETS, open_dataset
-from s3_jax.data.readers.coop import SPLITS, read
+from s3_jax.data.readers.coop import read
 from tests.benchmark_replicas import make_replica
 
 
@@ -13,7 +13,7 @@ from tests.benchmark_replicas import make_replica
 def dtd(tmp_path):
   """Writes DTD's list anew; its images are those of three classes."""
   make_replica("dtd", tmp_path, classes=(0, 1, 2))
-  file = tmp_path / "dtd" / SPLITS["dtd"].file
+  file = tmp_path / "dtd" / DATASETS["dtd"].coop.listing
 
   def write(*entries, **others):
     table = {"test": list(entries), **others}
@@ -64,7 +64,7 @@ def test_entries_that_are_refused(dtd, entry, rule):
 )
 def test_lists_that_are_no_lists(tmp_path, text):
   make_replica("dtd", tmp_path, classes=(0,))
-  (tmp_path / "dtd" / SPLITS["dtd"].file).write_text(text)
+  (tmp_path / "dtd" / DATASETS["dtd"].coop.listing).write_text(text)
   with pytest.raises(ValueError, match="split_zhou_Desc.* must (be|hold)"):
     open_dataset(DATASETS["dtd"], tmp_path)
 
@@ -94,8 +94,8 @@ def test_the_list_may_lie_apart_as_in_tpt(tmp_path):
   make_replica("oxford_pets", tmp_path, layout="tpt", classes=(0, 4))
   spec = DATASETS["oxford_pets"]
   assert len(open_dataset(spec, tmp_path).records) == 2
-  (tmp_path / "data_splits" / SPLITS["oxford_pets"].file).rename(
-    tmp_path / SPLITS["oxford_pets"].file
+  (tmp_path / "data_splits" / DATASETS["oxford_pets"].coop.listing).rename(
+    tmp_path / DATASETS["oxford_pets"].coop.listing
   )
   assert len(open_dataset(spec, tmp_path).records) == 2
 
@@ -142,7 +142,7 @@ def test_aircraft_need_the_order_of_variants(tmp_path, aircraft):
 
 
 def test_aircraft_lines_that_are_refused(tmp_path, aircraft):
-  file = aircraft / SPLITS["fgvc_aircraft"].file
+  file = aircraft / DATASETS["fgvc_aircraft"].coop.listing
   for text, rule in (
     ("0000001 Boeing 707", "line 1 must name a class of FGVCAircraft"),
     ("../0000001 707-320", "line 1: a path must stay inside"),

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from s3_jax.clip import ModelSpec
-from s3_jax.clip.layouts import param_shapes, unflatten
+from s3_jax.clip.layouts import param_shapes
 from s3_jax.data.decoding import BadImage
 from s3_jax.data.records import OpenedDataset
 
@@ -84,7 +85,7 @@ def draw() -> Callable[[ModelSpec], dict[str, Any]]:
       return jnp.asarray(value.astype(np.float16), jnp.float32)
 
     shapes = param_shapes(spec)
-    return unflatten({path: leaf(path, shapes[path]) for path in shapes})
+    return unflatten_dict({path: leaf(path, shapes[path]) for path in shapes})
 
   return drawn
 

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from s3_jax.clip import ZOO, embed_images, embed_texts, init_params
-from s3_jax.clip.layouts import flatten, from_params
+from s3_jax.clip.layouts import from_params
 from s3_jax.integrations import scenic
 
 FAMILIES = ("vit", "resnet")
@@ -44,7 +45,7 @@ def test_real_trees_leaf_by_leaf(reference, monkeypatch, name, checkpoint):
   variables = scenic.to_variables(params, spec)
   written = {
     "/".join(words): [list(leaf.shape), leaf.dtype.name]
-    for words, leaf in flatten(variables).items()
+    for words, leaf in flatten_dict(variables).items()
   }
   assert written == leaves
   assert ("batch_stats" in variables) == (name == "resnet_50")

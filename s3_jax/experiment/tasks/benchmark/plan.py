@@ -136,7 +136,7 @@ def embed_plans(
   embedder: Embedder, plans: Sequence[Sequence[MethodPlan]]
 ) -> EmbeddedTexts:
   """Embeds the texts of all methods and data sets, each distinct one once."""
-  return embedder.texts(_distinct(plans), progress="embed texts")
+  return embedder.texts(_distinct(plans))
 
 
 def make_tables(

@@ -171,17 +171,13 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
     name=name,
     title=name,
     lexicon=lexicon,
-    subset="",
     classes=len(classes),
-    examples=0,
     split="all images",
     family="own",
     template=NAME_TEMPLATE,
     folders=(),
     layouts=(opened.layout,),
-    tfds=None,
     source=str(data_dir),
-    licence="",
   )
   return BenchmarkSet(spec, opened, classes, sha256)
 

@@ -357,17 +357,13 @@ def _test_set(
     name=name,
     title=name,
     lexicon="",
-    subset="",
     classes=classes,
-    examples=0,
     split="all images",
     family="own",
     template="{}",
     folders=(),
     layouts=(path.suffix.lstrip("."),),
-    tfds=None,
     source=source.images,
-    licence="",
   )
   return EmbeddedImages(
     spec, images.embeddings, images.labels, images.files, (), 0, 0

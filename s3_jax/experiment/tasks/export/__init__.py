@@ -48,8 +48,8 @@ from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.files import replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.messages import visible
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.predictions import show_name
 
 SCHEMA = 1
 COMPATIBILITY = (
@@ -104,7 +104,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
   embedder = Embedder(
     clip, run.dtype, batch_size=1, mesh=1, cache_dir=run.cache_dir
   )
-  embedded = embedder.texts(prompts, progress="embed texts")
+  embedded = embedder.texts(prompts)
   table = embed_vertices(vertices, prompts, embedded.embeddings)
   space = build_core(table, run.options)
   score = space_scorer(
@@ -140,11 +140,11 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
       (folder / f"{_TEXT_TOWER}{suffix}").unlink(missing_ok=True)
   log(
     f"{clip.spec.name} (sha256 {clip.sha256[:12]}…), {len(vertices):,} classes"
-    f" of {show_name(run.classes.title)}, metric {run.options.metric}, for"
+    f" of {visible(run.classes.title)}, metric {run.options.metric}, for"
     f" {', '.join(run.platforms)}."
   )
   if run.classes.taken:
-    log(f"Classes of {show_name(run.classes.taken)}")
+    log(f"Classes of {visible(run.classes.taken)}")
   for note in described["notes"]:
     log(f"Note: {note}")
   for name in ("classifier.json", *files):

@@ -11,25 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Int64
-from tqdm import tqdm
 
+from s3_jax import hosts
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import decoding_threads
+from s3_jax.evaluation.predictions import Ranking, rank_classes
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import (
   LoadedImage,
   batch_images,
   load_image,
-  load_images,
 )
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.results.contact_sheet import Card
-from s3_jax.results.predictions import (
-  ImageRow,
-  Ranking,
-  rank_classes,
-  read_candidates,
-)
+from s3_jax.results.predictions import ImageRow, read_candidates
 from s3_jax.sharding import share_batch
 from s3_jax.space import SynonymousSpace
 
@@ -88,9 +84,7 @@ def look_at(
   waiting: dict[int, LoadedImage] = {}  # at most two batches
 
   def batches() -> Iterator[dict[str, Any]]:
-    images = load_images(
-      files, load, ahead=2 * batch_size, threads=decoding_threads()
-    )
+    images = ahead(load, files, threads=decoding_threads(), most=2 * batch_size)
     for batch, loaded in batch_images(
       images, batch_size=batch_size, size=clip.spec.crop_size
     ):
@@ -101,13 +95,7 @@ def look_at(
 
   top = min(prediction.top, len(prediction.classes.names))
   looked = _nothing_yet(files, prediction, top)
-  with tqdm(
-    total=len(files),
-    desc="predict",
-    unit="image",
-    leave=False,
-    disable=None,
-  ) as bar:
+  with hosts.progress_bar(total=len(files), desc="predict") as bar:
     for rows in embed_batches(embedder.tower, batches()):
       padded = np.zeros((batch_size, rows.embeddings.shape[1]), np.float32)
       padded[: len(rows.embeddings)] = rows.embeddings

@@ -4,12 +4,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Int64
 
 from s3_jax.data.segmentation_sets import OpenedMasks, SegmentationSpec
-from s3_jax.evaluation.confusion import Confusion, confusion_rows
+from s3_jax.evaluation.diagnosis import Confusion, confusion_rows
 from s3_jax.experiment.methods.patches import PatchTarget
 from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.run_log import RunLog
@@ -25,14 +24,13 @@ from s3_jax.results.report import (
   format_table,
   write_report,
 )
-from s3_jax.results.suite_table import suite_text
 from s3_jax.segmentation import (
   PixelCounts,
   SegmentationProtocol,
   compare_segmentations,
   summarise_segmentation,
 )
-from s3_jax.storage.pixel_shards import CountedSet
+from s3_jax.storage.shards import Shard
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (("s3", "synonyms_max"), ("s3", "class_name"))
@@ -74,7 +72,7 @@ class SegmentedSet(NamedTuple):
   vertices: Mapping[str, Vertices]
   texts: EmbeddedTexts
   targets: Mapping[str, PatchTarget]
-  sets: Mapping[str, CountedSet]
+  sets: Mapping[str, Shard]
   reasons: Mapping[int, str]
 
   @property
@@ -82,10 +80,15 @@ class SegmentedSet(NamedTuple):
     """What the classes are called, in label order."""
     return tuple(entry.names[0] for entry in self.classes)
 
+  def counts(self, method: str) -> PixelCounts:
+    """Returns the counts of all images; zeros for bad examples."""
+    arrays = self.sets[method].arrays
+    return PixelCounts(*(arrays[part] for part in PixelCounts._fields))
+
   def good_counts(self, method: str) -> PixelCounts:
     """Returns the counts of the images that are no bad examples."""
-    counted = self.sets[method]
-    return jax.tree.map(lambda part: part[counted.good], counted.counts)
+    good = self.sets[method].good
+    return PixelCounts(*(part[good] for part in self.counts(method)))
 
 
 def dataset_row(outcome: SegmentedSet, protocol: str) -> dict[str, Any]:
@@ -163,7 +166,10 @@ def segmentation_rows(
     comparisons += _comparison_rows(outcome, baseline, seed)
     confusions += [
       Confusion(
-        outcome.spec.name, name, outcome.names, outcome.sets[name].pairs
+        outcome.spec.name,
+        name,
+        outcome.names,
+        outcome.sets[name].arrays["pairs"],
       )
       for name in headline(outcome.sets, baseline)
     ]
@@ -186,8 +192,6 @@ def segmentation_rows(
     pictures=pictures,
   )
   log(format_table(results, baseline=baseline))
-  if len(outcomes) > 1 and suite_text(results):
-    log(suite_text(results))
   log(f"Results, report.html and figures: {folder}")
   return results
 

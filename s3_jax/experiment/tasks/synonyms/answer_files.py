@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from s3_jax.files import atomic_write, safe_name
+from s3_jax.files import safe_name, write_json
 
 _SCHEMA = 1
 _FIELDS = {
@@ -55,10 +55,9 @@ def answer_writer(
     number += 1
     record = {"schema": _SCHEMA, **record, **origin}
     sealed = {**record, "sha256": _seal(record)}
-    # ASCII, so that a lone surrogate in an answer can be written at all.
-    text = json.dumps(sealed, indent=1, allow_nan=False) + "\n"
     name = safe_name(number, f"{record['names'][0]} {record['key'][:12]}")
-    atomic_write(folder / f"{name}.json", text)
+    # In ASCII, so that a lone surrogate in an answer can be written at all.
+    write_json(folder / f"{name}.json", sealed)
     return record
 
   return write

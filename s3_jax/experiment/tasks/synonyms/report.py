@@ -1,12 +1,11 @@
 """What a run of the generator took, left out and could not get."""
 
-import json
 import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from s3_jax.files import atomic_write
+from s3_jax.files import atomic_write, write_json
 from s3_jax.lexicon.answers import name_owners
 from s3_jax.lexicon.generate import Generated
 from s3_jax.lexicon.prompting import Job
@@ -26,8 +25,7 @@ def write_generation_report(
 ) -> None:
   """Writes report.json and report.md."""
   report = _report(generated, job, provenance, table)
-  text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-  atomic_write(folder / "report.json", text + "\n")
+  write_json(folder / "report.json", report, ascii=False)
   atomic_write(folder / "report.md", _markdown(report, job.names))
 
 
