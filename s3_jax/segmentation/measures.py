@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int64, Integer
 
-from s3_jax.evaluation.confusion import count_confusions
+from s3_jax.evaluation.diagnosis import count_confusions
 from s3_jax.evaluation.statistics import Comparison
 
 IGNORED = 255

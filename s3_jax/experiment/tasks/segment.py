@@ -28,10 +28,9 @@ from s3_jax.experiment.methods.patches import (
   PatchTarget,
   make_targets,
 )
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.segmentation.settings import (
   PROTOCOLS,
   protocol_of,

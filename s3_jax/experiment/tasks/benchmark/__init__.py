@@ -11,6 +11,7 @@ from s3_jax.experiment.contents import know_images
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.measurement import (
   Outcome,
+  built_spaces,
   describe_core,
   score_plan,
   write_outcomes,
@@ -75,8 +76,18 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     tower_batches=0,
     text_tower_batches=texts.tower_batches,
   )
+  scorers = [Scorers(benchmark.options) for _ in plans]
   outcomes = [
-    _measure(benchmark, session, embedder, data, plan, texts)
+    # Data sets of the same texts share their spaces.
+    _measure(
+      benchmark,
+      session,
+      embedder,
+      data,
+      plan,
+      texts,
+      scorers[plans.index(plan)],
+    )
     for data, plan in zip(found, plans, strict=True)
   ]
   decoded = sum(each.test_set.images_decoded for each in outcomes)
@@ -89,6 +100,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       model=checkpoint.describe_model(embedder.clip),
       baseline=benchmark.baseline,
       seed=benchmark.seed,
+      figure_classes=benchmark.figure_classes,
     ),
     bad=sum(len(outcome.test_set.bad) for outcome in outcomes),
     strict=benchmark.strict,
@@ -153,6 +165,7 @@ def _measure(
   data: BenchmarkSet,
   plan: tuple[MethodPlan, ...],
   texts: EmbeddedTexts,
+  scorers: Scorers,
 ) -> Outcome:
   """Runs every method on one data set."""
   title = data.spec.title
@@ -175,7 +188,6 @@ def _measure(
         session.log,
       )
     )
-  scorers = Scorers(benchmark.options)
   results = score_plan(
     plan,
     tables,
@@ -216,4 +228,5 @@ def _measure(
   row = dataset_row(
     data.spec, data.opened, test_set.bad, classes=len(data.classes)
   )
-  return Outcome(row, names, test_set, results, described)
+  spaces = built_spaces(data.classes, tables, scorers)
+  return Outcome(row, names, test_set, results, described, spaces)

@@ -24,10 +24,11 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.methods.images import embed_vertices
+from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
   build_core,
+  read_space_options,
   space_scorer,
 )
 from s3_jax.experiment.session import Session
@@ -36,7 +37,6 @@ from s3_jax.experiment.settings import (
   read_cache_dir,
   read_templates,
 )
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.export.classify_script import CLASSIFY
 from s3_jax.experiment.tasks.export.portable_programs import (
   PLATFORMS,

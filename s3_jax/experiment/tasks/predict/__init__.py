@@ -16,7 +16,7 @@ from s3_jax.experiment.checkpoint import load_checkpoint
 from s3_jax.experiment.class_list import ClassList, shared_texts
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images
-from s3_jax.experiment.methods.images import embed_vertices
+from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.spaces import build_core, space_scorer
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
