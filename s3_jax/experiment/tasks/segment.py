@@ -21,17 +21,16 @@ from s3_jax.experiment.checkpoint import (
   read_checkpoint,
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images, load_image
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
   make_targets,
 )
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.segmentation.settings import (
   PROTOCOLS,
   protocol_of,
@@ -40,7 +39,6 @@ from s3_jax.experiment.tasks.segmentation.settings import (
   read_templates,
   too_small,
 )
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible
@@ -203,7 +201,7 @@ def _target(run: Segment, clip: Clip) -> PatchTarget:
   vertices = {run.method: concept_vertices(run.classes.texts, run.templates)}
   prompts = distinct_prompts(vertices.values())
   embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir)
-  embedded = embed_prompts(embedder, prompts, progress="texts")
+  embedded = embedder.texts(prompts)
   methods = {run.method: PATCH_METHODS[run.method]}
   return make_targets(
     methods, vertices, prompts, embedded.embeddings, run.options
