@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WHITE", "is_transparent", "scale_to_8_bits", "to_rgb"]
-
 WHITE = (255, 255, 255)
 """What transparent pixels lie on in the school of `transformers`."""
 

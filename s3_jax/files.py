@@ -12,16 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-  "LFS_POINTER_BYTES",
-  "atomic_write",
-  "default_cache_dir",
-  "is_lfs_pointer",
-  "replacing",
-  "safe_name",
-  "write_json",
-]
-
 LFS_POINTER_BYTES = 64
 """How much of a file `is_lfs_pointer` needs to see."""
 

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-__all__ = ["OPERATIONS", "mix_augmented"]
-
 _LEVELS = (0.1, 1.0)  # severity 1 on a scale to 10
 _TOP = 10  # of that scale
 _CHAINS = 3

@@ -16,18 +16,6 @@ from typing import Any
 
 from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
 
-__all__ = [
-  "MAX_FRAMES",
-  "MAX_PIXELS",
-  "MAX_RATIO",
-  "BadImage",
-  "UnreadImage",
-  "decode_image",
-  "decoded_image",
-  "decoding_threads",
-  "is_known_format",
-]
-
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 MAX_FRAMES = 16  # a camera's file holds a few pictures, an animation many
 MAX_RATIO = 256  # a resize by the shortest side makes the longest this long

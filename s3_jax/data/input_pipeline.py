@@ -20,8 +20,6 @@ from s3_jax.data.decoding import (
 )
 from s3_jax.data.records import Records
 
-__all__ = ["PaddedSource", "padded_batches", "why_bad"]
-
 _UNKNOWN = -1  # the label of padding, and of a record that cannot be read
 
 

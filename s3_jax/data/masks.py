@@ -15,22 +15,6 @@ from jaxtyping import Integer, UInt8
 
 from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
 
-__all__ = [
-  "CITYSCAPES_PALETTE",
-  "IGNORED",
-  "LabelMap",
-  "Palette",
-  "VOC_PALETTE",
-  "check_size",
-  "decode_labels",
-  "encode_mask",
-  "label_map",
-  "map_labels",
-  "plain_labels",
-  "read_mask",
-  "shifted_labels",
-]
-
 IGNORED = 255
 """The label of pixels that belong to no class."""
 

@@ -23,8 +23,6 @@ from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.data.records import Records
 
-__all__ = ["crop_box", "make_views", "view_batches"]
-
 _SCALE = (0.08, 1.0)  # share of the image's area
 _RATIO = (3 / 4, 4 / 3)  # width over height
 _TRIES = 10

@@ -28,15 +28,6 @@ from s3_jax.lexicon.cells import split_rows
 from s3_jax.lexicon.documents import read_text, split_lines
 from s3_jax.lexicon.synonyms import load_lexicon
 
-__all__ = [
-  "DEVKIT",
-  "LISTS",
-  "OFFICIAL",
-  "Truth",
-  "find_truth",
-  "wnid_labels",
-]
-
 OFFICIAL = "ILSVRC2012_validation_ground_truth.txt"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 _META = "meta.mat"
