@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 WHITE = (255, 255, 255)
 """What transparent pixels lie on in the school of `transformers`."""
@@ -28,8 +29,6 @@ def to_rgb(
     Compositing as in `transformers` 5; dropping as in Pillow's own conversion,
     without its warning of what is lost. Scaling 16 bits is ours.
   """
-  from PIL import Image
-
   image = scale_to_8_bits(image)
   if is_transparent(image):
     if background is not None:
@@ -49,8 +48,6 @@ def is_transparent(image: Any) -> bool:
 
 def scale_to_8_bits(image: Any) -> Any:
   """Scales a grey picture of 16 bits a pixel to 8, half rounded up."""
-  from PIL import Image
-
   if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
     return image
   values = np.asarray(image)

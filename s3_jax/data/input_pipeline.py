@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from s3_jax.data.decoding import (
   MAX_PIXELS,
@@ -180,8 +181,6 @@ def _list_bad(
 
 def _any_image(batch: list[dict[str, Any]], source: PaddedSource) -> np.ndarray:
   """Returns an image of the size that all have."""
-  from PIL import Image
-
   for row in batch:
     if row["image"] is not None:
       return row["image"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt8
+from PIL import Image
 
 from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
 
@@ -178,8 +179,6 @@ def check_size(
 
 def encode_mask(labels: Integer[np.ndarray, "rows cols"]) -> bytes:
   """Encodes labels as a grey PNG of 8 bits."""
-  from PIL import Image
-
   buffer = io.BytesIO()
   Image.fromarray(labels.astype(np.uint8)).save(buffer, "PNG")
   return buffer.getvalue()

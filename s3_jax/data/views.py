@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
+from PIL import Image
 
 from s3_jax.colors import is_transparent, to_rgb
 from s3_jax.data.augmix import mix_augmented
@@ -120,8 +121,6 @@ def _opaque(
   """Converts to RGB on the ground that `preprocess` lays pictures on."""
   if not is_transparent(image):
     return to_rgb(image)
-  from PIL import Image
-
   # Nothing of this is to be seen but the ground. One who drops transparency
   # sees red, or black where Pillow's resize has taken the colour away.
   shown = preprocess(Image.new("RGBA", (64, 64), (255, 0, 0, 0)))
@@ -182,8 +181,6 @@ def _random_crop(
   image: Any, shape: tuple[int, ...], rng: np.random.Generator
 ) -> Any:
   """Crops at random, resizes to rows and columns, and flips or does not."""
-  from PIL import Image
-
   rows, cols = shape
   # Cut out first: a resize with `box` would draw on pixels around the box.
   width, height = image.size
