@@ -12,18 +12,10 @@ WHITE = (255, 255, 255)
 def to_rgb(
   image: Any, *, background: tuple[int, int, int] | None = WHITE
 ) -> Any:
-  """Converts a picture to RGB, and 16 bits a channel to 8.
+  """Converts a loaded picture to RGB without transparency, 16 bits to 8.
 
-  Args:
-    image: a loaded PIL image of any mode but floating point.
-    background: what transparent pixels lie on; None drops the transparency, so
-      that what stands under it is seen, as in OpenAI's code and open_clip.
-
-  Returns:
-    The picture, in RGB and without any transparency.
-
-  Raises:
-    ValueError: a mode whose range of values is unknown.
+  `background` is what transparent pixels lie on; None drops the transparency,
+  so that what stands under it is seen, as in OpenAI's code and open_clip.
 
   References:
     Compositing as in `transformers` 5; dropping as in Pillow's own conversion,

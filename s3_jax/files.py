@@ -19,14 +19,9 @@ _LFS_LINE = re.compile(rb"version https?://[\w.-]+/spec/v\d+\r?\n")
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
-  """Writes a file so that a reader never sees half of it.
+  """Writes a file, and its folders, so that a reader never sees half of it.
 
-  Args:
-    path: the file to write; missing parent folders are made.
-    data: its content; text is stored as UTF-8 with the newlines it has.
-
-  Raises:
-    OSError: when the folder cannot be made or written.
+  Text is stored as UTF-8 with the newlines that it has.
   """
   payload = data.encode("utf-8") if isinstance(data, str) else data
   with replacing(path) as temporary:

@@ -7,7 +7,7 @@ ships with matplotlib.
 import functools
 import math
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -87,8 +87,13 @@ def _signed_distance(
 ) -> Float32[np.ndarray, "rows cols"]:
   from scipy.ndimage import distance_transform_edt
 
-  distance = distance_transform_edt(inside) - distance_transform_edt(~inside)
-  return distance.astype(np.float32)
+  if inside.all() or not inside.any():  # far from an edge, everywhere
+    far = 2 * inside.shape[0]
+    return np.full(inside.shape, far if inside.all() else -far, np.float32)
+  # Its type allows for more that may be asked for.
+  within: Any = distance_transform_edt(inside)
+  without: Any = distance_transform_edt(~inside)
+  return (within - without).astype(np.float32)
 
 
 def distance_in_image(
