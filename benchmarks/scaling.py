@@ -50,7 +50,7 @@ from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.experiment.embedding import SPLIT_BYTES
 from s3_jax.sharding import local_mesh
-from s3_jax.storage.shards import SHARD_ROWS
+from s3_jax.storage.embedding_shards import SHARD_ROWS
 
 _CLASSES = flags.DEFINE_integer("classes", 21_000, "Classes of scoring.")
 _TEXTS = flags.DEFINE_integer("texts", 32, "Texts a class.")

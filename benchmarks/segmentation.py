@@ -47,8 +47,8 @@ from s3_jax.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
   embed_windows,
-  inference,
   segment_image,
+  window_embedding,
   windows,
 )
 from tests.segmentation.torch_segmentation import (  # noqa: E402
@@ -151,7 +151,7 @@ def _tower(spec, params, image, protocol):
     for size in _resize(image, protocol).shape[:2]
   )
   count = len(rows.starts) * len(cols.starts)
-  batches = -(-count // inference._MAX_WINDOWS)
+  batches = -(-count // window_embedding._MAX_WINDOWS)
   sides = (axis.before + axis.window + axis.after for axis in (rows, cols))
   blank = np.zeros((-(-count // batches), *sides, 3), np.float32)
 

@@ -7,7 +7,7 @@ class; a zero row is a class without a text.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from s3_jax import embeddings as embeddings_lib
 
@@ -73,11 +73,18 @@ def random_synonym_classifier(
   points, mask = jnp.asarray(embeddings), jnp.asarray(mask)
   if points.shape[1] == 0:
     return jnp.zeros((points.shape[0], points.shape[2]), jnp.float32)
-  logits = jnp.where(mask, jnp.float32(0), -jnp.inf)
-  drawn = jax.random.categorical(key, logits, axis=-1)
+  drawn = draw_texts(key, mask)
   rows = jnp.take_along_axis(points, drawn[:, None, None], axis=1)[:, 0]
   has_text = jnp.any(mask, axis=1, keepdims=True)
   return embeddings_lib.l2_normalize(jnp.where(has_text, rows, 0.0))
+
+
+def draw_texts(
+  key: PRNGKeyArray, mask: Bool[Array | np.ndarray, "classes synonyms"]
+) -> Int[Array, " classes"]:
+  """Draws the index of one text of every class, each equally likely."""
+  logits = jnp.where(jnp.asarray(mask), jnp.float32(0), -jnp.inf)
+  return jax.random.categorical(key, logits, axis=-1)
 
 
 def zero_shot_scores(

@@ -27,6 +27,7 @@ class Rule(NamedTuple):
 
 
 COMMON = ("jax", "numpy", "jaxtyping", "tqdm")
+NUMPY = ("numpy", "jaxtyping")
 CORE = ("embeddings", "topology", "space", "point_to_space", "zero_shot")
 LIBRARY = (
   *CORE,
@@ -74,13 +75,10 @@ RULES = {
   "segmentation": Rule(
     (*CORE, "messages", "clip", "sharding", "evaluation"), COMMON, ("cv2",)
   ),
-  "storage": Rule(("files", "messages", "clip", "segmentation"), COMMON),
+  "storage": Rule(("files", "messages", "clip"), COMMON),
   "results": Rule(
-    (
-      *("embeddings", "space", "files", "messages"),
-      *("evaluation", "segmentation"),
-    ),
-    COMMON,
+    ("files", "messages", "evaluation", "segmentation"),
+    NUMPY,
     ("matplotlib", "jinja2"),
   ),
   "training": Rule(

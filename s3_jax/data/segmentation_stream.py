@@ -1,14 +1,14 @@
 """Images with masks, decoded in threads a little ahead of who takes them."""
 
-from collections import deque
+import functools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from s3_jax.colors import to_rgb
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import MAX_PIXELS, BadImage, decoded_image
 from s3_jax.data.input_pipeline import why_bad
 from s3_jax.data.masks import decode_labels
@@ -22,7 +22,7 @@ class MaskedImage(NamedTuple):
   """One image of a data set with its labels.
 
   Attributes:
-    position: where it stands in the data set.
+    position: index in the data set.
     pixels: RGB; None for a bad example.
     labels: class indices, 255 where a pixel belongs to none; None for a bad
       example.
@@ -60,21 +60,11 @@ def masked_images(
   An image or a mask that is absent or damaged makes a bad example. A mask that
   is whole and breaks a rule is an error: others of the data set will as well.
   """
-  waiting: deque[Future[MaskedImage]] = deque()
-  with ThreadPoolExecutor(threads) as pool:
-    try:
-      for index in indices:
-        waiting.append(pool.submit(_load, found, index, max_pixels))
-        if len(waiting) > _AHEAD:
-          yield waiting.popleft().result()
-      while waiting:
-        yield waiting.popleft().result()
-    finally:
-      for future in waiting:
-        future.cancel()
+  load = functools.partial(_load, found, max_pixels=max_pixels)
+  return ahead(load, indices, threads=threads, most=_AHEAD)
 
 
-def _load(found: OpenedMasks, index: int, max_pixels: int) -> MaskedImage:
+def _load(found: OpenedMasks, index: int, *, max_pixels: int) -> MaskedImage:
   try:
     record = found.opened.records[index]
     with decoded_image(record["image"], max_pixels=max_pixels) as image:

@@ -5,10 +5,8 @@ nothing can be memorised, and a training run that is killed goes on with the
 very batches it would have seen.
 """
 
-import queue
 import random
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,41 +88,3 @@ def sample_captions(lexicon: Lexicon, *, seed: int, count: int) -> list[str]:
     for _ in range(max(count // len(lexicon.classes), 1))
     for entry in lexicon.classes
   ]
-
-
-def prefetch(
-  make: Callable[[int], Any], steps: range, *, depth: int = 4
-) -> Iterator[Any]:
-  """Yields `make(step)` for every step, computed ahead in one thread."""
-  ready: queue.Queue = queue.Queue(maxsize=depth)
-  stop = threading.Event()
-
-  def put(item):
-    while not stop.is_set():
-      try:
-        ready.put(item, timeout=0.1)
-      except queue.Full:
-        continue
-      return
-
-  def work():
-    for step in steps:
-      if stop.is_set():
-        return
-      try:
-        put((make(step), None))
-      except Exception as error:  # handed over, raised in the consumer
-        put((None, error))
-        return
-
-  thread = threading.Thread(target=work, daemon=True)
-  thread.start()
-  try:
-    for _ in steps:
-      result, error = ready.get()
-      if error is not None:
-        raise error
-      yield result
-  finally:
-    stop.set()
-    thread.join()

@@ -27,7 +27,6 @@ from s3_jax.experiment.tasks import (
   compare,
   convert,
   embeddings,
-  evaluate,
   evidence,
   export,
   gallery,
@@ -55,7 +54,7 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "convert": convert.read_settings,
   "embeddings": embeddings.read_settings,
   "embeddings_sweep": embeddings.read_sweep_settings,
-  "evaluate": evaluate.read_settings,
+  "evaluate": benchmark.read_settings,  # as configs of the demo called it
   "evidence": evidence.read_settings,
   "export": export.read_settings,
   "gallery": gallery.read_settings,
@@ -118,7 +117,7 @@ def run(
     methods: of a benchmark run, beside those that the config names: key of the
       results -> a function (embeddings f32[..., dim], space) -> f32[...,
       classes], as in `POINT_TO_SPACE`, that scores the core of the concepts, or
-      a `benchmark_methods.Method` that also says which texts it wants.
+      a `methods.images.Method` that also says which texts it wants.
 
   Returns:
     What the task returns.

@@ -33,13 +33,8 @@ from s3_jax.sharding import (
   share_batch,
 )
 from s3_jax.storage import cache
-from s3_jax.storage.shards import (
-  SHARD_ROWS,
-  Layout,
-  Rows,
-  fill_shards,
-  join_shards,
-)
+from s3_jax.storage.embedding_shards import SHARD_ROWS, Rows, fill_shards
+from s3_jax.storage.shards import Layout, join_shards
 
 SPLIT_BYTES = 1 << 30
 """Float32 bytes from which on an image tower is stored in parts: ViT-L and

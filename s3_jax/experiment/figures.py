@@ -1,11 +1,11 @@
-"""Pictures of what pruning does to some classes."""
+"""Pictures of what pruning does to the texts of some classes."""
 
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from s3_jax.experiment.methods.spaces import Spaces, Texts
 from s3_jax.files import safe_name
 from s3_jax.results.space_plots import (
   Barcode,
@@ -13,18 +13,39 @@ from s3_jax.results.space_plots import (
   plot_barcodes,
   plot_projection,
 )
+from s3_jax.space import SynonymousSpace
+from s3_jax.storage.text_tables import TextTable
+
+
+class DrawnSpaces(NamedTuple):
+  """Texts of which pictures can be made.
+
+  Attributes:
+    names: of each class, the right ones first.
+    right: of each class, how many are right.
+    table: the names, embedded.
+    whole: the spaces of all texts.
+    core: the spaces of those that are kept.
+  """
+
+  names: Sequence[Sequence[str]]
+  right: Sequence[int]
+  table: TextTable
+  whole: SynonymousSpace
+  core: SynonymousSpace
 
 
 def draw_spaces(
-  labels: Sequence[int], texts: Texts, spaces: Spaces, folder: pathlib.Path
+  labels: Sequence[int], spaces: DrawnSpaces, folder: pathlib.Path
 ) -> None:
   """Draws barcodes and projections of classes with their wrong entries."""
-  scales = np.asarray(spaces.polluted_core.max_edge_length)
-  deaths = np.asarray(spaces.polluted_all.deaths)  # of every text
+  folder.mkdir(exist_ok=True)
+  scales = np.asarray(spaces.core.max_edge_length)
+  deaths = np.asarray(spaces.whole.deaths)  # of every text
   barcodes = []
   for label in labels:
-    names = texts.polluted.texts[label]
-    points = texts.polluted.embeddings[label, : len(names)]
+    names = spaces.names[label]
+    points = spaces.table.embeddings[label, : len(names)]
     barcodes.append(
       Barcode(
         names[0],
@@ -33,16 +54,13 @@ def draw_spaces(
         bar_texts(points, names),
       )
     )
-  plot_barcodes(barcodes, folder / "barcodes.png")
-  for label in labels:
-    names = texts.polluted.texts[label]
-    count, right = len(names), len(texts.names.texts[label])
     plot_projection(
       names[0],
-      texts.polluted.embeddings[label, :count],
+      points,
       names,
-      np.asarray(spaces.polluted_core.mask)[label, :count],
+      np.asarray(spaces.core.mask)[label, : len(names)],
       folder / f"projection-{safe_name(label, names[0])}.png",
       max_edge_length=float(scales[label]),
-      wrong=np.arange(count) >= right,
+      wrong=np.arange(len(names)) >= spaces.right[label],
     )
+  plot_barcodes(barcodes, folder / "barcodes.png")

@@ -3,9 +3,7 @@
 import glob
 import os
 import stat
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -253,28 +251,6 @@ def load_image(
   except (ValueError, MemoryError) as error:
     return LoadedImage(None, why_bad(error)[0], len(data), width, height)
   return LoadedImage(pixels, "", len(data), width, height, small)
-
-
-def load_images(
-  files: Iterable[str],
-  load: Callable[[str], LoadedImage],
-  *,
-  ahead: int,
-  threads: int,
-) -> Iterator[LoadedImage]:
-  """Loads files in threads, in order."""
-  waiting: deque[Future[LoadedImage]] = deque()
-  with ThreadPoolExecutor(threads) as pool:
-    try:
-      for file in files:
-        waiting.append(pool.submit(load, file))
-        if len(waiting) > ahead:
-          yield waiting.popleft().result()
-      while waiting:
-        yield waiting.popleft().result()
-    finally:
-      for future in waiting:
-        future.cancel()
 
 
 def batch_images(

@@ -15,18 +15,21 @@ from s3_jax import hosts
 from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment.embedding import EmbeddedImages
-from s3_jax.experiment.methods.images import (
-  MethodPlan,
+from s3_jax.experiment.figures import DrawnSpaces, draw_spaces
+from s3_jax.experiment.methods.images import MethodPlan, Scorers
+from s3_jax.experiment.methods.prompts import (
   MethodTexts,
-  Scorers,
   concepts,
+  concepts_with_wrong_ones,
 )
+from s3_jax.experiment.methods.spaces import count_removed
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import comparison_rows, method_rows, texts_part
 from s3_jax.experiment.run_log import RunLog, timed
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.tasks.benchmark.report import write_benchmark
+from s3_jax.experiment.tasks.benchmark.report import HEADLINE, write_benchmark
+from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.vertices import Vertices
 from s3_jax.space import Evidence
 from s3_jax.space.weighing import MIN_CLASSES
@@ -34,7 +37,6 @@ from s3_jax.storage.text_tables import TextTable
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (
-  ("s3", "synonyms_mean"),
   ("s3", "templates_80"),
   ("s3", "random_synonym"),
   ("s3_descriptors", "s3"),
@@ -45,6 +47,7 @@ _PAIRS = (
   ("ts3", "s3_view_average"),
   ("s3_anchored", "s3"),
   ("s3_anchored", "ts3"),
+  ("polluted_core", "polluted_all"),
 )
 
 _UNEQUAL = 2
@@ -64,6 +67,8 @@ class Outcome(NamedTuple):
     test_set: its embedded images.
     results: of every method.
     texts: what results say of its texts.
+    spaces: of the texts that `figure_classes` shows; None where no method has
+      names with a core.
   """
 
   row: dict[str, Any]
@@ -71,6 +76,7 @@ class Outcome(NamedTuple):
   test_set: EmbeddedImages
   results: dict[str, ClassificationResult]
   texts: dict[str, Any]
+  spaces: DrawnSpaces | None = None
 
 
 def score_plan(
@@ -180,6 +186,40 @@ def removed_rows(
   return rows
 
 
+def built_spaces(
+  classes: Sequence[ClassEntry], tables: Tables, scorers: Scorers
+) -> DrawnSpaces | None:
+  """Returns the spaces of the names, with the wrong entries if a method has."""
+  right = [entry.names for entry in classes]
+  every = [(*entry.names, *entry.polluted) for entry in classes]
+  for vertices, names in (
+    (concepts_with_wrong_ones, every),
+    (concepts, right),
+  ):
+    if (vertices, True) in scorers.cores:
+      table = tables[vertices]
+      whole, core = (
+        scorers.core(vertices, table, pruned=pruned).space
+        for pruned in (False, True)
+      )
+      return DrawnSpaces(names, list(map(len, right)), table, whole, core)
+  return None
+
+
+def pruning_part(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+  """Counts what the core removed of texts that are known to be right or wrong.
+
+  All data sets of a run that have wrong entries have the same ones.
+  """
+  for spaces in (outcome.spaces for outcome in outcomes):
+    if spaces and spaces.table.mask.sum() > sum(spaces.right):
+      mask, kept = spaces.table.mask, spaces.core.mask
+      return {
+        "pruning": count_removed(spaces.right, mask, kept)._asdict(),
+      }
+  return {}
+
+
 def write_outcomes(
   session: Session,
   outcomes: Sequence[Outcome],
@@ -187,6 +227,7 @@ def write_outcomes(
   model: dict[str, Any],
   baseline: str,
   seed: int,
+  figure_classes: Sequence[int] = (),
 ) -> dict[str, Any]:
   """Puts the results together and writes all files of a run."""
   measured = {
@@ -201,9 +242,15 @@ def write_outcomes(
     datasets=[outcome.row for outcome in outcomes],
     methods=method_rows(measured, seed=seed),
     comparisons=comparison_rows(
-      measured, baseline=baseline, pairs=_PAIRS, seed=seed
+      measured,
+      baseline=baseline,
+      pairs=_pairs([name for _, name in measured]),
+      seed=seed,
     ),
+    **pruning_part(outcomes),
   )
+  if figure_classes and (spaces := outcomes[0].spaces):
+    draw_spaces(figure_classes, spaces, session.folder / "figures")
   return write_benchmark(
     results,
     measured,
@@ -213,3 +260,9 @@ def write_outcomes(
     baseline=baseline,
     log=session.log,
   )
+
+
+def _pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
+  """Lists which methods are compared with each other."""
+  headline = next((name for name in HEADLINE if name in methods), "")
+  return [(headline, "synonyms_mean"), *_PAIRS]

@@ -6,12 +6,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from s3_jax import hosts
-from s3_jax.storage.shards import (
-  Layout,
-  Shard,
-  known_images,
-  stored_shards,
-)
+from s3_jax.storage.known_images import known_images
+from s3_jax.storage.shards import Layout, Shard, stored_shards
 
 
 def own_shards(folder: pathlib.Path, layout: Layout) -> list[int]:
@@ -30,16 +26,10 @@ def known_anywhere(
 
 def gather_shards(part: Shard) -> list[Shard]:
   """Sends what this process has of a data set to all others."""
-  arrays = hosts.gather_arrays(
-    {
-      "indices": part.indices,
-      "labels": part.labels,
-      "embeddings": part.embeddings,
-      "good": part.good,
-    }
-  )
+  sent = {"indices": part.indices, "labels": part.labels, **part.arrays}
+  arrays = hosts.gather_arrays(sent)
   reasons = hosts.gather_json(sorted(part.reasons.items()))
   return [
-    Shard(**each, reasons=dict(why))
+    Shard(each.pop("indices"), each.pop("labels"), each, dict(why))
     for each, why in zip(arrays, reasons, strict=True)
   ]

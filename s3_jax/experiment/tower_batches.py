@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from s3_jax.storage.shards import Rows
+from s3_jax.storage.embedding_shards import Rows
 
 __all__ = ["embed_batches"]
 

@@ -27,7 +27,8 @@ from s3_jax.experiment.embedding import (
 )
 from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.storage import cache
-from s3_jax.storage.shards import Layout, Rows, Shard, read_shards
+from s3_jax.storage.embedding_shards import Rows, read_shards
+from s3_jax.storage.shards import Layout, Shard
 
 VIEW_SHARD = 64
 """Images of a shard: 8 MB for 64 views of 512 numbers each."""

@@ -206,15 +206,16 @@ def texts_of_classes(
   )
 
 
-def most_frequent_names(lexicon: Lexicon) -> tuple[str, ...]:
+def most_frequent_names(classes: Sequence[ClassEntry]) -> tuple[str, ...]:
   """Returns each class's name that training captions use most."""
-  for entry in lexicon.classes:
+  for entry in classes:
     if not entry.captioned:
       raise ValueError(
-        f"lexicon {lexicon.dataset!r} must list `captioned` names for class"
-        f" {entry.label} ({entry.name!r}) to know its most frequent one."
+        f"class {entry.label} ({entry.name!r:.60}) must have `captioned` names"
+        " in the lexicon, of which the first is the most frequent, and has"
+        " none."
       )
-  return tuple(entry.captioned[0] for entry in lexicon.classes)
+  return tuple(entry.captioned[0] for entry in classes)
 
 
 def shared_names(

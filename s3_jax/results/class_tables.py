@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from s3_jax.results.cells import NONE, Cells, headline, points
+from s3_jax.results.document import Column, Table, percent, points
+from s3_jax.results.results_index import ResultsIndex, headline
 
-__all__ = ["ClassRow", "ClassTable", "class_tables"]
+__all__ = ["ClassRow", "ClassTables", "class_tables"]
 
 _MOST = 10
 """Classes in each list of extremes."""
@@ -33,124 +34,123 @@ class ClassRow(NamedTuple):
   accuracy: float
 
 
-class ClassTable(NamedTuple):
-  """The classes of one test set, as cells.
+class ClassTables(NamedTuple):
+  """The classes of one test set.
 
   Attributes:
     dataset: name of the test set.
     about: which methods the extremes compare.
-    extremes_head: titles of the columns of the extremes.
-    extremes: pairs of a title and rows.
-    head: titles of the columns of the whole table.
-    rows: a row per class, in label order.
+    extremes: tables of the hardest, the easiest and the most changed classes.
+    whole: a row per class, in label order, with every method.
   """
 
   dataset: str
   about: str
-  extremes_head: list[str]
-  extremes: list[tuple[str, list[list[str]]]]
-  head: list[str]
-  rows: list[list[str]]
+  extremes: list[Table]
+  whole: Table
 
 
 class _Class(NamedTuple):
   label: int
   name: str
   n: int
-  accuracy: dict[str, float]  # by method
+  accuracy: dict[str, float]  # by method; none where there is no image
 
 
 def class_tables(
-  per_class: Sequence[ClassRow], cells: Cells
-) -> list[ClassTable]:
+  per_class: Sequence[ClassRow], index: ResultsIndex
+) -> list[ClassTables]:
   """Arranges accuracies of classes by test set.
 
   The extremes are those of the best method other than the baseline, beside the
   baseline: its hardest and easiest classes, and those that it changes most.
   """
   found: dict[str, dict[int, _Class]] = {}
+  methods: dict[str, dict[str, None]] = {}
   for row in per_class:
     classes = found.setdefault(row.dataset, {})
     entry = classes.setdefault(
       row.label, _Class(row.label, row.class_name, row.n, {})
     )
-    entry.accuracy[row.method] = row.accuracy
+    methods.setdefault(row.dataset, {})[row.method] = None
+    if not math.isnan(row.accuracy):
+      entry.accuracy[row.method] = row.accuracy
   return [
-    _table(name, [found[name][label] for label in sorted(found[name])], cells)
-    for name in cells.datasets
+    _tables(
+      name,
+      [found[name][label] for label in sorted(found[name])],
+      [method for method in index.methods if method in methods[name]],
+      index,
+    )
+    for name in index.datasets
     if name in found
   ]
 
 
-def _table(dataset: str, classes: Sequence[_Class], cells: Cells) -> ClassTable:
-  methods = [
-    name
-    for name in cells.methods
-    if any(name in entry.accuracy for entry in classes)
-  ]
-  baseline = cells.baseline if cells.baseline in methods else methods[0]
+def _tables(
+  dataset: str,
+  classes: Sequence[_Class],
+  methods: Sequence[str],
+  index: ResultsIndex,
+) -> ClassTables:
+  baseline = index.baseline if index.baseline in methods else methods[0]
   others = [name for name in methods if name != baseline] or [baseline]
-  best = max(others, key=lambda name: _measure(cells, dataset, name))
-  head = ["class", "images", best]
-  about = f"Under {best}; in %."
-  if best != baseline:
-    head += [baseline, "Δ"]
-    about = f"{best}, the best of the other methods, beside {baseline}; in %."
-  measured = [
-    entry
-    for entry in classes
-    if not math.isnan(entry.accuracy.get(best, math.nan))
-  ]
+  best = max(others, key=lambda name: _measure(index, dataset, name))
+  measured = [entry for entry in classes if best in entry.accuracy]
   # Equal classes stay in label order.
   lists = [
     ("Hardest classes", sorted(measured, key=lambda e: e.accuracy[best])),
     ("Easiest classes", sorted(measured, key=lambda e: -e.accuracy[best])),
   ]
+  columns = [*_columns([best])]
+  about = f"Under {best}; in %."
   if best != baseline:
-    changes = [(_change(e, best, baseline), e) for e in measured]
-    gained = sorted(changes, key=lambda pair: -pair[0])
-    lost = sorted(changes, key=lambda pair: pair[0])
+    columns = [*_columns([best, baseline]), Column("Δ", points)]
+    about = f"{best}, the best of the other methods, beside {baseline}; in %."
+    gained = sorted(measured, key=lambda e: -_change(e, best, baseline))
+    lost = sorted(measured, key=lambda e: _change(e, best, baseline))
     lists += [
-      ("Most gained", [entry for change, entry in gained if change > 0]),
-      ("Most lost", [entry for change, entry in lost if change < 0]),
+      ("Most gained", [e for e in gained if _change(e, best, baseline) > 0]),
+      ("Most lost", [e for e in lost if _change(e, best, baseline) < 0]),
     ]
-  return ClassTable(
+  return ClassTables(
     dataset,
     about,
-    head,
     [
-      (title, [_extreme(e, best, baseline) for e in entries[:_MOST]])
+      Table(
+        columns,
+        [_extreme(entry, best, baseline) for entry in entries[:_MOST]],
+        title=title,
+      )
       for title, entries in lists
     ],
-    ["class", "images", *methods],
-    [
-      [
-        entry.name,
-        f"{entry.n:,}",
-        *(_percent(entry.accuracy.get(name, math.nan)) for name in methods),
-      ]
-      for entry in classes
-    ],
+    Table(
+      _columns(methods),
+      [[e.name, e.n, *map(e.accuracy.get, methods)] for e in classes],
+    ),
   )
 
 
-def _measure(cells: Cells, dataset: str, method: str) -> float:
-  entry = cells.cells.get((dataset, method))
+def _columns(methods: Sequence[str]) -> list[Column]:
+  return [
+    Column("class", words=True),
+    Column("images", "{:,}".format),
+    *(Column(method, percent) for method in methods),
+  ]
+
+
+def _measure(index: ResultsIndex, dataset: str, method: str) -> float:
+  entry = index.entries.get((dataset, method))
   return -1.0 if entry is None else headline(entry)
 
 
 def _change(entry: _Class, best: str, baseline: str) -> float:
-  change = entry.accuracy[best] - entry.accuracy.get(baseline, math.nan)
-  return 0.0 if math.isnan(change) else change
+  own = entry.accuracy[best]
+  return own - entry.accuracy.get(baseline, own)
 
 
-def _extreme(entry: _Class, best: str, baseline: str) -> list[str]:
-  row = [entry.name, f"{entry.n:,}", _percent(entry.accuracy[best])]
+def _extreme(entry: _Class, best: str, baseline: str) -> list[Any]:
+  row = [entry.name, entry.n, entry.accuracy[best]]
   if best != baseline:
-    row.append(_percent(entry.accuracy.get(baseline, math.nan)))
-    row.append(points(_change(entry, best, baseline)))
+    row += [entry.accuracy.get(baseline), _change(entry, best, baseline)]
   return row
-
-
-def _percent(fraction: float) -> str:
-  return NONE if math.isnan(fraction) else f"{100 * fraction:.1f}"

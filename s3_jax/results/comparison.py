@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s3_jax.evaluation.statistics import newcombe_interval, paired_comparison
-from s3_jax.results.cells import NONE, headline
+from s3_jax.results.document import NONE
 from s3_jax.results.predictions_table import Answers
 from s3_jax.results.properties import NOTHING, list_properties
+from s3_jax.results.results_index import headline
 
 __all__ = [
   "Change",

@@ -1,23 +1,20 @@
-"""A comparison of runs as text, Markdown, LaTeX and CSV."""
+"""The tables of a comparison of runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from s3_jax.results.cells import (
-  NONE,
-  equals,
-  headline,
-  mark_partial,
-  partial_sentence,
-  partial_sets,
-  points,
-  show_p_value,
-)
 from s3_jax.results.comparison import Change, RunComparison
+from s3_jax.results.document import Column, Percent, Points, Table
 from s3_jax.results.drawing import shorten
-from s3_jax.results.escaping import clean, escape_markdown
-from s3_jax.results.grids import LATEX_RULES, pipes, stack, tabular
-from s3_jax.results.spreadsheet import format_csv
+from s3_jax.results.renderers import (
+  LATEX_RULES,
+  to_csv,
+  to_latex,
+  to_markdown,
+  to_text,
+)
+from s3_jax.results.results_index import headline, partial_sets
+from s3_jax.results.sentences import partial_sentence
 
 __all__ = [
   "comparison_csv",
@@ -28,9 +25,6 @@ __all__ = [
 
 _SETS = 3
 """Test sets beside each other in the terminal."""
-
-_NAME = 40
-"""Characters of a name in the terminal."""
 
 _ABOUT = (
   "{measure} in %, ± half of its 95 % interval; below it the difference to "
@@ -62,49 +56,42 @@ _CSV_HEAD = (
 
 def comparison_text(comparison: RunComparison) -> str:
   """Formats a comparison as aligned plain text."""
-  head, rows = _table(comparison)
-  head = [shorten(text, _NAME) for text in head]
-  rows = [[shorten(row[0], 2 * _NAME), *row[1:]] for row in rows]
-  tail = len(head) - 1 - len(_datasets(comparison))
-  lines = [
-    *_sentences(comparison, clean),
-    *stack(head, rows, columns=_SETS, tail=tail),
-  ]
-  for name, values in comparison.differing:
-    lines.append(f"{clean(name)}: {clean(_against(values))}")
-  return "\n".join(lines)
-
-
-def _against(values: Sequence[str]) -> str:
-  return " | ".join(shorten(value, 100) for value in values)
+  table = _table(comparison)
+  tail = len(table.columns) - 1 - len(_datasets(comparison))
+  table = table._replace(notes=_differing(comparison))
+  return to_text(table, columns=_SETS, tail=tail)
 
 
 def comparison_markdown(comparison: RunComparison) -> str:
   """Formats a comparison as Markdown."""
-  head, rows = _table(comparison)
-  parts = ["## Comparison", " ".join(_sentences(comparison, escape_markdown))]
-  parts.append(pipes(head, rows))
+  text = to_markdown(_table(comparison)._replace(title="Comparison"))
   if comparison.differing:
-    parts.append("What differs beside the results:")
-    head = ["", *(run.label for run in comparison.runs)]
-    rows = [[name, *values] for name, values in comparison.differing]
-    parts.append(pipes(head, rows, texts=True))
-  return "\n\n".join(parts) + "\n"
+    titles = ("", *(run.label for run in comparison.runs))
+    other = Table(
+      [Column(title, words=True) for title in titles],
+      [[name, *values] for name, values in comparison.differing],
+      caption=("What differs beside the results:",),
+    )
+    text += f"\n{to_markdown(other)}"
+  return text
 
 
 def comparison_latex(comparison: RunComparison) -> str:
   """Formats a comparison as a `tabular` of LaTeX."""
-  head, rows = _table(comparison)
-  lines = [LATEX_RULES.rstrip()]
-  lines += [f"% {line}" for line in _sentences(comparison, clean)]
-  lines.append(tabular(head, [("", rows)]))
-  for name, values in comparison.differing:
-    lines.append(f"% {clean(name)}: {clean(_against(values))}")
-  return "\n".join(lines) + "\n"
+  table = _table(comparison)._replace(notes=_differing(comparison))
+  return LATEX_RULES + to_latex(table)
+
+
+def _differing(comparison: RunComparison) -> list[str]:
+  return [
+    f"{name}: {' | '.join(shorten(value, 100) for value in values)}"
+    for name, values in comparison.differing
+  ]
 
 
 def comparison_csv(comparison: RunComparison) -> str:
   """Formats a comparison as CSV: a row per data set, method and run."""
+  first = comparison.runs[0].label
   rows = []
   for run in comparison.runs:
     for entry in run.results["methods"]:
@@ -114,18 +101,15 @@ def comparison_csv(comparison: RunComparison) -> str:
       row += entry["ci95"]
       change = comparison.changes.get((dataset, method, run.label))
       if change is None:
-        row += [""] * 5
+        row += [None] * 5
       else:
-        row += [comparison.runs[0].label, change.delta]
-        row += ["", ""] if change.ci95 is None else change.ci95
-        row.append("" if change.p_value is None else change.p_value)
+        low, high = change.ci95 or (None, None)
+        row += [first, change.delta, low, high, change.p_value]
       rows.append(row)
-  return format_csv(_CSV_HEAD, rows)
+  return to_csv(Table([Column(title) for title in _CSV_HEAD], rows))
 
 
-def _sentences(
-  comparison: RunComparison, show: Callable[[str], str]
-) -> list[str]:
+def _sentences(comparison: RunComparison) -> list[str]:
   changes = comparison.changes.values()
   kinds = {
     "Mean IoU" if "miou" in entry else "Top-1 accuracy"
@@ -133,7 +117,7 @@ def _sentences(
     for entry in run.results["methods"]
   }
   measure = " or ".join(sorted(kinds, reverse=True))
-  first = show(comparison.runs[0].label)
+  first = comparison.runs[0].label
   lines = [_ABOUT.format(measure=measure, first=first)]
   if any(change.p_value is not None for change in changes):
     lines.append(_PAIRED)
@@ -142,7 +126,7 @@ def _sentences(
   for run in comparison.runs:
     partial = partial_sets(run.results)
     if partial:
-      lines.append(f"{show(run.label)}: {partial_sentence(partial, show)}")
+      lines.append(f"{run.label}: {partial_sentence(partial)}")
   return lines
 
 
@@ -156,89 +140,65 @@ def _datasets(comparison: RunComparison) -> list[str]:
   )
 
 
-def _table(
-  comparison: RunComparison,
-) -> tuple[list[str], list[list[str]]]:
-  """Returns the head, and per method a row of each run and of each change.
+def _table(comparison: RunComparison) -> Table:
+  """Has, per method, a row of each run and of each change.
 
   The mean is over the data sets that all runs have.
   """
-  runs, changes = comparison.runs, comparison.changes
+  runs, first = comparison.runs, comparison.runs[0].label
   datasets = _datasets(comparison)
   have = [{e["name"] for e in run.results["datasets"]} for run in runs]
   shared = [name for name in datasets if all(name in each for each in have)]
-  cells = {
+  titles = ["method, run", *datasets]
+  if len(shared) > 1:
+    whole = len(shared) == len(datasets)
+    titles.append("mean" if whole else f"mean of {len(shared)} shared")
+  columns = [Column(title, words=not i) for i, title in enumerate(titles)]
+  entries = {
     (run.label, entry["dataset"], entry["name"]): entry
     for run in runs
     for entry in run.results["methods"]
   }
   partial = {run.label: partial_sets(run.results) for run in runs}
-  head = ["method, run", *datasets]
-  if len(shared) > 1:
-    whole = len(shared) == len(datasets)
-    head.append("mean" if whole else f"mean of {len(shared)} shared")
   rows = []
-  for method in dict.fromkeys(name for _, _, name in cells):
+  for method in dict.fromkeys(name for _, _, name in entries):
     for run in runs:
-      found = {name: cells.get((run.label, name, method)) for name in datasets}
+      found = {n: entries.get((run.label, n, method)) for n in datasets}
       if any(found.values()):
-        row = [
-          f"{method}, {run.label}",
-          *(
-            mark_partial(_accuracy(entry))
-            if name in partial[run.label]
-            else _accuracy(entry)
-            for name, entry in found.items()
-          ),
-        ]
-        mean = _mean(
-          [
-            None if entry is None else headline(entry)
-            for entry in map(found.get, shared)
-          ]
-        )
-        mean_cell = NONE if mean is None else f"{100 * mean:.1f}"
-        marked = any(name in partial[run.label] for name in shared)
-        row.append(mark_partial(mean_cell) if marked else mean_cell)
-        rows.append(row[: len(head)])
+        in_part = partial[run.label]
+        cells = {n: _measure(e, n in in_part) for n, e in found.items()}
+        mean = _mean([cells[name] for name in shared])
+        if mean is not None:
+          mean = Percent(mean, partial=any(n in in_part for n in shared))
+        rows.append([f"{method}, {run.label}", *cells.values(), mean])
     for run in runs[1:]:
       gains = {
-        name: changes.get((name, method, run.label)) for name in datasets
+        name: _points(comparison.changes.get((name, method, run.label)))
+        for name in datasets
       }
       if any(gains.values()):
-        title = f"{method}, {run.label} − {runs[0].label}"
-        mean = _mean(
-          [
-            None if change is None else change.delta
-            for change in map(gains.get, shared)
-          ]
-        )
-        row = [title, *map(_change, gains.values())]
-        row.append(NONE if mean is None else points(mean))
-        rows.append(row[: len(head)])
-  return head, rows
+        mean = _mean([gains[name] for name in shared])
+        mean = None if mean is None else Points(mean)
+        title = f"{method}, {run.label} − {first}"
+        rows.append([title, *gains.values(), mean])
+  rows = [row[: len(columns)] for row in rows]
+  return Table(columns, rows, caption=_sentences(comparison))
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-  known = [value for value in values if value is not None]
-  whole = known and len(known) == len(values)
+def _mean(cells: Sequence[Percent | Points | None]) -> float | None:
+  """Mean of what cells begin with, their fraction; None if one is absent."""
+  known = [cell[0] for cell in cells if cell is not None]
+  whole = known and len(known) == len(cells)
   return sum(known) / len(known) if whole else None
 
 
-def _accuracy(entry: Mapping[str, Any] | None) -> str:
+def _measure(entry: Mapping[str, Any] | None, partial: bool) -> Percent | None:
   if entry is None:
-    return NONE
-  low, high = entry["ci95"]
-  return f"{100 * headline(entry):.1f} ±{50 * (high - low):.1f}"
+    return None
+  return Percent(headline(entry), entry["ci95"], partial)
 
 
-def _change(change: Change | None) -> str:
+def _points(change: Change | None) -> Points | None:
   if change is None:
-    return NONE
-  text = points(change.delta)
-  if change.ci95 is not None:
-    low, high = map(points, change.ci95)
-    text += f" [{low}, {high}]"
-  if change.p_value is None:
-    return text
-  return f"{text}, p {equals(show_p_value(change.p_value))}"
+    return None
+  return Points(change.delta, change.ci95, change.p_value)

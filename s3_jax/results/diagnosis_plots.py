@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from s3_jax.evaluation.confusion import Confusion, confused_classes
+from s3_jax.evaluation.diagnosis import Confusion, confused_classes
 from s3_jax.results.drawing import (
   BLUE,
   GREY,

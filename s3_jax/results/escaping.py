@@ -2,15 +2,18 @@
 
 Class names come from benchmarks, users and language models, file names from
 anywhere. They are shown, never obeyed: no text breaks a table, becomes a link,
-or a command, or turns the direction of what stands beside it. Of CSV files
-`spreadsheet` takes care, of HTML the template's own escaping.
+or a command, or turns the direction of what stands beside it. Of HTML the
+templates' own escaping takes care.
 """
 
 import re
 import unicodedata
 
+from s3_jax.messages import visible
+
 __all__ = [
   "clean",
+  "defuse_cell",
   "escape_latex",
   "escape_markdown",
   "valid_unicode",
@@ -59,6 +62,8 @@ def valid_unicode(text: str) -> str:
 
 def clean(text: str) -> str:
   """Drops control and direction-changing characters, joins lines."""
+  if text.isascii() and text.isprintable():
+    return text  # as nearly all are: pages have many
   joined = re.sub(r"[\t\r\n\v\f\u0085\u2028\u2029]+", " ", text)
   return valid_unicode(
     "".join(
@@ -83,3 +88,18 @@ def escape_latex(text: str) -> str:
   escaped = "".join(_LATEX.get(char, char) for char in clean(text).strip())
   # Two hyphens would melt into a dash.
   return re.sub("-(?=-)", "-{}", escaped)
+
+
+def defuse_cell(text: str) -> str:
+  """Keeps a spreadsheet from running a name as a formula.
+
+  Control characters become blanks, direction marks and the like are written
+  out, and a text that starts like a formula, also behind
+  blanks or in full-width characters, gets an apostrophe in front.
+  """
+  text = "".join(
+    " " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else visible(char)
+    for char in text
+  )
+  start = unicodedata.normalize("NFKC", text).lstrip()[:1]
+  return f"'{text}" if start and start in "=+-@" else text

@@ -1,34 +1,10 @@
-"""The lexicon as a page that a person reads to find words that are wrong.
+"""The lexicon as a page that a person reads to find words that are wrong."""
 
-One HTML file without scripts or outside parts. Every word is escaped: tables
-may hold what a language model wrote.
-"""
-
-import html
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 75em;
-  padding: 0 1em; color: #222; }
-table { border-collapse: collapse; width: 100%; margin: 1em 0 2em; }
-th, td { text-align: left; vertical-align: top; padding: .3em .6em;
-  border-bottom: 1px solid #ddd; }
-th { border-bottom: 2px solid #999; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-small { color: #666; }
-s { color: #b34700; }
-mark { background: #fdeec2; }
-em { color: #a3005c; font-style: normal; }
-""".strip()
-
-_KEY = (
-  "<p>How to read a word: <s>struck out</s>: the core of the class leaves it "
-  "out; <mark>marked</mark>: it lies nearer to a text of another class than to "
-  "its own, which is named behind it; <em>coloured</em>: other classes claim "
-  "it too.</p>"
-)
+from s3_jax.results.templating import render
 
 
 class NearerWord(NamedTuple):
@@ -138,67 +114,14 @@ _COLUMNS = (
 
 def render_page(tables: Sequence[TableWords], about: str) -> str:
   """Writes tables as one HTML page."""
-  head = "".join(f"<th>{title}</th>" for _, title in _COLUMNS)
-  rows = "".join(
-    "<tr>" + "".join(_number(row[key]) for key, _ in _COLUMNS) + "</tr>"
-    for row in map(summarize, tables)
-  )
-  parts = [
-    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-    f"<title>Lexicon</title><style>{_STYLE}</style></head><body>"
-    f"<h1>Lexicon</h1><p>{html.escape(about)}</p>"
-    f"<table><tr>{head}</tr>{rows}</table>{_KEY}"
-  ]
-  parts += [_section(table) for table in tables]
-  return "\n".join(parts) + "</body></html>\n"
-
-
-def _number(value: object) -> str:
-  if isinstance(value, str):
-    return f'<td><a href="#{html.escape(value)}">{html.escape(value)}</a></td>'
-  return f'<td class="n">{"" if value is None else value}</td>'
-
-
-def _section(table: TableWords) -> str:
-  shared = {text.casefold() for text, _ in table.shared}
-  rows = "".join(_class_row(entry, shared) for entry in table.classes)
-  claims = "".join(
-    f"<li>{html.escape(text)}: {html.escape(', '.join(classes))}</li>"
-    for text, classes in table.shared
-  )
-  claims = f"<h3>Claimed by several classes</h3><ul>{claims}</ul>"
-  return (
-    f'<h2 id="{html.escape(table.dataset)}">{html.escape(table.dataset)}</h2>'
-    f"<p><small>{html.escape(table.provenance)}; sha256 "
-    f"{html.escape(table.sha256)}</small></p>"
-    f"{claims if table.shared else ''}"
-    "<table><tr><th></th><th>class</th><th>synonyms</th><th>descriptors</th>"
-    f"</tr>{rows}</table>"
-  )
-
-
-def _class_row(entry: ClassWords, shared: set[str]) -> str:
-  nearer = {word.text: word for word in entry.nearer}
-
-  def show(text: str) -> str:
-    shown = html.escape(text)
-    if text.casefold() in shared:
-      shown = f"<em>{shown}</em>"
-    if text in entry.removed:
-      shown = f"<s>{shown}</s>"
-    if text in entry.truncated:
-      shown += " <small>(too long)</small>"
-    if word := nearer.get(text):
-      shown = (
-        f"<mark>{shown}</mark> <small>({word.own:.3f}, but {word.other:.3f} to "
-        f"{html.escape(word.other_text)} of {html.escape(word.other_class)})"
-        "</small>"
-      )
-    return shown
-
-  name, *synonyms = entry.texts
-  return (
-    f'<tr><td class="n">{entry.label}</td><td>{show(name)}</td>'
-    f"<td>{', '.join(map(show, synonyms))}</td>"
-    f"<td><small>{'; '.join(map(show, entry.descriptors))}</small></td></tr>"
-  )
+  context = {
+    "about": about,
+    "titles": [title for _, title in _COLUMNS],
+    "rows": [
+      [row[key] for key, _ in _COLUMNS] for row in map(summarize, tables)
+    ],
+    "tables": [
+      (table, {text.casefold() for text, _ in table.shared}) for table in tables
+    ],
+  }
+  return render("lexicon.html", context)

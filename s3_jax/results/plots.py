@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from s3_jax.results.cells import headline
 from s3_jax.results.drawing import BLUE, GREEN, GREY, open_figure, shorten
+from s3_jax.results.results_index import headline
 
 __all__ = ["plot_accuracy", "plot_contact_sheet", "plot_training_curve"]
 

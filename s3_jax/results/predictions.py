@@ -1,29 +1,22 @@
-"""Predictions on single images: the best classes, and the texts that decided.
+"""Predictions on single images as people read them, in JSON and CSV."""
 
-A prediction has a score, which is the metric's cosine; a probability, which is
-the softmax of exp(logit_scale) · score over the classes that were given; and
-the text of the class's core that is nearest to the image. Checkpoints that were
-trained with a sigmoid, as SigLIP was, get the same softmax: their bias is equal
-for all classes and does not change it.
-"""
-
-import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
-
-from s3_jax.embeddings import scale_logits
-from s3_jax.messages import visible as show_name
+from s3_jax.evaluation.predictions import Ranking
+from s3_jax.messages import visible
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.spreadsheet import format_rows
-from s3_jax.space import SynonymousSpace
+from s3_jax.results.renderers import csv_lines
+
+__all__ = [
+  "Candidate",
+  "ImageRow",
+  "read_candidates",
+  "write_csv",
+  "write_json",
+]
 
 _CSV_HEAD = (
   "file",
@@ -38,25 +31,6 @@ _CSV_HEAD = (
   "nearest_cosine",
   "problem",
 )
-
-
-class Ranking(NamedTuple):
-  """The best classes of images, the best first.
-
-  Attributes:
-    labels: class indices; equal scores go to the lower index.
-    scores: of the metric, larger = closer.
-    probabilities: over all classes, also those that are not among the best.
-    texts: which text of the class is nearest to the image, of those in its
-      core; equal cosines go to the lower index.
-    cosines: of that text and the image.
-  """
-
-  labels: Int[Array | np.ndarray, "images top"]
-  scores: Float[Array | np.ndarray, "images top"]
-  probabilities: Float[Array | np.ndarray, "images top"]
-  texts: Int[Array | np.ndarray, "images top"]
-  cosines: Float[Array | np.ndarray, "images top"]
 
 
 class Candidate(NamedTuple):
@@ -97,59 +71,6 @@ class ImageRow(NamedTuple):
   height: int
   candidates: tuple[Candidate, ...]
   problem: str
-
-
-def rank_classes(
-  score_fn: Callable[
-    [Float[Array, "images dim"]], Float[Array, "images classes"]
-  ],
-  space: SynonymousSpace,
-  embeddings: Float[Array | np.ndarray, "images dim"],
-  *,
-  logit_scale: float | int,
-  top: int,
-) -> Ranking:
-  """Ranks the classes of every image, and finds the texts that decided.
-
-  References:
-    The softmax over classes is CLIP's (arXiv 2103.00020, section 3.1.2). For
-    checkpoints trained with a sigmoid (arXiv 2303.15343) it is ours.
-  """
-  classes = space.mask.shape[0]
-  if not 1 <= top <= classes:
-    raise ValueError(f"`top` must be in 1..{classes}, got {top}.")
-  score = score_fn if isinstance(score_fn, Partial) else Partial(score_fn)
-  embeddings = jnp.asarray(embeddings, jnp.float32)
-  scale = np.float32(logit_scale)
-  return _rank(score, space.points, space.mask, embeddings, scale, top=top)
-
-
-@functools.partial(jax.jit, static_argnames="top")
-def _rank(score, points, mask, embeddings, logit_scale, *, top):
-  scores = score(embeddings)
-  probabilities = jax.nn.softmax(scale_logits(scores, logit_scale))
-  best, labels = jax.lax.top_k(scores, top)
-
-  def nearest(image):
-    # One image at a time: the texts of `top` classes, never of a whole batch.
-    embedding, chosen = image
-    cosines = jnp.einsum(
-      "csd,d->cs",
-      points[chosen],
-      embedding,
-      precision=jax.lax.Precision.HIGHEST,
-    )
-    cosines = jnp.where(mask[chosen], cosines, -jnp.inf)
-    return jnp.argmax(cosines, axis=1), jnp.max(cosines, axis=1)
-
-  texts, cosines = jax.lax.map(nearest, (embeddings, labels))
-  return Ranking(
-    labels=labels,
-    scores=best,
-    probabilities=jnp.take_along_axis(probabilities, labels, axis=1),
-    texts=texts.astype(jnp.int32),
-    cosines=jnp.clip(cosines, -1.0, 1.0),
-  )
 
 
 def read_candidates(
@@ -203,28 +124,28 @@ def write_csv(path: Path, rows: Iterable[ImageRow]) -> None:
   A bad file has one line, without a class and with its problem.
   """
   with open(path, "w", encoding="utf-8", newline="\n") as file:
-    file.write(format_rows([_CSV_HEAD]))
+    file.write(csv_lines([_CSV_HEAD]))
     for row in rows:
-      file.write(format_rows(_csv_lines(row)))
+      file.write(csv_lines(_csv_lines(row)))
 
 
 def _csv_lines(row: ImageRow) -> list[list[Any]]:
-  start = [show_name(row.file), row.width or "", row.height or ""]
+  start = [visible(row.file), row.width or "", row.height or ""]
   lines = [
     [
       *start,
       rank,
       candidate.label,
-      show_name(candidate.class_name),
+      visible(candidate.class_name),
       _rounded(candidate.score),
       _rounded(candidate.probability),
-      show_name(candidate.text),
+      visible(candidate.text),
       _rounded(candidate.cosine),
       "",
     ]
     for rank, candidate in enumerate(row.candidates, 1)
   ]
-  return lines or [[*start, *[""] * 7, show_name(row.problem)]]
+  return lines or [[*start, *[""] * 7, visible(row.problem)]]
 
 
 def _record(row: ImageRow) -> dict[str, Any]:

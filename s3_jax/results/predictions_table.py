@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from s3_jax.results.spreadsheet import defuse_cell
+from s3_jax.results.escaping import defuse_cell
 
 __all__ = ["Answers", "read_answers"]
 

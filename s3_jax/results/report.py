@@ -12,23 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from s3_jax.evaluation.confusion import Confusion
+from s3_jax.evaluation.diagnosis import Confusion
 from s3_jax.files import atomic_write, safe_name
-from s3_jax.results.cells import differences_to
 from s3_jax.results.class_tables import ClassRow
 from s3_jax.results.diagnosis_plots import plot_confusion, plot_reliability
-from s3_jax.results.latex import format_latex
 from s3_jax.results.page import Picture, render_report
 from s3_jax.results.plots import plot_accuracy
+from s3_jax.results.renderers import (
+  LATEX_RULES,
+  csv_lines,
+  to_latex,
+  to_markdown,
+  to_text,
+)
+from s3_jax.results.results_index import differences_to, index_results
+from s3_jax.results.run_tables import run_tables, summary_table
 from s3_jax.results.schema import plain, validate_results
-from s3_jax.results.spreadsheet import format_csv
-from s3_jax.results.suite_table import suite_markdown
-from s3_jax.results.tables import format_markdown, format_table
+from s3_jax.results.sentences import about_figures, facts
+from s3_jax.results.suite_table import suite_tables
 
 __all__ = [
   "ClassRow",
   "Picture",
-  "format_markdown",
   "format_table",
   "validate_results",
   "write_report",
@@ -58,6 +63,30 @@ _CSV_HEAD = (
 _CONFUSION_HEAD = ("dataset", "method", "label", "predicted", "count")
 
 
+_SETS = 5
+"""Test sets beside each other in the terminal."""
+
+
+def format_table(results: Mapping[str, Any], *, baseline: str) -> str:
+  """Formats what a run measured for the terminal.
+
+  Rows are methods, columns test sets, then the mean over the test sets, the
+  paired difference to the baseline on the first test set and the mean of that
+  difference. Of more than five test sets there are several tables, the last of
+  which has the mean and the differences. Tables of papers follow where the run
+  has several of their sets.
+  """
+  index = index_results(results, baseline)
+  table = summary_table(index)._replace(
+    caption=about_figures(results, index), notes=tuple(facts(results, index))
+  )
+  tail = len(table.columns) - 1 - len(index.datasets)
+  parts = [to_text(table, columns=_SETS, tail=tail)]
+  if len(index.datasets) > 1:
+    parts += [to_text(t._replace(notes=())) for t in suite_tables(results)]
+  return "\n".join(parts)
+
+
 def write_report(
   results: Mapping[str, Any],
   workdir: Path,
@@ -80,11 +109,10 @@ def write_report(
   tree = plain(results)
   confusion = list(confusion or ())
   _check_confusion(tree, confusion)
-  suite = suite_markdown(tree)
+  tables = run_tables(tree, baseline)
   contents = {
-    "results.md": format_markdown(tree, baseline=baseline)
-    + (f"\n{suite}" if suite else ""),
-    "results.tex": format_latex(tree, baseline=baseline),
+    "results.md": "\n".join(map(to_markdown, tables)),
+    "results.tex": LATEX_RULES + "\n".join(map(to_latex, tables)),
     "results.csv": _results_csv(tree, baseline),
     "per_class.csv": _per_class_csv(per_class),
   }
@@ -168,7 +196,7 @@ def _results_csv(results: Mapping[str, Any], baseline: str) -> str:
     row += entry.get("bootstrap_ci95", ["", ""])
     row += [entry.get(key, "") for key in ("miou", "pixel_accuracy")]
     rows.append(row)
-  return format_csv(_CSV_HEAD, rows)
+  return csv_lines([_CSV_HEAD, *rows])
 
 
 def _per_class_csv(per_class: Sequence[ClassRow]) -> str:
@@ -176,7 +204,7 @@ def _per_class_csv(per_class: Sequence[ClassRow]) -> str:
     [*row[:-1], "" if math.isnan(row.accuracy) else float(row.accuracy)]
     for row in per_class
   ]
-  return format_csv(ClassRow._fields, rows)
+  return csv_lines([ClassRow._fields, *rows])
 
 
 def _confusion_csv(confusion: Sequence[Confusion]) -> str:
@@ -188,4 +216,4 @@ def _confusion_csv(confusion: Sequence[Confusion]) -> str:
       [entry.dataset, entry.method, int(i), int(j), int(count)]
       for i, j, count in zip(labels, predicted, counts, strict=True)
     ]
-  return format_csv(_CONFUSION_HEAD, rows)
+  return csv_lines([_CONFUSION_HEAD, *rows])

@@ -3,8 +3,6 @@
 from s3_jax.segmentation.inference import (
   NameClassifier,
   Target,
-  WindowPatches,
-  embed_windows,
   label_windows,
   segment_image,
 )
@@ -15,16 +13,23 @@ from s3_jax.segmentation.measures import (
   compare_segmentations,
   confusion_matrix,
   count_pixels,
-  merge_counts,
-  stack_counts,
+  image_iou,
+  sum_pairs,
   summarise_segmentation,
 )
 from s3_jax.segmentation.protocols import (
   SEGMENTATION_PROTOCOLS,
   SegmentationProtocol,
 )
+from s3_jax.segmentation.window_embedding import (
+  EMBEDDINGS,
+  WindowPatches,
+  check_embeddings,
+  embed_windows,
+)
 
 __all__ = [
+  "EMBEDDINGS",
   "IGNORED",
   "SEGMENTATION_PROTOCOLS",
   "NameClassifier",
@@ -33,13 +38,14 @@ __all__ = [
   "SegmentationResult",
   "Target",
   "WindowPatches",
+  "check_embeddings",
   "compare_segmentations",
   "confusion_matrix",
   "count_pixels",
   "embed_windows",
+  "image_iou",
   "label_windows",
-  "merge_counts",
   "segment_image",
-  "stack_counts",
+  "sum_pairs",
   "summarise_segmentation",
 ]

@@ -3,26 +3,21 @@
 Pixels are counted as integers, per image: intersections and areas of each class
 add up to the published measure, the IoU of a class over *all* pixels of the set
 and not a mean over images; kept per image they can be resampled. Images are the
-unit of sampling, as everywhere in this project. Hosts that counted different
-images merge by adding integers.
+unit of sampling, as everywhere in this project.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32, Int64, Integer
+from jaxtyping import Array, Bool, Float, Int64, Integer
 
+from s3_jax.evaluation.diagnosis import count_confusions
 from s3_jax.evaluation.statistics import Comparison
 
 IGNORED = 255
 """The label of pixels that belong to no class; they never count."""
 
 _RESAMPLES = 2000
-
-_PIXELS = 1 << 16
-"""Images are padded to a multiple of it: those of other sizes share code."""
 
 _MAX_NUMBERS = 1 << 22
 """Numbers in the largest array of a block of resamples."""
@@ -73,8 +68,8 @@ def confusion_matrix(
   predictions: Integer[Array | np.ndarray, "..."],
   *,
   classes: int,
-) -> Int32[Array, "classes classes"]:
-  """Counts pixels by label and prediction, on the device and in integers.
+) -> Int64[np.ndarray, "classes classes"]:
+  """Counts pixels by label and prediction, in integers.
 
   Args:
     labels: class indices, or `IGNORED` where a pixel belongs to no class.
@@ -106,22 +101,11 @@ def confusion_matrix(
         f"`{name}` must be in 0..{classes - 1}{also}, got "
         f"{values[wrong].flat[0]}; check how the label maps are read."
       )
-  blank = (0, -labels.size % _PIXELS)
-  return _count_pairs(
-    np.pad(labels.ravel().astype(np.int32), blank, constant_values=IGNORED),
-    np.pad(predictions.ravel().astype(np.int32), blank),
-    np.zeros((classes, classes), np.int32),
+  return count_confusions(
+    labels[counted].astype(np.int64),
+    predictions[counted].astype(np.int64),
+    classes=classes,
   )
-
-
-@jax.jit
-def _count_pairs(
-  labels: Int32[Array, " pixels"],
-  predictions: Int32[Array, " pixels"],
-  zeros: Int32[Array, "classes classes"],
-) -> Int32[Array, "classes classes"]:
-  # The index of an ignored label lies outside: there are at most 255 classes.
-  return zeros.at[labels, predictions].add(1, mode="drop")
 
 
 def count_pixels(
@@ -143,54 +127,24 @@ def count_pixels(
   Raises:
     ValueError: the shapes differ, or an index is out of range.
   """
-  pairs = confusion_matrix(labels, predictions, classes=classes)
-  pairs = np.asarray(pairs, np.int64)
+  return sum_pairs(confusion_matrix(labels, predictions, classes=classes))
+
+
+def sum_pairs(pairs: Int64[np.ndarray, "classes classes"]) -> PixelCounts:
+  """Makes the counts of an image from its confusion matrix."""
   return PixelCounts(np.diagonal(pairs).copy(), pairs.sum(0), pairs.sum(1))
 
 
-def stack_counts(
-  counts: Mapping[int, PixelCounts], *, images: int, classes: int
-) -> PixelCounts:
-  """Puts the counts of single images at their places in the test set.
+def image_iou(counts: PixelCounts) -> Float[np.ndarray, " images"]:
+  """Mean IoU of single images; NaN for one without a pixel that counts.
 
-  Images that are not among them, such as those of other hosts, have zeros, so
-  that `merge_counts` completes the set.
-
-  Args:
-    counts: counts of one image each, by its index.
-    images: of the whole test set.
-    classes: number of classes.
-
-  Returns:
-    Counts of each image.
-
-  Raises:
-    ValueError: an index is out of range.
+  Over the classes that are in the image or are seen in it: the mean over images
+  is not the IoU of a set.
   """
-  stacked = PixelCounts(
-    *(np.zeros((images, classes), np.int64) for _ in PixelCounts._fields)
-  )
-  for index, one in counts.items():
-    if not 0 <= index < images:
-      raise ValueError(
-        f"`counts` must be of images 0..{images - 1}, got {index}."
-      )
-    for whole, part in zip(stacked, one, strict=True):
-      whole[index] = part
-  return stacked
-
-
-def merge_counts(left: PixelCounts, right: PixelCounts) -> PixelCounts:
-  """Adds the counts of two hosts, which counted different images.
-
-  Args:
-    left: from `stack_counts` on one host.
-    right: on another.
-
-  Returns:
-    Counts of the images of both.
-  """
-  return jax.tree.map(np.add, left, right)
+  iou = _iou(counts)
+  classes = np.sum(~np.isnan(iou), axis=1)
+  mean = np.nansum(iou, axis=1) / np.maximum(classes, 1)
+  return np.where(counts.labelled.sum(axis=1) > 0, mean, np.nan)
 
 
 def summarise_segmentation(

@@ -23,11 +23,8 @@ from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
 from s3_jax.clip.towers import embed_images, embed_texts
 from s3_jax.clip.weights import save_clip
 from s3_jax.clip.zoo import ModelSpec
-from s3_jax.data.training_stream import (
-  prefetch,
-  sample_captions,
-  training_batch,
-)
+from s3_jax.data.ahead import ahead
+from s3_jax.data.training_stream import sample_captions, training_batch
 from s3_jax.files import atomic_write, write_json
 from s3_jax.lexicon.synonyms import Lexicon
 from s3_jax.training.step import (
@@ -128,8 +125,9 @@ def train_checkpoint(
     smoothing=0.05,
     mininterval=1,
   ) as bar:
-    for images, labels, token_ids in prefetch(
-      make_batch, range(first, options.steps)
+    # One thread: what it renders keeps a processor busy already.
+    for images, labels, token_ids in ahead(
+      make_batch, range(first, options.steps), threads=1, most=4
     ):
       state, metrics = train_step(state, images, labels, token_ids)
       recent.append(metrics)

@@ -1,8 +1,6 @@
 """Training batches: a pure function of seed and step, read ahead in order."""
 
 import collections
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ import pytest
 from s3_jax.data import glyphs, pictographs
 from s3_jax.data.training_stream import (
   VARIED_SHARE,
-  prefetch,
   sample_captions,
   training_batch,
 )
@@ -108,72 +105,3 @@ def test_sampled_captions_are_as_many_of_every_class(six_classes, count, each):
     names = six_classes.classes[index % 6].captioned
     assert any(name in caption for name in names)
   assert captions == sample_captions(six_classes, seed=0, count=count)
-
-
-@pytest.mark.parametrize("steps", [range(0), range(1), range(3, 20)])
-@pytest.mark.parametrize("depth", [1, 4])
-def test_prefetch_keeps_the_order(steps, depth):
-  made = list(prefetch(lambda step: step**2, steps, depth=depth))
-  assert made == [step**2 for step in steps]
-
-
-def test_prefetch_works_ahead_but_not_far():
-  made, consumed = [], []
-  results = prefetch(made.append, range(50), depth=3)
-  for _ in range(5):
-    next(results)
-    consumed.append(None)
-    deadline = time.monotonic() + 5
-    while len(made) < len(consumed) + 3 and time.monotonic() < deadline:
-      time.sleep(0.001)
-    # Three wait, and one more may be done and wait for room.
-    assert len(consumed) + 3 <= len(made) <= len(consumed) + 4
-  results.close()
-
-
-def test_prefetch_hands_an_exception_over_in_its_turn():
-  def make(step):
-    if step == 3:
-      raise RuntimeError("step three")
-    return step
-
-  results = prefetch(make, range(10), depth=8)
-  assert [next(results) for _ in range(3)] == [0, 1, 2]
-  with pytest.raises(RuntimeError, match="step three"):
-    next(results)
-  assert list(results) == []
-
-
-@pytest.mark.parametrize("consume", [1, 2, 20])
-def test_prefetch_ends_its_thread(consume):
-  threads = set()
-
-  def make(step):
-    threads.add(threading.current_thread())
-    return step
-
-  results = prefetch(make, range(20), depth=2)
-  for _ in range(consume):
-    next(results)
-  results.close()
-  (thread,) = threads
-  assert thread is not threading.current_thread()
-  assert not thread.is_alive()
-
-
-def test_prefetch_ends_its_thread_when_the_consumer_fails():
-  threads = set()
-
-  def make(step):
-    threads.add(threading.current_thread())
-    return step
-
-  def consume():
-    for _ in prefetch(make, range(100), depth=2):
-      raise KeyError("consumer")
-
-  with pytest.raises(KeyError):
-    consume()
-  (thread,) = threads
-  thread.join(timeout=5)
-  assert not thread.is_alive()

@@ -10,11 +10,13 @@ from s3_jax.experiment.methods.images import (
   METHODS,
   NEED_FILES,
   Method,
-  MethodTexts,
   Scorers,
+  prepare_methods,
+)
+from s3_jax.experiment.methods.prompts import (
+  MethodTexts,
   concepts,
   embed_vertices,
-  prepare_methods,
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.lexicon.synonyms import ClassEntry
@@ -25,10 +27,10 @@ from s3_jax.space import build_space
 DIM = 12
 CLASSES = (
   ClassEntry(
-    7, "sofa", ("couch", "settee"), ("soft seat", "legs"), (), (), None
+    7, "sofa", ("couch", "settee"), ("soft seat", "legs"), (), ("couch",), None
   ),
-  ClassEntry(2, "tea_cup", (), ("a handle",), (), (), None),
-  ClassEntry(5, "sun", ("star", "day star", "sol"), (), (), (), None),
+  ClassEntry(2, "tea_cup", (), ("a handle",), (), ("tea cup",), None),
+  ClassEntry(5, "sun", ("star", "day star", "sol"), (), (), ("sun",), None),
 )
 TEXTS = MethodTexts(
   CLASSES,

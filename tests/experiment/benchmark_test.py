@@ -21,7 +21,8 @@ from s3_jax import experiment
 from s3_jax.data.benchmark_builders import prepare
 from s3_jax.data.datasets import DATASETS, open_dataset
 from s3_jax.data.readers.naming import benchmark_finder
-from s3_jax.experiment.methods.images import Method, names_in
+from s3_jax.experiment.methods.images import Method
+from s3_jax.experiment.methods.prompts import names_in
 from s3_jax.lexicon.synonyms import TABLES, load_lexicon
 from s3_jax.results import published
 from tests.benchmark_replicas import BENCHMARKS, make_replica

@@ -28,7 +28,7 @@ from s3_jax.experiment.embedding import (
   embed_test_set,
   images_layout,
 )
-from s3_jax.storage.shards import known_images
+from s3_jax.storage.known_images import known_images
 
 SPEC = DATASETS["plain"]._replace(name="own", title="own", family="own")
 

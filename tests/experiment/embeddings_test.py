@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from s3_jax import experiment
-from s3_jax.experiment.methods.images import Method, names_in
+from s3_jax.experiment.methods.images import Method
+from s3_jax.experiment.methods.prompts import names_in
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.results import report
 from s3_jax.results.schema import validate_results

@@ -14,7 +14,6 @@ from s3_jax.experiment.image_files import (
   batch_images,
   find_images,
   load_image,
-  load_images,
 )
 
 
@@ -214,29 +213,6 @@ def test_a_bad_file_gives_its_reason(tree, monkeypatch):
   assert (image.width, image.height) == (4, 3)
   monkeypatch.setattr(reading, "MAX_BYTES", 3)
   assert load(folder / "text").problem == "file of 4 bytes, too large"
-
-
-@pytest.mark.parametrize("threads", [1, 5])
-def test_images_keep_their_order_and_few_wait(threads):
-  started = []
-
-  def load(path):
-    started.append(path)
-    return LoadedImage(None, path)
-
-  files = [str(number) for number in range(40)]
-  images = load_images(files, load, ahead=6, threads=threads)
-  assert next(images).problem == "0"
-  assert len(started) <= 8
-  assert [image.problem for image in images] == files[1:]
-
-
-def test_a_bug_is_not_taken_for_a_bad_file():
-  def load(path):
-    raise TypeError(path)
-
-  with pytest.raises(TypeError, match="a"):
-    list(load_images(["a", "b", "c"], load, ahead=1, threads=2))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4])

@@ -1,4 +1,4 @@
-"""The nine methods, against loops over single cosines."""
+"""The demo's nine methods, against loops over single cosines."""
 
 import hashlib
 import json
@@ -8,21 +8,37 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from s3_jax.experiment.methods.images import METHODS, Scorers, prepare_methods
+from s3_jax.experiment.methods.prompts import (
+  MethodTexts,
+  concepts,
+  concepts_with_wrong_ones,
+  drawn_by_jax,
+  embed_vertices,
+)
 from s3_jax.experiment.methods.spaces import (
-  METHODS,
-  MethodInputs,
   SpaceOptions,
-  build_spaces,
-  gather_texts,
+  count_removed,
   space_scorer,
 )
-from s3_jax.experiment.tasks.evaluate import count_pruned
 from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.zero_shot import random_synonym_classifier
 
 TEMPLATE = "a photo of a {}."
 TEMPLATES = ("{}", "the {}.", TEMPLATE)
 DIM = 8
 OPTIONS = SpaceOptions("local_center", 2, 0.52, "largest", 0.5, 0.15)
+DEMO = (
+  "class_name",
+  "best_name",
+  "templates",
+  "random_synonym",
+  "synonyms_mean",
+  "synonyms_nearest",
+  "local_center",
+  "polluted_all",
+  "polluted_core",
+)
 
 
 def embed_one(text: str) -> np.ndarray:
@@ -35,7 +51,7 @@ def embed_one(text: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def lexicon(tmp_path_factory):
+def classes(tmp_path_factory):
   classes = [
     ("kite", ["paper kite", "flyer"], ["flyer", "kite"], ["shark"]),
     ("eel", [], ["eel"], []),
@@ -59,28 +75,49 @@ def lexicon(tmp_path_factory):
   }
   path = tmp_path_factory.mktemp("lexicon") / "three.json"
   path.write_text(json.dumps(table), encoding="utf-8")
-  return load_lexicon(path)
+  return load_lexicon(path).classes
 
 
 @pytest.fixture(scope="module")
-def gathered(lexicon):
-  asked = []
-
-  def embed(prompts):
-    asked.append(tuple(prompts))
-    return np.stack([embed_one(text) for text in prompts]).astype(np.float32)
-
-  texts, prompts = gather_texts(
-    lexicon, embed, template=TEMPLATE, templates=TEMPLATES
+def texts(classes):
+  """As the demo's config has them: one template, and some for one method."""
+  return MethodTexts(
+    classes, "{} texture.", TEMPLATES, {}, 0, TEMPLATE, drawn_by_jax
   )
-  assert asked == [prompts], "one call, of every prompt"
-  return texts, prompts
+
+
+class Run:
+  """The demo's methods on some texts."""
+
+  def __init__(self, texts, options=OPTIONS):
+    plans = prepare_methods({name: METHODS[name] for name in DEMO}, texts)
+    self.plans = {plan.name: plan for plan in plans}
+    self.scorers = Scorers(options)
+    self.tables = {
+      plan.method.vertices: embed_vertices(
+        plan.vertices,
+        plan.prompts,
+        np.stack([embed_one(text) for text in plan.prompts]).astype("f4"),
+        plan.forms,
+      )
+      for plan in plans
+    }
+
+  def scorer(self, name):
+    plan = self.plans[name]
+    return self.scorers.scorer(plan, self.tables[plan.method.vertices])
+
+  def space(self, vertices, *, pruned):
+    core = self.scorers.core(vertices, self.tables[vertices], pruned=pruned)
+    return core.space
+
+  def kept(self, vertices):
+    return np.asarray(self.space(vertices, pruned=True).mask)
 
 
 @pytest.fixture(scope="module")
-def inputs(gathered):
-  texts, _ = gathered
-  return MethodInputs(texts, build_spaces(texts, OPTIONS), OPTIONS, seed=0)
+def run(texts):
+  return Run(texts)
 
 
 @pytest.fixture(scope="module")
@@ -103,35 +140,36 @@ def local_center(image, points, k):
   return image @ unit(np.sum(nearest, axis=0))
 
 
-def in_core(space, label, names):
-  mask = np.asarray(space.mask)[label]
+def in_core(mask, names):
   return [filled(name) for name, kept in zip(names, mask, strict=False) if kept]
 
 
-def test_every_prompt_is_embedded_once(gathered, lexicon):
-  _, prompts = gathered
-  expected = {
+def test_prompts_are_names_in_the_templates(run, classes):
+  prompts = {text for plan in run.plans.values() for text in plan.prompts}
+  assert prompts == {
     TEMPLATE.replace("{}", text)
-    for entry in lexicon.classes
+    for entry in classes
     for text in (*entry.names, *entry.polluted)
   } | {
     template.replace("{}", entry.name)
-    for entry in lexicon.classes
+    for entry in classes
     for template in TEMPLATES
   }
-  assert len(prompts) == len(expected) and set(prompts) == expected
   assert "a photo of a {oak}." in prompts and "a photo of a {x}." in prompts
 
 
-def test_tables_are_padded_and_masked(gathered, lexicon):
-  texts, _ = gathered
-  for table, widest, polluted in (
-    (texts.names, 4, False),
-    (texts.polluted, 6, True),
-  ):
+def test_wrong_entries_have_the_form_of_the_names(run):
+  for forms in run.plans["polluted_core"].forms:
+    assert set(forms.values()) == {TEMPLATE}
+
+
+def test_tables_are_padded_and_masked(run, classes):
+  for vertices, widest in ((concepts, 4), (concepts_with_wrong_ones, 6)):
+    table = run.tables[vertices]
     assert table.embeddings.shape == (3, widest, DIM)
-    for entry, names in zip(lexicon.classes, table.texts, strict=True):
-      assert names == entry.names + (entry.polluted if polluted else ())
+    for entry in classes:
+      wrong = entry.polluted if vertices is concepts_with_wrong_ones else ()
+      names = (*entry.names, *wrong)
       row, mask = table.embeddings[entry.label], table.mask[entry.label]
       assert mask.tolist() == [True] * len(names) + [False] * (
         widest - len(names)
@@ -142,7 +180,7 @@ def test_tables_are_padded_and_masked(gathered, lexicon):
       assert not row[~mask].any()
 
 
-def expected_score(method, image, entry, spaces):
+def expected_score(method, image, entry, run):
   names = [filled(name) for name in entry.names]
   every = (*entry.names, *entry.polluted)
   if method == "class_name":
@@ -156,126 +194,128 @@ def expected_score(method, image, entry, spaces):
   if method == "synonyms_nearest":
     return max(image @ name for name in names)
   if method == "local_center":
-    names = in_core(spaces.names_core, entry.label, entry.names)
+    names = in_core(run.kept(concepts)[entry.label], entry.names)
   elif method == "polluted_all":
     names = [filled(text) for text in every]
   elif method == "polluted_core":
-    names = in_core(spaces.polluted_core, entry.label, every)
+    names = in_core(run.kept(concepts_with_wrong_ones)[entry.label], every)
   return local_center(image, names, 2)
 
 
-@pytest.mark.parametrize(
-  "method", [x for x in METHODS if x != "random_synonym"]
-)
-def test_a_method_is_a_loop_over_cosines(method, inputs, images, lexicon):
-  scores = np.asarray(METHODS[method](inputs)(images))
+@pytest.mark.parametrize("method", [x for x in DEMO if x != "random_synonym"])
+def test_a_method_is_a_loop_over_cosines(method, run, images, classes):
   expected = [
-    [
-      expected_score(method, np.float64(image), entry, inputs.spaces)
-      for entry in lexicon.classes
-    ]
+    [expected_score(method, np.float64(image), entry, run) for entry in classes]
     for image in images
   ]
-  np.testing.assert_allclose(scores, expected, atol=1e-5)
+  np.testing.assert_allclose(run.scorer(method)(images), expected, atol=1e-5)
 
 
-def test_methods_differ(inputs, images):
-  scores = [np.asarray(METHODS[method](inputs)(images)) for method in METHODS]
+def test_methods_differ(run, images):
+  scores = [np.asarray(run.scorer(method)(images)) for method in DEMO]
   for index, one in enumerate(scores):
     for other in scores[:index]:
       assert np.abs(one - other).max() > 1e-3
-  assert len(scores) == 9
   # A class of one name has one score under every method without templates.
-  for method, score in zip(METHODS, scores, strict=True):
+  for method, score in zip(DEMO, scores, strict=True):
     if method != "templates":
       np.testing.assert_allclose(score[:, 1], scores[0][:, 1], atol=1e-5)
 
 
-def test_spaces_are_with_and_without_a_core(inputs):
-  texts, spaces = inputs.texts, inputs.spaces
-  for space, table in (
-    (spaces.names_all, texts.names),
-    (spaces.polluted_all, texts.polluted),
-  ):
-    np.testing.assert_array_equal(space.mask, table.mask)
-  # Worked by hand: texts joined by chords of at most 0.52, the largest set.
-  kept = [
-    {
-      label: [names[i] for i in np.flatnonzero(space.mask[label])]
-      for label, names in enumerate(table.texts)
-    }
-    for space, table in (
-      (spaces.names_core, texts.names),
-      (spaces.polluted_core, texts.polluted),
+def test_spaces_are_with_and_without_a_core(run, classes):
+  spaces = (concepts, concepts_with_wrong_ones)
+  for vertices in spaces:
+    np.testing.assert_array_equal(
+      run.space(vertices, pruned=False).mask, run.tables[vertices].mask
     )
-  ]
-  assert kept == [
+  # Worked by hand: texts joined by chords of at most 0.52, the largest set.
+  every = [(*entry.names, *entry.polluted) for entry in classes]
+  assert [
+    {
+      label: [every[label][i] for i in np.flatnonzero(mask)]
+      for label, mask in enumerate(run.kept(vertices))
+    }
+    for vertices in spaces
+  ] == [
     {0: ["kite", "paper kite"], 1: ["eel"], 2: ["oak tree", "tree"]},
     {0: ["kite", "paper kite"], 1: ["eel"], 2: ["oak tree", "tree", "fern"]},
   ]
-  np.testing.assert_allclose(spaces.names_core.max_edge_length, 0.52)
+  scales = run.space(concepts, pruned=True).max_edge_length
+  np.testing.assert_allclose(scales, 0.52)
 
 
-def test_options_reach_the_core(gathered):
-  texts, _ = gathered
-  whole = build_spaces(texts, OPTIONS._replace(keep="all"))
-  np.testing.assert_array_equal(whole.names_core.mask, texts.names.mask)
-  uncut = build_spaces(texts, OPTIONS._replace(scale=None))
-  np.testing.assert_array_equal(uncut.polluted_core.mask, texts.polluted.mask)
-  cut, kept = (
-    build_spaces(texts, OPTIONS._replace(scale="gap", min_gap=gap))
-    for gap in (0.0, 1.0)
-  )
-  assert np.asarray(cut.polluted_core.mask).sum() < texts.polluted.mask.sum()
-  np.testing.assert_array_equal(kept.polluted_core.mask, texts.polluted.mask)
-  strict = build_spaces(
-    texts, OPTIONS._replace(scale="gap", min_gap=0.0, min_fraction=1.0)
-  )
-  np.testing.assert_array_equal(strict.polluted_core.mask, texts.polluted.mask)
+def test_options_reach_the_core(texts):
+  mask = Run(texts).tables[concepts_with_wrong_ones].mask
+
+  def kept(**changes):
+    return Run(texts, OPTIONS._replace(**changes)).kept(
+      concepts_with_wrong_ones
+    )
+
+  for changes in (
+    {"keep": "all"},
+    {"scale": None},
+    {"scale": "gap", "min_gap": 1.0},
+    {"scale": "gap", "min_gap": 0.0, "min_fraction": 1.0},
+  ):
+    np.testing.assert_array_equal(kept(**changes), mask)
+  assert kept(scale="gap", min_gap=0.0).sum() < mask.sum()
 
 
-def test_a_random_synonym_is_one_of_the_names(inputs, images, lexicon):
-  used = [set() for _ in lexicon.classes]
+@pytest.mark.parametrize("draws_by_jax", [True, False])
+def test_a_random_synonym_is_one_of_the_names(
+  texts, images, classes, draws_by_jax
+):
+  if not draws_by_jax:
+    texts = MethodTexts(*texts[:5], name_template=TEMPLATE)
+  used = [set() for _ in classes]
   for seed in range(40):
-    scorer = METHODS["random_synonym"](inputs._replace(seed=seed))
-    scores = np.asarray(scorer(images))
-    for entry in lexicon.classes:
+    seeded = Run(texts._replace(seed=seed))
+    scores = np.asarray(seeded.scorer("random_synonym")(images))
+    for entry in classes:
       (name,) = (
         name
         for name in entry.names
         if np.allclose(scores[:, entry.label], images @ filled(name), atol=1e-5)
       )
       used[entry.label].add(name)
-  assert used == [set(entry.names) for entry in lexicon.classes]
+    table = seeded.tables[concepts]
+    drawn = random_synonym_classifier(
+      jax.random.key(seed), table.embeddings, table.mask
+    )
+    if draws_by_jax:
+      np.testing.assert_allclose(scores, images @ drawn.T, atol=1e-5)
+  assert used == [set(entry.names) for entry in classes]
 
 
 @pytest.mark.parametrize("metric", ["center", "nearest_point"])
-def test_the_configs_metric_scores_the_polluted_table(inputs, images, metric):
-  options = OPTIONS._replace(metric=metric)
-  changed = inputs._replace(options=options)
-  for method in ("polluted_all", "polluted_core"):
-    space = getattr(inputs.spaces, method)
+def test_the_configs_metric_scores_the_polluted_table(
+  run, texts, images, metric
+):
+  changed = Run(texts, OPTIONS._replace(metric=metric))
+  for method, pruned in (("polluted_all", False), ("polluted_core", True)):
+    space = run.space(concepts_with_wrong_ones, pruned=pruned)
     np.testing.assert_array_equal(
-      METHODS[method](changed)(images),
+      changed.scorer(method)(images),
       space_scorer(space, metric, neighbors=2)(images),
     )
   # The rows that carry a metric's name do not follow it.
   for method in ("local_center", "synonyms_mean", "synonyms_nearest"):
     np.testing.assert_array_equal(
-      METHODS[method](changed)(images), METHODS[method](inputs)(images)
+      changed.scorer(method)(images), run.scorer(method)(images)
     )
 
 
 @pytest.mark.parametrize("neighbors", [1, 4, 50])
-def test_neighbors_reach_the_local_center(inputs, images, neighbors):
-  space = inputs.spaces.names_all
+def test_neighbors_reach_the_local_center(run, images, neighbors):
+  space = run.space(concepts, pruned=False)
   local = space_scorer(space, "local_center", neighbors=neighbors)(images)
   limit = {1: "nearest_point", 50: "center"}.get(neighbors, "center")
   expected = space_scorer(space, limit, neighbors=1)(images)
   np.testing.assert_allclose(local, expected, atol=1e-5)
 
 
-def test_scoring_compiles_once_a_metric(inputs, images):
+def test_scoring_compiles_once_a_metric(run, images):
   traces = []
 
   @jax.jit
@@ -283,32 +323,28 @@ def test_scoring_compiles_once_a_metric(inputs, images):
     traces.append(points.shape)
     return scorer(points)
 
-  for space in (inputs.spaces.names_all, inputs.spaces.names_core):
+  for pruned in (True, False):
+    space = run.space(concepts, pruned=pruned)
     for metric in ("center", "local_center"):
       score(space_scorer(space, metric, neighbors=2), images)
   assert len(traces) == 2
 
 
-def test_pruning_is_counted_by_hand(inputs):
+def test_pruning_is_counted_by_hand(run):
   # Classes of 3 right and 1 wrong, 1 and 0, 4 and 2 texts.
-  mask = np.array(
+  kept = np.array(
     [
       [True, False, True, False, False, False],
       [True, False, False, False, False, False],
       [False, False, True, True, True, False],
     ]
   )
-  space = inputs.spaces.polluted_core._replace(mask=mask)
-  spaces = inputs.spaces._replace(polluted_core=space)
-  assert count_pruned(inputs.texts, spaces) == {
+  mask = run.tables[concepts_with_wrong_ones].mask
+  assert count_removed((3, 1, 4), mask, kept)._asdict() == {
     "wrong_total": 3,
     "wrong_removed": 2,
     "right_total": 8,
     "right_removed": 3,
   }
-
-
-def test_without_a_cut_nothing_is_pruned(inputs):
-  spaces = inputs.spaces._replace(polluted_core=inputs.spaces.polluted_all)
-  pruned = count_pruned(inputs.texts, spaces)
-  assert (pruned["wrong_removed"], pruned["right_removed"]) == (0, 0)
+  nothing = count_removed((3, 1, 4), mask, mask)
+  assert (nothing.wrong_removed, nothing.right_removed) == (0, 0)

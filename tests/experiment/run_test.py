@@ -29,7 +29,7 @@ FAULTS = [
   ),
   ("demo", {"methods": ("templates",)}, "must hold the baseline 'class_name'"),
   ("demo", {"methods": ("templates",) * 2}, "must not repeat 'templates'"),
-  ("demo", {"baseline": "best"}, "`config.baseline` must be one of .*'best'"),
+  ("demo", {"baseline": "best"}, "must hold the baseline 'best'"),
   ("demo", {"template": "a photo"}, "`template` must hold exactly one"),
   ("demo", {"templates": ("{}", "{} {}")}, "`template` must hold .*'{} {}'"),
   ("demo", {"templates": ()}, "`config.templates` must hold at least one"),
@@ -122,7 +122,7 @@ def test_a_faulty_config_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize(
   "field",
-  ["task", "model", "test_sets", "methods", "metric", "neighbors", "scale"],
+  ["task", "model", "methods", "metric", "neighbors", "scale"],
 )
 def test_a_required_field_is_named(read_config, field):
   config = read_config("demo")
@@ -144,8 +144,8 @@ def test_a_required_field_is_named(read_config, field):
   ],
 )
 def test_scales_are_read_as_the_command_line_gives_them(given, read):
+  from s3_jax.experiment.methods.spaces import read_space_options
   from s3_jax.experiment.settings import Settings
-  from s3_jax.experiment.tasks.evaluate import read_space_options
 
   fields = {"metric": "center", "neighbors": 1, "keep": "all", "scale": given}
   options = read_space_options(Settings(fields))

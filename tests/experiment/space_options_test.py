@@ -6,8 +6,8 @@ import ml_collections
 import numpy as np
 import pytest
 
+from s3_jax.experiment.methods.spaces import read_space_options
 from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.space import build_space
 
 

@@ -286,10 +286,10 @@ def test_views_of_a_table(write):
     ("fish", "trout", "bicycle"),
     ("{weird}", "Trout"),
   )
-  assert most_frequent_names(lexicon) == ("trout", "Trout")
+  assert most_frequent_names(lexicon.classes) == ("trout", "Trout")
   assert shared_names(lexicon) == (("trout", (0, 1)),)
 
 
 def test_most_frequent_names_must_be_known(write):
   with pytest.raises(ValueError, match=r"class 1 \('{weird}'\)"):
-    most_frequent_names(load_lexicon(write(tiny_table())))
+    most_frequent_names(load_lexicon(write(tiny_table())).classes)

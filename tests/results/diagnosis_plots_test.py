@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s3_jax.evaluation.confusion import Confusion
-from s3_jax.evaluation.reliability import reliability_bins, reliability_row
+from s3_jax.evaluation.diagnosis import (
+  Confusion,
+  reliability_bins,
+  reliability_row,
+)
 from s3_jax.results.diagnosis_plots import plot_confusion, plot_reliability
 from tests.results.sample_results import HOSTILE_NAMES
 

@@ -10,7 +10,6 @@ from s3_jax.results.escaping import (
   escape_markdown,
   valid_unicode,
 )
-from s3_jax.results.grids import align, pipes, stack, tabular
 from tests.results.sample_results import HOSTILE_NAMES
 
 # What TeX obeys, except for what an escape itself is made of.
@@ -71,60 +70,3 @@ def test_one_line_of_valid_unicode(text, show):
 def test_surrogates_are_written_out():
   assert valid_unicode("a\udcffb") == "a\\udcffb"
   assert valid_unicode("é\U0001f600") == "é\U0001f600"
-
-
-def test_rows_cannot_break_a_markdown_table():
-  rows = [[name, "1.0*", "2.0 "] for name in HOSTILE_NAMES]
-  lines = pipes(["method", *HOSTILE_NAMES[5:7]], rows).splitlines()
-  assert len(lines) == 2 + len(rows)
-  for line in lines:
-    bare = line.replace("\\\\", "").replace("\\|", "")
-    assert bare.count("|") == 4
-  assert lines[2].endswith("| **1.0** | 2.0 |")
-
-
-def test_texts_are_no_measures():
-  table = pipes(["", "a"], [["x", "a|b*"]], texts=True)
-  assert table.splitlines()[-1] == "| x | a\\|b\\* |"
-
-
-def test_tabular_by_hand():
-  table = tabular(
-    ["method", "a_b"],
-    [("", [["x & y", "1.0 ±0.5*"]]), ("50% of", [["[z]", "–"]])],
-  )
-  assert table.splitlines() == [
-    r"\begin{tabular}{lr}",
-    r"\toprule",
-    r"method & a\_b \\",
-    r"\midrule",
-    r"x \& y & \textbf{1.0 $\pm$0.5} \\",
-    r"\midrule",
-    r"\multicolumn{2}{l}{\emph{50\% of}} \\",
-    r"{[}z{]} & \textendash{} \\",
-    r"\bottomrule",
-    r"\end{tabular}",
-  ]
-
-
-def test_alignment_by_hand():
-  assert align([["a", "bb "], ["ccc", "1*"]]) == ["a    bb", "ccc   1*"]
-
-
-@pytest.mark.parametrize(
-  ("columns", "tail", "heads"),
-  [
-    (5, 0, ["m a b c d e"]),
-    (2, 0, ["m a b", "m c d", "m e"]),
-    (2, 1, ["m a b", "m c d e"]),
-    (2, 2, ["m a b", "m c d e"]),
-    (2, 5, ["m a b c d e"]),
-    (1, 4, ["m a b c d e"]),
-  ],
-)
-def test_wide_tables_are_stacked(columns, tail, heads):
-  lines = stack(list("mabcde"), [list("x12345")], columns=columns, tail=tail)
-  assert [x.split() for x in lines if x.startswith("m")] == [
-    head.split() for head in heads
-  ]
-  assert "".join(lines).count("x") == len(heads)

@@ -6,17 +6,37 @@ from s3_jax.clip import ZOO
 from s3_jax.data.datasets import DATASETS
 from s3_jax.results.published import (
   check_expectations,
-  expected_top1,
-  published_model,
+  expected_row,
   published_rows,
 )
 from s3_jax.results.published_tables import (
   FINE_GRAINED,
   IMAGENET,
   PUBLISHED,
-  PUBLISHED_IMAGES,
+  SEGMENTATION,
 )
+from s3_jax.results.renderers import to_markdown
 from s3_jax.results.schema_parts import PARTS
+from s3_jax.results.suite_table import suite_tables
+
+# Test images of the splits that the figures are for.
+IMAGES = {
+  "imagenet": 50_000,
+  "imagenet_a": 7_500,
+  "imagenet_v2": 10_000,
+  "imagenet_r": 30_000,
+  "imagenet_sketch": 50_889,
+  "fgvc_aircraft": 3_333,
+  "caltech101": 2_465,
+  "stanford_cars": 8_041,
+  "dtd": 1_692,
+  "eurosat": 8_100,
+  "oxford_flowers102": 2_463,
+  "food101": 30_300,
+  "oxford_pets": 3_669,
+  "sun397": 19_850,
+  "ucf101": 3_783,
+}
 
 # (model, method, group) -> averages that the papers print beside the columns:
 # all sets of the group, and the four shifts of ImageNet.
@@ -72,23 +92,24 @@ def test_columns_give_the_averages_that_papers_print(key, printed):
   datasets = IMAGENET if group == "imagenet" else FINE_GRAINED
   (row,) = (
     row
-    for row in PUBLISHED[model]
-    if row.method == method and set(row.top1) <= set(datasets)
+    for row in PUBLISHED["top1"][model]
+    if row.method == method and set(row.figures) <= set(datasets)
   )
   whole, shifts = printed
   for average, columns in ((whole, datasets), (shifts, IMAGENET[1:])):
     if average is not None:
-      mean = sum(row.top1[name] for name in columns) / len(columns)
+      mean = sum(row.figures[name] for name in columns) / len(columns)
       # Papers average before they round.
       assert mean == pytest.approx(average, abs=0.0151)
 
 
 def test_every_row_names_its_source():
-  for rows in PUBLISHED.values():
-    for row in rows:
-      assert row.source
-      assert set(row.top1) <= {*IMAGENET, *FINE_GRAINED}
-      assert all(0 < value < 100 for value in row.top1.values())
+  groups = {"top1": {*IMAGENET, *FINE_GRAINED}, "miou": set(SEGMENTATION)}
+  for measure, datasets in groups.items():
+    for row in (r for rows in PUBLISHED[measure].values() for r in rows):
+      assert row.source and "S³" not in row.method
+      assert row.figures and set(row.figures) <= datasets
+      assert all(0 < value < 100 for value in row.figures.values())
       # Papers that report others' figures are called secondary sources.
       for paper in ("M2TPT", "D2TPT", "a note on"):
         if paper in row.source:
@@ -99,20 +120,24 @@ def test_data_sets_are_those_of_the_table():
   for family, names in (("imagenet", IMAGENET), ("fine_grained", FINE_GRAINED)):
     specs = {n: s for n, s in DATASETS.items() if s.family == family}
     assert set(specs) == set(names)
-    for name, spec in specs.items():
-      assert spec.examples == PUBLISHED_IMAGES[name]
-  assert set(PUBLISHED_IMAGES) == {*IMAGENET, *FINE_GRAINED}
+    assert all(spec.examples == IMAGES[name] for name, spec in specs.items())
 
 
 def test_models_are_names_of_the_zoo():
-  known = {name for name in ZOO if published_model(name)}
-  assert known == {
-    "openai/clip-vit-base-patch16",
-    "openai/ViT-B/16",
-    "openai/RN50",
+  known = {
+    name: rows[0]["model"]
+    for name in ZOO
+    if (rows := published_rows(name, IMAGENET))
   }
-  assert {published_model(name) for name in known} == set(PUBLISHED)
-  assert published_model("s3_jax/pictographs") is None
+  assert known == {
+    "openai/clip-vit-base-patch16": "OpenAI ViT-B/16",
+    "openai/ViT-B/16": "OpenAI ViT-B/16",
+    "openai/RN50": "OpenAI RN50",
+  }
+  assert set(PUBLISHED["top1"]) == set(known.values())
+  for measure in PUBLISHED:
+    sets = (*IMAGENET, *SEGMENTATION)
+    assert published_rows("s3_jax/pictographs", sets, measure=measure) == []
 
 
 def test_rows_of_the_results():
@@ -126,10 +151,11 @@ def test_rows_of_the_results():
     "source": "M2TPT, table 2 (secondary source), and D2TPT",
     "kind": "published",
   }
-  every = published_rows("openai/RN50")
-  assert len(every) == sum(len(row.top1) for row in PUBLISHED["OpenAI RN50"])
+  every = published_rows("openai/RN50", (*IMAGENET, *FINE_GRAINED))
+  rows = PUBLISHED["top1"]["OpenAI RN50"]
+  assert len(every) == sum(len(row.figures) for row in rows)
   PARTS["published"](every, "published", set())
-  assert published_rows("somebody/else") == []
+  assert published_rows("somebody/else", IMAGENET) == []
   assert len({(r["dataset"], r["method"]) for r in every}) == len(every)
 
 
@@ -150,15 +176,20 @@ def test_rows_of_the_results():
   ],
 )
 def test_what_a_run_should_meet(model, dataset, method, expected):
-  got = expected_top1(model, dataset, method)
-  assert (got.top1 if got else None) == expected
+  got = expected_row(model, dataset, method)
+  assert (got.figures[dataset] if got else None) == expected
 
 
 def make_run(top1, *, n=1_692, bad=0, method="class_name", dataset="dtd"):
   return {
     "model": {"name": "openai/ViT-B/16"},
     "datasets": [
-      {"name": dataset, "bad_examples": [{"file": "x", "reason": "y"}] * bad}
+      {
+        "name": dataset,
+        "examples": n + bad,
+        "published_examples": IMAGES[dataset],
+        "bad_examples": [{"file": "x", "reason": "y"}] * bad,
+      }
     ],
     "methods": [{"dataset": dataset, "name": method, "top1": top1, "n": n}],
   }
@@ -186,17 +217,15 @@ def test_met_within_three_tenths_of_a_point(top1, met):
 
 
 @pytest.mark.parametrize(
-  ("results", "template", "note"),
+  ("results", "note"),
   [
-    (make_run(0.44, n=1_880), None, "1,880 images here, 1,692 as published"),
-    (make_run(0.44, n=1_690, bad=1), None, "1,691 images here"),
-    (make_run(0.44, n=1_672, bad=20), None, "20 of 1,692 images could not"),
-    (make_run(0.44), "{} texture.", "the template here is '{} texture.'"),
+    (make_run(0.44, n=1_880), "1,880 images here, 1,692 as published"),
+    (make_run(0.44, n=1_690, bad=1), "1,691 images here"),
+    (make_run(0.44, n=1_672, bad=20), "20 of 1,692 images could not"),
   ],
 )
-def test_what_cannot_be_compared_is_told(results, template, note):
-  options = {} if template is None else {"template": template}
-  (row,) = check_expectations(results, **options)
+def test_what_cannot_be_compared_is_told(results, note):
+  (row,) = check_expectations(results)
   assert row["met"] is None
   assert row["note"].startswith(note)
 
@@ -206,10 +235,77 @@ def test_few_bad_images_leave_the_figure_comparable():
   assert row["met"] is True
 
 
-def test_another_template_does_not_matter_to_eighty_templates():
+def test_methods_that_nobody_published_are_not_checked():
   results = make_run(
     0.6834, n=50_000, method="templates_80", dataset="imagenet"
   )
-  (row,) = check_expectations(results, template="a {}")
+  (row,) = check_expectations(results)
   assert row["met"] is True
   assert check_expectations(make_run(0.5, method="s3")) == []
+
+
+def make_pixels(*entries):
+  name = "openai/clip-vit-base-patch16"
+  return {
+    "model": {"name": name},
+    "datasets": [{"name": dataset} for dataset, _, _ in entries],
+    "methods": [
+      {"dataset": dataset, "name": method, "miou": miou}
+      for dataset, method, miou in entries
+    ],
+    "published": published_rows(name, SEGMENTATION, measure="miou"),
+  }
+
+
+def test_rows_of_mean_ious():
+  (row,) = [
+    row
+    for row in make_pixels()["published"]
+    if (row["method"], row["dataset"]) == ("SCLIP, its repository", "voc21")
+  ]
+  assert row["miou"] == 0.5963 and row["kind"] == "published"
+
+
+def test_the_protocol_s_baseline_is_compared():
+  run = make_pixels(
+    ("voc21", "names_max", 0.6),
+    ("voc20", "names_max", 0.7),
+    ("ade20k", "names_max", 0.1645),
+    ("voc21", "s3", 0.6),
+  )
+  rows = check_expectations(
+    run, measure="miou", protocol="sclip", notes={"ade20k": "half of it"}
+  )
+  met = {row["dataset"]: row["met"] for row in rows}
+  assert met == {"voc21": True, "voc20": False, "ade20k": None}
+  assert rows[2]["note"] == "half of it"
+  assert (
+    check_expectations(run, measure="miou", protocol="clearclip", notes={})
+    == []
+  )
+  assert check_expectations(run, measure="miou", protocol="", notes={}) == []
+  run["model"]["name"] = "tiny"
+  assert (
+    check_expectations(run, measure="miou", protocol="sclip", notes={}) == []
+  )
+
+
+def test_the_table_of_papers_averages_whole_rows_alone():
+  run = make_pixels(*((name, "s3", 0.25) for name in SEGMENTATION))
+  (table,) = suite_tables(run)
+  assert [column.title for column in table.columns] == [
+    *("method", "VOC21", "Context60", "Object", "VOC20", "Context59"),
+    *("Stuff", "City", "ADE", "Average"),
+  ]
+  assert str(table.rows[0][-1]) == "25.00"
+  rows = {
+    row[0]: [cell.text for cell in table.shown(row)[1:]] for row in table.apart
+  }
+  sclip = rows["SCLIP, its repository"]
+  assert sclip[0] == "59.63"
+  assert float(sclip[-1]) == pytest.approx(39.06, abs=0.01)
+  assert rows["NACLIP"][-1] == "–" and rows["NACLIP"][5] == "–"
+  (table,) = suite_tables(make_pixels(("voc21", "s3", 0.5)))
+  text = to_markdown(table)
+  assert "Published elsewhere, not measured here:" in text
+  assert "README of SCLIP's repository" in text

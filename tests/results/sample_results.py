@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from s3_jax.evaluation.confusion import (
+from s3_jax.evaluation.diagnosis import (
   Confusion,
   confusion_rows,
   count_confusions,
+  reliability_bins,
+  reliability_row,
 )
-from s3_jax.evaluation.reliability import reliability_bins, reliability_row
 from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.results.class_tables import ClassRow
 

@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 
-from s3_jax.results.cells import NONE
+from s3_jax.results.document import NONE
 from s3_jax.results.published_tables import FINE_GRAINED, IMAGENET
-from s3_jax.results.suite_table import (
-  suite_latex,
-  suite_markdown,
-  suite_tables,
-  suite_text,
-)
+from s3_jax.results.renderers import to_latex, to_markdown, to_text
+from s3_jax.results.suite_table import suite_tables
 from tests.results.sample_results import HOSTILE_NAMES
 
 METHODS = ("class_name", "s3")
@@ -46,14 +42,33 @@ def top1(results, method):
   }
 
 
+FORMS = (to_text, to_markdown, to_latex)
+
+
+def written(form, results):
+  return "".join(map(form, suite_tables(results)))
+
+
+def heads(table):
+  return [column.title for column in table.columns]
+
+
+def shown(table, rows):
+  """Rows as texts, the best with an asterisk."""
+  return [
+    [cell.text + "*" * bool(cell.mark) for cell in table.shown(row)]
+    for row in rows
+  ]
+
+
 def number(text):
-  return float(text.strip(" *"))
+  return float(text.rstrip("*"))
 
 
 def test_columns_and_averages_are_those_of_papers():
   results = make_suite((*FINE_GRAINED[::-1], *IMAGENET))
   imagenet, fine = suite_tables(results)
-  assert imagenet.head[1:] == [
+  assert heads(imagenet)[1:] == [
     "ImageNet",
     "-A",
     "-V2",
@@ -62,11 +77,11 @@ def test_columns_and_averages_are_those_of_papers():
     "Average",
     "OOD",
   ]
-  assert fine.head[-2:] == ["UCF", "Average"]
-  assert len(fine.head) == 12
+  assert heads(fine)[-2:] == ["UCF", "Average"]
+  assert len(heads(fine)) == 12
   for table, names in ((imagenet, IMAGENET), (fine, FINE_GRAINED)):
-    assert [row[0] for row in table.measured] == list(METHODS)
-    for row in table.measured:
+    assert [row[0] for row in shown(table, table.rows)] == list(METHODS)
+    for row in shown(table, table.rows):
       expected = [top1(results, row[0])[name] for name in names]
       got = [number(cell) for cell in row[1:]]
       assert got[: len(names)] == pytest.approx(expected, abs=0.006)
@@ -78,8 +93,8 @@ def test_columns_and_averages_are_those_of_papers():
 def test_the_best_of_each_column_is_marked():
   results = make_suite(IMAGENET, ("a", "b", "c"))
   (table,) = suite_tables(results)
-  for index in range(1, len(table.head)):
-    column = [row[index] for row in table.measured]
+  for index in range(1, len(heads(table))):
+    column = [row[index] for row in shown(table, table.rows)]
     best = max(map(number, column))
     assert [cell.endswith("*") for cell in column] == [
       number(cell) == best for cell in column
@@ -92,10 +107,10 @@ def test_no_average_over_other_sets(missing):
   imagenet, fine = suite_tables(make_suite(sets))
   for table in (imagenet, fine):
     whole = missing not in (IMAGENET if table is imagenet else FINE_GRAINED)
-    for row in table.measured:
+    for row in shown(table, table.rows):
       dashes = [
         title
-        for title, cell in zip(table.head, row, strict=True)
+        for title, cell in zip(heads(table), row, strict=True)
         if cell == NONE
       ]
       if whole:
@@ -105,14 +120,14 @@ def test_no_average_over_other_sets(missing):
       else:
         averages = ["Average", "OOD"] if table is imagenet else ["Average"]
         assert dashes[1:] == averages
-    assert "only where all of its sets were measured" in table.about
+    assert "only where all of its sets were measured" in " ".join(table.caption)
 
 
 def test_a_method_that_skipped_a_set_has_a_dash():
   results = make_suite(IMAGENET)
   results["methods"] = results["methods"][1:]
   (table,) = suite_tables(results)
-  rows = {row[0]: row for row in table.measured}
+  rows = {row[0]: row for row in shown(table, table.rows)}
   assert rows["class_name"][1] == rows["class_name"][-2] == NONE
   assert number(rows["class_name"][-1]) > 0
   assert NONE not in rows["s3"]
@@ -122,9 +137,8 @@ def test_groups_without_a_measured_set_have_no_table():
   rows = [published("CLIP", "dtd", 0.44)]
   (table,) = suite_tables(make_suite(("imagenet", "own"), published=rows))
   assert table.title == "ImageNet family"
-  assert table.published == []
-  for form in (suite_text, suite_markdown, suite_latex):
-    assert form(make_suite(("own",), published=rows)) == ""
+  assert table.apart == []
+  assert suite_tables(make_suite(("own",), published=rows)) == []
 
 
 ROWS = [
@@ -137,41 +151,41 @@ ROWS = [
 
 def test_published_rows_stand_apart():
   (table,) = suite_tables(make_suite(IMAGENET, published=ROWS))
-  assert [row[0] for row in table.published] == ["CLIP", "half"]
-  clip, half = table.published
+  assert [row[0] for row in shown(table, table.apart)] == ["CLIP", "half"]
+  clip, half = shown(table, table.apart)
   assert [number(cell) for cell in clip[1:]] == [0, 10, 20, 30, 40, 20, 25]
-  assert not any("*" in cell for row in table.published for cell in row)
+  assert not any(
+    "*" in cell for row in shown(table, table.apart) for cell in row
+  )
   assert half.count(NONE) == 5
-  assert table.sources == [
-    ("CLIP", "a paper"),
-    ("half", "one"),
-    ("half", "two"),
-  ]
+  assert table.notes == ["CLIP: a paper", "half: one", "half: two"]
 
 
-@pytest.mark.parametrize("form", [suite_text, suite_markdown, suite_latex])
+@pytest.mark.parametrize("form", FORMS)
 def test_every_form_marks_what_is_published(form):
-  text = form(make_suite(IMAGENET, published=ROWS))
+  text = written(form, make_suite(IMAGENET, published=ROWS))
   mark = text.lower().index("published elsewhere, not measured here")
   assert text.index("s3") < mark
   assert text.rindex("CLIP") > mark
   assert "25.00" in text
-  assert "published elsewhere" not in form(make_suite(IMAGENET)).lower()
+  assert (
+    "published elsewhere" not in written(form, make_suite(IMAGENET)).lower()
+  )
 
 
 def test_hostile_names():
   rows = [published(name, "dtd", 0.5, name) for name in HOSTILE_NAMES]
   results = make_suite(("dtd",), HOSTILE_NAMES, rows)
-  for form in (suite_text, suite_markdown, suite_latex):
-    text = form(results)
+  for form in FORMS:
+    text = written(form, results)
     text.encode("utf-8")
     assert not set(text) & set("\x00\x1b\u202e")
-  for line in suite_latex(results).splitlines():
+  for line in written(to_latex, results).splitlines():
     if not line.startswith(("%", "\\begin", "\\end", "\\multi")):
       assert line.endswith((r"\\", "rule"))
       cells = line.replace(r"\&", "")
       assert cells.count("&") in (0, 11)
-  for line in suite_markdown(results).splitlines():
+  for line in written(to_markdown, results).splitlines():
     if line.startswith("|"):
       bare = line.replace("\\\\", "").replace("\\|", "")
       assert bare.count("|") == 13
@@ -179,7 +193,7 @@ def test_hostile_names():
 
 @pytest.mark.parametrize(
   ("form", "mark"),
-  [(suite_text, "†"), (suite_markdown, "†"), (suite_latex, r"$\dagger$")],
+  [(to_text, "†"), (to_markdown, "†"), (to_latex, r"$\dagger$")],
 )
 def test_part_of_a_set_marks_its_column_and_the_averages(form, mark):
   results = make_suite(IMAGENET)
@@ -189,16 +203,16 @@ def test_part_of_a_set_marks_its_column_and_the_averages(form, mark):
     entry["examples"] = 30_000 if whole else 96
     entry["bad_examples"] = []
   (table,) = suite_tables(results)
-  column = table.head.index("-R")
-  for row in table.measured:
+  column = heads(table).index("-R")
+  for row in shown(table, table.rows):
     marked = [index for index, cell in enumerate(row) if "†" in cell]
     # Itself, the average of all, and that of the four shifts.
     assert marked == [column, len(row) - 2, len(row) - 1]
-  assert "-R 96 of 30,000" in form(results)
-  assert form(results).count(mark) >= 3 * len(METHODS)
+  assert "-R 96 of 30,000" in written(form, results)
+  assert written(form, results).count(mark) >= 3 * len(METHODS)
   for entry in results["datasets"]:
     entry["examples"] = 30_000
-  assert mark not in form(results)
+  assert mark not in written(form, results)
 
 
 def test_averages_without_a_partial_set_have_no_mark():
@@ -209,7 +223,7 @@ def test_averages_without_a_partial_set_have_no_mark():
     whole = entry["name"] != "imagenet"
     entry["bad_examples"] = [] if whole else [{"file": "a", "reason": "b"}]
   (table,) = suite_tables(results)
-  for row in table.measured:
+  for row in shown(table, table.rows):
     assert "†" in row[1] and "†" in row[-2] and "†" not in row[-1]
 
 
@@ -219,4 +233,6 @@ def test_published_rows_are_whole():
   for entry in results["datasets"]:
     entry.update(published_examples=9, examples=8, bad_examples=[])
   (table,) = suite_tables(results)
-  assert not any("†" in cell for row in table.published for cell in row)
+  assert not any(
+    "†" in cell for row in shown(table, table.apart) for cell in row
+  )

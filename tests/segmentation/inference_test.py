@@ -12,10 +12,10 @@ from s3_jax.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
   embed_windows,
-  inference,
   label_map,
   label_windows,
   segment_image,
+  window_embedding,
 )
 from s3_jax.sharding import local_mesh, replicated
 from s3_jax.space import build_space
@@ -127,7 +127,7 @@ def test_blocks_of_rows_change_nothing(tower, names, monkeypatch):
     segment_image(*arguments, protocol=protocol), whole
   )
   monkeypatch.setattr(label_map, "_MAX_NUMBERS", 1)
-  monkeypatch.setattr(inference, "_MAX_WINDOWS", 3)
+  monkeypatch.setattr(window_embedding, "_MAX_WINDOWS", 3)
   np.testing.assert_array_equal(
     segment_image(*arguments, protocol=protocol), whole
   )
@@ -193,7 +193,7 @@ def test_windows_of_many_images_share_batches(tower, monkeypatch):
     sizes.append(windows.shape)
     return embed_patches(spec, params, windows, **options)
 
-  monkeypatch.setattr(inference, "embed_patches", counted)
+  monkeypatch.setattr(window_embedding, "embed_patches", counted)
   together = embed_windows(tower.spec, tower.params, images, protocol=protocol)
   for one, other in zip(alone, together, strict=True):
     np.testing.assert_allclose(one.embeddings, other.embeddings, atol=1e-5)

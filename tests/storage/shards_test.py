@@ -1,20 +1,15 @@
 """Shards: resumed at any point, right or recomputed, bad images kept apart."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
 
 from s3_jax.storage import cache
-from s3_jax.storage.shards import (
-  Layout,
-  Rows,
-  fill_shards,
-  join_shards,
-  known_images,
-  read_shards,
-  stored_shards,
-)
+from s3_jax.storage.embedding_shards import Rows, fill_shards, read_shards
+from s3_jax.storage.known_images import known_images
+from s3_jax.storage.shards import Layout, join_shards, stored_shards
 
 KEY = "ab" * 32
 DIM = 3
@@ -44,6 +39,11 @@ def layout(total, key=KEY, *, contents=None, unread=None):
 
 def file_of(folder, shards, number):
   return shards.folder(folder) / f"{shards.shard_key(number)}.npz"
+
+
+def read_header(path):
+  with np.load(path) as archive:
+    return json.loads(str(archive["header"]))
 
 
 def count_missing(folder, shards):
@@ -177,6 +177,39 @@ def test_a_tower_that_leaves_images_out_is_an_error(tmp_path):
     ValueError, match="got 1 too few of the shard of images 4"
   ):
     fill_shards(tmp_path, layout(5), embed, {}, batch_size=4)
+
+
+def test_a_tower_that_leaves_a_middle_batch_out_is_an_error(tmp_path):
+  def embed(indices):
+    first, _, *rest = Tower(3)(indices)
+    yield from (first, *rest)
+
+  with pytest.raises(ValueError, match="got 1 too few of the shard of .* 0 to"):
+    fill_shards(tmp_path, layout(12), embed, {}, batch_size=3)
+
+
+def test_files_of_earlier_runs_are_found(tmp_path):
+  """Names, arrays and notes are those that caches hold."""
+  tower = Tower(4, bad=[2, 5])
+  fill_with(tmp_path, layout(6, unread={4: "closed"}), tower)
+  folder = tmp_path / KEY[:16]
+  assert sorted(path.stem[:16] for path in folder.iterdir()) == [
+    "20c1485a57028bdb",
+    "9534ada35c116632",
+  ]
+  header = read_header(file_of(tmp_path, layout(6, unread={4: "closed"}), 1))
+  assert header["arrays"] == {
+    "embeddings": {"dtype": "float32", "shape": [2, 3]},
+    "good": {"dtype": "bool", "shape": [2]},
+    "contents": {"dtype": "uint8", "shape": [2, 32]},
+  }
+  assert header["metadata"] == {
+    "dataset": "numbers",
+    "bad": '[[5, "bad 5"]]',
+    "first": 4,
+    "of": KEY,
+    "set": "3e9f84cbf49d4e3855dbe0b3f5f34d80f956ff57ba38e7ec37e53c85366055ff",
+  }
 
 
 def test_shards_come_one_by_one_and_hold_any_shape(tmp_path):

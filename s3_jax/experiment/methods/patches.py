@@ -19,7 +19,7 @@ from s3_jax.data.segmentation_sets import (
   benchmark_names,
   class_entries,
 )
-from s3_jax.experiment.methods.images import embed_vertices
+from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
   build_core,

@@ -1,24 +1,19 @@
-"""The methods of a run by name: texts in, a scoring function out.
+"""How spaces are cut out of texts, and what scores them.
 
-Rows that use one vector a class come from `zero_shot`; rows that use all texts
-of a class score a `SynonymousSpace` through a point-to-space metric.
+Rows that use one vector a class score by a classifier of `zero_shot`; rows that
+use all texts of a class score a `SynonymousSpace` through a point-to-space
+metric.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from s3_jax.lexicon.prompts import fill_template
-from s3_jax.lexicon.synonyms import (
-  Lexicon,
-  most_frequent_names,
-  texts_of_classes,
-)
+from s3_jax.experiment.settings import Settings
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import (
   Evidence,
@@ -27,13 +22,8 @@ from s3_jax.space import (
   build_space,
   weigh_texts,
 )
-from s3_jax.storage.text_tables import TextTable, pad_classes
-from s3_jax.zero_shot import (
-  name_classifier,
-  random_synonym_classifier,
-  template_classifier,
-  zero_shot_scores,
-)
+from s3_jax.storage.text_tables import TextTable
+from s3_jax.zero_shot import zero_shot_scores
 
 TWO_WITNESSES = "two_witnesses"
 """The scale rule that looks at all classes; the others are `build_space`'s."""
@@ -50,82 +40,58 @@ class SpaceOptions(NamedTuple):
   min_gap: float
 
 
-class Texts(NamedTuple):
-  """All that the methods of one run know of the classes."""
-
-  class_name: Float[np.ndarray, "classes dim"]
-  best_name: Float[np.ndarray, "classes dim"]
-  templates: Float[np.ndarray, "classes templates dim"]
-  names: TextTable  # the official name and its synonyms
-  polluted: TextTable  # the same and the wrong entries
-
-
-class Spaces(NamedTuple):
-  """The four spaces of a run: with and without the core, clean and polluted."""
-
-  names_all: SynonymousSpace
-  names_core: SynonymousSpace
-  polluted_all: SynonymousSpace
-  polluted_core: SynonymousSpace
-
-
-def gather_texts(
-  lexicon: Lexicon,
-  embed: Callable[[Sequence[str]], np.ndarray],
-  *,
-  template: str,
-  templates: Sequence[str],
-) -> tuple[Texts, tuple[str, ...]]:
-  """Embeds every prompt that the methods need, each once."""
-  official = [entry.names[0] for entry in lexicon.classes]
-  clean = texts_of_classes(lexicon)
-  polluted = texts_of_classes(lexicon, polluted=True)
-  prompts = [
-    fill_template(template, text) for texts in polluted for text in texts
-  ] + [fill_template(each, name) for name in official for each in templates]
-  distinct = tuple(dict.fromkeys(prompts))
-  embeddings = embed(distinct)
-  index = {prompt: row for row, prompt in enumerate(distinct)}
-
-  def rows(each: str, names: Sequence[str]) -> np.ndarray:
-    return embeddings[[index[fill_template(each, name)] for name in names]]
-
-  def table(texts: tuple[tuple[str, ...], ...]) -> TextTable:
-    return pad_classes(texts, [rows(template, names) for names in texts])
-
-  return (
-    Texts(
-      class_name=rows(template, official),
-      best_name=rows(template, most_frequent_names(lexicon)),
-      templates=np.stack([rows(each, official) for each in templates], axis=1),
-      names=table(clean),
-      polluted=table(polluted),
-    ),
-    distinct,
+def read_space_options(settings: Settings) -> SpaceOptions:
+  """Reads how spaces are pruned and scored."""
+  kinds = (str, int, float, tuple, list, type(None))
+  scale = _read_scale(settings.take("scale", kinds))
+  fraction = settings.take("min_fraction", float, default=0.5)
+  if not 0 < fraction <= 1:
+    raise ValueError(
+      f"`config.min_fraction` must be in (0, 1], got {fraction}."
+    )
+  return SpaceOptions(
+    metric=settings.take("metric", str, choices=tuple(POINT_TO_SPACE)),
+    neighbors=settings.take("neighbors", int, minimum=1),
+    scale=scale,
+    keep=settings.take("keep", str, choices=("largest", "label", "all")),
+    min_fraction=fraction,
+    min_gap=settings.take("min_gap", float, default=0.05, minimum=0.0),
   )
 
 
-def method_prompts(
-  lexicon: Lexicon, *, template: str, templates: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
-  """Lists the distinct prompts of every method, in the order of the classes."""
+def _read_scale(
+  scale: str | float | int | tuple | list | None,
+) -> str | float | tuple[str, float] | None:
+  """Also reads numbers and None as a command line gives them: as words."""
+  if scale in (TWO_WITNESSES, "gap", None):
+    return scale
+  if scale == "None":
+    return None
+  if isinstance(scale, tuple | list):
+    return _read_share(scale)
+  try:
+    number = float(scale)
+  except ValueError:
+    number = float("nan")
+  if not (np.isfinite(number) and number >= 0):
+    raise ValueError(
+      '`config.scale` must be "two_witnesses", "gap", ("quantile", q),'
+      f' ("coverage", p), a number >= 0 or None, got {scale!r}.'
+    )
+  return number
 
-  def filled(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(fill_template(template, t) for t in texts))
 
-  official = [entry.names[0] for entry in lexicon.classes]
-  names = filled(t for texts in texts_of_classes(lexicon) for t in texts)
-  polluted = texts_of_classes(lexicon, polluted=True)
-  every = filled(text for texts in polluted for text in texts)
-  several = [fill_template(t, name) for name in official for t in templates]
-  of_names = ("random_synonym", "synonyms_mean", "synonyms_nearest")
-  return {
-    "class_name": filled(official),
-    "best_name": filled(most_frequent_names(lexicon)),
-    "templates": tuple(dict.fromkeys(several)),
-    **dict.fromkeys((*of_names, "local_center"), names),
-    **dict.fromkeys(("polluted_all", "polluted_core"), every),
-  }
+def _read_share(scale: tuple | list) -> tuple[str, float]:
+  """Reads a scale rule that comes with a share of deaths or texts."""
+  rule, share = scale if len(scale) == 2 else ("", 0)
+  is_number = isinstance(share, int | float) and not isinstance(share, bool)
+  is_share = is_number and 0 <= share <= 1 and (share or rule == "quantile")
+  if rule not in ("quantile", "coverage") or not is_share:
+    raise ValueError(
+      '`config.scale` must be ("quantile", q) with q in [0, 1] or ("coverage",'
+      f" p) with p in (0, 1], got {scale!r}."
+    )
+  return rule, float(share)
 
 
 class Core(NamedTuple):
@@ -167,18 +133,25 @@ def build_core(table: TextTable, options: SpaceOptions) -> SynonymousSpace:
   return cut_core(table, options).space
 
 
-def build_spaces(texts: Texts, options: SpaceOptions) -> Spaces:
-  """Builds the run's four spaces."""
+class RemovedTexts(NamedTuple):
+  """What a core left out of texts of which some are known to be wrong."""
 
-  def all_of(table: TextTable) -> SynonymousSpace:
-    return build_space(table.embeddings, table.mask, scale=None, keep="all")
+  wrong_removed: int
+  wrong_total: int
+  right_removed: int
+  right_total: int
 
-  return Spaces(
-    names_all=all_of(texts.names),
-    names_core=build_core(texts.names, options),
-    polluted_all=all_of(texts.polluted),
-    polluted_core=build_core(texts.polluted, options),
-  )
+
+def count_removed(
+  right: Sequence[int],
+  mask: Bool[np.ndarray, "classes synonyms"],
+  kept: Bool[Array | np.ndarray, "classes synonyms"],
+) -> RemovedTexts:
+  """Counts what is not kept, where the first texts of each class are right."""
+  is_right = mask & (np.arange(mask.shape[1]) < np.array(right)[:, None])
+  is_wrong, removed = mask & ~is_right, mask & ~np.asarray(kept)
+  counted = (is_wrong & removed, is_wrong, is_right & removed, is_right)
+  return RemovedTexts(*(int(texts.sum()) for texts in counted))
 
 
 def _score_classifier(
@@ -212,49 +185,3 @@ def space_scorer(
 def classifier_scorer(classifier: Float[Array, "classes dim"]) -> Partial:
   """Binds a zero-shot classifier."""
   return Partial(_score_classifier, classifier)
-
-
-class MethodInputs(NamedTuple):
-  """What a method may use."""
-
-  texts: Texts
-  spaces: Spaces
-  options: SpaceOptions
-  seed: int
-
-
-def _space_method(space: str, metric: str | None = None):
-  def method(inputs: MethodInputs) -> Partial:
-    return space_scorer(
-      getattr(inputs.spaces, space),
-      metric or inputs.options.metric,
-      neighbors=inputs.options.neighbors,
-    )
-
-  return method
-
-
-# Keys of the results and of `config.methods`, in the order of the table.
-METHODS: dict[str, Callable[[MethodInputs], Partial]] = {
-  "class_name": lambda inputs: classifier_scorer(
-    name_classifier(inputs.texts.class_name)
-  ),
-  "best_name": lambda inputs: classifier_scorer(
-    name_classifier(inputs.texts.best_name)
-  ),
-  "templates": lambda inputs: classifier_scorer(
-    template_classifier(inputs.texts.templates)
-  ),
-  "random_synonym": lambda inputs: classifier_scorer(
-    random_synonym_classifier(
-      jax.random.key(inputs.seed),
-      inputs.texts.names.embeddings,
-      inputs.texts.names.mask,
-    )
-  ),
-  "synonyms_mean": _space_method("names_all", "center"),
-  "synonyms_nearest": _space_method("names_all", "nearest_point"),
-  "local_center": _space_method("names_core", "local_center"),
-  "polluted_all": _space_method("polluted_all"),
-  "polluted_core": _space_method("polluted_core"),
-}

@@ -17,10 +17,10 @@ from s3_jax.adaptation import (
   template_descriptor_classifier,
 )
 from s3_jax.embeddings import scale_logits
-from s3_jax.experiment.methods.images import (
-  METHODS,
+from s3_jax.experiment.methods.prompts import (
   MethodTexts,
   concepts,
+  official_name,
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
 from s3_jax.lexicon.templates import IMAGENET_80
@@ -210,11 +210,10 @@ def _tps_texts(texts: MethodTexts) -> Vertices:
   )
 
 
-_class_name = METHODS["class_name"].vertices
 # Keys of the results and of `config.methods`, beside those of METHODS.
 VIEW_METHODS: dict[str, ViewMethod] = {
-  "view_average": ViewMethod(_class_name, _average_scorer),
-  "mta": ViewMethod(_class_name, _mta_scorer),
+  "view_average": ViewMethod(official_name, _average_scorer),
+  "mta": ViewMethod(official_name, _mta_scorer),
   "tps": ViewMethod(_tps_texts, tps_scorer),
   # The mean of the names in the place of TPS's own prototypes: what is left of
   # the difference to `ts3` is one vertex against a space.

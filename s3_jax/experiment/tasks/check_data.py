@@ -11,9 +11,18 @@ from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write, write_json
 from s3_jax.messages import visible
+from s3_jax.results.document import Column, Table
+from s3_jax.results.renderers import align, to_markdown
 
-_HEAD = ("data set", "status", "images", "classes", "layout", "found")
-_NUMBERS = ("images", "classes")
+_COLUMNS = (
+  Column("data set", words=True),
+  Column("status", words=True),
+  Column("images"),
+  Column("classes"),
+  Column("layout", words=True),
+  Column("found", words=True),
+)
+_ORIGIN = ("data set", "split", "where to get it", "licence")
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -50,73 +59,47 @@ def check_data(
     "datasets": [finding._asdict() for finding in findings],
   }
   write_json(folder / "data.json", document)
-  rows = [_row(finding) for finding in findings]
-  atomic_write(folder / "data.md", _markdown(rows, findings, data_dir))
+  table = Table(_COLUMNS, list(map(_row, findings)))
+  atomic_write(folder / "data.md", _page(table, findings, data_dir))
   complete = sum(finding.status == "complete" for finding in findings)
+  lines = "\n".join(align(table))
   tell(
-    f"{_table(rows)}\n{complete} of {len(findings)} complete under"
+    f"{lines}\n\n{complete} of {len(findings)} complete under"
     f" {data_dir}; docs/DATASETS.md shows the folders that are read.\n"
   )
   return findings
 
 
-def _row(finding: Finding) -> dict[str, str]:
-  values = (
+def _row(finding: Finding) -> tuple[str, ...]:
+  return (
     finding.name,
     finding.status,
     _of(finding.images, finding.expected),
     _of(finding.classes, finding.expected_classes),
     finding.layout or "-",
-    finding.found or f"get it: {finding.source}",
+    visible(finding.found or f"get it: {finding.source}"),
   )
-  return dict(zip(_HEAD, values, strict=True))
 
 
 def _of(count: int | None, expected: int) -> str:
   return f"{'-' if count is None else f'{count:,}'} of {expected:,}"
 
 
-def _table(rows: Sequence[dict[str, str]]) -> str:
-  lines = [{key: key for key in _HEAD}, *rows]
-  widths = {key: max(len(line[key]) for line in lines) for key in _HEAD}
-  text = ""
-  for line in lines:
-    cells = [
-      line[key].rjust(width) if key in _NUMBERS else line[key].ljust(width)
-      for key, width in widths.items()
-    ]
-    text += "  ".join(cells).rstrip() + "\n"
-  return text
-
-
-def _markdown(
-  rows: Sequence[dict[str, str]],
-  findings: Sequence[Finding],
-  data_dir: pathlib.Path,
+def _page(
+  table: Table, findings: Sequence[Finding], data_dir: pathlib.Path
 ) -> str:
-  state = [_HEAD, *(tuple(row.values()) for row in rows)]
-  origin = [
-    ("data set", "split", "where to get it", "licence"),
-    *((each.title, each.split, each.source, each.licence) for each in findings),
-  ]
+  origin = Table(
+    [Column(title, words=True) for title in _ORIGIN],
+    [(each.title, each.split, each.source, each.licence) for each in findings],
+  )
   return f"""# Data sets under {data_dir}
 
 Written by
 
     python main.py --config=configs/check_data.py --config.data_dir={data_dir}
 
-{_grid(state)}
+{to_markdown(table)}
 Images are counted by their names, and none is decoded here. "-" stands where
 nothing was found, or where labels lie inside the records or the masks.
 
-{_grid(origin)}"""
-
-
-def _grid(lines: Sequence[Sequence[str]]) -> str:
-  rule = ["--:" if head in _NUMBERS else "---" for head in lines[0]]
-  text = ""
-  for cells in (lines[0], rule, *lines[1:]):
-    text += (
-      f"| {' | '.join(visible(c).replace('|', '&#124;') for c in cells)} |\n"
-    )
-  return text
+{to_markdown(origin)}"""

@@ -13,20 +13,39 @@ from s3_jax.clip.zoo import ModelSpec, Source
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.files import atomic_write, write_json
+from s3_jax.results.document import Column, Table
+from s3_jax.results.renderers import align, to_markdown
 
-_HEAD = (
-  "name",
-  "image tower",
-  "text tower",
-  "parameters",
-  "pixels",
-  "dim",
-  "context",
-  "activation",
-  "school",
-  "licence",
+_COLUMNS = (
+  Column("name", words=True),
+  Column("image tower", words=True),
+  Column("text tower", words=True),
+  Column("parameters"),
+  Column("pixels"),
+  Column("dim"),
+  Column("context"),
+  Column("activation", words=True),
+  Column("school", words=True),
+  Column("licence", words=True),
 )
-_NUMBERS = ("parameters", "pixels", "dim", "context")
+
+
+_ABOUT = """# Checkpoints
+
+`load_clip` takes each of these names, beside `s3_jax/pictographs`, which comes
+with the package. A row holds all that changes an embedding; the models.json of
+the same command has the rest of it and where it was taken from. Written by
+
+    python main.py --config=configs/models.py --workdir=runs/models
+
+Towers are blocks x channels: of a ViT with the size of its patches before
+them, of a ResNet the blocks of its stages and the channels of its stem.
+Parameters are those of both towers. Pixels are the rows and columns of the
+input, dim is the dimension of the embeddings, context the most tokens of a
+text. The school says whose steps of preprocessing are followed. Licences are
+those of the weights, in the words of their publishers.
+
+"""
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -50,10 +69,11 @@ def list_models(
     for spec in specs
   ]
   rows = [_row(spec, entry) for spec, entry in zip(specs, entries, strict=True)]
+  table = Table(_COLUMNS, rows)
   document = {"schema": 1, "models": entries}
   write_json(folder / "models.json", document)
-  atomic_write(folder / "models.md", _markdown(rows))
-  tell(_table(rows))
+  atomic_write(folder / "models.md", _ABOUT + to_markdown(table))
+  tell("\n".join(align(table)) + "\n")
   return entries
 
 
@@ -107,7 +127,7 @@ def _plain(spec: ModelSpec) -> dict[str, Any]:
   return {**spec._asdict(), "source": spec.source._asdict()}
 
 
-def _row(spec: ModelSpec, entry: Mapping[str, Any]) -> dict[str, str]:
+def _row(spec: ModelSpec, entry: Mapping[str, Any]) -> tuple[str | int, ...]:
   if spec.image_tower == "resnet":
     blocks = "-".join(map(str, spec.image_stages))
     image = f"ResNet {blocks} x {spec.image_width}"
@@ -115,51 +135,15 @@ def _row(spec: ModelSpec, entry: Mapping[str, Any]) -> dict[str, str]:
     size = f"{spec.image_layers} x {spec.image_width}"
     image = f"ViT/{spec.patch_size} {size}"
   text = f"{spec.text_layers} x {spec.text_width}"
-  values = (
+  return (
     spec.name,
     image,
     text,
     f"{entry['parameters']['total'] / 1e6:.1f} M",
-    str(spec.image_size),
-    str(spec.embed_dim),
-    str(spec.context_length),
+    spec.image_size,
+    spec.embed_dim,
+    spec.context_length,
     " / ".join(filter(None, (spec.activation, spec.text_activation))),
     spec.school,
     spec.source.licence or "not stated",
   )
-  return dict(zip(_HEAD, values, strict=True))
-
-
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
-  lines = [{key: key for key in _HEAD}, *rows]
-  widths = {key: max(len(line[key]) for line in lines) for key in _HEAD}
-  text = ""
-  for line in lines:
-    cells = [
-      line[key].rjust(width) if key in _NUMBERS else line[key].ljust(width)
-      for key, width in widths.items()
-    ]
-    text += "  ".join(cells).rstrip() + "\n"
-  return text
-
-
-def _markdown(rows: Sequence[Mapping[str, str]]) -> str:
-  rule = ["--:" if key in _NUMBERS else "---" for key in _HEAD]
-  cells = [_HEAD, rule, *([row[key] for key in _HEAD] for row in rows)]
-  lines = "".join(f"| {' | '.join(line)} |\n" for line in cells)
-  return f"""# Checkpoints
-
-`load_clip` takes each of these names, beside `s3_jax/pictographs`, which comes
-with the package. A row holds all that changes an embedding; the models.json of
-the same command has the rest of it and where it was taken from. Written by
-
-    python main.py --config=configs/models.py --workdir=runs/models
-
-Towers are blocks x channels: of a ViT with the size of its patches before
-them, of a ResNet the blocks of its stages and the channels of its stem.
-Parameters are those of both towers. Pixels are the rows and columns of the
-input, dim is the dimension of the embeddings, context the most tokens of a
-text. The school says whose steps of preprocessing are followed. Licences are
-those of the weights, in the words of their publishers.
-
-{lines}"""

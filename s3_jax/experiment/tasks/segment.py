@@ -10,6 +10,7 @@ from jaxtyping import Int32, UInt8
 
 from s3_jax import hosts
 from s3_jax.clip import Clip
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.masks import encode_mask
 from s3_jax.data.segmentation_stream import rgb_pixels
@@ -21,16 +22,15 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
-from s3_jax.experiment.image_files import find_images, load_image, load_images
+from s3_jax.experiment.image_files import find_images, load_image
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
   make_targets,
 )
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.segmentation.settings import (
   PROTOCOLS,
   protocol_of,
@@ -39,22 +39,20 @@ from s3_jax.experiment.tasks.segmentation.settings import (
   read_templates,
   too_small,
 )
-from s3_jax.experiment.tasks.segmentation.window_embedding import (
-  EMBEDDINGS,
-  check_embeddings,
-)
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.messages import visible
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.predictions import show_name
 from s3_jax.results.segmentation_pictures import (
   Example,
   label_colours,
   plot_example,
 )
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SegmentationProtocol,
+  check_embeddings,
   label_windows,
 )
 
@@ -135,11 +133,11 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   names = run.classes.names
   log(
     f"{clip.spec.name}, {len(names):,} classes of"
-    f" {show_name(run.classes.title)}, method {run.method};"
+    f" {visible(run.classes.title)}, method {run.method};"
     f" {len(found.files):,} files."
   )
   if run.classes.taken:
-    log(f"Classes of {show_name(run.classes.taken)}")
+    log(f"Classes of {visible(run.classes.taken)}")
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
   bar = hosts.progress_bar(
@@ -164,7 +162,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     name = safe_name(index, pathlib.Path(image.file).stem)
     plot_example(
       folder / "overlays" / f"{name}.png",
-      Example(show_name(image.file), image.pixels, {run.method: labels}),
+      Example(visible(image.file), image.pixels, {run.method: labels}),
       names,
       colours=colours,
     )
@@ -185,16 +183,16 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   write_json(path, document, ascii=False)
   for row in rows[:20]:
     shares = ", ".join(
-      f"{show_name(each['name'])} {100 * each['share']:.0f} %"
+      f"{visible(each['name'])} {100 * each['share']:.0f} %"
       for each in row["shares"][:4]
     )
-    log(f"{show_name(row['file'])}: {shares}")
+    log(f"{visible(row['file'])}: {shares}")
   log(f"{len(rows):,} of {len(found.files):,} files good; overlays: {folder}")
   if bad and (run.strict or not rows):
     raise ValueError(
       "`config.images` must hold images that can be used, got"
       f" {len(bad)} bad of {len(found.files)}, the first is"
-      f" {show_name(bad[0]['file'])} ({show_name(bad[0]['reason'])});"
+      f" {visible(bad[0]['file'])} ({visible(bad[0]['reason'])});"
       f" {path} lists them."
     )
   return path
@@ -220,7 +218,7 @@ def _load(run: Segment, files: tuple[str, ...]) -> Iterator[_Loaded]:
     thumbnail=False,
     exif_orientation=run.exif_orientation,
   )
-  loaded = load_images(files, load, ahead=_THREADS, threads=_THREADS)
+  loaded = ahead(load, files, threads=_THREADS, most=_THREADS)
   for file, image in zip(files, loaded, strict=True):
     yield _Loaded(file, image.pixels, valid_unicode(image.problem))
 

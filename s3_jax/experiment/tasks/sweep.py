@@ -23,16 +23,20 @@ from s3_jax.experiment.embedding import (
 )
 from s3_jax.experiment.methods.images import (
   Method,
+  prepare_methods,
+)
+from s3_jax.experiment.methods.prompts import (
   MethodTexts,
   concepts,
   concepts_with_descriptors,
+  concepts_with_wrong_ones,
   embed_vertices,
-  prepare_methods,
 )
 from s3_jax.experiment.methods.spaces import (
   TWO_WITNESSES,
   SpaceOptions,
   build_core,
+  count_removed,
   space_scorer,
 )
 from s3_jax.experiment.run_log import tell
@@ -44,7 +48,7 @@ from s3_jax.experiment.settings import (
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write
-from s3_jax.lexicon.vertices import Vertices, concept_vertices
+from s3_jax.lexicon.vertices import Vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import SynonymousSpace
 from s3_jax.storage.text_tables import TextTable
@@ -193,7 +197,7 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
   clean = {name: _embed(embedder, TEXTS[name], texts) for name in sweep.texts}
   polluted = None
   if any(entry.polluted for entry in data.classes):
-    polluted = _embed(embedder, _with_wrong_entries, texts)
+    polluted = _embed(embedder, concepts_with_wrong_ones, texts)
   images = embed_test_set(embedder, data.spec, data.opened)
   rows = score_choices(
     sweep.choices,
@@ -248,7 +252,7 @@ def score_choices(
       dirty = None
       if polluted is not None:
         dirty = _space(polluted, scale, min_gap)
-        counts = _count_removed(right, polluted, dirty)
+        counts = count_removed(right, polluted.mask, dirty.mask)
       for metric, k in metrics:
         rows.append(
           Row(
@@ -280,32 +284,11 @@ def _embed(
   )
 
 
-def _with_wrong_entries(texts: MethodTexts) -> Vertices:
-  names = [(*entry.names, *entry.polluted) for entry in texts.classes]
-  return concept_vertices(names, texts.templates)
-
-
 def _space(
   table: TextTable, scale: str | float | None, min_gap: float
 ) -> SynonymousSpace:
   options = SpaceOptions("center", 1, scale, "largest", 0.5, min_gap)
   return build_core(table, options)
-
-
-def _count_removed(
-  names: Sequence[int], table: TextTable, space: SynonymousSpace
-) -> tuple[int, int, int, int]:
-  """Counts wrong entries that the core left out, all, and the right ones."""
-  columns = np.arange(table.mask.shape[1])
-  right = table.mask & (columns < np.array(names)[:, None])
-  wrong = table.mask & ~right
-  removed = table.mask & ~np.asarray(space.mask)
-  return (
-    int((wrong & removed).sum()),
-    int(wrong.sum()),
-    int((right & removed).sum()),
-    int(right.sum()),
-  )
 
 
 def _cells(row: Row) -> dict[str, str]:

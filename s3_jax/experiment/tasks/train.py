@@ -63,7 +63,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     )
     prompts = tuple(
       fill_template(NAME_TEMPLATE, name)
-      for name in most_frequent_names(lexicon)
+      for name in most_frequent_names(lexicon.classes)
     )
     validation = Validation(images, labels, prompts)
     curve = train_checkpoint(folder, spec, lexicon, validation, options)

@@ -18,14 +18,13 @@ from s3_jax.experiment.checkpoint import (
   read_checkpoint,
 )
 from s3_jax.experiment.embedding import Embedder
-from s3_jax.experiment.methods.images import (
-  Method,
+from s3_jax.experiment.methods.images import Method, prepare_methods
+from s3_jax.experiment.methods.prompts import (
   MethodTexts,
   concepts,
   embed_vertices,
-  prepare_methods,
 )
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
 from s3_jax.experiment.methods.views import (
   Adaptation,
   anchored_scorer,
@@ -34,7 +33,6 @@ from s3_jax.experiment.methods.views import (
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.view_embedding import (
   VIEW_SHARD,

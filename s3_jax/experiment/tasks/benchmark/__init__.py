@@ -14,15 +14,13 @@ from s3_jax.experiment.embedding import (
 )
 from s3_jax.experiment.measurement import (
   Outcome,
+  built_spaces,
   describe_core,
   score_plan,
   write_outcomes,
 )
-from s3_jax.experiment.methods.images import (
-  MethodPlan,
-  Scorers,
-  embed_vertices,
-)
+from s3_jax.experiment.methods.images import MethodPlan, Scorers
+from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.view_scores import score_views
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import dataset_row, sha256_of
@@ -71,8 +69,13 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     announce(embedder, found, plans, benchmark.views, session.log)
   session.count(images_decoded=0, tower_batches=0, text_tower_batches=0)
   outcomes, embedded = [], 0
+  scorers = [Scorers(benchmark.options) for _ in plans]
   for data, plan in zip(found, plans, strict=True):
-    outcome, computed = _measure(benchmark, session, embedder, data, plan)
+    # Data sets of the same texts share their spaces.
+    of_texts = scorers[plans.index(plan)]
+    outcome, computed = _measure(
+      benchmark, session, embedder, data, plan, of_texts
+    )
     outcomes.append(outcome)
     embedded += computed
   decoded = sum(each.test_set.images_decoded for each in outcomes)
@@ -85,6 +88,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       model=checkpoint.describe_model(embedder.clip),
       baseline=benchmark.baseline,
       seed=benchmark.seed,
+      figure_classes=benchmark.figure_classes,
     ),
     bad=sum(len(outcome.test_set.bad) for outcome in outcomes),
     strict=benchmark.strict,
@@ -152,6 +156,7 @@ def _measure(
   embedder: Embedder,
   data: BenchmarkSet,
   plan: tuple[MethodPlan, ...],
+  scorers: Scorers,
 ) -> tuple[Outcome, int]:
   """Runs every method on one data set; counts the texts embedded for it."""
   title, now = data.spec.title, 0
@@ -191,7 +196,6 @@ def _measure(
         session.log,
       )
     )
-  scorers = Scorers(benchmark.options)
   results = score_plan(
     plan,
     tables,
@@ -232,4 +236,5 @@ def _measure(
   row = dataset_row(
     data.spec, data.opened, test_set.bad, classes=len(data.classes)
   )
-  return Outcome(row, names, test_set, results, texts), now
+  spaces = built_spaces(data.classes, tables, scorers)
+  return Outcome(row, names, test_set, results, texts, spaces), now

@@ -1,15 +1,13 @@
 """What a benchmark run will do: its prompts, and how long it will take."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from s3_jax.experiment.class_list import shared_texts
 from s3_jax.experiment.embedding import Embedder, images_layout
 from s3_jax.experiment.estimate import estimate
-from s3_jax.experiment.methods.images import (
-  MethodPlan,
-  MethodTexts,
-  prepare_methods,
-)
+from s3_jax.experiment.methods.images import MethodPlan, prepare_methods
+from s3_jax.experiment.methods.prompts import MethodTexts, drawn_by_jax
 from s3_jax.experiment.methods.view_scores import ViewSettings, view_options
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.run_log import RunLog, format_duration
@@ -18,12 +16,14 @@ from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.experiment.view_embedding import views_layout
 from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
+from s3_jax.lexicon.vertices import drawn_indices
 
 
 def plan_methods(
   benchmark: Benchmark, data: BenchmarkSet, log: RunLog
 ) -> tuple[MethodPlan, ...]:
   """Makes the prompts of every method on one data set."""
+  _check_figure_classes(benchmark.figure_classes, data)
   names = [entry.name for entry in data.classes]
   files = {}
   for kind, path in benchmark.files.items():
@@ -57,8 +57,20 @@ def plan_methods(
       templates=benchmark.templates or (data.spec.template,),
       files=files,
       seed=benchmark.seed,
+      name_template=benchmark.template,
+      # As the published rows of these sets and of the others were drawn.
+      draw=drawn_by_jax if data.spec.family == "embedded" else drawn_indices,
     ),
   )
+
+
+def _check_figure_classes(labels: Sequence[Any], data: BenchmarkSet) -> None:
+  for label in labels:
+    if type(label) is not int or not 0 <= label < len(data.classes):
+      raise ValueError(
+        "`config.figure_classes` must be class indices in"
+        f" 0..{len(data.classes) - 1}, got {label!r:.40}."
+      )
 
 
 def _without_names(read: ClassTexts) -> tuple[tuple[str, ...], ...]:

@@ -5,23 +5,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from s3_jax.evaluation.classification import ClassificationResult
-from s3_jax.evaluation.confusion import (
+from s3_jax.evaluation.diagnosis import (
   Confusion,
   confusion_rows,
   count_confusions,
+  reliability_bins,
+  reliability_row,
 )
-from s3_jax.evaluation.reliability import reliability_bins, reliability_row
 from s3_jax.experiment.embedding import EmbeddedImages
 from s3_jax.experiment.rows import class_rows
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.files import atomic_write
 from s3_jax.results.published import check_expectations, published_rows
+from s3_jax.results.renderers import csv_lines
 from s3_jax.results.report import format_table, write_report
-from s3_jax.results.spreadsheet import format_csv
-from s3_jax.results.suite_table import suite_text
 
-_HEADLINE = ("s3", "local_center")
-"""The method that is looked into beside the baseline, if it was run."""
+HEADLINE = ("s3", "local_center")
+"""The first of them that is run is looked into, beside the baseline."""
 
 
 def write_benchmark(
@@ -86,14 +86,12 @@ def write_benchmark(
     confusion=confusions,
   )
   log(format_table(results, baseline=baseline))
-  if len(datasets) > 1 and suite_text(results):
-    log(suite_text(results))
   log(f"Results, report.html and figures: {folder}")
   return results
 
 
 def _looked_into(methods: Sequence[str], baseline: str) -> tuple[str, ...]:
-  ours = [name for name in _HEADLINE if name in methods]
+  ours = [name for name in HEADLINE if name in methods]
   chosen = (baseline, *(ours[:1] or methods[-1:]))
   return tuple(dict.fromkeys(chosen))
 
@@ -115,4 +113,4 @@ def _predictions(
         zip(test_set.files, test_set.labels, strict=True)
       )
     ]
-  return format_csv(("dataset", "file", "label", *methods), rows)
+  return csv_lines([("dataset", "file", "label", *methods), *rows])

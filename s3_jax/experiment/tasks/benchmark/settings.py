@@ -8,13 +8,9 @@ from s3_jax.data.datasets import DATASETS
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.readers import READERS
 from s3_jax.experiment import checkpoint
-from s3_jax.experiment.methods.images import (
-  METHODS,
-  NEED_FILES,
-  Method,
-  concepts,
-)
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.images import METHODS, NEED_FILES, Method
+from s3_jax.experiment.methods.prompts import concepts
+from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
 from s3_jax.experiment.methods.view_scores import (
   ViewSettings,
   read_view_settings,
@@ -26,9 +22,12 @@ from s3_jax.experiment.settings import (
   read_templates,
 )
 from s3_jax.experiment.tasks.benchmark.sets import OWN
-from s3_jax.experiment.tasks.evaluate import read_space_options
+from s3_jax.lexicon.prompts import fill_template
 from s3_jax.messages import nearest
 
+EMBEDDED = tuple(
+  name for name, spec in DATASETS.items() if spec.family == "embedded"
+)
 FILES = ("cupl", "dclip", "waffle")
 """Methods whose texts may come from a file of the user's."""
 
@@ -47,6 +46,7 @@ class Benchmark(NamedTuple):
   strict: bool
   methods: dict[str, Method | ViewMethod]
   baseline: str
+  template: str  # of each name alone; "" where `templates` are
   templates: tuple[str, ...]  # () for the data set's own
   files: dict[str, str]
   options: SpaceOptions
@@ -57,6 +57,7 @@ class Benchmark(NamedTuple):
   max_pixels: int
   cache_dir: pathlib.Path
   write_embeddings: bool
+  figure_classes: tuple[int, ...]  # of the first data set
   seed: int
   config: dict[str, Any]  # as given, for the results
 
@@ -67,6 +68,8 @@ def read_benchmark(settings: Settings) -> Benchmark:
   suite = "datasets" in settings.everything
   if suite:
     datasets = settings.words("datasets", known)
+  elif "test_sets" in settings.everything:
+    datasets = settings.words("test_sets", EMBEDDED)
   else:
     datasets = (settings.take("dataset", str, choices=known),)
   data_dir = settings.take("data_dir", str, default="")
@@ -88,6 +91,7 @@ def read_benchmark(settings: Settings) -> Benchmark:
     strict=settings.take("strict", bool, default=False),
     methods={**{name: known_methods[name] for name in methods}, **own},
     baseline=settings.take("baseline", str, default="class_name"),
+    template=settings.take("template", str, default=""),
     templates=read_templates(settings),
     files={
       name: path
@@ -102,9 +106,19 @@ def read_benchmark(settings: Settings) -> Benchmark:
     max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
     cache_dir=read_cache_dir(settings),
     write_embeddings=settings.take("write_embeddings", bool, default=False),
+    figure_classes=tuple(
+      settings.take("figure_classes", (list, tuple), default=())
+    ),
     seed=settings.take("seed", int, minimum=0),
   )
   check_baseline(benchmark.baseline, benchmark.methods)
+  if benchmark.template:
+    fill_template(benchmark.template, "")
+  if "templates" in benchmark.methods and not benchmark.templates:
+    raise ValueError(
+      "`config.templates` must hold at least one template when"
+      " `config.methods` holds 'templates', got none."
+    )
   for name in NEED_FILES:
     if name in benchmark.methods and name not in benchmark.files:
       raise ValueError(

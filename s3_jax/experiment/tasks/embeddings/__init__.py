@@ -21,13 +21,18 @@ from s3_jax.experiment.methods.images import (
   METHODS,
   Method,
   MethodPlan,
-  MethodTexts,
   Scorers,
+)
+from s3_jax.experiment.methods.prompts import (
+  MethodTexts,
   concepts,
   official_name,
   random_name,
 )
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import (
+  SpaceOptions,
+  read_space_options,
+)
 from s3_jax.experiment.methods.views import VIEW_METHODS
 from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.run_log import RunLog
@@ -43,7 +48,6 @@ from s3_jax.experiment.tasks.embeddings.input import (
   load_input,
   read_source,
 )
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.sweep import (
   Choices,
   Row,

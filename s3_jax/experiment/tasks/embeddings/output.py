@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from s3_jax.experiment.embedding import EmbeddedImages
-from s3_jax.experiment.methods.images import MethodPlan, random_name
+from s3_jax.experiment.methods.images import MethodPlan
+from s3_jax.experiment.methods.prompts import random_name
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.files import safe_name

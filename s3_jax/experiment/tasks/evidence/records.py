@@ -1,10 +1,13 @@
 """What a run of "evidence" measures, as records."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int
+
+from s3_jax.evaluation.statistics import cluster_interval
+from s3_jax.results.document import Column, Table
 
 COUNTS = (1, 2, 5)
 """Wrong texts of a class."""
@@ -57,17 +60,76 @@ class Findings(NamedTuple):
   removed: dict[tuple[Condition, str], Removed]
 
 
-class Table(NamedTuple):
-  """A table of the page.
+class Gain(NamedTuple):
+  """A difference of accuracies with its interval over classes."""
 
-  Attributes:
-    title: of the table.
-    about: what its numbers are.
-    header: of the columns.
-    rows: as long as the header.
-  """
+  gain: float
+  low: float
+  high: float
 
-  title: str
-  about: str
-  header: tuple[str, ...]
-  rows: Sequence[tuple[str, ...]]
+  def __str__(self) -> str:
+    """Shows it in points."""
+    gain, low, high = (100 * value for value in self)
+    return f"{gain:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+class Measured(NamedTuple):
+  """Findings, with what the tables ask of them."""
+
+  findings: Findings
+  metric: str
+  seed: int
+
+  @property
+  def sets(self) -> tuple[str, ...]:
+    """The sets as they were read."""
+    return tuple(self.findings.labels)
+
+  def correct(
+    self, condition: Condition, rule: str, metric: str | None = None
+  ) -> Float32[np.ndarray, " images"]:
+    """Share of the seeds in which each image was right."""
+    return self.findings.correct[condition, rule, metric or self.metric]
+
+  def mean(
+    self, condition: Condition, rule: str, metric: str | None = None
+  ) -> float:
+    """Accuracy."""
+    return float(self.correct(condition, rule, metric).mean())
+
+  def difference(
+    self,
+    name: str,
+    a: Float32[np.ndarray, " images"],
+    b: Float32[np.ndarray, " images"],
+  ) -> Gain:
+    """Difference with its interval over classes."""
+    low, high = cluster_interval(
+      a.astype(np.float64) - b, self.findings.labels[name], seed=self.seed
+    )
+    return Gain(float(np.mean(a) - np.mean(b)), low, high)
+
+  def conditions(
+    self, name: str, kinds: Sequence[str] | None = None
+  ) -> list[Condition]:
+    """Lists the conditions of a set, the clean one first."""
+    found = dict.fromkeys(each for each, _ in self.findings.removed)
+    return [Condition(name, "", 0)] + [
+      each
+      for each in found
+      if each.dataset == name
+      and each.kind
+      and (kinds is None or each.kind in kinds)
+    ]
+
+
+def make_table(
+  title: str,
+  about: str,
+  header: Sequence[str],
+  rows: Sequence[Sequence[Any]],
+) -> Table:
+  """Makes a table whose first column has words."""
+  first, *others = header
+  columns = [Column(first, words=True), *map(Column, others)]
+  return Table(columns, rows, title=title, caption=(about,))

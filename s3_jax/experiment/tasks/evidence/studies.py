@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from s3_jax.evaluation.statistics import cluster_interval
-from s3_jax.experiment.tasks.evidence.records import Table
+from s3_jax.experiment.tasks.evidence.records import Gain, make_table
 from s3_jax.experiment.tasks.evidence.scoring import all_scores, correct_by
 from s3_jax.experiment.tasks.evidence.sets import EvidenceSet, Pool, with_wrong
+from s3_jax.results.document import Table
 from s3_jax.space import build_space, exclude_shared, weigh_texts
 from s3_jax.storage.text_tables import TextTable
 
@@ -50,7 +51,7 @@ def other_geometry(
       for word, change in _changes(given.images.shape[1], seed).items():
         moved = _moved(made, change)
         rows.append((given.name, str(count), word, *_row(moved, metric=metric)))
-  return Table(
+  return make_table(
     "Other geometry",
     "Wrong texts of no class. Turned: by an orthogonal matrix. Drawn together:"
     " texts half the way to their mean, images to theirs. Stretched: every"
@@ -108,7 +109,7 @@ def mixed_sizes(
         rows.append(
           (given.name, str(size), str(count), *_row(made, metric=metric))
         )
-  return Table(
+  return make_table(
     "Two to thirty texts a class",
     "Right texts beyond those of the set are mixtures of them with random"
     " weights, renormalised; wrong ones are names of no class.",
@@ -201,11 +202,11 @@ def unequal_sizes(
           given.name,
           word,
           f"{100 * correct.mean():.1f}",
-          f"{100 * gain.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+          Gain(gain.mean(), low, high),
           *parts,
         )
       )
-  return Table(
+  return make_table(
     "Spaces of unequal size",
     "Top-1 in %, every text kept, and what it gains over the official name, for"
     " images of classes with one text and of those with more. The reach of a"

@@ -25,10 +25,11 @@ from s3_jax.experiment.checkpoint import (
 )
 from s3_jax.experiment.class_list import ClassList, read_classes
 from s3_jax.experiment.embedding import Embedder
-from s3_jax.experiment.methods.images import embed_vertices
+from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
   build_core,
+  read_space_options,
   space_scorer,
 )
 from s3_jax.experiment.session import Session
@@ -37,7 +38,6 @@ from s3_jax.experiment.settings import (
   read_cache_dir,
   read_templates,
 )
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.export.classify_script import CLASSIFY
 from s3_jax.experiment.tasks.export.portable_programs import (
   PLATFORMS,
@@ -49,8 +49,8 @@ from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.messages import visible
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.predictions import show_name
 
 SCHEMA = 1
 COMPATIBILITY = (
@@ -141,11 +141,11 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
       (folder / f"{_TEXT_TOWER}{suffix}").unlink(missing_ok=True)
   log(
     f"{clip.spec.name} (sha256 {clip.sha256[:12]}…), {len(vertices):,} classes"
-    f" of {show_name(run.classes.title)}, metric {run.options.metric}, for"
+    f" of {visible(run.classes.title)}, metric {run.options.metric}, for"
     f" {', '.join(run.platforms)}."
   )
   if run.classes.taken:
-    log(f"Classes of {show_name(run.classes.taken)}")
+    log(f"Classes of {visible(run.classes.taken)}")
   for note in described["notes"]:
     log(f"Note: {note}")
   for name in ("classifier.json", *files):

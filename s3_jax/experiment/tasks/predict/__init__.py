@@ -16,7 +16,7 @@ from s3_jax.experiment.checkpoint import describe_tokens, load_checkpoint
 from s3_jax.experiment.class_list import ClassList, shared_texts
 from s3_jax.experiment.embedding import Embedder
 from s3_jax.experiment.image_files import find_images
-from s3_jax.experiment.methods.images import embed_vertices
+from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.spaces import build_core, space_scorer
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
@@ -33,8 +33,9 @@ from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import replacing
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
+from s3_jax.messages import visible
 from s3_jax.results import contact_sheet
-from s3_jax.results.predictions import show_name, write_csv, write_json
+from s3_jax.results.predictions import write_csv, write_json
 from s3_jax.space import SynonymousSpace
 
 
@@ -77,9 +78,9 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   log = session.log
   log(f"{about}\nFiles: {len(found.files):,}.")
   if prediction.classes.taken:
-    log(f"Classes of {show_name(prediction.classes.taken)}")
+    log(f"Classes of {visible(prediction.classes.taken)}")
   for note in words.notes:
-    log(f"Note: {show_name(note)}")
+    log(f"Note: {visible(note)}")
   sheet = contact_sheet.Sheet(about, words.notes, len(found.files))
   cards: list[contact_sheet.Card] = []  # of the page that is being filled
   pages: list[str] = []
@@ -136,8 +137,8 @@ def _about(prediction: Prediction, clip: Clip) -> str:
   texts = sum(map(len, classes.texts))
   return (
     f"{clip.spec.name} (sha256 {clip.sha256[:12]}…), {len(classes.names):,}"
-    f" classes of {show_name(classes.title)}, {texts:,} texts in"
-    f" {show_name(prediction.template)!r}, metric {prediction.options.metric}."
+    f" classes of {visible(classes.title)}, {texts:,} texts in"
+    f" {visible(prediction.template)!r}, metric {prediction.options.metric}."
   )
 
 

@@ -11,8 +11,11 @@ from s3_jax.experiment.checkpoint import describe_model
 from s3_jax.experiment.class_list import ClassList
 from s3_jax.experiment.image_files import FoundImages
 from s3_jax.experiment.tasks.predict.stream import FilePredictions
+from s3_jax.messages import visible
+from s3_jax.results.document import Column, Table, percent
+from s3_jax.results.drawing import shorten
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.predictions import show_name
+from s3_jax.results.renderers import align
 from s3_jax.space import SynonymousSpace
 
 SCHEMA = 1
@@ -80,47 +83,41 @@ def class_records(
     }
 
 
+_COLUMNS = (
+  Column("file", words=True),
+  Column("class", words=True),
+  Column("score", "{:.3f}".format),
+  Column("prob.", lambda share: f"{percent(share)} %"),
+  Column("nearest text", words=True),
+  Column("cosine", "{:.3f}".format),
+)
+
+
 def format_table(looked: FilePredictions) -> str:
   """Shows the first images, one a line."""
-  lines = [("file", "class", "score", "prob.", "nearest text", "cosine")]
+  rows = []
   for index in range(min(SHOWN, len(looked.files))):
     row = looked.row(index)
-    name = _shortened(show_name(row.file), 44, keep_end=True)
+    name = visible(row.file)
+    name = name if len(name) <= 44 else f"…{name[-43:]}"
     if row.problem:
-      problem = _shortened(show_name(row.problem), 60)
-      lines.append((name, f"bad: {problem}", "", "", "", ""))
+      rows.append((name, "bad: see below", "", "", "", ""))
       continue
     best = row.candidates[0]
-    lines.append(
+    rows.append(
       (
         name,
-        _shortened(show_name(best.class_name), 28),
-        f"{best.score:.3f}",
-        f"{100 * best.probability:.1f} %",
-        _shortened(show_name(best.text), 28),
-        f"{best.cosine:.3f}",
+        shorten(visible(best.class_name), 28),
+        best.score,
+        best.probability,
+        shorten(visible(best.text), 28),
+        best.cosine,
       )
     )
-  widths = [
-    max(len(line[column]) for line in lines if line[2] or column == 0)
-    for column in range(len(lines[0]))
-  ]
-  shown = [
-    "  ".join(
-      cell.rjust(width) if column in (2, 3, 5) else cell.ljust(width)
-      for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-    ).rstrip()
-    for line in lines
-  ]
+  lines = align(Table(_COLUMNS, rows))
   if len(looked.files) > SHOWN:
-    shown.append(f"... and {len(looked.files) - SHOWN:,} more in the files")
-  return "\n".join(shown)
-
-
-def _shortened(text: str, width: int, *, keep_end: bool = False) -> str:
-  if len(text) <= width:
-    return text
-  return f"…{text[1 - width :]}" if keep_end else f"{text[: width - 1]}…"
+    lines.append(f"... and {len(looked.files) - SHOWN:,} more in the files")
+  return "\n".join(lines)
 
 
 def format_counts(
@@ -145,15 +142,14 @@ def format_counts(
   good = f"{len(looked.files) - len(bad):,} of {len(looked.files):,} files good"
   lines = ["; ".join([good, *counts]) + "."]
   lines += [
-    f"bad: {show_name(looked.files[index])}:"
-    f" {show_name(looked.problems[index])}"
+    f"bad: {visible(looked.files[index])}: {visible(looked.problems[index])}"
     for index in bad[:SHOWN]
   ]
   if len(bad) > SHOWN:
     lines.append(f"... and {len(bad) - SHOWN:,} more bad ones in the files")
   files = ["predictions.json", "predictions.csv", *pages[:1]]
   more = f" and {len(pages) - 1} more pages" if len(pages) > 1 else ""
-  lines.append(f"{', '.join(files)}{more}: {show_name(str(folder))}")
+  lines.append(f"{', '.join(files)}{more}: {visible(str(folder))}")
   return "\n".join(lines)
 
 
@@ -170,6 +166,6 @@ def check_good(
   first = min(looked.problems)
   raise ValueError(
     f"{rule}, got {bad:,} bad of {total:,}, the first is"
-    f" {show_name(looked.files[first])} ({show_name(looked.problems[first])});"
-    f" they are listed in {show_name(str(folder / 'predictions.json'))}."
+    f" {visible(looked.files[first])} ({visible(looked.problems[first])});"
+    f" they are listed in {visible(str(folder / 'predictions.json'))}."
   )

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.experiment.checkpoint import CheckpointSource, read_checkpoint
 from s3_jax.experiment.class_list import ClassList, read_classes
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 
 

@@ -15,22 +15,18 @@ from jaxtyping import Int64
 
 from s3_jax import hosts
 from s3_jax.clip import Clip, ModelSpec, embed_images
+from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import decoding_threads
+from s3_jax.evaluation.predictions import Ranking, rank_classes
 from s3_jax.experiment.image_files import (
   LoadedImage,
   batch_images,
   load_image,
-  load_images,
 )
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.results.contact_sheet import Card
-from s3_jax.results.predictions import (
-  ImageRow,
-  Ranking,
-  rank_classes,
-  read_candidates,
-)
+from s3_jax.results.predictions import ImageRow, read_candidates
 from s3_jax.sharding import local_mesh, replicated, share_batch
 from s3_jax.space import SynonymousSpace
 
@@ -100,9 +96,7 @@ def look_at(
   waiting: dict[int, LoadedImage] = {}  # at most two batches
 
   def batches() -> Iterator[dict[str, Any]]:
-    images = load_images(
-      files, load, ahead=2 * batch_size, threads=decoding_threads()
-    )
+    images = ahead(load, files, threads=decoding_threads(), most=2 * batch_size)
     for batch, loaded in batch_images(
       images, batch_size=batch_size, size=clip.spec.crop_size
     ):

@@ -27,9 +27,7 @@ from s3_jax.experiment.tasks.segmentation.rows import (
   segmentation_rows,
 )
 from s3_jax.experiment.tasks.segmentation.showcase import draw_examples
-from s3_jax.experiment.tasks.segmentation.window_embedding import (
-  check_embeddings,
-)
+from s3_jax.segmentation import check_embeddings
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Bool
 
 from s3_jax import hosts
 from s3_jax.data.segmentation_sets import class_entries
@@ -29,30 +30,28 @@ from s3_jax.experiment.methods.patches import (
   texts_of,
 )
 from s3_jax.experiment.run_log import RunLog, timed
+from s3_jax.experiment.shared_shards import gather_shards
 from s3_jax.experiment.tasks.segmentation.plan import FoundSet, Segmentation
 from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet
 from s3_jax.experiment.tasks.segmentation.settings import too_small
-from s3_jax.experiment.tasks.segmentation.window_embedding import EMBEDDINGS
 from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.vertices import distinct_prompts
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SegmentationProtocol,
   confusion_matrix,
   label_windows,
+  sum_pairs,
 )
 from s3_jax.segmentation.windows import resize_image
 from s3_jax.sharding import replicated
 from s3_jax.storage import cache
 from s3_jax.storage.pixel_shards import (
   CountedImage,
-  CountedImages,
-  CountedSet,
-  count_images,
   count_in_shards,
-  merge_sets,
-  own_rows,
-  stored_shards,
+  pixel_layout,
 )
+from s3_jax.storage.shards import Layout, Shard, join_shards, stored_shards
 
 
 def segment_set(
@@ -98,62 +97,21 @@ def segment_set(
     name: _key(run, embedder, each, protocols[name], target)
     for name, target in targets.items()
   }
-  store = run.cache_dir / "segmentation"
   # Made of arrays, whose last bits may differ between kinds of processors.
   keys = hosts.gather_json(keys)[0]
   contents = known_contents(found.opened)
-  images = CountedImages(contents.ids, contents.reasons)
+  layouts = {
+    name: pixel_layout(
+      key, spec.name, contents.ids, contents.reasons, classes=spec.classes
+    )
+    for name, key in keys.items()
+  }
   verified = Verified(found.opened.records, contents)
   checked = each._replace(
     found=found._replace(opened=found.opened._replace(records=verified))
   )
-  stored = hosts.gather_flags(stored_shards(store, keys, images))
-  absent = np.all(~stored, axis=0)
-  left = count_images(absent, total=total)
-  is_own = hosts.own_items(stored)
-  own = np.flatnonzero(is_own).tolist()
-  mine = count_images(is_own, total=total)
-  log(
-    f"To segment: {left:,} images. A run that is stopped goes on from there."
-    if left
-    else "The cache has every count."
-  )
-  with (
-    timed(timings, "segment"),
-    hosts.progress_bar(
-      total=mine,
-      initial=mine - count_images(is_own & absent, total=total),
-      desc=f"segment {spec.name}",
-    ) as bar,
-  ):
-    params = jax.device_put(embedder.clip.params, replicated(embedder.devices))
-    done = {"tower_batches": 0, "windows": 0, "images_decoded": 0}
-
-    def count(indices: list[int], lacking: tuple[str, ...]):
-      wanted = {name: targets[name] for name in lacking}
-      try:
-        for image in _count(run, embedder, checked, wanted, indices, params):
-          done["tower_batches"] += bool(image.windows)
-          done["windows"] += image.windows
-          done["images_decoded"] += 1
-          bar.update()
-          yield image.counted
-      except ValueError as error:  # of a mask, whose file several sets may have
-        raise ValueError(f"{spec.title}: {error}") from error
-
-    sets, _ = hosts.raise_on_all(
-      lambda: count_in_shards(
-        store,
-        keys,
-        count,
-        name=spec.name,
-        images=images,
-        classes=spec.classes,
-        numbers=own,
-        pace=hosts.with_barriers,
-      )
-    )
-    sets = _merge(sets, own, total)
+  with timed(timings, "segment"):
+    sets, done = _count_set(run, embedder, checked, targets, layouts, log)
   for name, number in hosts.add_up(done).items():
     counters[name] += number
   outcome = SegmentedSet(
@@ -171,19 +129,67 @@ def segment_set(
   return outcome
 
 
-def _merge(
-  sets: dict[str, CountedSet], own: list[int], total: int
-) -> dict[str, CountedSet]:
-  """Adds the counts of all processes up."""
-  if hosts.count() == 1:
-    return sets
-  merged = {}
-  for name, counted in sets.items():
-    parts = hosts.gather_arrays(own_rows(counted, own))
-    reasons = hosts.gather_json(sorted(counted.reasons.items()))
-    all_reasons = dict(sorted(pair for part in reasons for pair in part))
-    merged[name] = merge_sets(parts, all_reasons, total=total)
-  return merged
+def _count_set(
+  run: Segmentation,
+  embedder: Embedder,
+  each: FoundSet,
+  targets: dict[str, PatchTarget],
+  layouts: dict[str, Layout],
+  log: RunLog,
+) -> tuple[dict[str, Shard], dict[str, int]]:
+  """Counts the pixels of a data set, and what the tower did for them.
+
+  Processes share out the shards that some method lacks.
+  """
+  folder, spec = run.cache_dir / "segmentation", each.spec
+  any_layout = next(iter(layouts.values()))
+  stored = hosts.gather_flags(
+    np.all([stored_shards(folder, of) for of in layouts.values()], axis=0)
+  )
+  absent, is_own = np.all(~stored, axis=0), hosts.own_items(stored)
+
+  def count_images(shards: Bool[np.ndarray, " shards"]) -> int:
+    return any_layout.spans(np.flatnonzero(shards).tolist()).size
+
+  left, mine = count_images(absent), count_images(is_own)
+  log(
+    f"To segment: {left:,} images. A run that is stopped goes on from there."
+    if left
+    else "The cache has every count."
+  )
+  done = {"tower_batches": 0, "windows": 0, "images_decoded": 0}
+  params = jax.device_put(embedder.clip.params, replicated(embedder.devices))
+  with hosts.progress_bar(
+    total=mine,
+    initial=mine - count_images(is_own & absent),
+    desc=f"segment {spec.name}",
+  ) as bar:
+
+    def count(indices: list[int], lacking: tuple[str, ...]):
+      wanted = {name: targets[name] for name in lacking}
+      try:
+        for image in _count(run, embedder, each, wanted, indices, params):
+          done["tower_batches"] += bool(image.windows)
+          done["windows"] += image.windows
+          done["images_decoded"] += 1
+          bar.update()
+          yield image.counted
+      except ValueError as error:  # of a mask, whose file several sets may have
+        raise ValueError(f"{spec.title}: {error}") from error
+
+    own = hosts.raise_on_all(
+      lambda: count_in_shards(
+        folder,
+        layouts,
+        count,
+        numbers=np.flatnonzero(is_own).tolist(),
+        pace=hosts.with_barriers,
+      )
+    )
+  return {
+    name: join_shards(layouts[name], gather_shards(part))
+    for name, part in own.items()
+  }, done
 
 
 def _in_words(run: Segmentation, dataset: str) -> str:
@@ -260,26 +266,21 @@ def _count_group(
   )
   for image, reason in zip(group, reasons, strict=True):
     if reason or image.labels is None:
-      counted = CountedImage(image.position, {}, reason, not image.passing)
+      counted = CountedImage(image.position, {}, reason, image.passing)
       yield _CountedImage(counted, 0)
       continue
     patches = next(embedded)
-    pairs = {}
+    counts = {}
     for name, made in targets.items():
       labels = label_windows(
         patches,
         made.target,
         protocol=run.protocol_of(each.spec.name, name),
       )
-      pairs[name] = confusion_matrix(
-        image.labels, labels, classes=each.spec.classes
-      )
+      pairs = confusion_matrix(image.labels, labels, classes=each.spec.classes)
+      counts[name] = {**sum_pairs(pairs)._asdict(), "pairs": pairs}
     yield _CountedImage(
-      CountedImage(
-        image.position,
-        {name: np.asarray(cells, np.int64) for name, cells in pairs.items()},
-        "",
-      ),
+      CountedImage(image.position, counts, ""),
       math.prod(patches.embeddings.shape[:2]),
     )
 

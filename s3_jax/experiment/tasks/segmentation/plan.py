@@ -13,9 +13,8 @@ from s3_jax.data.segmentation_sets import (
 )
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.methods.patches import PATCH_METHODS
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.experiment.tasks.evaluate import read_space_options
 from s3_jax.experiment.tasks.segmentation.settings import (
   PROTOCOLS,
   protocol_of,

@@ -5,13 +5,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Int64
 
 from s3_jax.clip import Clip
 from s3_jax.data.segmentation_sets import OpenedMasks, SegmentationSpec
-from s3_jax.evaluation.confusion import Confusion, confusion_rows
+from s3_jax.evaluation.diagnosis import Confusion, confusion_rows
 from s3_jax.experiment.checkpoint import describe_tokens
 from s3_jax.experiment.methods.patches import (
   PatchTarget,
@@ -21,21 +20,20 @@ from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, distinct_prompts
 from s3_jax.results.escaping import valid_unicode
-from s3_jax.results.published_miou import check_miou, published_miou_rows
+from s3_jax.results.published import check_expectations, published_rows
 from s3_jax.results.report import (
   ClassRow,
   Picture,
   format_table,
   write_report,
 )
-from s3_jax.results.suite_table import suite_text
 from s3_jax.segmentation import (
   PixelCounts,
   SegmentationProtocol,
   compare_segmentations,
   summarise_segmentation,
 )
-from s3_jax.storage.pixel_shards import CountedSet
+from s3_jax.storage.shards import Shard
 
 # Compared with each other, beside every method with the baseline.
 _PAIRS = (("s3", "synonyms_max"), ("s3", "class_name"))
@@ -75,7 +73,7 @@ class SegmentedSet(NamedTuple):
   protocols: Mapping[str, SegmentationProtocol]
   vertices: Mapping[str, Vertices]
   targets: Mapping[str, PatchTarget]
-  sets: Mapping[str, CountedSet]
+  sets: Mapping[str, Shard]
   reasons: Mapping[int, str]
 
   @property
@@ -83,10 +81,15 @@ class SegmentedSet(NamedTuple):
     """What the classes are called, in label order."""
     return tuple(entry.names[0] for entry in self.classes)
 
+  def counts(self, method: str) -> PixelCounts:
+    """Returns the counts of all images; zeros for bad examples."""
+    arrays = self.sets[method].arrays
+    return PixelCounts(*(arrays[part] for part in PixelCounts._fields))
+
   def good_counts(self, method: str) -> PixelCounts:
     """Returns the counts of the images that are no bad examples."""
-    counted = self.sets[method]
-    return jax.tree.map(lambda part: part[counted.good], counted.counts)
+    good = self.sets[method].good
+    return PixelCounts(*(part[good] for part in self.counts(method)))
 
 
 def dataset_row(outcome: SegmentedSet, protocol: str) -> dict[str, Any]:
@@ -170,7 +173,10 @@ def segmentation_rows(
     comparisons += _comparison_rows(outcome, baseline, seed)
     confusions += [
       Confusion(
-        outcome.spec.name, name, outcome.names, outcome.sets[name].pairs
+        outcome.spec.name,
+        name,
+        outcome.names,
+        outcome.sets[name].arrays["pairs"],
       )
       for name in headline(outcome.sets, baseline)
     ]
@@ -178,9 +184,12 @@ def segmentation_rows(
   results["confusions"] = confusion_rows(confusions)
   results["intervals"] = _INTERVALS
   names = [outcome.spec.name for outcome in outcomes]
-  results["published"] = published_miou_rows(results["model"]["name"], names)
-  results["expectations"] = check_miou(
+  results["published"] = published_rows(
+    results["model"]["name"], names, measure="miou"
+  )
+  results["expectations"] = check_expectations(
     results,
+    measure="miou",
     protocol=protocol,
     notes={each.spec.name: _objection(each, templates) for each in outcomes},
   )
@@ -193,8 +202,6 @@ def segmentation_rows(
     pictures=pictures,
   )
   log(format_table(results, baseline=baseline))
-  if len(outcomes) > 1 and suite_text(results):
-    log(suite_text(results))
   log(f"Results, report.html and figures: {folder}")
   return results
 

@@ -6,10 +6,10 @@ from typing import Any
 from s3_jax.clip import ModelSpec
 from s3_jax.experiment import settings as settings_lib
 from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.tasks.segmentation.window_embedding import EMBEDDINGS
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.messages import nearest
 from s3_jax.segmentation import (
+  EMBEDDINGS,
   SEGMENTATION_PROTOCOLS,
   SegmentationProtocol,
 )

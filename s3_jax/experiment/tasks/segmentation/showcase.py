@@ -9,7 +9,6 @@ from jaxtyping import Float
 from s3_jax.clip import Clip
 from s3_jax.data.segmentation_stream import masked_images
 from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet, headline
-from s3_jax.experiment.tasks.segmentation.window_embedding import EMBEDDINGS
 from s3_jax.files import safe_name
 from s3_jax.results.escaping import clean
 from s3_jax.results.report import Picture
@@ -18,7 +17,7 @@ from s3_jax.results.segmentation_pictures import (
   label_colours,
   plot_example,
 )
-from s3_jax.segmentation import PixelCounts, label_windows
+from s3_jax.segmentation import EMBEDDINGS, image_iou, label_windows
 
 
 def draw_examples(
@@ -38,7 +37,7 @@ def draw_examples(
   that are in it or are seen in it; the IoU of a set is another number.
   """
   methods = headline(outcome.sets, baseline)
-  own = {name: _image_iou(outcome.sets[name].counts) for name in methods}
+  own = {name: image_iou(outcome.counts(name)) for name in methods}
   chosen = _choose(own[methods[-1]], own[baseline], most)
   colours = label_colours(
     outcome.spec.classes, background=outcome.spec.background
@@ -74,15 +73,6 @@ def draw_examples(
       " names stands the mean IoU of this image.",
       path,
     )
-
-
-def _image_iou(counts: PixelCounts) -> Float[np.ndarray, " images"]:
-  """Mean IoU of single images; NaN for one without a pixel that counts."""
-  union = counts.predicted + counts.labelled - counts.intersection
-  seen = (union > 0).sum(1)
-  iou = (counts.intersection / np.maximum(union, 1)).sum(1)
-  labelled = counts.labelled.sum(1) > 0
-  return np.where(labelled & (seen > 0), iou / np.maximum(seen, 1), np.nan)
 
 
 def _choose(

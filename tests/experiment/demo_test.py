@@ -1,24 +1,40 @@
-"""The whole evaluation, on a tiny checkpoint and two images a class."""
+"""The whole demo, on a tiny checkpoint and two images a class."""
 
 import csv
+import functools
 import io
 import json
 import pathlib
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from s3_jax import experiment
+from s3_jax.clip import embed_texts, load_clip
 from s3_jax.data import pictograph_sets
 from s3_jax.data.datasets import DATASETS
 from s3_jax.experiment import embedding, text_embedding
-from s3_jax.experiment.methods.spaces import METHODS
+from s3_jax.experiment.methods.images import METHODS as METHODS_OF_BENCHMARKS
+from s3_jax.experiment.methods.images import Method
+from s3_jax.experiment.methods.prompts import concepts
 from s3_jax.lexicon.synonyms import load_lexicon
 from s3_jax.results.schema import validate_results
 
 SETS = ("plain", "outline")
+METHODS = (
+  "class_name",
+  "best_name",
+  "templates",
+  "random_synonym",
+  "synonyms_mean",
+  "synonyms_nearest",
+  "local_center",
+  "polluted_all",
+  "polluted_core",
+)
 IMAGES = 180
 
 
@@ -173,14 +189,17 @@ def test_every_file_is_there(cold):
     for path in cold.folder.rglob("*")
     if path.is_file()
   }
-  projections = {name for name in files if name.startswith("figures/proj")}
-  assert len(projections) == 2
-  assert files - projections == {
+  several = {name for name in files if "-" in name}
+  kinds = [name.split("/")[1].split("-")[0] for name in sorted(several)]
+  assert kinds == ["confusion"] * 4 + ["projection"] * 2 + ["reliability"] * 2
+  assert files - several == {
     "results.json",
     "results.md",
     "results.tex",
     "results.csv",
     "per_class.csv",
+    "confusion.csv",
+    "predictions.csv",
     "report.html",
     "log.txt",
     "figures/accuracy.png",
@@ -269,14 +288,68 @@ def test_devices_change_no_count(cold, one_device):
   assert cold.json["pruning"] == one_device.json["pruning"]
 
 
+def point_to_median(embeddings, space):
+  """The median of the names' similarities: a method of a few lines."""
+  similarities = jnp.einsum("bd,cvd->bcv", embeddings, space.points)
+  return jnp.nanmedian(jnp.where(space.mask, similarities, jnp.nan), axis=-1)
+
+
+@pytest.mark.parametrize("is_a_row_of_the_table", [True, False])
+def test_a_new_method_is_a_function_and_a_row(
+  cold, cache, run_demo, tmp_path, monkeypatch, is_a_row_of_the_table
+):
+  row = Method(concepts, point_to_median)  # of all names, without a core
+  given = {} if is_a_row_of_the_table else {"methods": {"median": row}}
+  monkeypatch.setattr(
+    experiment, "run", functools.partial(experiment.run, **given)
+  )
+  names = ("class_name", "local_center")
+  if is_a_row_of_the_table:
+    monkeypatch.setitem(METHODS_OF_BENCHMARKS, "median", row)
+    names = (*names, "median")
+  run = run_demo(tmp_path / "run", cache, methods=names)
+  assert run.json["counters"]["images_decoded"] == 0
+  with open(run.folder / "predictions.csv", newline="") as file:
+    lines = list(csv.DictReader(file))
+  clip = load_clip(cold.json["config"]["model"])
+  texts = [
+    np.float64(
+      embed_texts(
+        clip.spec,
+        clip.params,
+        clip.tokenize([f"a photo of a {name}." for name in entry.names]),
+      )
+    )
+    for entry in load_lexicon("pictographs").classes
+  ]
+  images = np.float64(stored_embeddings(cache)["plain"])
+  scores = [np.median(images @ of_class.T, axis=1) for of_class in texts]
+  predicted = np.argmax(np.stack(scores, axis=1), axis=1)
+  lines = [line for line in lines if line["dataset"] == "plain"]
+  agreed = [int(line["median"]) for line in lines] == predicted
+  # Scores in float32 may decide a near tie otherwise.
+  assert np.mean(agreed) > 0.98
+
+
+def stored_embeddings(cache):
+  """Reads the embeddings of the test sets that the cache holds."""
+  found = {}
+  for path in (cache / "embeddings").rglob("*.npz"):
+    with np.load(path) as stored:
+      if "contents" in stored.files:
+        header = json.loads(str(stored["header"][()]))
+        found[header["metadata"]["dataset"]] = stored["embeddings"]
+  return found
+
+
 def test_no_figure_of_a_class_is_drawn_unasked(one_device):
   figures = {path.name for path in (one_device.folder / "figures").iterdir()}
-  assert figures == {"accuracy.png"}
+  kinds = {name.split("-")[0] for name in figures}
+  assert kinds == {"accuracy.png", "confusion", "reliability"}
 
 
 def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
   """`class_name`, from the stored embeddings alone."""
-  from s3_jax.clip import load_clip
   from s3_jax.experiment.embedding import Embedder
   from s3_jax.experiment.text_embedding import embed_prompts
 
@@ -293,15 +366,10 @@ def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
     if row["name"] == "class_name"
   }
   found = {}
-  for path in (cache / "embeddings").rglob("*.npz"):
-    with np.load(path) as stored:
-      if "contents" not in stored.files:
-        continue
-      header = json.loads(str(stored["header"][()]))
-      scores = np.float64(stored["embeddings"]) @ names.T
-      name = header["metadata"]["dataset"]
-      labels = [record["label"] for record in records(DATASETS[name])]
-      found[name] = (scores.argmax(1) == labels).mean()
+  for name, embeddings in stored_embeddings(cache).items():
+    scores = np.float64(embeddings) @ names.T
+    labels = [record["label"] for record in records(DATASETS[name])]
+    found[name] = (scores.argmax(1) == labels).mean()
   assert found == pytest.approx(top1)
 
 
@@ -309,12 +377,13 @@ def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
   ("changes", "rule"),
   [
     ({"figure_classes": (90,)}, "`config.figure_classes` .*0..89, got 90"),
+    ({"lexicon": "dtd"}, "`config.lexicon` must have the 90 classes of plain"),
     ({"figure_classes": ("a",)}, "`config.figure_classes` .*got 'a'"),
     ({"model": "nosuch"}, "`source` must be a folder .*got 'nosuch'"),
     ({"lexicon": "nosuch"}, "lexicon 'nosuch' must be"),
     ({"mesh": 9}, "`mesh` must be at most the 8 devices"),
   ],
-  ids=["class", "kind", "model", "lexicon", "mesh"],
+  ids=["class", "table", "kind", "model", "lexicon", "mesh"],
 )
 def test_what_is_found_late_leaves_no_results(
   run_demo, tmp_path, changes, rule

@@ -1,0 +1,247 @@
+"""From the texts of a data set to vertices, and from vertices to a table.
+
+A method's `vertices` is one of the functions here, or of the same signature:
+from what is known of the classes to the prompts of every vertex of each class.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float32
+
+from s3_jax.embeddings import MIN_SQUARED_MEAN
+from s3_jax.lexicon.forms import prompt_forms
+from s3_jax.lexicon.prompts import NAME_TEMPLATE
+from s3_jax.lexicon.synonyms import ClassEntry, most_frequent_names
+from s3_jax.lexicon.templates import IMAGENET_80
+from s3_jax.lexicon.vertices import (
+  Vertices,
+  concept_descriptor_vertices,
+  concept_vertices,
+  described,
+  descriptor_prompts,
+  distinct_prompts,
+  drawn_indices,
+  pooled,
+  sentence_vertices,
+  waffle_texts,
+)
+from s3_jax.storage.text_tables import TextTable, pad_classes
+from s3_jax.zero_shot import draw_texts
+
+WAFFLE_PAIRS = 15
+
+Forms = tuple[Mapping[str, str], ...]
+"""Of each class: prompt -> its form, as `prompt_forms` says."""
+
+
+class MethodTexts(NamedTuple):
+  """What the methods of one data set may make prompts of.
+
+  Attributes:
+    classes: of the lexicon, in label order.
+    template: of the data set (CoOp's).
+    templates: of the config, or the data set's.
+    files: "cupl", "dclip", "waffle" -> the user's texts of each class.
+    seed: of what is drawn.
+    name_template: of the config's `template`, for every name that stands alone;
+      "" where it has none.
+    draw: how a text of each class is drawn, from their numbers and the seed.
+  """
+
+  classes: tuple[ClassEntry, ...]
+  template: str
+  templates: tuple[str, ...]
+  files: Mapping[str, tuple[tuple[str, ...], ...]]
+  seed: int
+  name_template: str = ""
+  draw: Callable[..., Sequence[int]] = drawn_indices
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """The official name of each class, underscores as blanks."""
+    return tuple(entry.names[0] for entry in self.classes)
+
+  def in_templates(self, names: Sequence[Sequence[str]]) -> Vertices:
+    """Makes a vertex of every name, in the templates of spaces."""
+    return concept_vertices(names, self.space_templates)
+
+  @property
+  def space_templates(self) -> tuple[str, ...]:
+    """The templates whose mean is the vertex of a name."""
+    return (self.name_template,) if self.name_template else self.templates
+
+  def forms(self, vertices: Vertices) -> Forms:
+    """Says of which form the prompts of each class are."""
+    sentences = self.files.get("cupl") or ((),) * len(self.classes)
+    templates = (*self.templates, self.template, *self.space_templates)
+    return tuple(
+      prompt_forms(
+        distinct_prompts([(of_class,)]),
+        # A wrong entry has the form of the names beside which it stands.
+        (*entry.names, *entry.polluted),
+        templates=templates,
+        sentences=given,
+      )
+      for of_class, entry, given in zip(
+        vertices, self.classes, sentences, strict=True
+      )
+    )
+
+
+def names_in(*templates: str) -> Callable[[MethodTexts], Vertices]:
+  """Makes prompts of the official names alone, one vertex a class."""
+
+  def vertices(texts: MethodTexts) -> Vertices:
+    chosen = templates or (texts.template,)
+    return concept_vertices([(name,) for name in texts.names], chosen)
+
+  return vertices
+
+
+def official_name(texts: MethodTexts) -> Vertices:
+  """Makes one vertex of the official name, by default in CLIP's template."""
+  template = texts.name_template or NAME_TEMPLATE
+  return concept_vertices([(name,) for name in texts.names], (template,))
+
+
+def best_name(texts: MethodTexts) -> Vertices:
+  """Makes one vertex of the name that training captions use most."""
+  return texts.in_templates(
+    [(name,) for name in most_frequent_names(texts.classes)]
+  )
+
+
+def official_name_in_templates(texts: MethodTexts) -> Vertices:
+  """Makes one vertex of the official name in the config's templates."""
+  return concept_vertices([(name,) for name in texts.names], texts.templates)
+
+
+def random_name(texts: MethodTexts) -> Vertices:
+  """Makes one vertex of a name or synonym that is drawn by seed."""
+  drawn = texts.draw(
+    [len(entry.names) for entry in texts.classes], seed=texts.seed
+  )
+  return texts.in_templates(
+    [
+      (entry.names[index],)
+      for entry, index in zip(texts.classes, drawn, strict=True)
+    ]
+  )
+
+
+def drawn_by_jax(counts: Sequence[int], *, seed: int) -> tuple[int, ...]:
+  """Draws one text of every class as `random_synonym_classifier` does."""
+  mask = np.arange(max(counts)) < np.array(counts)[:, None]
+  return tuple(draw_texts(jax.random.key(seed), mask).tolist())
+
+
+def concepts(texts: MethodTexts) -> Vertices:
+  """Makes a vertex of every name and synonym."""
+  return texts.in_templates([entry.names for entry in texts.classes])
+
+
+def concepts_with_wrong_ones(texts: MethodTexts) -> Vertices:
+  """Makes a vertex of every name, and of every entry known to be wrong."""
+  return texts.in_templates(
+    [(*entry.names, *entry.polluted) for entry in texts.classes]
+  )
+
+
+def concepts_with_descriptors(texts: MethodTexts) -> Vertices:
+  """Makes vertices of names, and of names with descriptors."""
+  return concept_descriptor_vertices(texts.classes, texts.space_templates)
+
+
+def descriptors(texts: MethodTexts) -> Vertices:
+  """Makes a vertex of the official name with each descriptor, as DCLIP does."""
+  return descriptor_prompts(
+    texts.names, [entry.descriptors for entry in texts.classes]
+  )
+
+
+def templates_with_descriptors(texts: MethodTexts) -> Vertices:
+  """Makes one vertex of CLIP's 80 templates and the descriptors."""
+  return pooled(names_in(*IMAGENET_80)(texts), descriptors(texts))
+
+
+def cupl(texts: MethodTexts) -> Vertices:
+  """Makes one vertex of the user's sentences of each class."""
+  return sentence_vertices(texts.files["cupl"])
+
+
+def dclip(texts: MethodTexts) -> Vertices:
+  """Makes a vertex of the official name with each descriptor of the user's."""
+  return descriptor_prompts(texts.names, texts.files["dclip"])
+
+
+def waffle(texts: MethodTexts) -> Vertices:
+  """Makes vertices of the official name with words that mean nothing."""
+  given = texts.files.get("waffle")
+  if given is None:
+    vocabulary = [
+      word
+      for entry in texts.classes
+      for descriptor in entry.descriptors or entry.names
+      for word in descriptor.lower().split()
+      if word.isalpha()
+    ]
+    if not vocabulary:
+      raise ValueError(
+        "method 'waffle' must have words to draw from in the names or"
+        " descriptors of the classes, got none: set `config.waffle_file`."
+      )
+    drawn = waffle_texts(vocabulary, pairs=WAFFLE_PAIRS, seed=texts.seed)
+    given = (drawn,) * len(texts.classes)
+  photos = [f"A photo of a {name}" for name in texts.names]
+  return tuple(
+    tuple((f"{described(photo, text)}.",) for text in of_class) or ((photo,),)
+    for photo, of_class in zip(photos, given, strict=True)
+  )
+
+
+def embed_vertices(
+  vertices: Vertices,
+  prompts: Sequence[str],
+  embeddings: Float32[np.ndarray, "prompts dim"],
+  forms: Forms | None = None,
+) -> TextTable:
+  """Averages the prompts of every vertex and pads the classes."""
+  index = {prompt: row for row, prompt in enumerate(prompts)}
+  firsts = [[texts[0] for texts in of_class] for of_class in vertices]
+  kinds, numbers = None, {}
+  if forms is not None:
+    kinds = [
+      [numbers.setdefault(known[text], len(numbers)) for text in texts]
+      for texts, known in zip(firsts, forms, strict=True)
+    ]
+  return pad_classes(
+    firsts,
+    [
+      _means(
+        embeddings, [[index[text] for text in texts] for texts in of_class]
+      )
+      for of_class in vertices
+    ],
+    kinds,
+  )
+
+
+def _means(
+  embeddings: Float32[np.ndarray, "prompts dim"],
+  vertices: Sequence[Sequence[int]],
+) -> Float32[np.ndarray, "vertices dim"]:
+  """Averages rows, as `template_mean` does, for lists of any lengths."""
+  rows = np.concatenate([np.asarray(texts) for texts in vertices])
+  lengths = np.array([len(texts) for texts in vertices])
+  starts = np.cumsum(lengths) - lengths
+  sums = np.add.reduceat(embeddings[rows].astype(np.float64), starts, axis=0)
+  means = sums / lengths[:, None]
+  squared = np.sum(np.square(means), axis=-1, keepdims=True)
+  unit = means / np.sqrt(np.maximum(squared, MIN_SQUARED_MEAN))
+  averaged = np.where(squared < MIN_SQUARED_MEAN, 0.0, unit)
+  # One prompt needs no rounding twice.
+  alone = lengths[:, None] == 1
+  return np.where(alone, embeddings[rows[starts]], averaged).astype(np.float32)
