@@ -11,9 +11,10 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Bool, Int32
 from tokenizers import Tokenizer
 
 from s3_jax.clip import bpe_files
@@ -31,6 +32,7 @@ __all__ = [
   "END",
   "START",
   "TextTokenizer",
+  "Tokens",
   "clean_text",
   "load_tokenizer",
   "read_tokenizer",
@@ -41,6 +43,18 @@ __all__ = [
 
 # What SentencePiece vocabularies call the token that closes a text.
 _PIECE_ENDS = ("</s>", "<eos>")
+
+
+class Tokens(NamedTuple):
+  """What a text tower is given for texts.
+
+  Attributes:
+    token_ids: padded.
+    is_cut: whether a text lost tokens because it is too long.
+  """
+
+  token_ids: Int32[np.ndarray, "texts context"]
+  is_cut: Bool[np.ndarray, " texts"]
 
 
 class TextTokenizer:
@@ -68,20 +82,25 @@ class TextTokenizer:
     self, texts: Sequence[str]
   ) -> Int32[np.ndarray, "texts context"]:
     """Tokenises texts."""
+    return self.encode(texts).token_ids
+
+  def count_truncated(self, texts: Sequence[str]) -> int:
+    """Counts the texts that lose tokens because they are too long."""
+    return int(self.encode(texts).is_cut.sum())
+
+  def encode(self, texts: Sequence[str]) -> Tokens:
+    """Tokenises texts, and says which of them were cut."""
     _check_texts(texts)
     spec = self.spec
     shape = (len(texts), spec.context_length)
     token_ids = np.full(shape, spec.pad_token_id, np.int32)
+    is_cut = np.zeros((len(texts),), bool)
     start = [] if spec.start_token_id is None else [spec.start_token_id]
-    for row, ids in zip(token_ids, self._encode(texts), strict=True):
-      ids = [*start, *ids[: self._longest], spec.end_token_id]
-      row[: len(ids)] = ids
-    return token_ids
-
-  def count_truncated(self, texts: Sequence[str]) -> int:
-    """Counts the texts that lose tokens because they are too long."""
-    _check_texts(texts)
-    return sum(len(ids) > self._longest for ids in self._encode(texts))
+    for index, whole in enumerate(self._encode(texts)):
+      ids = [*start, *whole[: self._longest], spec.end_token_id]
+      token_ids[index, : len(ids)] = ids
+      is_cut[index] = len(whole) > self._longest
+    return Tokens(token_ids, is_cut)
 
   @property
   def _longest(self) -> int:

@@ -1,10 +1,9 @@
 """The task "lexicon_report": what a person needs to see to mend a table."""
 
+import itertools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from s3_jax.clip import MODELS
 from s3_jax.experiment.checkpoint import (
@@ -12,7 +11,7 @@ from s3_jax.experiment.checkpoint import (
   load_checkpoint,
   read_checkpoint,
 )
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.spaces import (
   TWO_WITNESSES,
   SpaceOptions,
@@ -20,7 +19,6 @@ from s3_jax.experiment.methods.spaces import (
 )
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.files import atomic_write, write_json
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import (
@@ -147,10 +145,10 @@ def _examine(
       for entry in lexicon.classes
     ]
     removed, nearer, cut = _compare(texts, embedder, report, lexicon)
-  format_duration = [entry.name for entry in lexicon.classes]
+  names = [entry.name for entry in lexicon.classes]
   # As the tables spell them, so that the page can point at them.
   spelling = {
-    comparison_key(text): text for names in texts for text in reversed(names)
+    comparison_key(text): text for known in texts for text in reversed(known)
   }
   return TableWords(
     lexicon.dataset,
@@ -169,7 +167,7 @@ def _examine(
       for entry in lexicon.classes
     ),
     tuple(
-      (spelling[text], tuple(format_duration[label] for label in labels))
+      (spelling[text], tuple(names[label] for label in labels))
       for text, labels in shared_names(lexicon)
     ),
     cut,
@@ -177,31 +175,18 @@ def _examine(
 
 
 def _truncated(embedder, template, texts):
-  count = embedder.clip.tokenize.count_truncated
   filled = [fill_template(template, text) for text in texts]
-  if not count(filled):
-    return ()
-  return tuple(
-    text for text, prompt in zip(texts, filled, strict=True) if count([prompt])
-  )
+  is_cut = embedder.clip.tokenize.encode(filled).is_cut
+  return tuple(itertools.compress(texts, is_cut))
 
 
 def _compare(texts, embedder, report, lexicon):
   """Builds the spaces; lists what they remove and what lies elsewhere."""
   prompts = [
-    fill_template(report.template, text) for names in texts for text in names
+    [fill_template(report.template, text) for text in names] for names in texts
   ]
-  distinct = tuple(dict.fromkeys(prompts))
-  rows = dict(
-    zip(distinct, embed_prompts(embedder, distinct).embeddings, strict=True)
-  )
-  table = pad_classes(
-    texts,
-    [
-      np.stack([rows[fill_template(report.template, text)] for text in names])
-      for names in texts
-    ],
-  )
+  embedded = embedder.texts(list(itertools.chain.from_iterable(prompts)))
+  table = pad_classes(texts, [embedded.of(of_class) for of_class in prompts])
   options = SpaceOptions(
     "center", 1, TWO_WITNESSES, "largest", report.min_fraction, report.min_gap
   )

@@ -18,9 +18,8 @@ from s3_jax.data.segmentation_stream import (
   rgb_pixels,
 )
 from s3_jax.experiment.canary import pixels_canary
-from s3_jax.experiment.checkpoint import hash_token_ids
-from s3_jax.experiment.contents import Verified
-from s3_jax.experiment.embedding import Embedder, identity, known_contents
+from s3_jax.experiment.contents import Verified, known_contents
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
@@ -34,7 +33,6 @@ from s3_jax.experiment.shared_shards import gather_shards
 from s3_jax.experiment.tasks.segmentation.plan import FoundSet, Segmentation
 from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet
 from s3_jax.experiment.tasks.segmentation.settings import too_small
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.lexicon.vertices import distinct_prompts
 from s3_jax.segmentation import (
   EMBEDDINGS,
@@ -74,14 +72,8 @@ def segment_set(
     f" methods, {len(prompts):,} texts; {found.opened.found}."
     f" {_in_words(run, spec.name)}"
   )
-  hosts.agree(
-    {
-      f"the texts of {spec.title}": prompts,
-      f"the token ids of {spec.title}": hash_token_ids(embedder.clip, prompts),
-    }
-  )
   with timed(timings, "embed_text"):
-    embedded = embed_prompts(embedder, prompts, progress=spec.title)
+    embedded = embedder.texts(prompts)
   counters["text_tower_batches"] += embedded.tower_batches
   with timed(timings, "build_space"):
     targets = make_targets(
@@ -121,6 +113,7 @@ def segment_set(
     classes=class_entries(spec),
     protocols=protocols,
     vertices=vertices,
+    texts=embedded,
     targets=targets,
     sets=sets,
     reasons=next(iter(sets.values())).reasons,
@@ -296,7 +289,7 @@ def _key(
   return cache.content_key(
     {
       "kind": "pixels",
-      **identity(embedder),
+      **embedder.identity,
       "pixels": pixels_canary(
         lambda image: resize_image(
           rgb_pixels(image),
