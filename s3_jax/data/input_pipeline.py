@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from s3_jax.data.decoding import (
   MAX_PIXELS,
@@ -19,8 +20,6 @@ from s3_jax.data.decoding import (
   decoding_threads,
 )
 from s3_jax.data.records import Records
-
-__all__ = ["PaddedSource", "padded_batches", "why_bad"]
 
 _UNKNOWN = -1  # the label of padding, and of a record that cannot be read
 
@@ -172,8 +171,6 @@ def _list_bad(
 
 def _any_image(batch: list[dict[str, Any]], source: PaddedSource) -> np.ndarray:
   """Returns an image of the size that all have."""
-  from PIL import Image
-
   for row in batch:
     if row["image"] is not None:
       return row["image"]

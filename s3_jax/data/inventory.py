@@ -15,8 +15,6 @@ from s3_jax.data.readers.imagenet import TarRecords
 from s3_jax.data.readers.listing import FileRecords
 from s3_jax.data.segmentation_sets import SegmentationSpec, find_masks
 
-__all__ = ["Finding", "take_inventory"]
-
 
 class Finding(NamedTuple):
   """What is there of one data set.

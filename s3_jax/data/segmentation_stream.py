@@ -14,8 +14,6 @@ from s3_jax.data.input_pipeline import why_bad
 from s3_jax.data.masks import decode_labels
 from s3_jax.data.readers.masks import OpenedMasks
 
-__all__ = ["MaskedImage", "masked_images", "rgb_pixels"]
-
 _AHEAD = 8
 """Images that wait to be taken."""
 

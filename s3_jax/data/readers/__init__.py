@@ -14,8 +14,6 @@ from s3_jax.data.readers import coop, folders, imagenet, tables, tfds
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = ["READERS", "Reader"]
-
 
 class Reader(NamedTuple):
   """One layout.

@@ -21,8 +21,6 @@ from s3_jax.data.readers.naming import ClassFinder, benchmark_finder
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = ["expects", "list_folder", "read", "read_class_folders", "sort_names"]
-
 # Where class folders may start; the last is that of Kaggle's ImageNet.
 _PARTS = ("", "test", "val", "images", "images/val", "images/test", "sketch")
 _PARTS += ("ILSVRC/Data/CLS-LOC/val",)

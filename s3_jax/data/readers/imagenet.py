@@ -36,15 +36,6 @@ from s3_jax.data.records import (
 )
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = [
-  "ARCHIVE",
-  "TarRecords",
-  "expects_flat",
-  "expects_tar",
-  "read_flat",
-  "read_tar",
-]
-
 ARCHIVE = "ILSVRC2012_img_val.tar"
 _MANUAL = "downloads/manual"  # where TFDS wants archives to be put
 _FLAT = ("", "val", "images/val", "ILSVRC/Data/CLS-LOC/val")

@@ -25,16 +25,6 @@ from s3_jax.data.specs import DatasetSpec
 from s3_jax.lexicon import cells
 from s3_jax.lexicon.documents import read_text
 
-__all__ = [
-  "FILE",
-  "Row",
-  "Table",
-  "expects",
-  "read",
-  "read_rows",
-  "read_table",
-]
-
 FILE = "test.csv"
 _PATHS = (
   *("path", "file", "filename", "filepath", "fname", "relpath"),

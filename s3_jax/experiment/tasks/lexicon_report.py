@@ -20,9 +20,9 @@ from s3_jax.experiment.methods.spaces import (
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings, read_cache_dir
 from s3_jax.files import atomic_write, write_json
-from s3_jax.lexicon import registry
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import (
+  BENCHMARK_TABLES,
   Lexicon,
   comparison_key,
   load_lexicon,
@@ -59,7 +59,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       raise ValueError(f"`config.tables` must hold names, got {table!r}.")
   checkpoint = read_checkpoint(settings, "model")
   report = LexiconReport(
-    tables=tables or tuple(registry.TABLES),
+    tables=tables or BENCHMARK_TABLES,
     model=checkpoint if checkpoint.source else None,
     template=settings.take("template", str, default=NAME_TEMPLATE),
     min_fraction=settings.take("min_fraction", float, default=0.5),
