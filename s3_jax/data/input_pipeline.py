@@ -35,40 +35,36 @@ class PaddedSource:
     *,
     with_position: bool = False,
     max_pixels: int = MAX_PIXELS,
-    start: int = 0,
   ):
     self._records = records
     self._preprocess = preprocess
     self._with_position = with_position
     self._max_pixels = max_pixels
-    self._start = start
-    steps = -(-max(len(records) - start, 0) // batch_size)
-    self._length = steps * batch_size
+    self._length = -(-len(records) // batch_size) * batch_size
 
   def __len__(self) -> int:
     return self._length
 
   def __getitem__(self, index: int) -> dict[str, Any]:
     """Returns a row; without an image, `reason` says why, or it is padding."""
-    position = self._start + index
-    if position >= len(self._records):
+    if index >= len(self._records):
       return _row(None, _UNKNOWN, -1, "")
     label = _UNKNOWN
     try:
-      record = self._records[position]
+      record = self._records[index]
       label = int(record["label"])
     except (BadImage, OSError, MemoryError) as error:
-      return _row(None, label, position, *why_bad(error))
+      return _row(None, label, index, *why_bad(error))
     if label < 0:
       raise ValueError(
-        f"image {position} must have a label >= 0, got {label}: it has none."
+        f"image {index} must have a label >= 0, got {label}: it has none."
       )
     try:
       with decoded_image(record["image"], max_pixels=self._max_pixels) as image:
-        return _row(self.pixels(image, position), label, position, "")
+        return _row(self.pixels(image, index), label, index, "")
     # BadImage, or what `preprocess` cannot take
     except (ValueError, MemoryError) as error:
-      return _row(None, label, position, *why_bad(error))
+      return _row(None, label, index, *why_bad(error))
 
   def pixels(
     self, image: Any, position: int
@@ -113,7 +109,6 @@ def padded_batches(
   with_position: bool = False,
   threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
-  start: int = 0,
   bad: dict[int, str] | None = None,
   passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -130,17 +125,12 @@ def padded_batches(
     raise ValueError(f"`batch_size` must be >= 1, got {batch_size}.")
   if max_pixels < 1:
     raise ValueError(f"`max_pixels` must be >= 1, got {max_pixels}.")
-  if start < 0 or start % batch_size:
-    raise ValueError(
-      f"`start` must be a multiple of the batch size {batch_size}, got {start}."
-    )
   source: Any = PaddedSource(
     records,
     preprocess,
     batch_size,
     with_position=with_position,
     max_pixels=max_pixels,
-    start=start,
   )
   # Threads work on single images, not on batches: closing waits for one image,
   # and a data set of one batch keeps every thread busy.

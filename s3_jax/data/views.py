@@ -73,7 +73,6 @@ def view_batches(
   numbers: Int[np.ndarray, " records"] | None = None,
   threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
-  start: int = 0,
   bad: dict[int, str] | None = None,
   passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -109,7 +108,6 @@ def view_batches(
     batch_size=batch_size,
     threads=threads,
     max_pixels=max_pixels,
-    start=start,
     bad=bad,
     passing=passing,
   )
