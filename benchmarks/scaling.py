@@ -48,7 +48,7 @@ from benchmarks.scaling_programs import (
 from s3_jax.clip import ZOO, ModelSpec
 from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.data.input_pipeline import padded_batches
-from s3_jax.experiment.embedding import SPLIT_BYTES
+from s3_jax.experiment.embedder import SPLIT_BYTES
 from s3_jax.sharding import local_mesh
 from s3_jax.storage.embedding_shards import SHARD_ROWS
 

@@ -51,7 +51,7 @@ RULES = {
   "files": Rule(),
   "messages": Rule(),
   "fields": Rule(("messages",)),
-  "colors": Rule((), COMMON, ("PIL",)),
+  "colors": Rule((), (*COMMON, "PIL")),
   "sharding": Rule((), COMMON),
   "hosts": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
@@ -70,8 +70,8 @@ RULES = {
   ),
   "data": Rule(
     ("files", "colors", "lexicon"),
-    COMMON,
-    ("tensorflow_datasets", "grain", "PIL", "matplotlib", "cv2", "scipy"),
+    (*COMMON, "PIL"),
+    ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
   ),
   "evaluation": Rule((*CORE, "sharding"), COMMON),
   "segmentation": Rule(

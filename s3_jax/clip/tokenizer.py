@@ -11,14 +11,18 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Bool, Int32
 from tokenizers import Tokenizer
 
-from s3_jax.clip import bpe_files
-from s3_jax.clip.bpe import END, START, special_ids, train_tokenizer
-from s3_jax.clip.bpe_files import ask_library, vocabulary_sha256
+from s3_jax.clip.bpe import END, START, special_ids
+from s3_jax.clip.bpe_files import (
+  ask_library,
+  read_tokenizer,
+  vocabulary_sha256,
+)
 from s3_jax.clip.clean import clean_text
 from s3_jax.clip.sentencepiece import (
   SentencePiece,
@@ -27,20 +31,20 @@ from s3_jax.clip.sentencepiece import (
 )
 from s3_jax.clip.zoo import ModelSpec
 
-__all__ = [
-  "END",
-  "START",
-  "TextTokenizer",
-  "clean_text",
-  "load_tokenizer",
-  "read_tokenizer",
-  "special_ids",
-  "tokenizer_file",
-  "train_tokenizer",
-]
-
 # What SentencePiece vocabularies call the token that closes a text.
 _PIECE_ENDS = ("</s>", "<eos>")
+
+
+class Tokens(NamedTuple):
+  """What a text tower is given for texts.
+
+  Attributes:
+    token_ids: padded.
+    is_cut: whether a text lost tokens because it is too long.
+  """
+
+  token_ids: Int32[np.ndarray, "texts context"]
+  is_cut: Bool[np.ndarray, " texts"]
 
 
 class TextTokenizer:
@@ -68,20 +72,25 @@ class TextTokenizer:
     self, texts: Sequence[str]
   ) -> Int32[np.ndarray, "texts context"]:
     """Tokenises texts."""
+    return self.encode(texts).token_ids
+
+  def count_truncated(self, texts: Sequence[str]) -> int:
+    """Counts the texts that lose tokens because they are too long."""
+    return int(self.encode(texts).is_cut.sum())
+
+  def encode(self, texts: Sequence[str]) -> Tokens:
+    """Tokenises texts, and says which of them were cut."""
     _check_texts(texts)
     spec = self.spec
     shape = (len(texts), spec.context_length)
     token_ids = np.full(shape, spec.pad_token_id, np.int32)
+    is_cut = np.zeros((len(texts),), bool)
     start = [] if spec.start_token_id is None else [spec.start_token_id]
-    for row, ids in zip(token_ids, self._encode(texts), strict=True):
-      ids = [*start, *ids[: self._longest], spec.end_token_id]
-      row[: len(ids)] = ids
-    return token_ids
-
-  def count_truncated(self, texts: Sequence[str]) -> int:
-    """Counts the texts that lose tokens because they are too long."""
-    _check_texts(texts)
-    return sum(len(ids) > self._longest for ids in self._encode(texts))
+    for index, whole in enumerate(self._encode(texts)):
+      ids = [*start, *whole[: self._longest], spec.end_token_id]
+      token_ids[index, : len(ids)] = ids
+      is_cut[index] = len(whole) > self._longest
+    return Tokens(token_ids, is_cut)
 
   @property
   def _longest(self) -> int:
@@ -146,11 +155,6 @@ def _encoder(
     return [encoding.ids for encoding in batch]
 
   return encode
-
-
-def read_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-  """Reads a byte-pair encoding and checks that it can be CLIP's."""
-  return bpe_files.read_tokenizer(pathlib.Path(path))
 
 
 def load_tokenizer(

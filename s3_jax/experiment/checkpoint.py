@@ -1,12 +1,8 @@
 """A config's fields that name a checkpoint, and what results say of it."""
 
-import hashlib
 import json
 import pathlib
-from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
-
-import numpy as np
 
 from s3_jax.clip import ZOO, Clip, load_clip
 from s3_jax.fields import Rule
@@ -40,20 +36,6 @@ def checkpoint_facts(clip: Clip) -> dict[str, str]:
   return {
     "the checkpoint's sha256": clip.sha256,
     "the tokenizer's sha256": clip.tokenizer_sha256,
-  }
-
-
-def hash_token_ids(clip: Clip, prompts: Sequence[str]) -> str:
-  """Returns what names the numbers that a text tower is given."""
-  token_ids = np.ascontiguousarray(clip.tokenize(prompts), "<i4")
-  return hashlib.sha256(token_ids.tobytes()).hexdigest()
-
-
-def describe_tokens(clip: Clip, prompts: Sequence[str]) -> dict[str, Any]:
-  """Says in results what the text tower was given for some texts."""
-  return {
-    "truncated": clip.tokenize.count_truncated(prompts),
-    "token_ids_sha256": hash_token_ids(clip, prompts),
   }
 
 

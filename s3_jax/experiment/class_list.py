@@ -181,14 +181,6 @@ def shared_texts(
   )
 
 
-def read_name_list(
-  source: str | Sequence[Any],
-) -> tuple[tuple[str, ...], str]:
-  """Reads class names alone."""
-  classes = read_classes(source)
-  return classes.names, classes.title
-
-
 def is_text(text: str) -> bool:
   """Tells whether a text is Unicode; arguments may be broken bytes."""
   return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -78,16 +78,40 @@ class Verified:
 
 
 def know_images(
-  cache_dir: pathlib.Path, opened: OpenedDataset, *, name: str
+  cache_dir: pathlib.Path,
+  opened: OpenedDataset,
+  *,
+  name: str,
+  labelled: bool = False,
 ) -> OpenedDataset:
-  """Finds out what every image of a data set is.
+  """Finds out what every image of a data set is; each may have to have a label.
 
   Several processes must see the same bytes. Where all of them see the same
   files (as the stamps say), they share the reading out; else each reads its own
   copy. What one of them cannot read, another may.
   """
-  if opened.contents is not None:
-    return opened
+  if opened.contents is None:
+    opened = opened._replace(contents=_find_out(cache_dir, opened, name))
+  contents = known_contents(opened)
+  for index, label in enumerate(contents.labels if labelled else ()):
+    # Of others with the same bytes, embeddings may be stored already.
+    if label < 0 and contents.ids[index]:
+      raise ValueError(
+        f"{name}: image {index} must have a label >= 0, got {label}: it has"
+        " none."
+      )
+  return opened
+
+
+def known_contents(opened: OpenedDataset) -> Contents:
+  """Returns the contents of a data set that has passed `know_images`."""
+  assert opened.contents is not None
+  return opened.contents
+
+
+def _find_out(
+  cache_dir: pathlib.Path, opened: OpenedDataset, name: str
+) -> Contents:
   stamps, known = _look_up(cache_dir, opened)
   if stamps is not None and not known.is_read.all():
     # Pictures that are drawn when they are first asked for have files then.
@@ -122,19 +146,17 @@ def know_images(
     _save(cache_dir, stamps, known, started)
   labels = getattr(opened.records, "labels", None) or known.labels.tolist()
   digits = known.contents.tobytes().hex()
-  return opened._replace(
-    contents=Contents(
-      ids=tuple(
-        digits[64 * index : 64 * index + 64] if is_read else ""
-        for index, is_read in enumerate(known.is_read.tolist())
-      ),
-      labels=tuple(labels),
-      reasons={
-        index: reason
-        for index, reason in sorted(known.reasons.items())
-        if not known.is_read[index]
-      },
-    )
+  return Contents(
+    ids=tuple(
+      digits[64 * index : 64 * index + 64] if is_read else ""
+      for index, is_read in enumerate(known.is_read.tolist())
+    ),
+    labels=tuple(labels),
+    reasons={
+      index: reason
+      for index, reason in sorted(known.reasons.items())
+      if not known.is_read[index]
+    },
   )
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from s3_jax import hosts
 from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.statistics import INTERVALS
-from s3_jax.experiment.embedding import EmbeddedImages
+from s3_jax.experiment.embedder import EmbeddedImages
 from s3_jax.experiment.figures import DrawnSpaces, draw_spaces
 from s3_jax.experiment.methods.images import MethodPlan, Scorers
 from s3_jax.experiment.methods.prompts import (

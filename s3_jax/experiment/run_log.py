@@ -3,7 +3,7 @@
 import pathlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from s3_jax import hosts
@@ -67,6 +67,41 @@ def timed(timings: dict[str, float], name: str) -> Iterator[None]:
   start = time.perf_counter()
   yield
   timings[name] = timings.get(name, 0.0) + time.perf_counter() - start
+
+
+class TimeLeft:
+  """Says once, when its speed is known, how long the rest of work will take.
+
+  What is done first in a part of the work is not timed: a tower compiles then.
+  """
+
+  _STEADY = 10.0
+  """Seconds of work from which on its speed is known."""
+
+  def __init__(self, log: Callable[[str], None], *, what: str, total: int):
+    self._log, self._what, self._left = log, what, total
+    self._seconds, self._timed, self._said = 0.0, 0, False
+    self._last: float | None = None
+
+  def start(self) -> None:
+    """Begins a part of the work."""
+    self._last = None
+
+  def done(self, count: int) -> None:
+    """Counts what has been done since the last call, or since the start."""
+    now = time.monotonic()
+    self._left -= count
+    if self._last is not None:
+      self._seconds += now - self._last
+      self._timed += count
+    self._last = now
+    is_known = self._timed > 0 and self._seconds >= self._STEADY
+    if is_known and self._left > 0 and not self._said:
+      self._said = True
+      rest = self._seconds / self._timed * self._left
+      self._log(
+        f"{self._left:,} {self._what} left: about {format_duration(rest)}."
+      )
 
 
 def format_duration(seconds: float) -> str:

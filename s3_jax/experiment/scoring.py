@@ -19,7 +19,7 @@ from s3_jax.evaluation.classification import (
   Scoring,
   summarise,
 )
-from s3_jax.experiment.embedding import EmbeddedImages
+from s3_jax.experiment.embedder import EmbeddedImages
 
 SCORE_ROWS = 900
 """Images scored at once. The hulls' and complexes' temporaries grow with it."""

@@ -1,165 +1,178 @@
-"""Embeddings of texts, from the cache where it has them."""
+"""Embeddings of texts: each distinct one once, from the cache where it is."""
 
-import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Bool, Float32, Int
-from tqdm import tqdm
+from jaxtyping import Bool, Float32, Int, Int32
 
 from s3_jax import hosts
-from s3_jax.clip import embed_texts
+from s3_jax.clip import ModelSpec
 from s3_jax.clip.text_batches import embed_in_buckets
-from s3_jax.experiment.embedding import Embedder, identity
-from s3_jax.experiment.settings import require_writable
-from s3_jax.storage import cache
-
-TEXT_CHUNK = 1024
-"""Texts that share one file of the cache."""
+from s3_jax.clip.tokenizer import TextTokenizer, Tokens
+from s3_jax.experiment.run_log import TimeLeft
+from s3_jax.storage.text_blocks import BLOCK_TEXTS, TextBlocks
 
 TEXT_ROWS = 256
-"""Texts that the text tower takes at once."""
+"""Texts that the text tower takes at once. Always as many: then the others of
+a batch change no bit of an embedding, so that it is the same in every run."""
+
+
+class TextLookup(NamedTuple):
+  """Texts, and where the cache has them.
+
+  Attributes:
+    texts: different ones.
+    tokens: of the texts.
+    contents: sha256 of their token ids, each once.
+    of_text: of each text, its place among the contents.
+    blocks: what the cache of this process has.
+    stored: which contents each process has.
+  """
+
+  texts: tuple[str, ...]
+  tokens: Tokens
+  contents: tuple[bytes, ...]
+  of_text: Int[np.ndarray, " texts"]
+  blocks: TextBlocks
+  stored: Bool[np.ndarray, "processes contents"]
+
+  @property
+  def missing(self) -> int:
+    """How many have to be embedded."""
+    return int((~self.stored.any(axis=0)).sum())
 
 
 class EmbeddedTexts(NamedTuple):
-  """Unit embeddings of a list of texts."""
+  """Unit embeddings of different texts.
 
-  embeddings: Float32[np.ndarray, "texts dim"]
-  tower_batches: int  # 0 when the cache had them
-  computed: int  # texts that the cache did not have
-
-
-def embed_prompts(
-  embedder: Embedder,
-  prompts: Sequence[str],
-  *,
-  rows: int = TEXT_ROWS,
-  progress: str | None = None,
-) -> EmbeddedTexts:
-  """Embeds texts, or reads their embeddings from the cache.
-
-  Texts are stored in chunks as they are made, so a run that is killed goes on
-  from the last chunk, and other texts cost only themselves. Several processes
-  share out the chunks, and in the end all have all of them.
+  Attributes:
+    rows: text -> its row.
+    embeddings: of the texts.
+    tokens: of the texts.
+    tower_batches: 0 when the cache had them all.
+    computed: texts that the cache did not have.
   """
-  chunks = _chunks(prompts)
-  own = _own_chunks(embedder, chunks)
-  counts = {"batches": 0, "computed": 0}
 
-  def embed() -> dict[str, np.ndarray]:
-    # Now, and not after the first chunk; every task with a cache gets here.
-    require_writable(embedder.cache_dir, "config.cache_dir")
-    pieces = {}
-    with tqdm(
-      total=sum(len(chunks[number]) for number in own),
-      desc=progress,
-      unit="text",
-      leave=False,
-      disable=True if progress is None or not hosts.is_first() else None,
-    ) as bar:
-      for number in hosts.with_barriers(own):
-        piece, ran = _embed_chunk(embedder, chunks[number], rows)
-        pieces[str(number)] = piece
-        counts["batches"] += ran
-        counts["computed"] += len(piece) if ran else 0
-        bar.update(len(piece))
-    return pieces
+  rows: dict[str, int]
+  embeddings: Float32[np.ndarray, "texts dim"]
+  tokens: Tokens
+  tower_batches: int
+  computed: int
 
-  pieces: dict[str, np.ndarray] = {}
-  for part in hosts.gather_arrays(hosts.raise_on_all(embed)):
-    pieces |= part
-  counts = hosts.add_up(counts)
-  empty = np.zeros((0, embedder.clip.spec.embed_dim), np.float32)
-  embeddings = np.concatenate(
-    [empty, *(pieces[str(number)] for number in range(len(chunks)))]
-  )
-  return EmbeddedTexts(embeddings, counts["batches"], counts["computed"])
+  def of(self, texts: Sequence[str]) -> Float32[np.ndarray, "_ dim"]:
+    """Returns the embeddings of some of the texts."""
+    return self.embeddings[self._indices(texts)]
+
+  def describe(self, texts: Sequence[str] | None = None) -> dict[str, Any]:
+    """Says in results what the text tower was given for all or some texts."""
+    indices = self._indices(list(self.rows) if texts is None else texts)
+    token_ids = self.tokens.token_ids[indices].astype("<i4")
+    return {
+      "truncated": int(self.tokens.is_cut[indices].sum()),
+      "token_ids_sha256": hashlib.sha256(token_ids.tobytes()).hexdigest(),
+    }
+
+  def _indices(self, texts: Sequence[str]) -> Int[np.ndarray, " _"]:
+    return np.asarray([self.rows[text] for text in texts], np.int64)
 
 
-def _own_chunks(
-  embedder: Embedder, chunks: Sequence[Sequence[str]]
-) -> list[int]:
-  """Lists the chunks that this process reads or makes."""
-  if hosts.count() == 1:
-    return list(range(len(chunks)))
-  return np.flatnonzero(hosts.own_items(_stored(embedder, chunks))).tolist()
+def look_up(
+  tokenize: TextTokenizer, blocks: TextBlocks, texts: Sequence[str]
+) -> TextLookup:
+  """Finds out which texts the cache has; all processes must ask for the same.
 
-
-def _stored(
-  embedder: Embedder, chunks: Sequence[Sequence[str]]
-) -> Bool[np.ndarray, "processes chunks"]:
-  stored = [_is_stored(embedder, chunk) for chunk in chunks]
-  return hosts.gather_flags(np.asarray(stored, bool))
-
-
-def _embed_chunk(
-  embedder: Embedder, prompts: Sequence[str], rows: int
-) -> tuple[Float32[np.ndarray, "texts dim"], int]:
-  clip = embedder.clip
-  token_ids = _tokenized(clip.tokenize, tuple(prompts))
-  key = _texts_key(embedder, prompts, token_ids)
-  folder = embedder.folder
-  shape = (len(prompts), clip.spec.embed_dim)
-  stored = cache.load(folder, key, expected={"embeddings": (shape, "float32")})
-  if stored is not None:
-    return stored["embeddings"], 0
-  embeddings = embed_in_buckets(
-    functools.partial(
-      embed_texts, clip.spec, clip.params, dtype=embedder.dtype
-    ),
-    clip.spec,
-    token_ids,
-    rows=rows,
-  )
-  cache.store(folder, key, {"embeddings": embeddings}, {"kind": "texts"})
-  return embeddings, -(-len(prompts) // rows)
-
-
-@functools.lru_cache(maxsize=128)
-def _tokenized(
-  tokenize: Callable[[Sequence[str]], Int[np.ndarray, "texts context"]],
-  prompts: tuple[str, ...],
-) -> Int[np.ndarray, "texts context"]:
-  """Tokenizes a chunk once for the estimate and the embedding."""
-  return tokenize(prompts)
-
-
-def _texts_key(
-  embedder: Embedder,
-  prompts: Sequence[str],
-  token_ids: Int[np.ndarray, "texts context"],
-) -> str:
-  return cache.content_key(
+  Texts that become the same token ids are one.
+  """
+  distinct = tuple(dict.fromkeys(texts))
+  tokens = _tokenized(tokenize, distinct)
+  places: dict[bytes, int] = {}
+  of_text = [
+    places.setdefault(hashlib.sha256(row.tobytes()).digest(), len(places))
+    for row in tokens.token_ids.astype("<i4")
+  ]
+  hosts.agree(
     {
-      **identity(embedder),
-      "prompts": list(prompts),
-      # The tokenizer's part in it.
-      "token_ids": hashlib.sha256(token_ids.tobytes()).hexdigest(),
+      "the texts": hashlib.sha256("\n".join(distinct).encode()).hexdigest(),
+      "the token ids": hashlib.sha256(b"".join(places)).hexdigest(),
     }
   )
-
-
-def missing_chunks(
-  embedder: Embedder, prompts: Sequence[str]
-) -> Iterator[Int[np.ndarray, "texts context"]]:
-  """Tokenizes the chunks of a list that no process has in its cache."""
-  chunks = _chunks(prompts)
-  stored = _stored(embedder, chunks).any(axis=0)
-  for number in np.flatnonzero(~stored).tolist():
-    yield _tokenized(embedder.clip.tokenize, tuple(chunks[number]))
-
-
-def _chunks(prompts: Sequence[str]) -> list[Sequence[str]]:
-  return [
-    prompts[start : start + TEXT_CHUNK]
-    for start in range(0, len(prompts), TEXT_CHUNK)
-  ]
-
-
-def _is_stored(embedder: Embedder, chunk: Sequence[str]) -> bool:
-  token_ids = _tokenized(embedder.clip.tokenize, tuple(chunk))
-  return cache.is_stored(
-    embedder.folder, _texts_key(embedder, chunk, token_ids)
+  stored = np.asarray([content in blocks for content in places], bool)
+  return TextLookup(
+    distinct,
+    tokens,
+    tuple(places),
+    np.asarray(of_text, np.int64),
+    blocks,
+    hosts.gather_flags(stored),
   )
+
+
+@lru_cache(maxsize=2)
+def _tokenized(tokenize: TextTokenizer, texts: tuple[str, ...]) -> Tokens:
+  """Tokenizes texts once to count them and to embed them."""
+  return tokenize.encode(texts)
+
+
+def embed_or_read(
+  found: TextLookup,
+  tower: Callable[[Int32[np.ndarray, "rows length"]], jax.Array],
+  spec: ModelSpec,
+  *,
+  prepare: Callable[[], None],
+  time_left: TimeLeft | None,
+) -> EmbeddedTexts:
+  """Reads texts from the cache, and embeds and stores those it lacks.
+
+  Several processes share them out, and in the end all have all of them. Blocks
+  are stored as they are made, so a run that is killed goes on from there.
+  """
+  firsts = np.unique(found.of_text, return_index=True)[1]
+  own = np.flatnonzero(hosts.own_items(found.stored))
+  contents = [found.contents[index] for index in own.tolist()]
+  counts = {"batches": 0, "computed": 0}
+
+  def embed() -> Float32[np.ndarray, "own dim"]:
+    prepare()
+    embeddings, is_there = found.blocks.read(contents)
+    left = np.flatnonzero(~is_there)
+    with hosts.progress_bar(
+      total=own.size,
+      initial=own.size - left.size,
+      desc="embed texts",
+      unit="text",
+    ) as bar:
+      for block in hosts.with_barriers(_cut(left)):
+        token_ids = found.tokens.token_ids[firsts[own[block]]]
+        made = embed_in_buckets(tower, spec, token_ids, rows=TEXT_ROWS)
+        found.blocks.store([contents[i] for i in block.tolist()], made)
+        embeddings[block] = made
+        counts["batches"] += -(-block.size // TEXT_ROWS)
+        counts["computed"] += block.size
+        bar.update(block.size)
+        if time_left is not None:
+          time_left.done(block.size)
+    return embeddings
+
+  part = {"own": own, "embeddings": hosts.raise_on_all(embed)}
+  whole = np.zeros((len(found.contents), spec.embed_dim), np.float32)
+  for each in hosts.gather_arrays(part):
+    whole[each["own"]] = each["embeddings"]
+  counts = hosts.add_up(counts)
+  return EmbeddedTexts(
+    {text: row for row, text in enumerate(found.texts)},
+    whole[found.of_text],
+    found.tokens,
+    counts["batches"],
+    counts["computed"],
+  )
+
+
+def _cut(
+  left: Int[np.ndarray, " left"],
+) -> Iterator[Int[np.ndarray, " block"]]:
+  for start in range(0, left.size, BLOCK_TEXTS):
+    yield left[start : start + BLOCK_TEXTS]

@@ -100,17 +100,9 @@ def generate(
 ) -> Generated:
   """Gets texts for every class of a job.
 
-  Args:
-    job: the classes and the model.
-    ask: sends one request; see `endpoint.open_endpoint`.
-    limits: what the run may use.
-    stored: answers of earlier runs, oldest first, as `store` returned them;
-      those of other jobs are passed over.
-    store: keeps an answer for good before it returns; returns what is kept.
-    sleep: waits for some seconds.
-
-  Returns:
-    The texts and the account.
+  `stored` are answers of earlier runs, oldest first, as `store` returned them;
+  those of other jobs are passed over. `store` keeps an answer for good before
+  it returns what is kept.
   """
   state = _State(job, limits, ask, sleep)
   key = job_key(job)

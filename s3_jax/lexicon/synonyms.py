@@ -22,6 +22,14 @@ from s3_jax.fields import Rule, Where, read
 from s3_jax.messages import nearest
 
 TABLES = pathlib.Path(__file__).parent / "tables"
+BENCHMARK_TABLES = (
+  *("imagenet", "caltech101", "oxford_pets", "stanford_cars"),
+  *("oxford_flowers102", "food101", "fgvc_aircraft", "sun397", "dtd"),
+  *("eurosat", "ucf101", "voc", "pascal_context", "coco_object"),
+  *("coco_stuff", "cityscapes", "ade20k"),
+)
+"""Packaged tables of public benchmarks, in the order of reports."""
+
 SCHEMA = 1
 MAX_WORDS = 5  # of a synonym [paper: synonyms of at most five words]
 
@@ -104,19 +112,7 @@ class _Table(NamedTuple):
 
 
 def load_lexicon(source: str | pathlib.Path) -> Lexicon:
-  """Reads and checks a table.
-
-  Args:
-    source: the name of a table that comes with the package ("pictographs"),
-      or the path of a JSON file.
-
-  Returns:
-    The lexicon, classes in index order.
-
-  Raises:
-    ValueError: if the file is absent, is not JSON, or breaks a rule; the
-      message names the file, the class, the rule and the value.
-  """
+  """Reads and checks a table that comes with the package, or a JSON file."""
   path = pathlib.Path(source)
   if not path.suffix:
     path = TABLES / f"{source}.json"

@@ -136,7 +136,7 @@ def embed_whole_windows(
   found = []
   for image in images:
     cut = _cut(spec, protocol, image, patch=protocol.window)
-    embed = functools.partial(_compiled_tower(spec, dtype), params)
+    embed = functools.partial(embed_images, spec, params, dtype=dtype)
     embedded = _embed_in_batches(embed, cut.pixels, size=size, mesh=mesh)
     found.append(_to_patches(cut, embedded))
   return found
@@ -171,12 +171,6 @@ def _check_window(spec: ModelSpec, protocol: SegmentationProtocol) -> None:
       f" {spec.name}'s images, where whole windows are embedded, got"
       f" {protocol.window}."
     )
-
-
-@functools.cache
-def _compiled_tower(spec: ModelSpec, dtype: str) -> Callable[..., Any]:
-  """One compiled function a network."""
-  return jax.jit(functools.partial(embed_images, spec, dtype=dtype))
 
 
 class _Cut(NamedTuple):

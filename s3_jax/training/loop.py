@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 from tqdm import tqdm
 
+from s3_jax.clip.bpe import train_tokenizer
 from s3_jax.clip.preprocess import preprocess_image
-from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
+from s3_jax.clip.tokenizer import load_tokenizer
 from s3_jax.clip.towers import embed_images, embed_texts
 from s3_jax.clip.weights import save_clip
 from s3_jax.clip.zoo import ModelSpec

@@ -96,7 +96,7 @@ def records() -> Callable[[Any], list[dict[str, Any]]]:
 def make_small(records):
   """Puts two images a class behind every data set's name, under a patch."""
 
-  def make(patch: pytest.MonkeyPatch, module: Any) -> list[str]:
+  def make(patch: pytest.MonkeyPatch, module: Any = None) -> list[str]:
     opened: list[str] = []
 
     def open_small(spec, folder):

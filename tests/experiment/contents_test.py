@@ -5,6 +5,7 @@ import io
 import os
 import tarfile
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,18 +17,14 @@ from s3_jax.data import reading
 from s3_jax.data.datasets import DATASETS, open_own
 from s3_jax.data.readers import imagenet, listing
 from s3_jax.data.records import is_racy
-from s3_jax.experiment import contents, embedding
+from s3_jax.experiment import contents
 from s3_jax.experiment.contents import (
   Known,
   Verified,
   join_known,
   know_images,
 )
-from s3_jax.experiment.embedding import (
-  Embedder,
-  embed_test_set,
-  images_layout,
-)
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.storage.known_images import known_images
 
 SPEC = DATASETS["plain"]._replace(name="own", title="own", family="own")
@@ -80,7 +77,7 @@ def reads(monkeypatch):
 
 def embed(embedder, folder):
   opened, _ = open_own(folder)
-  return embed_test_set(embedder, SPEC, opened)
+  return embedder.images(SPEC, opened)
 
 
 def test_a_second_start_reads_no_byte(embedder, folder, reads):
@@ -226,7 +223,7 @@ def test_what_cannot_be_read_now_is_read_next_time(
   if first.bad:
     assert again.images_decoded == 8, "its batch"
   expected = embed(
-    embedder._replace(cache_dir=embedder.cache_dir / "new"), folder
+    replace(embedder, cache_dir=embedder.cache_dir / "new"), folder
   )
   np.testing.assert_array_equal(again.embeddings, expected.embeddings)
   assert embed(embedder, folder).images_decoded == 0
@@ -257,7 +254,7 @@ def test_too_little_memory_for_decoding_passes(embedder, folder, monkeypatch):
 
   with monkeypatch.context() as patch:
     patch.setattr(BmpImagePlugin.BmpImageFile, "load", fail)
-    images_layout(embedder, SPEC, open_own(folder)[0])  # the canary's is no BMP
+    embedder.layout(SPEC, open_own(folder)[0])  # the canary's is no BMP
     assert [why for _, why in embed(embedder, folder).bad] == [
       "needs more memory than there is"
     ]
@@ -265,11 +262,13 @@ def test_too_little_memory_for_decoding_passes(embedder, folder, monkeypatch):
 
 
 def test_bytes_that_change_during_the_run_are_not_believed(embedder, folder):
-  opened = embedding.know_contents(embedder, SPEC, open_own(folder)[0])
+  opened = know_images(
+    embedder.cache_dir, open_own(folder)[0], name=SPEC.title, labelled=True
+  )
   records = Verified(opened.records, opened.contents)
   assert records[5]["label"] == 1
   write(folder / "bee" / "1.bmp", 77)
-  found = embed_test_set(embedder, SPEC, opened)
+  found = embedder.images(SPEC, opened)
   assert found.bad == (
     ("bee/1.bmp", "its bytes changed while the run was going on"),
   )
@@ -309,10 +308,11 @@ def test_broken_code_leaves_nothing_to_repaired_code(
   def upside_down(spec, image, **options):
     return preprocess_image(spec, image, **options)[::-1]
 
-  broken = embedder._replace(
+  broken = replace(
+    embedder,
     clip=embedder.clip._replace(
       preprocess=lambda image: upside_down(embedder.clip.spec, image)
-    )
+    ),
   )
   wrong = embed(broken, folder)
   assert wrong.images_decoded == 8
@@ -320,14 +320,14 @@ def test_broken_code_leaves_nothing_to_repaired_code(
   again = embed(embedder, folder)
   assert again.images_decoded == 0
   np.testing.assert_array_equal(again.embeddings, right.embeddings)
-  monkeypatch.setattr(embedding, "TOWERS_VERSION", -1)
+  monkeypatch.setattr("s3_jax.experiment.embedder.TOWERS_VERSION", -1)
   assert embed(embedder, folder).images_decoded == 8
 
 
 def test_pillow_is_part_of_the_canary(embedder, folder, monkeypatch):
   opened, _ = open_own(folder)
-  before = images_layout(embedder, SPEC, opened)
-  assert images_layout(embedder, SPEC, opened).key == before.key
+  before = embedder.layout(SPEC, opened)
+  assert embedder.layout(SPEC, opened).key == before.key
   resize = Image.Image.resize
 
   def other(self, size, *arguments, **options):
@@ -335,7 +335,7 @@ def test_pillow_is_part_of_the_canary(embedder, folder, monkeypatch):
     return resize(self, size, Image.Resampling.NEAREST)
 
   monkeypatch.setattr(Image.Image, "resize", other)
-  after = images_layout(embedder, SPEC, opened)
+  after = embedder.layout(SPEC, opened)
   assert after.key != before.key and after.contents == before.contents
 
 
@@ -446,5 +446,5 @@ def test_what_is_known_is_saved_on_the_way(tmp_path, folder, monkeypatch):
 def test_the_estimate_counts_pictures_and_not_shards(embedder, folder):
   embed(embedder, folder)
   write(folder / "ant" / "00.bmp", 555)
-  layout = images_layout(embedder, SPEC, open_own(folder)[0])
+  layout = embedder.layout(SPEC, open_own(folder)[0])
   assert (~known_images(embedder.folder, layout)).sum() == 1

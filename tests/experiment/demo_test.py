@@ -16,7 +16,6 @@ from s3_jax import experiment
 from s3_jax.clip import embed_texts, load_clip
 from s3_jax.data import pictograph_sets
 from s3_jax.data.datasets import DATASETS
-from s3_jax.experiment import embedding, text_embedding
 from s3_jax.experiment.methods.images import METHODS as METHODS_OF_BENCHMARKS
 from s3_jax.experiment.methods.images import Method
 from s3_jax.experiment.methods.prompts import concepts
@@ -65,7 +64,7 @@ def run_demo(checkpoint, read_config, make_small):
     }
     config = read_config("demo", **{**given, **changes})
     with pytest.MonkeyPatch.context() as patch:
-      opened = make_small(patch, embedding)
+      opened = make_small(patch)
       results = experiment.run(config, str(folder))
     return Run(folder, results, opened)
 
@@ -96,11 +95,11 @@ def warm(cold, run_demo, new_folder, cache):
 
   with pytest.MonkeyPatch.context() as patch:
     for module, name in (
-      (embedding, "embed_images"),
-      (embedding, "padded_batches"),
-      (text_embedding, "embed_texts"),
+      ("tower_batches", "embed_images"),
+      ("embedder", "padded_batches"),
+      ("embedder", "embed_texts"),
     ):
-      patch.setattr(module, name, refused)
+      patch.setattr(f"s3_jax.experiment.{module}.{name}", refused)
     return run_demo(new_folder(), cache, mesh=8, figure_classes=(17, 3))
 
 
@@ -336,7 +335,7 @@ def stored_embeddings(cache):
   found = {}
   for path in (cache / "embeddings").rglob("*.npz"):
     with np.load(path) as stored:
-      if "contents" in stored.files:
+      if "good" in stored.files:
         header = json.loads(str(stored["header"][()]))
         found[header["metadata"]["dataset"]] = stored["embeddings"]
   return found
@@ -350,8 +349,7 @@ def test_no_figure_of_a_class_is_drawn_unasked(one_device):
 
 def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
   """`class_name`, from the stored embeddings alone."""
-  from s3_jax.experiment.embedding import Embedder
-  from s3_jax.experiment.text_embedding import embed_prompts
+  from s3_jax.experiment.embedder import Embedder
 
   clip = load_clip(checkpoint)
   embedder = Embedder(clip, "float32", 64, 0, cache)
@@ -359,7 +357,7 @@ def test_counts_are_those_of_single_cosines(warm, cache, checkpoint, records):
     f"a photo of a {entry.name}."
     for entry in load_lexicon("pictographs").classes
   ]
-  names = np.float64(embed_prompts(embedder, prompts).embeddings)
+  names = np.float64(embedder.texts(prompts).embeddings)
   top1 = {
     row["dataset"]: row["top1"]
     for row in warm.json["methods"]
@@ -397,7 +395,7 @@ def test_what_is_found_late_leaves_no_results(
 def test_a_bad_image_is_listed_and_not_counted(
   checkpoint, read_config, make_small, tmp_path, monkeypatch, capsys
 ):
-  make_small(monkeypatch, embedding)
+  make_small(monkeypatch)
   open_good = pictograph_sets.open_pictographs
 
   def open_bad(spec, folder):

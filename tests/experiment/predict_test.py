@@ -14,10 +14,9 @@ import pytest
 from PIL import Image
 
 from s3_jax.clip import embed_images, embed_texts, load_clip
-from s3_jax.experiment import Common
+from s3_jax.experiment import Common, tower_batches
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import predict
-from s3_jax.experiment.tasks.predict import stream as prediction_stream
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.results import contact_sheet
 from s3_jax.space import attach_complex, build_space
@@ -365,14 +364,14 @@ def test_only_bad_files_are_an_error_too(run, mixed, tmp_path):
 
 
 def test_an_embedding_that_is_not_finite_is_a_bad_file(run, monkeypatch):
-  def broken(spec, params, images, *, dtype):
+  def broken(spec, params, images, *, dtype, gather):
     rows = jnp.ones((images.shape[0], spec.embed_dim)) / spec.embed_dim**0.5
     return rows.at[1].set(jnp.nan).at[3].set(0.0)
 
-  prediction_stream._image_tower.cache_clear()
-  monkeypatch.setattr(prediction_stream, "embed_images", broken)
+  tower_batches.image_tower.cache_clear()
+  monkeypatch.setattr(tower_batches, "embed_images", broken)
   document, _ = run()
-  prediction_stream._image_tower.cache_clear()
+  tower_batches.image_tower.cache_clear()
   assert [entry["reason"] for entry in document["bad_files"]] == [
     "no finite embedding"
   ] * 2

@@ -19,7 +19,7 @@ import time
 import pytest
 
 from s3_jax import experiment
-from s3_jax.experiment.embedding import SHARD_ROWS
+from s3_jax.experiment.embedder import SHARD_ROWS
 from s3_jax.launch import command_lines, environment, free_port
 from tests.benchmark_replicas import make_replica
 from tests.segmentation_replicas import make_segmentation

@@ -407,7 +407,7 @@ def test_whole_windows(run, tmp_path, checkpoint):
   texts = [f"a {of_class[0]}." for of_class in benchmark_names(spec)]
   vectors = s3_jax.embed_texts(clip.spec, clip.params, clip.tokenize(texts))
   for image in masked_images(found, range(3)):
-    assert image.pixels is not None and image.labels is not None
+    assert not image.reason
     vector = s3_jax.embed_images(clip.spec, clip.params, image.pixels[None])
     predicted = int(np.argmax(np.asarray(vector @ vectors.T)))
     counted = image.labels != 255

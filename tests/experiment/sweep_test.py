@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from s3_jax import experiment
-from s3_jax.experiment import embedding
 
 IMAGES = 180
 
@@ -26,7 +25,7 @@ def sweep(checkpoint, read_config, make_small, tmp_path_factory):
     cache_dir=str(folder / "cache"),
   )
   with pytest.MonkeyPatch.context() as patch:
-    opened = make_small(patch, embedding)
+    opened = make_small(patch)
     rows = experiment.run(config, str(folder / "run"))
   assert opened == ["validation"], "no test set is touched"
   return folder / "run", rows
@@ -119,7 +118,7 @@ def test_a_test_set_and_other_texts(
     cache_dir=str(tmp_path / "cache"),
   )
   with pytest.MonkeyPatch.context() as patch:
-    assert make_small(patch, embedding) == []
+    assert make_small(patch) == []
     rows = experiment.run(config, str(tmp_path / "run"))
   assert {row.texts for row in rows} == {"concepts", "concepts_x_descriptors"}
   assert "outline is a test set: these numbers describe" in (

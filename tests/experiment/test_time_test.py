@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
@@ -12,13 +13,8 @@ from s3_jax import experiment
 from s3_jax.clip import embed_images, load_clip
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.views import make_views
-from s3_jax.experiment import embedding, view_embedding
-from s3_jax.experiment.embedding import Embedder, find_test_set
-from s3_jax.experiment.view_embedding import (
-  ViewOptions,
-  read_views,
-  views_layout,
-)
+from s3_jax.experiment.embedder import Embedder, ViewOptions
+from s3_jax.experiment.tasks.benchmark.sets import find_test_set
 
 VIEWS = 5
 
@@ -30,7 +26,7 @@ def clip(checkpoint):
 
 @pytest.fixture
 def small(monkeypatch, make_small):
-  return make_small(monkeypatch, embedding)
+  return make_small(monkeypatch)
 
 
 def count():
@@ -43,7 +39,7 @@ def test_views_are_those_of_each_image(clip, small, records, tmp_path):
   opened = find_test_set(embedder.cache_dir, spec)
   options = ViewOptions(VIEWS, False, 3)
   counters = count()
-  shards = list(read_views(embedder, spec, opened, options, counters))
+  shards = list(embedder.views(spec, opened, options, counters))
   assert [shard.indices.size for shard in shards] == [64, 64, 52]
   assert counters["images_decoded"] == 180
   for index in (0, 70, 179):
@@ -70,7 +66,7 @@ def test_devices_and_batches_change_no_view(
   def read(mesh, batch_size, name):
     embedder = Embedder(clip, "float32", batch_size, mesh, tmp_path / name)
     opened = find_test_set(embedder.cache_dir, spec)
-    (shard,) = read_views(embedder, spec, opened, options, count())
+    (shard,) = embedder.views(spec, opened, options, count())
     return shard
 
   one = read(0, 40, "one")
@@ -84,7 +80,7 @@ def test_what_changes_a_view_changes_its_key(clip, small, tmp_path):
   opened = find_test_set(embedder.cache_dir, spec)
   options = ViewOptions(VIEWS, False, 0)
   keys = [
-    views_layout(embedder, spec, opened, changed).key
+    embedder.layout(spec, opened, changed).key
     for changed in (
       options,
       options._replace(seed=1),
@@ -93,7 +89,7 @@ def test_what_changes_a_view_changes_its_key(clip, small, tmp_path):
     )
   ]
   keys.append(
-    views_layout(embedder._replace(dtype="bfloat16"), spec, opened, options).key
+    replace(embedder, dtype="bfloat16").layout(spec, opened, options).key
   )
   assert len(set(keys)) == len(keys)
 
@@ -117,7 +113,7 @@ def run(checkpoint, read_config, make_small, tmp_path_factory):
       },
     )
     with pytest.MonkeyPatch.context() as patch:
-      make_small(patch, embedding)
+      make_small(patch)
       results = experiment.run(config, str(folder))
     with open(folder / "predictions.csv", newline="") as file:
       return results, list(csv.DictReader(file))
@@ -161,7 +157,7 @@ def test_a_second_run_draws_no_view(first, run, monkeypatch):
   def refused(*_, **__):
     raise AssertionError("views were made")
 
-  monkeypatch.setattr(view_embedding, "view_batches", refused)
+  monkeypatch.setattr("s3_jax.experiment.embedder.view_batches", refused)
   results, predictions = run(view_seeds=(0, 4))
   assert results["counters"]["cache"] == "warm"
   assert predictions == first[1]
@@ -210,7 +206,7 @@ def test_a_sweep_over_ways_to_adapt(
     cache_dir=str(tmp_path / "cache"),
   )
   with pytest.MonkeyPatch.context() as patch:
-    assert make_small(patch, embedding) == []
+    assert make_small(patch) == []
     rows = experiment.run(config, str(tmp_path))
   found = {
     (row.method, row.metric, row.learning_rate, row.anchor): row.top1

@@ -59,9 +59,7 @@ def test_a_run_that_fails_leaves_no_mixture(
   tmp_path, read_config, checkpoint, monkeypatch, make_small
 ):
   """The second run fails while it writes: of the first nothing is left."""
-  from s3_jax.experiment import embedding
-
-  make_small(monkeypatch, embedding)
+  make_small(monkeypatch)
   changes = {
     "model": str(checkpoint),
     "cache_dir": str(tmp_path / "cache"),

@@ -12,20 +12,18 @@ from s3_jax.evaluation.classification import (
   Scoring,
   summarise,
 )
-from s3_jax.experiment.embedding import EmbeddedImages, Embedder
+from s3_jax.experiment.embedder import (
+  VIEW_SHARD,
+  EmbeddedImages,
+  Embedder,
+  ViewOptions,
+)
 from s3_jax.experiment.methods.images import MethodPlan
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import Adaptation
 from s3_jax.experiment.run_log import timed
 from s3_jax.experiment.scoring import gather_counted
-from s3_jax.experiment.shared_shards import own_shards
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
-from s3_jax.experiment.view_embedding import (
-  VIEW_SHARD,
-  ViewOptions,
-  read_views,
-  views_layout,
-)
 from s3_jax.fields import Count, Inline, Rule
 from s3_jax.storage.text_tables import TextTable
 
@@ -91,7 +89,7 @@ def score_views(
   The views of one shard are in memory at a time. Several processes share out
   the shards, and put together what they have counted.
   """
-  logit_scale = float(embedder.clip.params["logit_scale"])
+  logit_scale = embedder.logit_scale
   results = {}
   done = dict.fromkeys(counters, 0)
   for view in view_options(settings, data.spec):
@@ -110,10 +108,8 @@ def score_views(
       )
       for each in plan
     }
-    layout = views_layout(embedder, data.spec, data.opened, view)
-    numbers = own_shards(embedder.folder, layout)
     shards = hosts.with_barriers(
-      read_views(embedder, data.spec, data.opened, view, done, numbers)
+      embedder.views(data.spec, data.opened, view, done)
     )
 
     def add_shards(shards=shards, scorings=scorings) -> list[np.ndarray]:

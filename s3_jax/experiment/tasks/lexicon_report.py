@@ -1,17 +1,16 @@
 """The task "lexicon_report": what a person needs to see to mend a table."""
 
+import itertools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
-
-import numpy as np
 
 from s3_jax.clip import MODELS
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
 )
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.spaces import (
   TWO_WITNESSES,
   SpaceOptions,
@@ -19,12 +18,11 @@ from s3_jax.experiment.methods.spaces import (
 )
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import CacheDir, Settings, Template
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.fields import Inline, NonNegative, Rule, Share, Where, raw
 from s3_jax.files import atomic_write, write_json
-from s3_jax.lexicon import registry
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import (
+  BENCHMARK_TABLES,
   Lexicon,
   comparison_key,
   load_lexicon,
@@ -45,7 +43,7 @@ def _read_tables(values: tuple[Any, ...], where: Where) -> tuple[str, ...]:
   for table in values:
     if not isinstance(table, str):
       where.refuse("must hold names", table)
-  return values or tuple(registry.TABLES)
+  return values or BENCHMARK_TABLES
 
 
 class LexiconReport(NamedTuple):
@@ -143,10 +141,10 @@ def _examine(
       for entry in lexicon.classes
     ]
     removed, nearer, cut = _compare(texts, embedder, report, lexicon)
-  format_duration = [entry.name for entry in lexicon.classes]
+  names = [entry.name for entry in lexicon.classes]
   # As the tables spell them, so that the page can point at them.
   spelling = {
-    comparison_key(text): text for names in texts for text in reversed(names)
+    comparison_key(text): text for known in texts for text in reversed(known)
   }
   return TableWords(
     lexicon.dataset,
@@ -165,7 +163,7 @@ def _examine(
       for entry in lexicon.classes
     ),
     tuple(
-      (spelling[text], tuple(format_duration[label] for label in labels))
+      (spelling[text], tuple(names[label] for label in labels))
       for text, labels in shared_names(lexicon)
     ),
     cut,
@@ -173,31 +171,18 @@ def _examine(
 
 
 def _truncated(embedder, template, texts):
-  count = embedder.clip.tokenize.count_truncated
   filled = [fill_template(template, text) for text in texts]
-  if not count(filled):
-    return ()
-  return tuple(
-    text for text, prompt in zip(texts, filled, strict=True) if count([prompt])
-  )
+  is_cut = embedder.clip.tokenize.encode(filled).is_cut
+  return tuple(itertools.compress(texts, is_cut))
 
 
 def _compare(texts, embedder, report, lexicon):
   """Builds the spaces; lists what they remove and what lies elsewhere."""
   prompts = [
-    fill_template(report.template, text) for names in texts for text in names
+    [fill_template(report.template, text) for text in names] for names in texts
   ]
-  distinct = tuple(dict.fromkeys(prompts))
-  rows = dict(
-    zip(distinct, embed_prompts(embedder, distinct).embeddings, strict=True)
-  )
-  table = pad_classes(
-    texts,
-    [
-      np.stack([rows[fill_template(report.template, text)] for text in names])
-      for names in texts
-    ],
-  )
+  embedded = embedder.texts(list(itertools.chain.from_iterable(prompts)))
+  table = pad_classes(texts, [embedded.of(of_class) for of_class in prompts])
   options = SpaceOptions(
     "center", 1, TWO_WITNESSES, "largest", report.min_fraction, report.min_gap
   )

@@ -20,7 +20,7 @@ from s3_jax.experiment.checkpoint import (
   load_checkpoint,
 )
 from s3_jax.experiment.class_list import Classes
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images, load_image
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
@@ -38,7 +38,6 @@ from s3_jax.experiment.tasks.segmentation.settings import (
   protocol_of,
   too_small,
 )
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.fields import Count, Given, Inline, Rule, Where, raw
 from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
@@ -196,7 +195,7 @@ def _target(run: Segment, clip: Clip) -> PatchTarget:
   vertices = {run.method: concept_vertices(run.classes.texts, run.templates)}
   prompts = distinct_prompts(vertices.values())
   embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir)
-  embedded = embed_prompts(embedder, prompts, progress="texts")
+  embedded = embedder.texts(prompts)
   methods = {run.method: PATCH_METHODS[run.method]}
   return make_targets(
     methods, vertices, prompts, embedded.embeddings, run.options

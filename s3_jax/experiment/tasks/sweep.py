@@ -15,11 +15,7 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
 )
-from s3_jax.experiment.embedding import (
-  EmbeddedImages,
-  Embedder,
-  embed_test_set,
-)
+from s3_jax.experiment.embedder import EmbeddedImages, Embedder
 from s3_jax.experiment.methods.images import (
   Method,
   prepare_methods,
@@ -47,7 +43,6 @@ from s3_jax.experiment.settings import (
   Templates,
 )
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
-from s3_jax.experiment.text_embedding import embed_prompts
 from s3_jax.fields import Count, Inline, Rule, Where, raw, words
 from s3_jax.files import atomic_write
 from s3_jax.lexicon.vertices import Vertices
@@ -189,7 +184,7 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
   polluted = None
   if any(entry.polluted for entry in data.classes):
     polluted = _embed(embedder, concepts_with_wrong_ones, texts)
-  images = embed_test_set(embedder, data.spec, data.opened)
+  images = embedder.images(data.spec, data.opened)
   rows = score_choices(
     sweep.choices,
     clean,
@@ -269,7 +264,7 @@ def _embed(
   texts: MethodTexts,
 ) -> TextTable:
   (prepared,) = prepare_methods({"sweep": Method(vertices)}, texts)
-  embedded = embed_prompts(embedder, prepared.prompts, progress="embed texts")
+  embedded = embedder.texts(prepared.prompts)
   return embed_vertices(
     prepared.vertices, prepared.prompts, embedded.embeddings
   )

@@ -16,7 +16,7 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
 )
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import VIEW_SHARD, Embedder, ViewOptions
 from s3_jax.experiment.methods.images import Method, prepare_methods
 from s3_jax.experiment.methods.prompts import (
   MethodTexts,
@@ -33,12 +33,6 @@ from s3_jax.experiment.methods.views import (
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import CacheDir, Dtype, Folder, Settings
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
-from s3_jax.experiment.text_embedding import embed_prompts
-from s3_jax.experiment.view_embedding import (
-  VIEW_SHARD,
-  ViewOptions,
-  read_views,
-)
 from s3_jax.fields import Count, Inline, Rule, Whole, raw, words
 from s3_jax.files import atomic_write
 
@@ -159,7 +153,7 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
   template = data.spec.template
   texts = MethodTexts(data.classes, template, (template,), files={}, seed=0)
   (prepared,) = prepare_methods({"ts3": Method(concepts)}, texts)
-  embedded = embed_prompts(embedder, prepared.prompts, progress="embed texts")
+  embedded = embedder.texts(prepared.prompts)
   table = embed_vertices(
     prepared.vertices, prepared.prompts, embedded.embeddings
   )
@@ -204,9 +198,7 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
     for share, anchor in sweep.anchored
   }
   counters = {"images_decoded": 0, "tower_batches": 0}
-  shards = read_views(
-    embedder, data.spec, data.opened, sweep.view_options, counters
-  )
+  shards = embedder.views(data.spec, data.opened, sweep.view_options, counters)
   with tqdm(
     total=total * len(scorings), unit="image", desc="adapt", disable=None
   ) as bar:

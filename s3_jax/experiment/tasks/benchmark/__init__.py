@@ -7,11 +7,8 @@ from typing import Any
 from s3_jax import hosts
 from s3_jax.data.records import timeless_part
 from s3_jax.experiment import checkpoint
-from s3_jax.experiment.embedding import (
-  Embedder,
-  embed_test_set,
-  know_contents,
-)
+from s3_jax.experiment.contents import know_images
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.measurement import (
   Outcome,
   built_spaces,
@@ -20,7 +17,6 @@ from s3_jax.experiment.measurement import (
   write_outcomes,
 )
 from s3_jax.experiment.methods.images import MethodPlan, Scorers
-from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.view_scores import score_views
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import dataset_row, sha256_of
@@ -29,13 +25,15 @@ from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, require_writable
 from s3_jax.experiment.tasks.benchmark.plan import (
   announce,
+  embed_plans,
   looks_at_views,
+  make_tables,
   plan_methods,
 )
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet, find_sets
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark, read_benchmark
 from s3_jax.experiment.tasks.embeddings.output import write_embedded
-from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.text_embedding import EmbeddedTexts
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -61,26 +59,40 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
     _agree(embedder, found, plans)
     # By their bytes, which every process must see alike.
     found = tuple(
-      data._replace(opened=know_contents(embedder, data.spec, data.opened))
+      data._replace(
+        opened=know_images(
+          embedder.cache_dir, data.opened, name=data.spec.title, labelled=True
+        )
+      )
       for data in found
     )
   session.skip(skipped)
   with session.timed("estimate"):
     announce(embedder, found, plans, benchmark.views, session.log)
-  session.count(images_decoded=0, tower_batches=0, text_tower_batches=0)
-  outcomes, embedded = [], 0
+  with session.timed("embed_text"):
+    texts = embed_plans(embedder, plans)
+  session.count(
+    images_decoded=0,
+    tower_batches=0,
+    text_tower_batches=texts.tower_batches,
+  )
   scorers = [Scorers(benchmark.options) for _ in plans]
-  for data, plan in zip(found, plans, strict=True):
+  outcomes = [
     # Data sets of the same texts share their spaces.
-    of_texts = scorers[plans.index(plan)]
-    outcome, computed = _measure(
-      benchmark, session, embedder, data, plan, of_texts
+    _measure(
+      benchmark,
+      session,
+      embedder,
+      data,
+      plan,
+      texts,
+      scorers[plans.index(plan)],
     )
-    outcomes.append(outcome)
-    embedded += computed
+    for data, plan in zip(found, plans, strict=True)
+  ]
   decoded = sum(each.test_set.images_decoded for each in outcomes)
   session.rate("images_per_second", decoded, "embed_images")
-  session.rate("texts_per_second", embedded, "embed_text")
+  session.rate("texts_per_second", texts.computed, "embed_text")
   return session.close(
     lambda: write_outcomes(
       session,
@@ -143,10 +155,6 @@ def _agree(
     )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
     facts[f"the texts of {title}"] = sha256_of(texts)
-    if hosts.count() > 1:  # takes seconds for many texts
-      facts[f"the token ids of {title}"] = checkpoint.hash_token_ids(
-        embedder.clip, texts
-      )
   hosts.agree(facts)
 
 
@@ -156,30 +164,14 @@ def _measure(
   embedder: Embedder,
   data: BenchmarkSet,
   plan: tuple[MethodPlan, ...],
+  texts: EmbeddedTexts,
   scorers: Scorers,
-) -> tuple[Outcome, int]:
-  """Runs every method on one data set; counts the texts embedded for it."""
-  title, now = data.spec.title, 0
-  tables, tokens, vectors = {}, {}, {}
-  for prepared in plan:
-    if prepared.method.vertices in tables:
-      continue
-    with session.timed("embed_text"):
-      embedded = embed_prompts(
-        embedder, prepared.prompts, progress=f"{title}: {prepared.name}"
-      )
-    session.count(text_tower_batches=embedded.tower_batches)
-    now += embedded.computed
-    tables[prepared.method.vertices] = embed_vertices(
-      prepared.vertices, prepared.prompts, embedded.embeddings, prepared.forms
-    )
-    tokens[prepared.method.vertices] = checkpoint.describe_tokens(
-      embedder.clip, prepared.prompts
-    )
-    if benchmark.write_embeddings:
-      vectors |= zip(prepared.prompts, embedded.embeddings, strict=True)
+) -> Outcome:
+  """Runs every method on one data set."""
+  title = data.spec.title
+  tables = make_tables(plan, texts)
   with session.timed("embed_images"):
-    test_set = embed_test_set(embedder, data.spec, data.opened)
+    test_set = embedder.images(data.spec, data.opened)
   session.count(
     images_decoded=test_set.images_decoded,
     tower_batches=test_set.tower_batches,
@@ -192,7 +184,7 @@ def _measure(
         data,
         test_set,
         plan,
-        vectors,
+        texts,
         session.log,
       )
     )
@@ -218,13 +210,13 @@ def _measure(
       session.timings,
       session.counters,
     )
-  texts = {
+  described = {
     "lexicon_sha256": data.lexicon_sha256,
     "methods": {
       each.name: {
         "sha256": sha256_of(each.prompts),
         "distinct": len(each.prompts),
-        **tokens[each.method.vertices],
+        **texts.describe(each.prompts),
       }
       for each in plan
     },
@@ -237,4 +229,4 @@ def _measure(
     data.spec, data.opened, test_set.bad, classes=len(data.classes)
   )
   spaces = built_spaces(data.classes, tables, scorers)
-  return Outcome(row, names, test_set, results, texts, spaces), now
+  return Outcome(row, names, test_set, results, described, spaces)

@@ -1,22 +1,27 @@
 """What a benchmark run will do: its prompts, and how long it will take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from s3_jax import hosts
 from s3_jax.experiment.class_list import shared_texts
-from s3_jax.experiment.embedding import Embedder, images_layout
-from s3_jax.experiment.estimate import estimate
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.images import MethodPlan, prepare_methods
-from s3_jax.experiment.methods.prompts import MethodTexts, drawn_by_jax
+from s3_jax.experiment.methods.prompts import (
+  MethodTexts,
+  drawn_by_jax,
+  embed_vertices,
+)
 from s3_jax.experiment.methods.view_scores import ViewSettings, view_options
 from s3_jax.experiment.methods.views import ViewMethod
-from s3_jax.experiment.run_log import RunLog, format_duration
+from s3_jax.experiment.run_log import RunLog, TimeLeft
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
-from s3_jax.experiment.view_embedding import views_layout
+from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 from s3_jax.lexicon.vertices import drawn_indices
+from s3_jax.storage.text_tables import TextTable
 
 
 def plan_methods(
@@ -110,33 +115,60 @@ def announce(
   views: ViewSettings,
   log: RunLog,
 ) -> None:
-  """Says what is about to happen and how long it will take."""
+  """Says what is about to happen; what takes long says its speed later."""
   for data, plan in zip(found, plans, strict=True):
-    prompts = {prompt for prepared in plan for prompt in prepared.prompts}
     log(
       f"{data.spec.title}: {len(data.opened.records):,} images,"
       f" {len(data.classes)} classes, {len(plan)} methods,"
-      f" {len(prompts):,} texts; {data.opened.found}."
+      f" {len(_distinct([plan])):,} texts; {data.opened.found}."
     )
-  lists = {
-    prepared.prompts: None for plan in plans for prepared in plan
-  }  # methods and data sets that share prompts count once
-  layouts = [images_layout(embedder, data.spec, data.opened) for data in found]
+  left = {"texts": embedder.look_up(_distinct(plans)).missing}
+  layouts = [embedder.layout(data.spec, data.opened) for data in found]
+  left["images"] = sum(map(embedder.count_missing, layouts))
   if any(looks_at_views(plan) for plan in plans):
-    layouts += [
-      views_layout(embedder, data.spec, data.opened, options)
+    layouts = [
+      embedder.layout(data.spec, data.opened, options)
       for data in found
       for options in view_options(views, data.spec)
     ]
-  left = estimate(embedder, list(lists), layouts)
-  if left.texts or left.images:
+    left["views"] = sum(map(embedder.count_missing, layouts))
+  for what, total in left.items():
+    # Processes share them out.
+    own = -(-total // hosts.count())
+    embedder.time_left[what] = TimeLeft(log, what=what, total=own)
+  if any(left.values()):
+    pictures = left["images"] + left.get("views", 0)
     log(
-      f"To embed: {left.images:,} images or views, {left.texts:,} texts: about"
-      f" {format_duration(left.seconds)}. A run that is stopped goes on from"
-      " there."
+      f"To embed: {pictures:,} images or views, {left['texts']:,} texts. A run"
+      " that is stopped goes on from there."
     )
   else:
     log("The cache has every embedding.")
+
+
+def embed_plans(
+  embedder: Embedder, plans: Sequence[Sequence[MethodPlan]]
+) -> EmbeddedTexts:
+  """Embeds the texts of all methods and data sets, each distinct one once."""
+  return embedder.texts(_distinct(plans))
+
+
+def make_tables(
+  plan: Sequence[MethodPlan], texts: EmbeddedTexts
+) -> dict[Callable[..., Any], TextTable]:
+  """Makes the table of texts of every kind of method."""
+  made = {each.method.vertices: each for each in plan}
+  return {
+    vertices: embed_vertices(
+      each.vertices, each.prompts, texts.of(each.prompts), each.forms
+    )
+    for vertices, each in made.items()
+  }
+
+
+def _distinct(plans: Sequence[Sequence[MethodPlan]]) -> tuple[str, ...]:
+  lists = dict.fromkeys(each.prompts for plan in plans for each in plan)
+  return tuple(dict.fromkeys(prompt for each in lists for prompt in each))
 
 
 def looks_at_views(plan: Sequence[MethodPlan]) -> bool:

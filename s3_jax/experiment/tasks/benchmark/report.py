@@ -12,7 +12,7 @@ from s3_jax.evaluation.diagnosis import (
   reliability_bins,
   reliability_row,
 )
-from s3_jax.experiment.embedding import EmbeddedImages
+from s3_jax.experiment.embedder import EmbeddedImages
 from s3_jax.experiment.rows import class_rows
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.files import atomic_write

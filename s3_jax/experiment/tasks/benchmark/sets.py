@@ -10,12 +10,12 @@ from s3_jax.data.datasets import (
   DatasetSpec,
   check_counts,
   official_names,
+  open_dataset,
   open_own,
 )
 from s3_jax.data.readers.own import spelled_wnids
 from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment.class_list import class_entries, is_list, read_classes
-from s3_jax.experiment.embedding import find_test_set
 from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import (
@@ -42,6 +42,24 @@ class BenchmarkSet(NamedTuple):
   opened: OpenedDataset
   classes: tuple[ClassEntry, ...]
   lexicon_sha256: str | None
+
+
+def find_test_set(
+  cache_dir: pathlib.Path,
+  spec: DatasetSpec,
+  *,
+  data_dir: pathlib.Path | None = None,
+  layout: str = "auto",
+) -> OpenedDataset:
+  """Finds a test set, on disk or in the embedded world."""
+  if spec.family == "embedded":
+    return open_dataset(spec, cache_dir / "tfds")
+  if data_dir is None:
+    raise ValueError(
+      f"`config.data_dir` must be the folder that holds {spec.title}, and is"
+      " not set."
+    )
+  return open_dataset(spec, data_dir, layout=layout)
 
 
 def find_sets(

@@ -9,7 +9,7 @@ import numpy as np
 
 from s3_jax.data.specs import DatasetSpec
 from s3_jax.experiment.class_list import ClassList, read_classes, shared_texts
-from s3_jax.experiment.embedding import EmbeddedImages
+from s3_jax.experiment.embedder import EmbeddedImages
 from s3_jax.experiment.settings import Sources, Template
 from s3_jax.experiment.tasks.benchmark.sets import own_name
 from s3_jax.fields import Rule, Where

@@ -2,15 +2,16 @@
 
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from s3_jax.experiment.embedding import EmbeddedImages
+from s3_jax.experiment.embedder import EmbeddedImages
 from s3_jax.experiment.methods.images import MethodPlan
 from s3_jax.experiment.methods.prompts import random_name
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
+from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.files import safe_name
 from s3_jax.lexicon.forms import NAME_WITH_DESCRIPTOR, SENTENCE
 from s3_jax.storage.embedding_writing import (
@@ -24,7 +25,7 @@ def write_embedded(
   data: BenchmarkSet,
   test_set: EmbeddedImages,
   plan: Sequence[MethodPlan],
-  vectors: Mapping[str, np.ndarray],
+  texts: EmbeddedTexts,
   log: RunLog,
 ) -> None:
   """Writes images_DATASET.npz and texts_DATASET.npz."""
@@ -47,7 +48,7 @@ def write_embedded(
   number = {form: index for index, form in enumerate(form_names)}
   write_text_embeddings(
     folder / f"texts_{name}.npz",
-    np.stack([vectors[prompt] for prompt in prompts]),
+    texts.of(prompts),
     prompts,
     class_index=np.array(labels),
     forms=np.array([number[form] for form in forms]),

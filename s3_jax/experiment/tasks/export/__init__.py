@@ -19,11 +19,10 @@ from s3_jax.clip.readers import file_sha256
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
-  describe_tokens,
   load_checkpoint,
 )
 from s3_jax.experiment.class_list import Classes
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
@@ -39,7 +38,7 @@ from s3_jax.experiment.tasks.export.portable_programs import (
   portable_classifier,
   portable_text_tower,
 )
-from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.fields import Given, Inline, raw, words
 from s3_jax.files import replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
@@ -94,7 +93,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
   embedder = Embedder(
     clip, run.dtype, batch_size=1, mesh=1, cache_dir=run.cache_dir
   )
-  embedded = embed_prompts(embedder, prompts, progress="embed texts")
+  embedded = embedder.texts(prompts)
   table = embed_vertices(vertices, prompts, embedded.embeddings)
   space = build_core(table, run.options)
   score = space_scorer(
@@ -120,7 +119,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
         file = stack.enter_context(replacing(folder / name))
         write(file, program)
         files[name] = file_sha256(file)
-    described = _describe(run, session, clip, np.asarray(space.mask), prompts)
+    described = _describe(run, session, clip, np.asarray(space.mask), embedded)
     described["files"] = files
     described["calling_convention"] = programs["classifier"].calling_convention
     text = json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
@@ -166,7 +165,7 @@ def _describe(
   session: Session,
   clip: Clip,
   core: np.ndarray,
-  prompts: tuple[str, ...],
+  embedded: EmbeddedTexts,
 ) -> dict[str, Any]:
   """Collects what classifier.json says, but for the files themselves."""
   spec, classes = clip.spec, run.classes
@@ -213,8 +212,8 @@ def _describe(
       "taken": valid_unicode(classes.taken),
       "sha256": classes.sha256,
       "templates": list(run.templates),
-      "distinct": len(prompts),
-      **describe_tokens(clip, prompts),
+      "distinct": len(embedded.rows),
+      **embedded.describe(),
       "per_class": [len(texts) for texts in classes.texts],
       "core_per_class": core.sum(axis=1).tolist(),
     },

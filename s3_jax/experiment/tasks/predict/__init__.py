@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from jax.tree_util import Partial
 
 from s3_jax.clip import MODELS, Clip
-from s3_jax.experiment.checkpoint import describe_tokens, load_checkpoint
+from s3_jax.experiment.checkpoint import load_checkpoint
 from s3_jax.experiment.class_list import ClassList, shared_texts
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.spaces import build_core, space_scorer
@@ -29,7 +29,7 @@ from s3_jax.experiment.tasks.predict.report import (
 )
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tasks.predict.stream import look_at
-from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import replacing
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
@@ -45,13 +45,13 @@ class Words(NamedTuple):
   Attributes:
     space: with the core of each class's texts.
     score: its metric, f32[images, dim] -> f32[images, classes].
-    prompts: the distinct ones, in the order of embedding.
+    embedded: the distinct prompts, in the order of the classes.
     notes: what a reader should know of the classes or the model.
   """
 
   space: SynonymousSpace
   score: Partial
-  prompts: tuple[str, ...]
+  embedded: EmbeddedTexts
   notes: tuple[str, ...]
 
 
@@ -73,7 +73,14 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   )
   with session.timed("load"):
     clip = load_checkpoint(prediction.model)
-  words = _read_words(prediction, session, clip)
+  embedder = Embedder(
+    clip,
+    prediction.dtype,
+    prediction.batch_size,
+    prediction.mesh,
+    prediction.cache_dir,
+  )
+  words = _read_words(prediction, session, embedder)
   about = _about(prediction, clip)
   log = session.log
   log(f"{about}\nFiles: {len(found.files):,}.")
@@ -106,7 +113,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
       looked = look_at(
         found.files,
         prediction,
-        clip,
+        embedder,
         words.space,
         words.score,
         use_card=add_card if prediction.contact_sheet else None,
@@ -120,7 +127,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
         "notes": list(words.notes),
         "pages": pages,
         "timings": session.times(),
-        "texts": _describe_texts(prediction, clip, words),
+        "texts": _describe_texts(prediction, words),
       },
       class_records(prediction.classes, words.space),
       (row for row in looked.rows() if not row.problem),
@@ -142,31 +149,25 @@ def _about(prediction: Prediction, clip: Clip) -> str:
   )
 
 
-def _read_words(prediction: Prediction, session: Session, clip: Clip) -> Words:
+def _read_words(
+  prediction: Prediction, session: Session, embedder: Embedder
+) -> Words:
   """Embeds the texts and builds the classes' spaces."""
   options = prediction.options
   vertices = concept_vertices(prediction.classes.texts, (prediction.template,))
   prompts = distinct_prompts([vertices])
-  embedder = Embedder(
-    clip,
-    prediction.dtype,
-    prediction.batch_size,
-    prediction.mesh,
-    prediction.cache_dir,
-  )
   with session.timed("embed_text"):
-    embedded = embed_prompts(embedder, prompts)
+    embedded = embedder.texts(prompts)
     table = embed_vertices(vertices, prompts, embedded.embeddings)
   with session.timed("build_space"):
     space = build_core(table, options)
     score = space_scorer(space, options.metric, neighbors=options.neighbors)
-  notes = tuple(_notes(prediction.classes, clip, prompts))
-  return Words(space, score, prompts, notes)
+  truncated = embedded.describe()["truncated"]
+  notes = tuple(_notes(prediction.classes, embedder.clip, truncated))
+  return Words(space, score, embedded, notes)
 
 
-def _notes(
-  classes: ClassList, clip: Clip, prompts: tuple[str, ...]
-) -> Iterator[str]:
+def _notes(classes: ClassList, clip: Clip, truncated: int) -> Iterator[str]:
   if clip.spec.name in MODELS:
     yield (
       "The embedded checkpoint knows pictographs only: what it says of"
@@ -180,7 +181,6 @@ def _notes(
       f" {', '.join(map(str, labels))}; equal scores go to the class that comes"
       " first."
     )
-  truncated = clip.tokenize.count_truncated(prompts)
   if truncated:
     yield f"Texts longer than the model reads, which were cut: {truncated:,}."
   if classes.unnamed:
@@ -191,17 +191,15 @@ def _notes(
     )
 
 
-def _describe_texts(
-  prediction: Prediction, clip: Clip, words: Words
-) -> dict[str, Any]:
+def _describe_texts(prediction: Prediction, words: Words) -> dict[str, Any]:
   classes = prediction.classes
   return {
     "sha256": classes.sha256,
     "source": classes.title,
     "taken": classes.taken,
     "template": prediction.template,
-    "distinct": len(words.prompts),
-    **describe_tokens(clip, words.prompts),
+    "distinct": len(words.embedded.rows),
+    **words.embedded.describe(),
     "repeated": classes.repeated,
     "empty": classes.empty,
     "classes_without": list(classes.unnamed),

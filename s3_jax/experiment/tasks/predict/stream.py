@@ -8,16 +8,15 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Int64
 
 from s3_jax import hosts
-from s3_jax.clip import Clip, ModelSpec, embed_images
 from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import decoding_threads
 from s3_jax.evaluation.predictions import Ranking, rank_classes
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import (
   LoadedImage,
   batch_images,
@@ -27,7 +26,7 @@ from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.results.contact_sheet import Card
 from s3_jax.results.predictions import ImageRow, read_candidates
-from s3_jax.sharding import local_mesh, replicated, share_batch
+from s3_jax.sharding import share_batch
 from s3_jax.space import SynonymousSpace
 
 
@@ -64,28 +63,17 @@ class FilePredictions(NamedTuple):
     return map(self.row, range(len(self.files)))
 
 
-@functools.cache
-def _image_tower(spec: ModelSpec, dtype: str):
-  """One function object a network, so that it compiles once."""
-
-  def tower(params, images):
-    return embed_images(spec, params, images, dtype=dtype)
-
-  return tower
-
-
 def look_at(
   files: tuple[str, ...],
   prediction: Prediction,
-  clip: Clip,
+  embedder: Embedder,
   space: SynonymousSpace,
   score: Partial,
   *,
   use_card: Callable[[Card], None] | None,
 ) -> FilePredictions:
   """Sends every file through the image tower and ranks its classes."""
-  mesh = local_mesh(prediction.mesh)
-  batch_size = -(-prediction.batch_size // mesh.size) * mesh.size
+  clip, batch_size = embedder.clip, embedder.rows
   load = functools.partial(
     load_image,
     preprocess=clip.preprocess,
@@ -102,22 +90,20 @@ def look_at(
     ):
       for index, image in zip(batch["index"].tolist(), loaded, strict=False):
         waiting[index] = image._replace(pixels=None)
-      pixels = share_batch(batch["image"], mesh)
+      pixels = share_batch(batch["image"], embedder.devices)
       yield {**batch, "image": pixels}
 
-  params = jax.device_put(clip.params, replicated(mesh))
-  tower = Partial(_image_tower(clip.spec, prediction.dtype), params)
   top = min(prediction.top, len(prediction.classes.names))
   looked = _nothing_yet(files, prediction, top)
   with hosts.progress_bar(total=len(files), desc="predict") as bar:
-    for rows in embed_batches(tower, batches()):
+    for rows in embed_batches(embedder.tower, batches()):
       padded = np.zeros((batch_size, rows.embeddings.shape[1]), np.float32)
       padded[: len(rows.embeddings)] = rows.embeddings
       ranking = rank_classes(
         score,
         space,
         padded,
-        logit_scale=float(clip.params["logit_scale"]),
+        logit_scale=embedder.logit_scale,
         top=top,
       )
       for kept, new in zip(looked.ranking, ranking, strict=True):

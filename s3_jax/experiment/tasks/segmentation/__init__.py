@@ -10,7 +10,7 @@ from s3_jax.data.readers.masks import OpenedMasks
 from s3_jax.data.records import timeless_part
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.contents import know_images
-from s3_jax.experiment.embedding import Embedder
+from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.segmentation.counting import segment_set
@@ -121,7 +121,7 @@ def _write(
     ]
   results = session.document(
     model=checkpoint.describe_model(clip),
-    texts=describe_texts(outcomes, clip),
+    texts=describe_texts(outcomes),
     datasets=[dataset_row(each, run.protocol) for each in outcomes],
   )
   return segmentation_rows(

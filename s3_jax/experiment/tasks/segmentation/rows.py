@@ -1,6 +1,5 @@
 """Rows of a results file from counted pixels, and the files themselves."""
 
-import hashlib
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,14 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from s3_jax.clip import Clip
 from s3_jax.data.segmentation_sets import OpenedMasks, SegmentationSpec
 from s3_jax.evaluation.diagnosis import Confusion, confusion_rows
-from s3_jax.experiment.checkpoint import describe_tokens
-from s3_jax.experiment.methods.patches import (
-  PatchTarget,
-)
+from s3_jax.experiment.methods.patches import PatchTarget
+from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.run_log import RunLog
+from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, distinct_prompts
@@ -61,6 +58,7 @@ class SegmentedSet(NamedTuple):
     protocols: how its images were labelled under each method; they differ in
       the threshold alone.
     vertices: prompts of each method.
+    texts: all of these.
     targets: of each method.
     sets: counted pixels under each method.
     reasons: index -> why it is a bad example.
@@ -72,6 +70,7 @@ class SegmentedSet(NamedTuple):
   classes: tuple[ClassEntry, ...]
   protocols: Mapping[str, SegmentationProtocol]
   vertices: Mapping[str, Vertices]
+  texts: EmbeddedTexts
   targets: Mapping[str, PatchTarget]
   sets: Mapping[str, Shard]
   reasons: Mapping[int, str]
@@ -123,9 +122,7 @@ def dataset_row(outcome: SegmentedSet, protocol: str) -> dict[str, Any]:
   }
 
 
-def describe_texts(
-  outcomes: Sequence[SegmentedSet], clip: Clip
-) -> dict[str, Any]:
+def describe_texts(outcomes: Sequence[SegmentedSet]) -> dict[str, Any]:
   """Says which texts gave the results."""
   by_set: dict[str, Any] = {}
   hashes = []
@@ -134,22 +131,18 @@ def describe_texts(
     facts: dict[str, Any] = {"methods": methods}
     for name, vertices in outcome.vertices.items():
       prompts = distinct_prompts([vertices])
-      hashes.append(_sha256(prompts))
+      hashes.append(sha256_of(prompts))
       methods[name] = {
         "sha256": hashes[-1],
         "distinct": len(prompts),
-        **describe_tokens(clip, prompts),
+        **outcome.texts.describe(prompts),
       }
       space = outcome.targets[name].space
       if space is not None:
         facts["per_class"] = [len(of_class) for of_class in vertices]
         facts["core_per_class"] = np.asarray(space.mask).sum(1).tolist()
     by_set[outcome.spec.name] = facts
-  return {"sha256": _sha256(hashes), "datasets": by_set}
-
-
-def _sha256(texts: Sequence[str]) -> str:
-  return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+  return {"sha256": sha256_of(hashes), "datasets": by_set}
 
 
 def segmentation_rows(

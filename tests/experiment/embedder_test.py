@@ -1,7 +1,10 @@
 """Embeddings of texts and images: order, padding, devices, the cache."""
 
 import functools
+import hashlib
 import io
+import re
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -18,23 +21,17 @@ from s3_jax.clip import (
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.pictograph_sets import all_images
 from s3_jax.data.records import OpenedDataset
-from s3_jax.experiment import embedding, text_embedding
-from s3_jax.experiment.embedding import (
-  Embedder,
-  bound_tower,
-  embed_test_set,
-  find_test_set,
-  images_layout,
-)
-from s3_jax.experiment.estimate import estimate
-from s3_jax.experiment.text_embedding import embed_prompts
+from s3_jax.experiment import text_embedding
+from s3_jax.experiment.embedder import SPLIT_BYTES, Embedder
+from s3_jax.experiment.run_log import TimeLeft
+from s3_jax.experiment.tasks.benchmark.sets import find_test_set
 from s3_jax.sharding import shard_params
 
 PROMPTS = tuple(f"a photo of a {word}." for word in ("sun", "eel", "anchor"))
 
 
 def embed_set(embedder, spec):
-  return embed_test_set(embedder, spec, find_test_set(embedder.cache_dir, spec))
+  return embedder.images(spec, find_test_set(embedder.cache_dir, spec))
 
 
 @pytest.fixture(scope="module")
@@ -55,54 +52,112 @@ def no_tower(monkeypatch):
     def tower(*_, **__):
       raise AssertionError("a tower ran")
 
-    monkeypatch.setattr(text_embedding, "embed_texts", tower)
-    monkeypatch.setattr(embedding, "embed_images", tower)
-    monkeypatch.setattr(embedding, "padded_batches", tower)
+    monkeypatch.setattr("s3_jax.experiment.embedder.embed_texts", tower)
+    monkeypatch.setattr("s3_jax.experiment.tower_batches.embed_images", tower)
+    monkeypatch.setattr("s3_jax.experiment.embedder.padded_batches", tower)
 
   return refuse
 
 
-@pytest.mark.parametrize("rows", [2, 3])
-def test_prompts_keep_their_order_whatever_the_batch(embedder, clip, rows):
-  embedded = embed_prompts(embedder, PROMPTS, rows=rows)
-  assert embedded.tower_batches == -(-len(PROMPTS) // rows)
+def test_texts_are_those_of_the_tower(embedder, clip):
+  embedded = embedder.texts((*PROMPTS, PROMPTS[0]))
+  assert list(embedded.rows) == list(PROMPTS)
+  assert (embedded.tower_batches, embedded.computed) == (1, 3)
   expected = embed_texts(clip.spec, clip.params, clip.tokenize(PROMPTS))
   np.testing.assert_allclose(embedded.embeddings, expected, atol=1e-5)
   assert embedded.embeddings.dtype == np.float32
   assert np.linalg.norm(expected[0] - expected[1]) > 0.01
+  some = embedded.of([PROMPTS[2], PROMPTS[0], PROMPTS[2]])
+  np.testing.assert_array_equal(some, embedded.embeddings[[2, 0, 2]])
+  assert embedder.texts(()).embeddings.shape == (0, 16)
 
 
-def test_prompts_are_embedded_once(embedder, no_tower):
-  first = embed_prompts(embedder, PROMPTS, rows=4)
+def test_results_say_which_token_ids(embedder, clip):
+  long = "a " * 40
+  embedded = embedder.texts(["b", long, "a b"])
+  ids = clip.tokenize(["a b", "b"]).astype("<i4")
+  digest = hashlib.sha256(ids.tobytes()).hexdigest()
+  said = {"truncated": 0, "token_ids_sha256": digest}
+  assert embedded.describe(["a b", "b"]) == said
+  assert embedded.describe(["b", "a b"])["token_ids_sha256"] != digest
+  assert embedded.describe()["truncated"] == 1
+
+
+def test_each_text_is_embedded_once_whatever_list_it_stands_in(
+  embedder, no_tower
+):
+  first = embedder.texts(PROMPTS)
+  more = embedder.texts(("an anchor", *PROMPTS[::-1], "an eel"))
+  assert (first.computed, more.computed) == (3, 2)
+  np.testing.assert_array_equal(more.of(PROMPTS), first.embeddings)
   no_tower()
-  again = embed_prompts(embedder, PROMPTS, rows=4)
-  assert (first.tower_batches, again.tower_batches) == (1, 0)
-  np.testing.assert_array_equal(first.embeddings, again.embeddings)
+  for texts in (PROMPTS, PROMPTS[1:], ("an eel", PROMPTS[2]), ()):
+    again = embedder.texts(texts)
+    assert (again.tower_batches, again.computed) == (0, 0)
+    np.testing.assert_array_equal(again.embeddings, more.of(texts))
 
 
-def test_what_changes_an_embedding_changes_its_key(embedder, no_tower):
-  embed_prompts(embedder, PROMPTS, rows=4)
+def test_texts_of_the_same_token_ids_are_one(embedder):
+  embedded = embedder.texts(["A Sun", "a  sun"])
+  assert embedded.computed == 1
+  np.testing.assert_array_equal(*embedded.embeddings)
+
+
+def test_what_changes_a_text_embedding_changes_its_key(embedder, no_tower):
+  embedder.texts(PROMPTS)
   no_tower()
   other_weights = embedder.clip._replace(sha256="0" * 64)
   spec = embedder.clip.spec._replace(activation="gelu")
   for changed in (
-    embedder._replace(dtype="bfloat16"),
-    embedder._replace(clip=other_weights),
-    embedder._replace(clip=embedder.clip._replace(spec=spec)),
+    replace(embedder, dtype="bfloat16"),
+    replace(embedder, clip=other_weights),
+    replace(embedder, clip=embedder.clip._replace(spec=spec)),
   ):
     with pytest.raises(AssertionError, match="a tower ran"):
-      embed_prompts(changed, PROMPTS)
-  for prompts in (PROMPTS[:2], PROMPTS[::-1], (*PROMPTS[:2], "a photo")):
-    with pytest.raises(AssertionError, match="a tower ran"):
-      embed_prompts(embedder, prompts)
+      changed.texts(PROMPTS)
   # Devices and the batch are no part of it.
-  for same in (embedder._replace(mesh=1), embedder._replace(batch_size=7)):
-    assert embed_prompts(same, PROMPTS).tower_batches == 0
+  for same in (replace(embedder, mesh=1), replace(embedder, batch_size=7)):
+    assert same.texts(PROMPTS).tower_batches == 0
+
+
+def test_a_stopped_run_goes_on_from_its_last_block(embedder, monkeypatch):
+  monkeypatch.setattr(text_embedding, "BLOCK_TEXTS", 2)
+  embed, calls = text_embedding.embed_in_buckets, []
+
+  def stop(*arguments, **options):
+    calls.append(1)
+    if len(calls) == 3:
+      raise KeyboardInterrupt
+    return embed(*arguments, **options)
+
+  monkeypatch.setattr(text_embedding, "embed_in_buckets", stop)
+  with pytest.raises(KeyboardInterrupt):
+    embedder.texts(tuple("abcde"))
+  assert embedder.look_up(tuple("abcde")).missing == 1
+  rest = embedder.texts(tuple("abcde"))
+  assert (rest.tower_batches, rest.computed) == (1, 1)
+
+
+@pytest.mark.parametrize("where", [0, 15, 45, 99])  # % of the file
+def test_a_damaged_block_is_embedded_again(embedder, where):
+  first = embedder.texts(PROMPTS)
+  embedder.texts(("an eel",))
+  block, _ = sorted(
+    embedder.folder.rglob("*.npz"), key=lambda path: path.stat().st_size
+  )[::-1]
+  content = bytearray(block.read_bytes())
+  content[len(content) * where // 100] ^= 1
+  block.write_bytes(content)
+  with pytest.warns(UserWarning, match="; computing again"):
+    again = embedder.texts((*PROMPTS, "an eel"))
+  assert again.computed == 3
+  np.testing.assert_array_equal(again.of(PROMPTS), first.embeddings)
+  assert embedder.texts((*PROMPTS, "an eel")).computed == 0
 
 
 @pytest.fixture
 def opened(monkeypatch, make_small):
-  return make_small(monkeypatch, embedding)
+  return make_small(monkeypatch)
 
 
 def test_images_are_those_of_the_set_in_its_order(
@@ -142,8 +197,11 @@ def test_devices_change_nothing(
   embedder, opened, mesh, batch_size, batches, all_devices
 ):
   spec = DATASETS["plain"]
-  shared = embedder._replace(
-    mesh=mesh, batch_size=batch_size, cache_dir=embedder.cache_dir / str(mesh)
+  shared = replace(
+    embedder,
+    mesh=mesh,
+    batch_size=batch_size,
+    cache_dir=embedder.cache_dir / str(mesh),
   )
   test_set = embed_set(shared, spec)
   assert test_set.tower_batches == batches
@@ -153,7 +211,7 @@ def test_devices_change_nothing(
 @pytest.fixture(scope="module")
 def all_devices(clip, make_small, tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
-    make_small(patch, embedding)
+    make_small(patch)
     folder = tmp_path_factory.mktemp("all")
     embedder = Embedder(clip, "float32", 64, 0, folder)
     return embed_set(embedder, DATASETS["plain"]).embeddings
@@ -163,16 +221,16 @@ def all_devices(clip, make_small, tmp_path_factory):
 def test_a_large_tower_is_stored_in_parts(
   embedder, opened, monkeypatch, all_devices, limit, in_parts
 ):
-  monkeypatch.setattr(embedding, "SPLIT_BYTES", limit)
+  monkeypatch.setattr("s3_jax.experiment.embedder.SPLIT_BYTES", limit)
   small = functools.partial(shard_params, min_bytes=1)
-  monkeypatch.setattr(embedding, "shard_params", small)
-  shared = embedder._replace(model_axis=4)
-  (params,) = bound_tower(shared).args
+  monkeypatch.setattr("s3_jax.experiment.embedder.shard_params", small)
+  shared = replace(embedder, model_axis=4)
+  (params,) = shared.tower.args
   query = params["image"]["block_0"]["attention"]["query"]["kernel"]
   part = query.addressable_shards[0].data
   assert part.shape == (query.shape[0], query.shape[1] // (1 + 3 * in_parts))
   # One device a row of `model`: nothing to share the parameters with.
-  (whole,) = bound_tower(embedder).args
+  (whole,) = embedder.tower.args
   kernel = whole["image"]["block_0"]["attention"]["query"]["kernel"]
   assert kernel.sharding.is_fully_replicated
   # As many images a device as without: the same to the last bit.
@@ -194,12 +252,12 @@ def test_which_towers_are_large(name, large):
     lambda key: init_params(key, ZOO[name])["image"], jax.random.key(0)
   )
   size = sum(4 * leaf.size for leaf in jax.tree.leaves(params))
-  assert (size >= embedding.SPLIT_BYTES) == large
+  assert (size >= SPLIT_BYTES) == large
 
 
 def test_more_devices_than_there_are_is_an_error(embedder, opened):
   with pytest.raises(ValueError, match="`mesh` must be at most the 8 devices"):
-    embed_set(embedder._replace(mesh=9), DATASETS["plain"])
+    embed_set(replace(embedder, mesh=9), DATASETS["plain"])
   assert len(jax.devices()) == 8
 
 
@@ -229,72 +287,68 @@ def test_bad_images_are_listed_and_leave_the_others_alone(embedder, clip):
     ("\udcff<i>.png", good[2][:60]),
     ("c.png", good[3]),
   ]
-  test_set = embed_test_set(embedder, spec, open_these(mixed))
+  test_set = embedder.images(spec, open_these(mixed))
   assert test_set.labels.tolist() == [0, 2, 5]
   files, reasons = zip(*test_set.bad, strict=True)
   assert files == ("empty.png", "text.jpg", "\\udcff<i>.png")
   assert all(reasons)
   alone = [(f"{i}.png", good[i]) for i in (0, 1, 3)]
-  fresh = embedder._replace(cache_dir=embedder.cache_dir / "fresh")
-  clean = embed_test_set(fresh, spec, open_these(alone, "two"))
+  fresh = replace(embedder, cache_dir=embedder.cache_dir / "fresh")
+  clean = fresh.images(spec, open_these(alone, "two"))
   assert clean.images_decoded == 3
   np.testing.assert_allclose(test_set.embeddings, clean.embeddings, atol=1e-6)
-  again = embed_test_set(embedder, spec, open_these(mixed))
+  again = embedder.images(spec, open_these(mixed))
   assert again.images_decoded == 0 and again.bad == test_set.bad
 
 
 def test_a_data_set_of_bad_images_is_an_error(embedder):
   opened = open_these([("a.png", b""), ("b.png", b"x")])
   with pytest.raises(ValueError, match=r"got 2 bad ones; the first is a.png"):
-    embed_test_set(embedder, DATASETS["plain"], opened)
+    embedder.images(DATASETS["plain"], opened)
 
 
 def test_pixels_and_content_are_part_of_the_key(embedder):
   opened = open_these([("a.png", encoded((9, 9, 9)))])
   spec = DATASETS["plain"]
-  assert embed_test_set(embedder, spec, opened).images_decoded == 1
-  assert embed_test_set(embedder, spec, opened).images_decoded == 0
+  assert embedder.images(spec, opened).images_decoded == 1
+  assert embedder.images(spec, opened).images_decoded == 0
   # What an image is counts, and not what the data set or the file is called.
   renamed = open_these([("b.png", encoded((9, 9, 9)))], "two")
   other = DATASETS["outline"]
-  assert embed_test_set(embedder, other, renamed).images_decoded == 0
+  assert embedder.images(other, renamed).images_decoded == 0
   changed = open_these([("a.png", encoded((9, 9, 8)))])
-  assert embed_test_set(embedder, spec, changed).images_decoded == 1
-  small = embedder._replace(max_pixels=300)
+  assert embedder.images(spec, changed).images_decoded == 1
+  small = replace(embedder, max_pixels=300)
   with pytest.raises(ValueError, match="got 1 bad ones"):
-    embed_test_set(small, spec, opened)
+    small.images(spec, opened)
 
 
-def test_texts_are_stored_chunk_by_chunk(embedder, monkeypatch):
-  monkeypatch.setattr(text_embedding, "TEXT_CHUNK", 2)
-  texts = tuple("abcde")
-  whole = embed_prompts(embedder, texts)
-  assert whole.tower_batches == 3
-  more = embed_prompts(embedder, (*"abcd", "x"))
-  assert more.tower_batches == 1, "only the chunk that changed"
-  assert (whole.computed, more.computed) == (5, 1)
-  np.testing.assert_array_equal(more.embeddings[:4], whole.embeddings[:4])
-  assert embed_prompts(embedder, ()).embeddings.shape == (0, 16)
-
-
-def test_the_estimate_counts_what_the_cache_lacks(embedder, opened):
+def test_what_is_left_is_what_the_cache_lacks(embedder, opened):
   spec = DATASETS["plain"]
   found = find_test_set(embedder.cache_dir, spec)
-  before = estimate(
-    embedder, [PROMPTS, ("sun",)], [images_layout(embedder, spec, found)]
-  )
-  assert (before.texts, before.images) == (4, 180)
-  assert before.seconds > 0
-  embed_prompts(embedder, PROMPTS)
+
+  def left(texts):
+    layout = embedder.layout(spec, found)
+    return embedder.look_up(texts).missing, embedder.count_missing(layout)
+
+  assert left((*PROMPTS, "sun", PROMPTS[0])) == (4, 180)
+  embedder.texts(PROMPTS)
   embed_set(embedder, spec)
-  after = estimate(
-    embedder, [PROMPTS, ("sun",)], [images_layout(embedder, spec, found)]
-  )
-  assert (after.texts, after.images) == (1, 0)
-  embed_prompts(embedder, ("sun",))
-  assert estimate(
-    embedder, [PROMPTS], [images_layout(embedder, spec, found)]
-  ) == (0, 0, 0.0)
+  assert left((*PROMPTS, "sun")) == (1, 0)
+
+
+def test_long_work_says_its_speed(embedder, opened, monkeypatch):
+  said = []
+  monkeypatch.setattr(TimeLeft, "_STEADY", 0.0)
+  monkeypatch.setattr(text_embedding, "BLOCK_TEXTS", 2)
+  for what, total in (("texts", 5), ("images", 180)):
+    embedder.time_left[what] = TimeLeft(said.append, what=what, total=total)
+  embedder.texts(tuple("abcde"))
+  embed_set(embedder, DATASETS["plain"])
+  assert [re.sub(r"[0-9]+ s", "N s", line) for line in said] == [
+    "1 texts left: about N s.",
+    "52 images left: about N s.",
+  ]
 
 
 def test_a_real_data_set_needs_its_folder(embedder):
