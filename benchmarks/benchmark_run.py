@@ -8,8 +8,8 @@ has, and of building these spaces, shared over --images. The second: every
 method over --images synthetic embeddings, --classes classes and --texts texts a
 class, as `evaluate_scores` runs it, beside the bare products that it needs; the
 convex hull on --hull_images. The last column is the temporary memory of the
-compiled scoring step. The third: CPU seconds until --lookup_texts texts that the
-cache holds are tokenized, found and read.
+compiled scoring step. The third: CPU seconds until --lookup_texts texts that
+the cache holds are tokenized, found and read.
 """
 
 import json
