@@ -26,12 +26,6 @@ _PARTS = ("", "test", "val", "images", "images/val", "images/test", "sketch")
 _PARTS += ("ILSVRC/Data/CLS-LOC/val",)
 
 
-def expects(spec: DatasetSpec) -> str:
-  """Says what `read` looks for."""
-  del spec
-  return "a folder a class, in it or in its test, val or images"
-
-
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
   """Reads a benchmark whose images lie in class folders."""
   finder = benchmark_finder(spec)

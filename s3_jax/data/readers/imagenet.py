@@ -83,12 +83,6 @@ class TarRecords:
     return {"image": data, "label": self.labels[index]}
 
 
-def expects_tar(spec: DatasetSpec) -> str:
-  """Says what `read_tar` looks for."""
-  del spec
-  return f"{ARCHIVE} there or beside it"
-
-
 def read_tar(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
   """Reads the official archive of the validation images in place."""
   folders = [data_dir / name for name in spec.folders]
@@ -152,12 +146,6 @@ def _index(
     ),
     stamps=lambda: gather_stamps(whole, stamps),
   )
-
-
-def expects_flat(spec: DatasetSpec) -> str:
-  """Says what `read_flat` looks for."""
-  del spec
-  return "ILSVRC2012_val_*.JPEG in it, in val, val_images or images/val"
 
 
 def read_flat(

@@ -52,12 +52,6 @@ class Table(NamedTuple):
   notes: tuple[str, ...]
 
 
-def expects(spec: DatasetSpec) -> str:
-  """Says what `read` looks for."""
-  del spec
-  return f"{FILE} with lines of path,label"
-
-
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
   """Reads a benchmark whose folder holds test.csv."""
   for folder in spec.folders:
