@@ -22,6 +22,7 @@ from s3_jax.fields import Inline, NonNegative, Rule, Share, Where, raw
 from s3_jax.files import atomic_write, write_json
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import (
+  BENCHMARK_TABLES,
   Lexicon,
   comparison_key,
   load_lexicon,
