@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Choices = Collection[str] | Callable[[], Collection[str]]
 _REQUIRED = object()
 
 
@@ -95,7 +96,7 @@ class Rule(NamedTuple):
       without them the type, `minimum` or `choices` is named.
     test: whether a value of the right type keeps the rule.
     minimum: of a number.
-    choices: of a text.
+    choices: of a text; a function where a table may still grow.
     given: the type in the mapping, where the record has another one.
     read: from the given value to the record's; refuses through `where`.
     flag: the type that a command line reads, where the default's is too narrow.
@@ -104,7 +105,7 @@ class Rule(NamedTuple):
   says: str = ""
   test: Callable[[Any], bool] | None = None
   minimum: float | None = None
-  choices: Collection[str] | None = None
+  choices: Choices | None = None
   given: Any = None
   read: Callable[[Any, Where], Any] | None = None
   flag: type | None = None
@@ -136,18 +137,24 @@ def raw(default: Any) -> Any:
   return _Raw(default)
 
 
-def words(choices: Collection[str] | None = None, *, least: int = 1) -> Rule:
+def _now(choices: Any) -> Any:
+  return choices() if callable(choices) else choices
+
+
+def words(choices: Choices | None = None, *, least: int = 1) -> Rule:
   """Returns the rule of a list of different texts, at least `least`."""
 
   def read_words(values: tuple[Any, ...], where: Where) -> tuple[str, ...]:
+    known = _now(choices)
     if len(values) < least:
       raise ValueError(
         f"`{where.path}` must hold at least one entry, got none."
       )
     for index, value in enumerate(values):
-      known = choices is None or value in tuple(choices)
-      if not isinstance(value, str) or not known:
-        rule = f"one of {nearest(choices, value)}" if choices else "strings"
+      if not isinstance(value, str) or (
+        known is not None and value not in known
+      ):
+        rule = f"one of {nearest(known, value)}" if known else "strings"
         where.refuse(f"must hold {rule}", value)
       if value in values[:index]:
         raise ValueError(f"`{where.path}` must not repeat {value!r}.")
@@ -156,15 +163,15 @@ def words(choices: Collection[str] | None = None, *, least: int = 1) -> Rule:
   return Rule(given=tuple, read=read_words)
 
 
-def rows_of(table: Mapping[str, Any]) -> Rule:
+def rows_of(table: Callable[[], Mapping[str, Any]]) -> Rule:
   """Returns the rule of a list of keys, read as those rows of a table."""
-  listed = words(table)
 
   def read_rows(values: tuple[Any, ...], where: Where) -> dict[str, Any]:
-    assert listed.read is not None
-    return {name: table[name] for name in listed.read(values, where)}
+    rows = table()
+    keys = Annotated[tuple[str, ...], words(rows)]
+    return {key: rows[key] for key in read_value(keys, values, where)}
 
-  return listed._replace(read=read_rows)
+  return Rule(given=tuple, read=read_rows)
 
 
 Words = Annotated[tuple[str, ...], words()]
@@ -288,8 +295,9 @@ def _read_value(hint: Any, rule: Rule, value: Any, where: Where) -> Any:
   if rule.minimum is not None and is_number and value < rule.minimum:
     where.refuse(rule.says or f"must be >= {rule.minimum}", value)
   is_text = isinstance(value, str)
-  if rule.choices is not None and is_text and value not in rule.choices:
-    names = nearest(rule.choices, value)
+  choices = _now(rule.choices)
+  if choices is not None and is_text and value not in choices:
+    names = nearest(choices, value)
     where.refuse(rule.says or f"must be one of {names}", value)
   if rule.test is not None and not rule.test(value):
     where.refuse(rule.says, value)

@@ -26,11 +26,13 @@ _COLUMNS = (
 _ORIGIN = ("data set", "split", "where to get it", "licence")
 
 
-_KNOWN: dict[str, DatasetSpec | SegmentationSpec] = {
-  name: spec
-  for name, spec in (*DATASETS.items(), *SEGMENTATION_SETS.items())
-  if spec.family != "embedded"
-}
+def downloaded() -> dict[str, DatasetSpec | SegmentationSpec]:
+  """Returns the rows of both tables whose images are not drawn here."""
+  return {
+    name: spec
+    for name, spec in (*DATASETS.items(), *SEGMENTATION_SETS.items())
+    if spec.family != "embedded"
+  }
 
 
 class DataCheck(NamedTuple):
@@ -38,13 +40,14 @@ class DataCheck(NamedTuple):
 
   data_dir: str = "data"  # holds the data sets, each in its own folder
   # Keys of data sets; default: all.
-  datasets: Annotated[tuple[str, ...], words(_KNOWN, least=0)] = ()
+  datasets: Annotated[tuple[str, ...], words(downloaded, least=0)] = ()
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of the check."""
   check = settings.read(DataCheck)
-  specs = [_KNOWN[name] for name in check.datasets or _KNOWN]
+  known = downloaded()
+  specs = [known[name] for name in check.datasets or known]
   data_dir = pathlib.Path(check.data_dir).expanduser()
   return lambda folder: check_data(specs, data_dir, folder)
 

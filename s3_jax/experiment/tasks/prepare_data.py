@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 from s3_jax.data.datasets import (
-  DATASETS,
   DatasetSpec,
   check_counts,
   open_dataset,
@@ -13,7 +12,6 @@ from s3_jax.data.datasets import (
 from s3_jax.data.readers import masks, prepared_masks, tfds
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.segmentation_sets import (
-  SEGMENTATION_SETS,
   SegmentationSpec,
   check_mask_counts,
   open_masks,
@@ -21,28 +19,24 @@ from s3_jax.data.segmentation_sets import (
 from s3_jax.data.video_frames import FRAMES, read_videos
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Folder, Settings
+from s3_jax.experiment.tasks.check_data import downloaded
 from s3_jax.fields import Rule, Where, raw
 from s3_jax.files import write_json
 from s3_jax.messages import nearest
-
-_KNOWN: dict[str, DatasetSpec | SegmentationSpec] = {
-  name: spec
-  for name, spec in (*DATASETS.items(), *SEGMENTATION_SETS.items())
-  if spec.family != "embedded"
-}
 
 
 def _read_specs(
   names: str, where: Where
 ) -> tuple[DatasetSpec | SegmentationSpec, ...]:
+  known = downloaded()
   chosen = [name.strip() for name in names.split(",")]
   for name in chosen:
-    if name not in _KNOWN or chosen.count(name) > 1:
+    if name not in known or chosen.count(name) > 1:
       raise ValueError(
         f"`{where.path}` must be different names between commas, of"
-        f" {nearest(_KNOWN, name)}; got {name!r:.80} in {names!r:.80}."
+        f" {nearest(known, name)}; got {name!r:.80} in {names!r:.80}."
       )
-  return tuple(_KNOWN[name] for name in chosen)
+  return tuple(known[name] for name in chosen)
 
 
 Specs = Annotated[

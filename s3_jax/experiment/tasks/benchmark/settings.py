@@ -34,11 +34,21 @@ from s3_jax.fields import (
   words,
 )
 
-_KNOWN_SETS = (*DATASETS, OWN)
-_EMBEDDED = tuple(
-  name for name, spec in DATASETS.items() if spec.family == "embedded"
-)
-_KNOWN_METHODS = {**METHODS, **VIEW_METHODS}
+
+def _data_sets() -> tuple[str, ...]:
+  return (*DATASETS, OWN)
+
+
+def _embedded() -> tuple[str, ...]:
+  return tuple(
+    name for name, spec in DATASETS.items() if spec.family == "embedded"
+  )
+
+
+def _methods() -> dict[str, Method | ViewMethod]:
+  return {**METHODS, **VIEW_METHODS}
+
+
 FILES = ("cupl", "dclip", "waffle")
 """Methods whose texts may come from a file of the user's."""
 
@@ -50,10 +60,10 @@ class Benchmark(NamedTuple):
   model: Inline[CheckpointSource]
   views: Inline[ViewSettings]
   options: Inline[SpaceOptions]
-  methods: Annotated[dict[str, Method | ViewMethod], rows_of(_KNOWN_METHODS)]
-  dataset: Annotated[str, Rule(choices=_KNOWN_SETS)] = ""
-  datasets: Annotated[tuple[str, ...], words(_KNOWN_SETS)] = ()
-  test_sets: Annotated[tuple[str, ...], words(_EMBEDDED)] = ()
+  methods: Annotated[dict[str, Method | ViewMethod], rows_of(_methods)]
+  dataset: Annotated[str, Rule(choices=_data_sets)] = ""
+  datasets: Annotated[tuple[str, ...], words(_data_sets)] = ()
+  test_sets: Annotated[tuple[str, ...], words(_embedded)] = ()
   data_dir: Folder = raw("")  # docs/DATASETS.md shows what may lie there
   # "auto", or the one reader to try.
   layout: Annotated[str, Rule(choices=("auto", *READERS))] = "auto"
