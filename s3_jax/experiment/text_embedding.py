@@ -14,6 +14,7 @@ from s3_jax.clip import ModelSpec
 from s3_jax.clip.text_batches import embed_in_buckets
 from s3_jax.clip.tokenizer import TextTokenizer, Tokens
 from s3_jax.experiment.run_log import TimeLeft
+from s3_jax.files import texts_sha256
 from s3_jax.storage.text_blocks import BLOCK_TEXTS, TextBlocks
 
 TEXT_ROWS = 256
@@ -96,7 +97,7 @@ def look_up(
   ]
   hosts.agree(
     {
-      "the texts": hashlib.sha256("\n".join(distinct).encode()).hexdigest(),
+      "the texts": texts_sha256(distinct),
       "the token ids": hashlib.sha256(b"".join(places)).hexdigest(),
     }
   )

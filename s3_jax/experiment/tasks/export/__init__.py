@@ -15,7 +15,6 @@ import jax
 import numpy as np
 
 from s3_jax.clip import MODELS, Clip
-from s3_jax.clip.readers import file_sha256
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
@@ -45,7 +44,7 @@ from s3_jax.experiment.tasks.export.portable_programs import (
   portable_text_tower,
 )
 from s3_jax.experiment.text_embedding import EmbeddedTexts
-from s3_jax.files import replacing
+from s3_jax.files import file_sha256, replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible
