@@ -34,6 +34,7 @@ LIBRARY = (
   "adaptation",
   "files",
   "messages",
+  "fields",
   "colors",
   "sharding",
   "hosts",
@@ -49,6 +50,7 @@ LIBRARY = (
 RULES = {
   "files": Rule(),
   "messages": Rule(),
+  "fields": Rule(("messages",)),
   "colors": Rule((), (*COMMON, "PIL")),
   "sharding": Rule((), COMMON),
   "hosts": Rule((), COMMON),
@@ -64,7 +66,7 @@ RULES = {
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
-    ("messages",), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
+    ("messages", "fields"), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
   ),
   "data": Rule(
     ("files", "colors", "lexicon"),
@@ -77,12 +79,12 @@ RULES = {
   ),
   "storage": Rule(("files", "messages", "clip"), COMMON),
   "results": Rule(
-    ("files", "messages", "evaluation", "segmentation"),
+    ("files", "messages", "fields", "evaluation", "segmentation"),
     NUMPY,
     ("matplotlib", "jinja2"),
   ),
   "training": Rule(
-    (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")
+    (*CORE, "files", "fields", "clip", "lexicon", "data"), (*COMMON, "optax")
   ),
   "integrations": Rule(
     (

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from s3_jax.fields import Count, Whole
 from s3_jax.lexicon.answers import (
   Drop,
   Entry,
@@ -51,10 +52,10 @@ class Limits(NamedTuple):
     max_tokens: tokens of this run, prompts and answers.
   """
 
-  batch: int = 10
-  attempts: int = 3
-  max_requests: int = 1000
-  max_tokens: int = 1_000_000
+  batch: Count = 10
+  attempts: Count = 3
+  max_requests: Whole = 1000
+  max_tokens: Whole = 1_000_000
 
 
 class Generated(NamedTuple):

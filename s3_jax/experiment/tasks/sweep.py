@@ -4,7 +4,7 @@ import itertools
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -14,7 +14,6 @@ from s3_jax.evaluation.classification import evaluate_scores
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.embedder import EmbeddedImages, Embedder
 from s3_jax.experiment.methods.images import (
@@ -37,11 +36,14 @@ from s3_jax.experiment.methods.spaces import (
 )
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import (
+  CacheDir,
+  Dtype,
+  Folder,
   Settings,
-  read_cache_dir,
-  read_templates,
+  Templates,
 )
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
+from s3_jax.fields import Count, Inline, Rule, Where, raw, words
 from s3_jax.files import atomic_write
 from s3_jax.lexicon.vertices import Vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
@@ -59,29 +61,72 @@ WITH_GAP = (TWO_WITNESSES, "gap")
 """The scale rules that `min_gaps` belongs to."""
 
 
+def _is_number(value: Any) -> bool:
+  real = isinstance(value, int | float) and not isinstance(value, bool)
+  return real and 0 <= value < math.inf
+
+
+def _read_scales(scales: tuple[Any, ...], where: Where) -> tuple[Any, ...]:
+  for scale in scales:
+    if not (scale is None or scale in WITH_GAP or _is_number(scale)):
+      where.refuse(
+        'must hold "two_witnesses", "gap", numbers >= 0 or None', scale
+      )
+  return tuple(float(each) if _is_number(each) else each for each in scales)
+
+
+def _read_gaps(gaps: tuple[Any, ...], where: Where) -> tuple[float, ...]:
+  for gap in gaps:
+    if not _is_number(gap):
+      where.refuse("must hold numbers >= 0", gap)
+  return tuple(map(float, gaps))
+
+
 class Choices(NamedTuple):
   """What a sweep tries, each with each."""
 
-  metrics: tuple[str, ...]
-  neighbors: tuple[int, ...]
-  scales: tuple[tuple[str | float | None, float], ...]  # scale, min_gap
+  metrics: Annotated[tuple[str, ...], words(POINT_TO_SPACE)]
+  neighbors: tuple[Any, ...]
+  scales: Annotated[tuple[Any, ...], Rule(read=_read_scales)]
+  # Of the scale rules that have one.
+  min_gaps: Annotated[tuple[float, ...], Rule(given=tuple, read=_read_gaps)]
+
+  @property
+  def rules(self) -> tuple[tuple[str | float | None, float], ...]:
+    """Each scale rule with each gap that it may have."""
+    return tuple(
+      (scale, gap)
+      for scale in self.scales
+      for gap in (self.min_gaps if scale in WITH_GAP else (0.0,))
+    )
+
+  def check(self, where: Where) -> None:
+    """Refuses a sweep that tries nothing."""
+    counts = all(type(k) is int and k >= 1 for k in self.neighbors)
+    if not self.rules or not self.neighbors or not counts:
+      raise ValueError(
+        f"`{where.path}.neighbors` and `{where.path}.scales` must hold at least"
+        " one value, neighbors whole numbers >= 1, got"
+        f" {self.neighbors} and {self.scales}."
+      )
 
 
 class Sweep(NamedTuple):
-  """The settings of a sweep, read and checked."""
+  """The settings of a sweep."""
 
-  model: CheckpointSource
-  dataset: str
-  data_dir: pathlib.Path | None
-  layout: str
-  lexicon: str  # "" for the data set's own
-  partial: bool
-  templates: tuple[str, ...]  # () for the data set's own
-  texts: tuple[str, ...]
-  choices: Choices
-  dtype: str
-  batch_size: int
-  cache_dir: pathlib.Path
+  model: Inline[CheckpointSource]
+  choices: Inline[Choices]
+  dataset: Annotated[str, Rule(choices=DATASETS)] = "validation"
+  data_dir: Folder = raw("")
+  layout: str = "auto"
+  lexicon: str = ""  # a table in place of the data set's own
+  partial: bool = False
+  templates: Templates = ()  # default: the data set's own
+  # "concepts_x_descriptors" as well.
+  texts: Annotated[tuple[str, ...], words(TEXTS)] = ("concepts",)
+  dtype: Dtype = "float32"
+  batch_size: Count = 100
+  cache_dir: CacheDir = raw("")  # default: the user's cache folder
 
 
 class Row(NamedTuple):
@@ -106,62 +151,8 @@ class Row(NamedTuple):
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a sweep."""
-  data_dir = settings.take("data_dir", str, default="")
-  sweep = Sweep(
-    model=read_checkpoint(settings, "model"),
-    dataset=settings.take("dataset", str, choices=tuple(DATASETS)),
-    data_dir=pathlib.Path(data_dir) if data_dir else None,
-    layout=settings.take("layout", str, default="auto"),
-    lexicon=settings.take("lexicon", str, default=""),
-    partial=settings.take("partial", bool, default=False),
-    templates=read_templates(settings),
-    texts=settings.words("texts", tuple(TEXTS)),
-    choices=read_choices(settings),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    batch_size=settings.take("batch_size", int, minimum=1),
-    cache_dir=read_cache_dir(settings),
-  )
+  sweep = settings.read(Sweep)
   return lambda folder: run_sweep(sweep, folder)
-
-
-def read_choices(settings: Settings) -> Choices:
-  """Reads what a sweep tries."""
-  scales = settings.take("scales", (list, tuple))
-  gaps = settings.take("min_gaps", (list, tuple))
-  for gap in gaps:
-    if not _is_number(gap):
-      raise ValueError(
-        f"`config.min_gaps` must hold numbers >= 0, got {gap!r}."
-      )
-  pairs = []
-  for scale in scales:
-    if scale in WITH_GAP:
-      pairs += [(scale, float(gap)) for gap in gaps]
-    elif scale is None or _is_number(scale):
-      pairs.append((scale if scale is None else float(scale), 0.0))
-    else:
-      raise ValueError(
-        '`config.scales` must hold "two_witnesses", "gap", numbers >= 0 or'
-        f" None, got {scale!r}."
-      )
-  neighbors = tuple(settings.take("neighbors", (list, tuple)))
-  counts = all(type(k) is int and k >= 1 for k in neighbors)
-  if not pairs or not neighbors or not counts:
-    raise ValueError(
-      "`config.neighbors` and `config.scales` must hold at least one value,"
-      " neighbors whole numbers >= 1, got"
-      f" {neighbors} and {tuple(scales)}."
-    )
-  return Choices(
-    metrics=settings.words("metrics", tuple(POINT_TO_SPACE)),
-    neighbors=neighbors,
-    scales=tuple(pairs),
-  )
-
-
-def _is_number(value: Any) -> bool:
-  real = isinstance(value, int | float) and not isinstance(value, bool)
-  return real and 0 <= value < math.inf
 
 
 def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
@@ -236,11 +227,11 @@ def score_choices(
   ]
   rows = []
   with tqdm(
-    total=len(clean) * len(choices.scales) * len(metrics),
+    total=len(clean) * len(choices.rules) * len(metrics),
     unit="choice",
     disable=None,
   ) as bar:
-    for name, (scale, min_gap) in itertools.product(clean, choices.scales):
+    for name, (scale, min_gap) in itertools.product(clean, choices.rules):
       space = _space(clean[name], scale, min_gap)
       cut = np.asarray(space.mask).sum(1) < clean[name].mask.sum(1)
       counts: tuple[int | None, ...] = (None,) * 4

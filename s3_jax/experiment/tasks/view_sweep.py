@@ -5,7 +5,7 @@ import io
 import itertools
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from jax.tree_util import Partial
 from tqdm import tqdm
@@ -15,7 +15,6 @@ from s3_jax.evaluation.classification import Scoring
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.embedder import VIEW_SHARD, Embedder, ViewOptions
 from s3_jax.experiment.methods.images import Method, prepare_methods
@@ -24,37 +23,94 @@ from s3_jax.experiment.methods.prompts import (
   concepts,
   embed_vertices,
 )
-from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
+from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import (
+  SHIFTS,
   Adaptation,
   anchored_scorer,
   ts3_scorer,
 )
 from s3_jax.experiment.run_log import tell
-from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.settings import CacheDir, Dtype, Folder, Settings
 from s3_jax.experiment.tasks.benchmark.sets import find_sets
+from s3_jax.fields import Count, Inline, Rule, Whole, raw, words
 from s3_jax.files import atomic_write
 
 METRICS = ("local_center", "soft_local_center", "center", "mean_similarity")
 """Metrics with a gradient almost everywhere and for every view."""
 
 
-class ViewSweep(NamedTuple):
-  """The settings of a sweep over ways to adapt, read and checked."""
+def _numbers(
+  interval: str, fits: Callable[[float], bool], kind: type = float
+) -> Rule:
+  """Returns the rule of numbers in an interval, at least one."""
+  allowed = (int,) if kind is int else (int, float)
+  return Rule(
+    f"must hold {kind.__name__}s in {interval}",
+    lambda values: (
+      bool(values)
+      and all(type(value) in allowed and fits(value) for value in values)
+    ),
+    given=tuple,
+    read=lambda values, where: tuple(map(kind, values)),
+  )
 
-  model: CheckpointSource
-  dataset: str
-  data_dir: pathlib.Path | None
-  layout: str
-  partial: bool
-  options: SpaceOptions
-  metrics: tuple[str, ...]
-  choices: tuple[Adaptation, ...]
-  anchored: tuple[tuple[float, float], ...]  # share of the views, anchor
-  views: ViewOptions
-  dtype: str
-  batch_size: int
-  cache_dir: pathlib.Path
+
+# A learning rate may be 0, and then nothing adapts.
+_RATE = _numbers("[0, 1]", lambda x: 0 <= x <= 1)
+_FRACTION = _numbers("(0, 1]", lambda x: 0 < x <= 1)
+_STEPS = _numbers("(0, 100]", lambda x: 0 < x <= 100, int)
+_ANCHOR = _numbers("(0, 1000]", lambda x: 0 < x <= 1000)
+Rates = Annotated[tuple[float, ...], _RATE]
+Fractions = Annotated[tuple[float, ...], _FRACTION]
+Steps = Annotated[tuple[int, ...], _STEPS]
+Anchors = Annotated[tuple[float, ...], _ANCHOR]
+
+
+class ViewSweep(NamedTuple):
+  """The settings of a sweep over ways to adapt."""
+
+  model: Inline[CheckpointSource]
+  options: Inline[SpaceOptions]  # its metric is that of s3_anchored
+  dataset: Annotated[str, Rule(choices=DATASETS)] = "validation"
+  data_dir: Folder = raw("")
+  layout: str = "auto"
+  partial: bool = False
+  # Of TS3.
+  metrics: Annotated[tuple[str, ...], words(METRICS)] = METRICS[:3]
+  learning_rates: Rates = (0.0, 0.001, 0.0025, 0.005, 0.01)
+  steps: Steps = (1,)
+  confident_fractions: Fractions = (0.1, 0.3)
+  shifts: Annotated[tuple[str, ...], words(SHIFTS)] = SHIFTS
+  # Of s3_anchored.
+  anchored_fractions: Fractions = (0.1, 0.2, 0.3, 0.5, 1.0)
+  anchors: Anchors = (1.0, 2.0, 4.0)
+  views: Count = 64
+  augmix: bool = False
+  seed: Whole = 0
+  dtype: Dtype = "bfloat16"  # of the products; sums are float32
+  batch_size: Count = 64  # views
+  cache_dir: CacheDir = raw("")  # default: the user's cache folder
+
+  @property
+  def choices(self) -> tuple[Adaptation, ...]:
+    """The ways to adapt that are tried."""
+    return tuple(
+      Adaptation(rate, 0.01, steps, fraction, shift)
+      for shift, fraction, steps, rate in itertools.product(
+        self.shifts, self.confident_fractions, self.steps, self.learning_rates
+      )
+    )
+
+  @property
+  def anchored(self) -> tuple[tuple[float, float], ...]:
+    """The shares of the views, each with each anchor."""
+    return tuple(itertools.product(self.anchored_fractions, self.anchors))
+
+  @property
+  def view_options(self) -> ViewOptions:
+    """How the views are made."""
+    return ViewOptions(self.views, self.augmix, self.seed)
 
 
 class ViewRow(NamedTuple):
@@ -72,62 +128,8 @@ class ViewRow(NamedTuple):
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a sweep over ways to adapt."""
-  data_dir = settings.take("data_dir", str, default="")
-  sweep = ViewSweep(
-    model=read_checkpoint(settings, "model"),
-    dataset=settings.take("dataset", str, choices=tuple(DATASETS)),
-    data_dir=pathlib.Path(data_dir) if data_dir else None,
-    layout=settings.take("layout", str, default="auto"),
-    partial=settings.take("partial", bool, default=False),
-    options=read_space_options(settings),
-    metrics=settings.words("metrics", METRICS),
-    choices=tuple(
-      Adaptation(rate, 0.01, steps, fraction, shift)
-      for shift, fraction, steps, rate in itertools.product(
-        settings.words("shifts", ("per_class", "shared")),
-        _numbers(settings, "confident_fractions", 0.0, 1.0),
-        _numbers(settings, "steps", 0, 100, kind=int),
-        _numbers(settings, "learning_rates", -1.0, 1.0),
-      )
-    ),
-    anchored=tuple(
-      itertools.product(
-        _numbers(settings, "anchored_fractions", 0.0, 1.0),
-        _numbers(settings, "anchors", 0.0, 1000.0),
-      )
-    ),
-    views=ViewOptions(
-      settings.take("views", int, default=64, minimum=1),
-      settings.take("augmix", bool, default=False),
-      settings.take("seed", int, default=0, minimum=0),
-    ),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    batch_size=settings.take("batch_size", int, minimum=1),
-    cache_dir=read_cache_dir(settings),
-  )
+  sweep = settings.read(ViewSweep)
   return lambda folder: run_view_sweep(sweep, folder)
-
-
-def _numbers(
-  settings: Settings,
-  name: str,
-  above: float | int,
-  most: float | int,
-  *,
-  kind: type = float,
-) -> tuple[Any, ...]:
-  """Reads a list of numbers in (above, most]; rates may be 0."""
-  values = tuple(settings.take(name, (list, tuple)))
-  allowed = (int,) if kind is int else (int, float)
-  right = all(
-    type(value) in allowed and above < value <= most for value in values
-  )
-  if not values or not right or (name == "learning_rates" and min(values) < 0):
-    rule = f"in [0, {most}]" if above < 0 else f"in ({above}, {most}]"
-    raise ValueError(
-      f"`config.{name}` must hold {kind.__name__}s {rule}, got {values}."
-    )
-  return tuple(kind(value) for value in values)
 
 
 def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
@@ -196,7 +198,7 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
     for share, anchor in sweep.anchored
   }
   counters = {"images_decoded": 0, "tower_batches": 0}
-  shards = embedder.views(data.spec, data.opened, sweep.views, counters)
+  shards = embedder.views(data.spec, data.opened, sweep.view_options, counters)
   with tqdm(
     total=total * len(scorings), unit="image", desc="adapt", disable=None
   ) as bar:
@@ -208,7 +210,7 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
     row._replace(top1=each.result().top1) for row, each in scorings.items()
   ]
   rows.sort(key=lambda row: -row.top1)
-  images = f"{total} {data.spec.split} images, {sweep.views.views} views each"
+  images = f"{total} {data.spec.split} images, {sweep.views} views each"
   _write(rows, folder, images)
   return rows
 
