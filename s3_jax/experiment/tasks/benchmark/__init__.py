@@ -19,7 +19,7 @@ from s3_jax.experiment.measurement import (
 from s3_jax.experiment.methods.images import MethodPlan, Scorers
 from s3_jax.experiment.methods.view_scores import score_views
 from s3_jax.experiment.methods.views import ViewMethod
-from s3_jax.experiment.rows import dataset_row, sha256_of
+from s3_jax.experiment.rows import dataset_row
 from s3_jax.experiment.run_log import RunLog, log_bad
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, require_writable
@@ -34,6 +34,7 @@ from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet, find_sets
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark, read_benchmark
 from s3_jax.experiment.tasks.embeddings.output import write_embedded
 from s3_jax.experiment.text_embedding import EmbeddedTexts
+from s3_jax.files import texts_sha256
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -154,7 +155,7 @@ def _agree(
       data.opened.fingerprint
     )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
-    facts[f"the texts of {title}"] = sha256_of(texts)
+    facts[f"the texts of {title}"] = texts_sha256(texts)
   hosts.agree(facts)
 
 
@@ -214,7 +215,7 @@ def _measure(
     "lexicon_sha256": data.lexicon_sha256,
     "methods": {
       each.name: {
-        "sha256": sha256_of(each.prompts),
+        "sha256": texts_sha256(each.prompts),
         "distinct": len(each.prompts),
         **texts.describe(each.prompts),
       }
