@@ -1,4 +1,4 @@
-"""The tasks "embeddings" and "embeddings_sweep": runs without any tower.
+"""The task "embeddings": runs without any tower.
 
 Images and texts come from files. From there on a run is a benchmark run, of
 those methods whose vertices are the texts of a class.
@@ -35,7 +35,6 @@ from s3_jax.experiment.methods.spaces import (
 )
 from s3_jax.experiment.methods.views import VIEW_METHODS
 from s3_jax.experiment.rows import sha256_of
-from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.benchmark.settings import (
@@ -47,13 +46,6 @@ from s3_jax.experiment.tasks.embeddings.input import (
   EmbeddingSource,
   load_input,
   read_source,
-)
-from s3_jax.experiment.tasks.sweep import (
-  Choices,
-  Row,
-  read_choices,
-  score_choices,
-  write_sweep,
 )
 from s3_jax.lexicon.vertices import Vertices, drawn_indices
 from s3_jax.messages import nearest
@@ -101,7 +93,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
     methods=_read_methods(settings),
     baseline=settings.take("baseline", str, default="class_name"),
     options=read_space_options(settings),
-    logit_scale=_read_logit_scale(settings),
+    logit_scale=read_logit_scale(settings),
     mesh=settings.take("mesh", int, default=0, minimum=0),
     model_axis=settings.take("model_axis", int, default=1, minimum=1),
     strict=settings.take("strict", bool, default=False),
@@ -130,7 +122,7 @@ def _read_methods(settings: Settings) -> dict[str, Method]:
   return runnable
 
 
-def _read_logit_scale(settings: Settings) -> float:
+def read_logit_scale(settings: Settings) -> float:
   """Reads the factor of scores in probabilities, as checkpoints store it."""
   factor = settings.take("logit_scale", float, default=100.0)
   if factor <= 0:
@@ -232,40 +224,3 @@ def _dataset_row(given: EmbeddedInput) -> dict[str, Any]:
     "found": f"{len(images):,} embeddings of images",
     "bad_examples": [],
   }
-
-
-class EmbeddingSweep(NamedTuple):
-  """The settings of a sweep over embeddings, read and checked."""
-
-  source: EmbeddingSource
-  choices: Choices
-  logit_scale: float  # natural logarithm
-
-
-def read_sweep_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a sweep over embeddings."""
-  sweep = EmbeddingSweep(
-    read_source(settings), read_choices(settings), _read_logit_scale(settings)
-  )
-  return lambda folder: run_sweep(sweep, folder)
-
-
-def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
-  """Scores every choice; writes sweep.md, sweep.csv and log.txt."""
-  given = load_input(sweep.source)
-  log = RunLog(folder / "log.txt")
-  for line in given.lines:
-    log(line)
-  log(
-    "If these are test images, the numbers describe the choices, and must not"
-    " make them."
-  )
-  rows = score_choices(
-    sweep.choices,
-    {"texts": given.table},
-    given.test_set,
-    classes=len(given.class_names),
-    logit_scale=sweep.logit_scale,
-  )
-  write_sweep(rows, folder, f"{given.test_set.labels.size} images")
-  return rows
