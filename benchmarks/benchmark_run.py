@@ -2,16 +2,18 @@
 
   python benchmarks/benchmark_run.py --json=benchmark_run.json
 
-prints two tables. The first: CPU seconds for one image of the image tower
+prints three tables. The first: CPU seconds for one image of the image tower
 (random weights), of scoring it with S3 on as many concepts as ImageNet's table
 has, and of building these spaces, shared over --images. The second: every
 method over --images synthetic embeddings, --classes classes and --texts texts a
 class, as `evaluate_scores` runs it, beside the bare products that it needs; the
 convex hull on --hull_images. The last column is the temporary memory of the
-compiled scoring step.
+compiled scoring step. The third: CPU seconds until --lookup_texts texts that
+the cache holds are tokenized, found and read.
 """
 
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,17 @@ import numpy as np
 from absl import app, flags
 from measuring import machine, make_texts, table
 
-from s3_jax.clip import ZOO, embed_images, init_params
+from s3_jax.clip import ZOO, embed_images, init_params, load_clip
 from s3_jax.evaluation import classification
 from s3_jax.evaluation.accumulators import init_counts
 from s3_jax.evaluation.classification import evaluate_scores
 from s3_jax.experiment.methods.spaces import classifier_scorer, space_scorer
 from s3_jax.experiment.scoring import SCORE_ROWS
+from s3_jax.experiment.text_embedding import look_up
 from s3_jax.lexicon.synonyms import load_lexicon
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import attach_complex, build_space
+from s3_jax.storage.text_blocks import BLOCK_TEXTS, TextBlocks
 
 _IMAGES = flags.DEFINE_integer("images", 50_000, "Images.")
 _CLASSES = flags.DEFINE_integer("classes", 1000, "Classes.")
@@ -40,6 +44,7 @@ _MODEL = flags.DEFINE_string(
   "model", "openai/clip-vit-base-patch16", "Row of the zoo."
 )
 _BATCH = flags.DEFINE_integer("batch", 32, "Images a batch of the tower.")
+_LOOKUP = flags.DEFINE_integer("lookup_texts", 90_000, "Texts of the cache.")
 _REPEATS = flags.DEFINE_integer("repeats", 3, "Timed runs of the tower.")
 _JSON = flags.DEFINE_string("json", None, "Where to write the numbers.")
 
@@ -178,6 +183,35 @@ def from_warm_cache() -> list[dict[str, Any]]:
   return rows
 
 
+def look_up_seconds() -> dict[str, float]:
+  """CPU seconds for texts that a cache holds, by the parts of the way."""
+  texts = [f"a photo of a thing, number {i}." for i in range(_LOOKUP.value)]
+  tokenize = load_clip("s3_jax/pictographs").tokenize
+  rows, seconds = draw_images(len(texts)), {}
+  with tempfile.TemporaryDirectory() as name:
+
+    def open_blocks() -> TextBlocks:
+      return TextBlocks(Path(name), "0" * 64, dim=_DIM)
+
+    def timed(part: str, run):
+      start = time.process_time()
+      result = run()
+      seconds[part] = time.process_time() - start
+      return result
+
+    contents = timed(
+      "tokenize", lambda: look_up(tokenize, open_blocks(), texts)
+    ).contents
+    blocks = open_blocks()
+    for start in range(0, len(contents), BLOCK_TEXTS):
+      part = slice(start, start + BLOCK_TEXTS)
+      blocks.store(contents[part], rows[part])
+    found = timed("find", lambda: look_up(tokenize, open_blocks(), texts))
+    assert not found.missing
+    timed("read", lambda: found.blocks.read(contents))
+  return seconds
+
+
 def main(argv):
   """Prints both tables."""
   del argv
@@ -229,8 +263,12 @@ def main(argv):
     ]
   )
   print(table(head, body))  # noqa: T201
+  found = look_up_seconds()
+  body = [[part, f"{seconds:.2f}"] for part, seconds in found.items()]
+  print(table([f"{_LOOKUP.value:,} texts", "CPU s"], body))  # noqa: T201
   if _JSON.value:
     numbers = {"machine": machine(), "share": share, "methods": rows}
+    numbers["texts"] = found
     Path(_JSON.value).write_text(json.dumps(numbers, indent=1) + "\n")
 
 

@@ -15,7 +15,7 @@ float32. "outside" is the share of the CPU seconds that is not the tower's own:
 resizing, cutting, scores, pixels, labels.
 
 With --parity every map is compared with the same steps in torch and in float64
-(tests/evaluation/segmentation/torch_segmentation.py). "different" counts
+(tests/segmentation/torch_segmentation.py). "different" counts
 pixels whose two best scores differ by more than 1e-4 and whose label is another
 one nevertheless, "undecided" is the share of the pixels whose scores do not.
 The exit status is 1 where a map has a different pixel.

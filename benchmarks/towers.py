@@ -43,10 +43,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks.networks import ROWS, transformers_model  # noqa: E402
 from s3_jax.clip.bpe import special_ids  # noqa: E402
+from s3_jax.clip.bpe_files import read_tokenizer  # noqa: E402
 from s3_jax.clip.checkpoints import ZOO  # noqa: E402
 from s3_jax.clip.layouts import to_params  # noqa: E402
 from s3_jax.clip.text_batches import embed_in_buckets  # noqa: E402
-from s3_jax.clip.tokenizer import load_tokenizer, read_tokenizer  # noqa: E402
+from s3_jax.clip.tokenizer import load_tokenizer  # noqa: E402
 from s3_jax.clip.towers import (  # noqa: E402
   embed_images,
   embed_texts,

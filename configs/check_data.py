@@ -11,11 +11,10 @@ docs/DATASETS.md shows the folders that are read.
 
 import ml_collections
 
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.check_data import DataCheck
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of the check."""
-  config = ml_collections.ConfigDict()
-  config.task = "check_data"
-  config.data_dir = "data"  # holds the data sets, each in its own folder
-  config.datasets = ()  # keys of data sets; all of them if there are none
-  return config.lock()
+  return make_config("check_data", DataCheck).lock()

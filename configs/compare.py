@@ -14,13 +14,14 @@ Hardware: any; seconds.
 
 import ml_collections
 
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.compare import Comparison
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of a comparison."""
-  config = ml_collections.ConfigDict()
-  config.task = "compare"
   # Folders of runs, or results.json files, between commas; the first is
   # compared with.
-  config.results = "runs/first,runs/second"
-  config.seed = 0  # of the bootstrap
-  return config.lock()
+  return make_config(
+    "compare", Comparison, results="runs/first,runs/second"
+  ).lock()

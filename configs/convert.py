@@ -18,16 +18,15 @@ Hardware: any; memory for twice the checkpoint in float32.
 
 import ml_collections
 
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.convert import Conversion
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of a conversion."""
-  config = ml_collections.ConfigDict()
-  config.task = "convert"
-  config.source = "s3_jax/pictographs"
-  config.model_spec = ""  # a name of the zoo, for a bare file
-  config.tokenizer = ""  # default: the file beside the weights
-  config.revision = ""  # of a hub repository; default: the zoo's or the newest
-  config.to = "checkpoints/converted"
-  config.dtype = "float32"  # or "float16", "bfloat16"
-  config.cache_dir = ""  # of fetched files; default: the hub's own cache
-  return config.lock()
+  return make_config(
+    "convert",
+    Conversion,
+    source="s3_jax/pictographs",
+    to="checkpoints/converted",
+  ).lock()

@@ -19,7 +19,7 @@ Hardware: any; there is no tower to run.
 
 import ml_collections
 
-from s3_jax.experiment.tasks.benchmark.config import embeddings_config
+from s3_jax.experiment.tasks.embeddings.config import embeddings_config
 
 
 def get_config(kind: str = "run") -> ml_collections.ConfigDict:

@@ -14,15 +14,15 @@ and lexicon.json. docs/LEXICON.md tells how to correct a table.
 
 import ml_collections
 
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.lexicon_report import LexiconReport
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the report's settings."""
-  config = ml_collections.ConfigDict()
-  config.task = "lexicon_report"
-  config.tables = ()  # names of tables, or paths; () for all packaged ones
-  config.model = ""
-  config.template = "a photo of a {}."
-  config.min_fraction = 0.5
-  config.min_gap = 0.05
-  config.margin = 0.0  # by how much nearer to another class counts
-  return config.lock()
+  return make_config(
+    "lexicon_report",
+    LexiconReport,
+    leave_out=("model_spec", "tokenizer", "revision", "cache_dir"),
+    model="",
+  ).lock()

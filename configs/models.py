@@ -11,10 +11,10 @@ this wrote.
 
 import ml_collections
 
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.models import Listing
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of the list."""
-  config = ml_collections.ConfigDict()
-  config.task = "models"
-  config.contains = ""
-  return config.lock()
+  return make_config("models", Listing).lock()

@@ -24,20 +24,14 @@ from s3_jax.experiment.tasks.segmentation.config import segmentation_config
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of the run."""
-  config = segmentation_config("pictographs_segmentation")
-  config.model = "s3_jax/pictographs"
-  config.data_dir = ""
-  config.embeddings = "windows"
-  # The table's names are the benchmark's own: no class has several of those.
-  config.methods = (
-    "class_name",
-    "synonyms_max",
-    "nearest_point",
-    "center",
-    "s3",
-  )
-  config.baseline = "class_name"
-  config.update(
+  return segmentation_config(
+    "pictographs_segmentation",
+    model="s3_jax/pictographs",
+    data_dir="",
+    embeddings="windows",
+    # The table's names are the benchmark's own: no class has several of those.
+    methods=("class_name", "synonyms_max", "nearest_point", "center", "s3"),
+    baseline="class_name",
     protocol_changes={
       "short_side": 112,
       "window": 48,  # of the checkpoint's own images
@@ -53,6 +47,5 @@ def get_config() -> ml_collections.ConfigDict:
       "center": 0.7,
       "s3": 0.7,
     },
-  )
-  config.templates = ("a photo of a {}.",)
-  return config.lock()
+    templates=("a photo of a {}.",),
+  ).lock()

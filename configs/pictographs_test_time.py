@@ -14,12 +14,9 @@ from s3_jax.experiment.tasks.benchmark.config import test_time_config
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the run's settings."""
-  config = test_time_config(
-    ("plain", "outline", "contrast", "clutter", "rendering")
-  )
-  config.model = "s3_jax/pictographs"
-  config.data_dir = ""
-  config.min_gap = 0.05  # as configs/demo.py: the best of configs/sweep.py
-  config.dtype = "bfloat16"  # of the products; sums are float32
-  config.batch_size = 64  # views: one image
-  return config.lock()
+  return test_time_config(
+    ("plain", "outline", "contrast", "clutter", "rendering"),
+    model="s3_jax/pictographs",
+    data_dir="",
+    dtype="bfloat16",  # of the products; sums are float32
+  ).lock()

@@ -26,15 +26,10 @@ Hardware: any; about as fast as the disk. The videos: some minutes.
 
 import ml_collections
 
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.prepare_data import Preparation
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of a preparation."""
-  config = ml_collections.ConfigDict()
-  config.task = "prepare_data"
-  config.dataset = "dtd"  # or several, with commas
-  config.data_dir = "data"  # holds the downloads, each in its own folder
-  config.to = ""  # gets the prepared data sets; default: data_dir
-  config.layout = "auto"  # or a reader's key; "videos" of UCF101
-  config.partial = False  # True: another number of images is accepted
-  config.allow_empty = False  # True: files without a picture are accepted
-  return config.lock()
+  return make_config("prepare_data", Preparation, dataset="dtd").lock()

@@ -14,38 +14,31 @@ Hardware: two CPU cores, a few minutes. docs/RESULTS.md has the table.
 
 import ml_collections
 
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.sweep.spaces import Sweep
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the sweep's settings."""
-  config = ml_collections.ConfigDict()
-  config.task = "sweep"
-  config.model = "s3_jax/pictographs"
-  config.model_spec = ""  # a name of the zoo, for a bare file
-  config.tokenizer = ""  # default: the file beside the weights
-  config.dataset = "validation"
-  config.data_dir = ""
-  config.layout = "auto"
-  config.lexicon = ""  # a table in place of the data set's own
-  config.partial = False
-  config.templates = ()  # default: the data set's own
-  config.texts = ("concepts",)  # also "concepts_x_descriptors"
-  config.metrics = (
-    "local_center",
-    "soft_local_center",
-    "star_center",
-    "simplex_center",
-    "center",
-    "mean_similarity",
-    "nearest_point",
-    "subspace",
-    "affine_hull",
-    "convex_hull",
-    "complex",
-  )
-  config.neighbors = (1, 2, 3, 4, 5, 6, 8)
-  config.scales = (None, "two_witnesses", "gap", 0.6, 0.8, 1.0, 1.2)
-  config.min_gaps = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)  # of the first two
-  config.dtype = "float32"
-  config.batch_size = 100
-  config.cache_dir = ""  # default: the user's cache folder
-  return config.lock()
+  return make_config(
+    "sweep",
+    Sweep,
+    leave_out=("revision",),
+    model="s3_jax/pictographs",
+    metrics=(
+      "local_center",
+      "soft_local_center",
+      "star_center",
+      "simplex_center",
+      "center",
+      "mean_similarity",
+      "nearest_point",
+      "subspace",
+      "affine_hull",
+      "convex_hull",
+      "complex",
+    ),
+    neighbors=(1, 2, 3, 4, 5, 6, 8),
+    scales=(None, "two_witnesses", "gap", 0.6, 0.8, 1.0, 1.2),
+    min_gaps=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3),  # of the first two
+  ).lock()

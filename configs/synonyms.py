@@ -11,26 +11,11 @@ docs/LEXICON.md says the rest.
 """
 
 import ml_collections
-from ml_collections import config_dict
+
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.synonyms import Generation
 
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the generator's settings."""
-  config = ml_collections.ConfigDict()
-  config.task = "synonyms"
-  config.classes = "pictographs"  # names between commas, a file, or a table
-  config.domain = ""  # what every class is, such as "a type of pet"
-  config.name = ""  # of the table; default: after the file or table
-  config.base_url = "http://localhost:8000/v1"
-  config.model = ""  # its name at the endpoint; nothing is asked without one
-  config.batch = 10  # classes a request, halved at every further try
-  # Of the sampling; None leaves one out of the requests.
-  config.temperature = config_dict.FieldReference(0.7, field_type=object)
-  config.seed = config_dict.FieldReference(0, field_type=object)
-  config.attempts = 3  # of a class, and of a request that fails
-  config.timeout = 300.0  # seconds a request
-  config.max_requests = 1000  # of one run; 0 replays the stored answers
-  config.max_tokens = 1_000_000  # of one run, prompts and answers
-  config.allow_fallback = False  # plain names where no answer was usable
-  config.dry_run = False
-  return config.lock()
+  return make_config("synonyms", Generation, classes="pictographs").lock()

@@ -14,15 +14,10 @@ Hardware: any; seconds after the checkpoint is there.
 
 import ml_collections
 
+from s3_jax.experiment.settings import make_config
+from s3_jax.experiment.tasks.verify import Verification
+
 
 def get_config() -> ml_collections.ConfigDict:
   """Returns the settings of a verification."""
-  config = ml_collections.ConfigDict()
-  config.task = "verify"
-  config.model = "s3_jax/pictographs"
-  config.model_spec = ""  # a name of the zoo, for a bare file
-  config.tokenizer = ""  # default: the file beside the weights
-  config.revision = ""  # of a hub repository; default: the zoo's or the newest
-  config.known = ""  # whose values; default: those of the model's name
-  config.cache_dir = ""  # of fetched files; default: the hub's own cache
-  return config.lock()
+  return make_config("verify", Verification, model="s3_jax/pictographs").lock()

@@ -3,8 +3,7 @@
 from typing import Any
 
 import numpy as np
-
-__all__ = ["WHITE", "is_transparent", "scale_to_8_bits", "to_rgb"]
+from PIL import Image
 
 WHITE = (255, 255, 255)
 """What transparent pixels lie on in the school of `transformers`."""
@@ -13,25 +12,15 @@ WHITE = (255, 255, 255)
 def to_rgb(
   image: Any, *, background: tuple[int, int, int] | None = WHITE
 ) -> Any:
-  """Converts a picture to RGB, and 16 bits a channel to 8.
+  """Converts a loaded picture to RGB without transparency, 16 bits to 8.
 
-  Args:
-    image: a loaded PIL image of any mode but floating point.
-    background: what transparent pixels lie on; None drops the transparency, so
-      that what stands under it is seen, as in OpenAI's code and open_clip.
-
-  Returns:
-    The picture, in RGB and without any transparency.
-
-  Raises:
-    ValueError: a mode whose range of values is unknown.
+  `background` is what transparent pixels lie on; None drops the transparency,
+  so that what stands under it is seen, as in OpenAI's code and open_clip.
 
   References:
     Compositing as in `transformers` 5; dropping as in Pillow's own conversion,
     without its warning of what is lost. Scaling 16 bits is ours.
   """
-  from PIL import Image
-
   image = scale_to_8_bits(image)
   if is_transparent(image):
     if background is not None:
@@ -51,8 +40,6 @@ def is_transparent(image: Any) -> bool:
 
 def scale_to_8_bits(image: Any) -> Any:
   """Scales a grey picture of 16 bits a pixel to 8, half rounded up."""
-  from PIL import Image
-
   if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
     return image
   values = np.asarray(image)

@@ -12,16 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-  "LFS_POINTER_BYTES",
-  "atomic_write",
-  "default_cache_dir",
-  "is_lfs_pointer",
-  "replacing",
-  "safe_name",
-  "write_json",
-]
-
 LFS_POINTER_BYTES = 64
 """How much of a file `is_lfs_pointer` needs to see."""
 
@@ -29,14 +19,9 @@ _LFS_LINE = re.compile(rb"version https?://[\w.-]+/spec/v\d+\r?\n")
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
-  """Writes a file so that a reader never sees half of it.
+  """Writes a file, and its folders, so that a reader never sees half of it.
 
-  Args:
-    path: the file to write; missing parent folders are made.
-    data: its content; text is stored as UTF-8 with the newlines it has.
-
-  Raises:
-    OSError: when the folder cannot be made or written.
+  Text is stored as UTF-8 with the newlines that it has.
   """
   payload = data.encode("utf-8") if isinstance(data, str) else data
   with replacing(path) as temporary:

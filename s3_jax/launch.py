@@ -18,7 +18,16 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-_LEAST = {"processes": 1, "cpu_devices": 0, "gpus": 0, "port": 0}
+# The least value, which is the default where it is 0.
+_OPTIONS = {
+  "processes": (1, None),
+  "cpu_devices": (
+    0,
+    "virtual devices that each process makes of the processor",
+  ),
+  "gpus": (0, "GPUs that each has for itself"),
+  "port": (0, "of the coordinator; a free one"),
+}
 
 
 def command_lines(
@@ -141,32 +150,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prog="python -m s3_jax.launch",
     description="Starts a run of several processes on this computer.",
   )
-  parser.add_argument("--processes", type=int, required=True)
-  parser.add_argument(
-    "--cpu_devices",
-    type=int,
-    default=0,
-    help="virtual devices that each process makes of the processor",
-  )
-  parser.add_argument(
-    "--gpus", type=int, default=0, help="GPUs that each has for itself"
-  )
-  parser.add_argument(
-    "--port", type=int, default=0, help="of the coordinator; a free one"
-  )
+  for name, (least, text) in _OPTIONS.items():
+    parser.add_argument(
+      f"--{name}", type=int, default=least, required=least > 0, help=text
+    )
   parser.add_argument("flags", nargs="*", help="behind --: flags of the run")
   given = parser.parse_args(arguments)
-  for name, least in _LEAST.items():
+  for name, (least, _) in _OPTIONS.items():
     if getattr(given, name) < least:
       parser.error(f"--{name} must be >= {least}, got {getattr(given, name)}")
   try:
-    return launch(
-      given.processes,
-      given.flags,
-      cpu_devices=given.cpu_devices,
-      gpus=given.gpus,
-      port=given.port,
-    )
+    return launch(**vars(given))
   except ValueError as error:
     parser.error(str(error))
 

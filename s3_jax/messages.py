@@ -9,8 +9,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["MAX_LINE", "nearest", "one_line", "visible", "visible_lines"]
-
 MAX_LINE = 300
 """Characters of a line that says what is wrong."""
 

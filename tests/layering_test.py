@@ -34,6 +34,7 @@ LIBRARY = (
   "adaptation",
   "files",
   "messages",
+  "fields",
   "colors",
   "sharding",
   "hosts",
@@ -49,7 +50,8 @@ LIBRARY = (
 RULES = {
   "files": Rule(),
   "messages": Rule(),
-  "colors": Rule((), COMMON, ("PIL",)),
+  "fields": Rule(("messages",)),
+  "colors": Rule((), (*COMMON, "PIL")),
   "sharding": Rule((), COMMON),
   "hosts": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
@@ -64,12 +66,12 @@ RULES = {
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
-    ("messages",), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
+    ("messages", "fields"), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
   ),
   "data": Rule(
     ("files", "colors", "lexicon"),
-    COMMON,
-    ("tensorflow_datasets", "grain", "PIL", "matplotlib", "cv2", "scipy"),
+    (*COMMON, "PIL"),
+    ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
   ),
   "evaluation": Rule((*CORE, "sharding"), COMMON),
   "segmentation": Rule(
@@ -77,12 +79,12 @@ RULES = {
   ),
   "storage": Rule(("files", "messages", "clip"), COMMON),
   "results": Rule(
-    ("files", "messages", "evaluation", "segmentation"),
+    ("files", "messages", "fields", "evaluation", "segmentation"),
     NUMPY,
     ("matplotlib", "jinja2"),
   ),
   "training": Rule(
-    (*CORE, "files", "clip", "lexicon", "data"), (*COMMON, "optax")
+    (*CORE, "files", "fields", "clip", "lexicon", "data"), (*COMMON, "optax")
   ),
   "integrations": Rule(
     (

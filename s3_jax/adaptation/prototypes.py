@@ -11,12 +11,8 @@ from s3_jax.space import SynonymousSpace
 def center_space(space: SynonymousSpace) -> SynonymousSpace:
   """Reduces every class to the renormalised mean of its core.
 
-  Args:
-    space: spaces of the classes.
-
-  Returns:
-    Spaces of one vertex a class, without a complex; without a vertex where a
-    class has none, or where the mean's squared norm is below 1e-6.
+  The spaces have no complex, and no vertex where a class has none, or where the
+  mean's squared norm is below 1e-6.
 
   References:
     Prompt ensembling of CLIP (arXiv 2103.00020, section 3.1.4), over synonyms.

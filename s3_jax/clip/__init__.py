@@ -1,9 +1,10 @@
 """CLIP in JAX: towers, checkpoints, tokenizer and preprocessing."""
 
+from s3_jax.clip.bpe import train_tokenizer
 from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.dense import embed_patches
 from s3_jax.clip.load import Clip, load_clip
-from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
+from s3_jax.clip.tokenizer import load_tokenizer
 from s3_jax.clip.towers import (
   embed_images,
   embed_texts,

@@ -63,9 +63,7 @@ def read_tokenizer(path: pathlib.Path) -> Tokenizer:
     return _read_pair(*files)
   if path.suffix in (".gz", ".txt"):
     return _read_merges(path)
-  document = parse_object(
-    read_content(path, limit=LARGEST), path, most=MOST_VALUES
-  )
+  document = read_vocabulary(path)
   try:
     return _from_document(document)
   except ValueError as error:
@@ -73,6 +71,12 @@ def read_tokenizer(path: pathlib.Path) -> Tokenizer:
       f"{path} must be a tokenizer.json of CLIP, got: {error}; take the file"
       " that was published with the weights."
     ) from error
+
+
+def read_vocabulary(path: pathlib.Path) -> dict[str, Any]:
+  """Reads a tokenizer's file in JSON, of bounded size."""
+  content = read_content(path, limit=LARGEST)
+  return parse_object(content, path, most=MOST_VALUES)
 
 
 def vocabulary_sha256(path: pathlib.Path) -> str:
@@ -94,8 +98,7 @@ def _pair(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path] | None:
 
 
 def _read_pair(vocabulary: pathlib.Path, merges: pathlib.Path) -> Tokenizer:
-  content = read_content(vocabulary, limit=LARGEST)
-  numbers = parse_object(content, vocabulary, most=MOST_VALUES)
+  numbers = read_vocabulary(vocabulary)
   pairs = _split_lines(_decode(read_content(merges, limit=LARGEST), merges))
   try:
     _check_vocabulary(numbers, pairs)

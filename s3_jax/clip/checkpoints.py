@@ -13,7 +13,7 @@ References:
   big_vision, configs/proj/image_text.
 """
 
-from s3_jax.clip.zoo import ModelSpec, Source
+from s3_jax.clip.zoo import SIGLIP, ModelSpec, Source
 
 _HALVES = (0.5, 0.5, 0.5)
 
@@ -115,15 +115,7 @@ _SIGLIP_B_16 = _VIT_B_16._replace(
   start_token_id=None,
   end_token_id=1,
   pad_token_id=1,
-  image_pooling="attention",
-  pre_norm=False,
-  patch_bias=True,
-  image_projection=False,
-  text_causal=False,
-  text_pooling="last",
-  text_projection_bias=True,
-  logit_bias=True,
-  tokenizer="sentencepiece",
+  **SIGLIP,
   text_cleaning="canonical",
   resize_mode="squash",
 )

@@ -12,17 +12,14 @@ import pathlib
 from typing import Any
 
 from s3_jax.clip.bpe import special_ids
-from s3_jax.clip.bpe_files import LARGEST, MOST_VALUES
+from s3_jax.clip.bpe_files import read_tokenizer, read_vocabulary
 from s3_jax.clip.documents import (
   Document,
   is_count,
   is_number,
-  parse_object,
-  read_content,
 )
 from s3_jax.clip.sentencepiece import read_sentencepiece
-from s3_jax.clip.tokenizer import read_tokenizer
-from s3_jax.clip.zoo import ModelSpec
+from s3_jax.clip.zoo import SIGLIP, ModelSpec
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -194,15 +191,7 @@ def _siglip(config: Document) -> dict[str, Any]:
   text.require("projection_size", dim)
   return _towers(text, vision) | {
     "embed_dim": dim,
-    "image_pooling": "attention",
-    "pre_norm": False,
-    "patch_bias": True,
-    "image_projection": False,
-    "text_causal": False,
-    "text_pooling": "last",
-    "text_projection_bias": True,
-    "logit_bias": True,
-    "tokenizer": "sentencepiece",
+    **SIGLIP,
   }
 
 
@@ -325,9 +314,7 @@ def _piece_id(vocabulary: pathlib.Path, token: Any) -> int | None:
     processor = read_sentencepiece(vocabulary).processor
     found = processor.piece_to_id(token)  # that of "unknown" where it has none
     return found if processor.id_to_piece(found) == token else None
-  content = read_content(vocabulary, limit=LARGEST)
-  document = parse_object(content, vocabulary, most=MOST_VALUES)
-  added = document.get("added_tokens")
+  added = read_vocabulary(vocabulary).get("added_tokens")
   for entry in added if isinstance(added, list) else []:
     if isinstance(entry, dict) and entry.get("content") == token:
       index = entry.get("id")

@@ -17,7 +17,7 @@ from s3_jax.clip.hf_config import (
   TOKENIZER_CONFIG,
 )
 from s3_jax.clip.sentencepiece import SentencePiece
-from s3_jax.clip.zoo import ModelSpec
+from s3_jax.clip.zoo import SIGLIP, ModelSpec
 
 _ACTIVATIONS = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
 _RESAMPLE = {ours: theirs for theirs, ours in RESAMPLE.items()}
@@ -27,19 +27,7 @@ _TOKENIZERS = {
 }
 # What `transformers` can say of a checkpoint only as a whole.
 _CLIP = ModelSpec._field_defaults
-_SIGLIP = {
-  **_CLIP,
-  "image_pooling": "attention",
-  "pre_norm": False,
-  "patch_bias": True,
-  "image_projection": False,
-  "text_causal": False,
-  "text_pooling": "last",
-  "text_projection_bias": True,
-  "logit_bias": True,
-  "tokenizer": "sentencepiece",
-  "resize_mode": "squash",
-}
+_SIGLIP = {**_CLIP, **SIGLIP, "resize_mode": "squash"}
 _FREE = {"source", "text_activation", "text_cleaning"}
 
 

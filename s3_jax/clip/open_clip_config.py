@@ -9,10 +9,10 @@ import pathlib
 from typing import Any, NamedTuple
 
 from s3_jax.clip.bpe import special_ids
+from s3_jax.clip.bpe_files import read_tokenizer
 from s3_jax.clip.documents import Document, is_count
 from s3_jax.clip.hf_config import piece_ids, with_ours
-from s3_jax.clip.tokenizer import read_tokenizer
-from s3_jax.clip.zoo import ModelSpec
+from s3_jax.clip.zoo import SIGLIP, ModelSpec
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 
@@ -104,7 +104,7 @@ def read_open_clip_spec(
   vision = model.section("vision_cfg", _VISION_DEFAULTS)
   text = model.section("text_cfg", _TEXT_DEFAULTS)
   if vision.get("timm_model_name") is not None:
-    settings = _trunk(model.section("vision_cfg"), dim)
+    settings = {**SIGLIP, **_trunk(model.section("vision_cfg"), dim)}
     settings |= _siglip_text(text, settings["activation"])
     settings |= piece_ids(folder, vocabulary)
   else:
@@ -193,10 +193,6 @@ def _trunk(vision: Document, dim: int) -> dict[str, Any]:
     "image_layers": trunk.layers,
     "image_heads": trunk.heads,
     "image_mlp_dim": trunk.mlp_dim,
-    "image_pooling": "attention",
-    "pre_norm": False,
-    "patch_bias": True,
-    "image_projection": False,
     "activation": trunk.activation,
     "layer_norm_eps": 1e-6,
   }
@@ -235,10 +231,6 @@ def _siglip_text(text: Document, activation: str) -> dict[str, Any]:
   return _text_sizes(text) | {
     # SigLIP 2's image tower is exact there, and its text tower is not.
     "text_activation": None if own == activation else own,
-    "text_causal": False,
-    "text_pooling": "last",
-    "text_projection_bias": True,
-    "tokenizer": "sentencepiece",
     "text_cleaning": "canonical",
   }
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from s3_jax.clip.bpe_files import LARGEST, MOST_VALUES, ask_library
-from s3_jax.clip.documents import parse_object, read_content, shown
+from s3_jax.clip.bpe_files import LARGEST, ask_library, read_vocabulary
+from s3_jax.clip.documents import read_content, shown
 
 # Steps of a tokenizer.json that say the same of every text.
 _NORMALIZERS = {
@@ -85,9 +85,7 @@ def _check_order(scores: Iterator[float], path: pathlib.Path) -> None:
 
 def read_piece_json(path: pathlib.Path) -> Tokenizer:
   """Reads a SentencePiece vocabulary in the form of a tokenizer.json."""
-  document = parse_object(
-    read_content(path, limit=LARGEST), path, most=MOST_VALUES
-  )
+  document = read_vocabulary(path)
   try:
     _check_document(document, path)
     whole = json.dumps(document)

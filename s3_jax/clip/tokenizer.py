@@ -17,9 +17,12 @@ import numpy as np
 from jaxtyping import Bool, Int32
 from tokenizers import Tokenizer
 
-from s3_jax.clip import bpe_files
-from s3_jax.clip.bpe import END, START, special_ids, train_tokenizer
-from s3_jax.clip.bpe_files import ask_library, vocabulary_sha256
+from s3_jax.clip.bpe import END, START, special_ids
+from s3_jax.clip.bpe_files import (
+  ask_library,
+  read_tokenizer,
+  vocabulary_sha256,
+)
 from s3_jax.clip.clean import clean_text
 from s3_jax.clip.sentencepiece import (
   SentencePiece,
@@ -27,19 +30,6 @@ from s3_jax.clip.sentencepiece import (
   read_sentencepiece,
 )
 from s3_jax.clip.zoo import ModelSpec
-
-__all__ = [
-  "END",
-  "START",
-  "TextTokenizer",
-  "Tokens",
-  "clean_text",
-  "load_tokenizer",
-  "read_tokenizer",
-  "special_ids",
-  "tokenizer_file",
-  "train_tokenizer",
-]
 
 # What SentencePiece vocabularies call the token that closes a text.
 _PIECE_ENDS = ("</s>", "<eos>")
@@ -165,11 +155,6 @@ def _encoder(
     return [encoding.ids for encoding in batch]
 
   return encode
-
-
-def read_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-  """Reads a byte-pair encoding and checks that it can be CLIP's."""
-  return bpe_files.read_tokenizer(pathlib.Path(path))
 
 
 def load_tokenizer(

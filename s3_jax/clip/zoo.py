@@ -7,6 +7,7 @@ and is never guessed, so weights cannot meet the settings of another checkpoint.
 """
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -128,6 +129,20 @@ class ModelSpec(NamedTuple):
   resize_mode: str = "shortest"
   text_activation: str | None = None
   source: Source = Source()
+
+
+SIGLIP: Mapping[str, Any] = {
+  "image_pooling": "attention",
+  "pre_norm": False,
+  "patch_bias": True,
+  "image_projection": False,
+  "text_causal": False,
+  "text_pooling": "last",
+  "text_projection_bias": True,
+  "logit_bias": True,
+  "tokenizer": "sentencepiece",
+}
+"""How SigLIP's networks differ from CLIP's, which the defaults are."""
 
 
 def identify(spec: ModelSpec) -> dict[str, Any]:

@@ -6,13 +6,13 @@ m ~ Beta(1, 1). TPT and TPS add normalised pixels. All weights together are 1
 and normalising is affine, so adding the pixels themselves is the same.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-
-__all__ = ["OPERATIONS", "mix_augmented"]
+from PIL import Image, ImageOps
 
 _LEVELS = (0.1, 1.0)  # severity 1 on a scale to 10
 _TOP = 10  # of that scale
@@ -20,51 +20,7 @@ _CHAINS = 3
 _LONGEST = 3  # operations of a chain
 
 
-def _autocontrast(image: Any, level: float) -> Any:
-  from PIL import ImageOps
-
-  del level
-  return ImageOps.autocontrast(image)
-
-
-def _equalize(image: Any, level: float) -> Any:
-  from PIL import ImageOps
-
-  del level
-  return ImageOps.equalize(image)
-
-
-def _posterize(image: Any, level: float) -> Any:
-  """Keeps 4 bits a channel at all of severity 1, and fewer above."""
-  from PIL import ImageOps
-
-  return ImageOps.posterize(image, 4 - int(abs(level) * 4 / _TOP))
-
-
-def _rotate(image: Any, level: float) -> Any:
-  from PIL import Image
-
-  degrees = int(level * 30 / _TOP)
-  return image.rotate(degrees, Image.Resampling.BILINEAR)
-
-
-def _solarize(image: Any, level: float) -> Any:
-  from PIL import ImageOps
-
-  return ImageOps.solarize(image, 256 - int(abs(level) * 256 / _TOP))
-
-
-def _shear_x(image: Any, level: float) -> Any:
-  return _affine(image, (1.0, level * 0.3 / _TOP, 0.0, 0.0, 1.0, 0.0))
-
-
-def _shear_y(image: Any, level: float) -> Any:
-  return _affine(image, (1.0, 0.0, 0.0, level * 0.3 / _TOP, 1.0, 0.0))
-
-
-def _affine(image: Any, coefficients: tuple[float, ...]) -> Any:
-  from PIL import Image
-
+def _affine(image: Any, *coefficients: float) -> Any:
   return image.transform(
     image.size,
     Image.Transform.AFFINE,
@@ -73,29 +29,39 @@ def _affine(image: Any, coefficients: tuple[float, ...]) -> Any:
   )
 
 
-def _translate_x(image: Any, level: float) -> Any:
+def _moved(image: Any, level: float, *, down: bool) -> Any:
+  """Moves by whole pixels, so that a crop does what interpolation would."""
   width, height = image.size
-  step = int(level * (width / 3) / _TOP)
-  # By whole pixels, so that a crop gives what bilinear interpolation would.
-  return image.crop((step, 0, width + step, height))
+  step = int(level * ((height if down else width) / 3) / _TOP)
+  x, y = (0, step) if down else (step, 0)
+  return image.crop((x, y, width + x, height + y))
 
 
-def _translate_y(image: Any, level: float) -> Any:
-  width, height = image.size
-  step = int(level * (height / 3) / _TOP)
-  return image.crop((0, step, width, height + step))
+def _of_range(level: float, range_: int) -> int:
+  return int(abs(level) * range_ / _TOP)
 
 
 OPERATIONS: dict[str, Callable[[Any, float], Any]] = {
-  "autocontrast": _autocontrast,
-  "equalize": _equalize,
-  "posterize": _posterize,
-  "rotate": _rotate,
-  "solarize": _solarize,
-  "shear_x": _shear_x,
-  "shear_y": _shear_y,
-  "translate_x": _translate_x,
-  "translate_y": _translate_y,
+  "autocontrast": lambda image, _: ImageOps.autocontrast(image),
+  "equalize": lambda image, _: ImageOps.equalize(image),
+  # It keeps 4 bits a channel at all of severity 1, and fewer above.
+  "posterize": lambda image, level: ImageOps.posterize(
+    image, 4 - _of_range(level, 4)
+  ),
+  "rotate": lambda image, level: image.rotate(
+    int(level * 30 / _TOP), Image.Resampling.BILINEAR
+  ),
+  "solarize": lambda image, level: ImageOps.solarize(
+    image, 256 - _of_range(level, 256)
+  ),
+  "shear_x": lambda image, level: _affine(
+    image, 1.0, level * 0.3 / _TOP, 0.0, 0.0, 1.0, 0.0
+  ),
+  "shear_y": lambda image, level: _affine(
+    image, 1.0, 0.0, 0.0, level * 0.3 / _TOP, 1.0, 0.0
+  ),
+  "translate_x": functools.partial(_moved, down=False),
+  "translate_y": functools.partial(_moved, down=True),
 }
 """RGB picture and level -> picture of the same size.
 

@@ -14,19 +14,9 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
+from PIL import Image
 
-__all__ = [
-  "MAX_FRAMES",
-  "MAX_PIXELS",
-  "MAX_RATIO",
-  "BadImage",
-  "UnreadImage",
-  "decode_image",
-  "decoded_image",
-  "decoding_threads",
-  "is_known_format",
-]
+from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 MAX_FRAMES = 16  # a camera's file holds a few pictures, an animation many
@@ -185,8 +175,6 @@ def is_known_format(head: bytes) -> bool:
 
 
 def _find_factory(data: bytes) -> Any:
-  from PIL import Image
-
   Image.init()
   for name in _FORMATS:
     factory, accept = Image.OPEN[name]
@@ -304,8 +292,6 @@ def _is_passing(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
   """Says what happened in words of ours: Pillow's hold addresses."""
-  from PIL import Image
-
   if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
     return "needs more memory than there is"
   if isinstance(error, OSError) and error.errno is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from s3_jax.data.decoding import (
   MAX_PIXELS,
@@ -19,8 +20,6 @@ from s3_jax.data.decoding import (
   decoding_threads,
 )
 from s3_jax.data.records import Records
-
-__all__ = ["PaddedSource", "padded_batches", "why_bad"]
 
 _UNKNOWN = -1  # the label of padding, and of a record that cannot be read
 
@@ -36,40 +35,36 @@ class PaddedSource:
     *,
     with_position: bool = False,
     max_pixels: int = MAX_PIXELS,
-    start: int = 0,
   ):
     self._records = records
     self._preprocess = preprocess
     self._with_position = with_position
     self._max_pixels = max_pixels
-    self._start = start
-    steps = -(-max(len(records) - start, 0) // batch_size)
-    self._length = steps * batch_size
+    self._length = -(-len(records) // batch_size) * batch_size
 
   def __len__(self) -> int:
     return self._length
 
   def __getitem__(self, index: int) -> dict[str, Any]:
     """Returns a row; without an image, `reason` says why, or it is padding."""
-    position = self._start + index
-    if position >= len(self._records):
+    if index >= len(self._records):
       return _row(None, _UNKNOWN, -1, "")
     label = _UNKNOWN
     try:
-      record = self._records[position]
+      record = self._records[index]
       label = int(record["label"])
     except (BadImage, OSError, MemoryError) as error:
-      return _row(None, label, position, *why_bad(error))
+      return _row(None, label, index, *why_bad(error))
     if label < 0:
       raise ValueError(
-        f"image {position} must have a label >= 0, got {label}: it has none."
+        f"image {index} must have a label >= 0, got {label}: it has none."
       )
     try:
       with decoded_image(record["image"], max_pixels=self._max_pixels) as image:
-        return _row(self.pixels(image, position), label, position, "")
+        return _row(self.pixels(image, index), label, index, "")
     # BadImage, or what `preprocess` cannot take
     except (ValueError, MemoryError) as error:
-      return _row(None, label, position, *why_bad(error))
+      return _row(None, label, index, *why_bad(error))
 
   def pixels(
     self, image: Any, position: int
@@ -114,7 +109,6 @@ def padded_batches(
   with_position: bool = False,
   threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
-  start: int = 0,
   bad: dict[int, str] | None = None,
   passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -131,17 +125,12 @@ def padded_batches(
     raise ValueError(f"`batch_size` must be >= 1, got {batch_size}.")
   if max_pixels < 1:
     raise ValueError(f"`max_pixels` must be >= 1, got {max_pixels}.")
-  if start < 0 or start % batch_size:
-    raise ValueError(
-      f"`start` must be a multiple of the batch size {batch_size}, got {start}."
-    )
   source: Any = PaddedSource(
     records,
     preprocess,
     batch_size,
     with_position=with_position,
     max_pixels=max_pixels,
-    start=start,
   )
   # Threads work on single images, not on batches: closing waits for one image,
   # and a data set of one batch keeps every thread busy.
@@ -182,8 +171,6 @@ def _list_bad(
 
 def _any_image(batch: list[dict[str, Any]], source: PaddedSource) -> np.ndarray:
   """Returns an image of the size that all have."""
-  from PIL import Image
-
   for row in batch:
     if row["image"] is not None:
       return row["image"]

@@ -15,8 +15,6 @@ from s3_jax.data.readers.imagenet import TarRecords
 from s3_jax.data.readers.listing import FileRecords
 from s3_jax.data.segmentation_sets import SegmentationSpec, find_masks
 
-__all__ = ["Finding", "take_inventory"]
-
 
 class Finding(NamedTuple):
   """What is there of one data set.
@@ -82,43 +80,28 @@ def _look(
     source=spec.source,
     licence=spec.licence,
   )
-  if isinstance(spec, SegmentationSpec):
-    return _look_for_masks(spec, data_dir, finding)
+  found, classes, numbers = None, None, {spec.examples}
   try:
-    opened = find_dataset(spec, data_dir)
+    if isinstance(spec, SegmentationSpec):
+      found = find_masks(spec, data_dir)
+      opened = None if found is None else found.opened
+      numbers.add(spec.also)
+    else:
+      opened = find_dataset(spec, data_dir)
   except ValueError as error:
     return finding._replace(status="broken", found=str(error))
   if opened is None:
     return finding
-  images, classes = len(opened.records), None
+  images = len(opened.records) - (0 if found is None else found.unreadable)
   if isinstance(opened.records, FileRecords | TarRecords):
     images -= opened.records.unreadable
     classes = len(set(opened.records.labels))
   # A published split has images of every class.
-  whole = images == spec.examples and classes in (None, spec.classes)
+  whole = images in numbers and classes in (None, spec.classes)
   return finding._replace(
     status="complete" if whole else "incomplete",
     layout=opened.layout,
     found=opened.found,
     images=images,
     classes=classes,
-  )
-
-
-def _look_for_masks(
-  spec: SegmentationSpec, data_dir: pathlib.Path, finding: Finding
-) -> Finding:
-  try:
-    found = find_masks(spec, data_dir)
-  except ValueError as error:
-    return finding._replace(status="broken", found=str(error))
-  if found is None:
-    return finding
-  images = len(found.opened.records) - found.unreadable
-  whole = images in (spec.examples, spec.also)
-  return finding._replace(
-    status="complete" if whole else "incomplete",
-    layout=found.opened.layout,
-    found=found.opened.found,
-    images=images,
   )

@@ -12,24 +12,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt8
+from PIL import Image
 
 from s3_jax.data.decoding import MAX_PIXELS, BadImage, decode_image
-
-__all__ = [
-  "CITYSCAPES_PALETTE",
-  "IGNORED",
-  "LabelMap",
-  "Palette",
-  "VOC_PALETTE",
-  "check_size",
-  "decode_labels",
-  "encode_mask",
-  "label_map",
-  "map_labels",
-  "plain_labels",
-  "read_mask",
-  "shifted_labels",
-]
 
 IGNORED = 255
 """The label of pixels that belong to no class."""
@@ -194,8 +179,6 @@ def check_size(
 
 def encode_mask(labels: Integer[np.ndarray, "rows cols"]) -> bytes:
   """Encodes labels as a grey PNG of 8 bits."""
-  from PIL import Image
-
   buffer = io.BytesIO()
   Image.fromarray(labels.astype(np.uint8)).save(buffer, "PNG")
   return buffer.getvalue()

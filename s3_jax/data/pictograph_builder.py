@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from PIL import Image
 from tqdm import tqdm
 
 from s3_jax.data import glyphs, pictographs
@@ -128,8 +129,6 @@ def _scenes(fields: np.ndarray, split: str) -> Iterator[dict[str, Any]]:
 
 
 def _png(pixels: np.ndarray) -> io.BytesIO:
-  from PIL import Image
-
   buffer = io.BytesIO()
   Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
   buffer.seek(0)

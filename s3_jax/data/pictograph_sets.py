@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, UInt8
+from PIL import Image
 
 from s3_jax.data.quiet import quiet_tfds
 from s3_jax.data.records import (
@@ -145,8 +146,6 @@ def all_images(
   Int32[np.ndarray, " examples"],
 ]:
   """Decodes and preprocesses a small data set whole."""
-  from PIL import Image
-
   images, labels = [], []
   for index in range(len(source)):
     record = source[index]

@@ -10,8 +10,6 @@ import stat
 
 from s3_jax.data.decoding import BadImage, UnreadImage, is_known_format
 
-__all__ = ["MAX_BYTES", "check_file", "read_file"]
-
 MAX_BYTES = 1 << 30
 """Larger files are not read: no picture within the limit of pixels needs it."""
 

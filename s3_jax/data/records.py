@@ -10,19 +10,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-__all__ = [
-  "NO_STAMP",
-  "Contents",
-  "OpenedDataset",
-  "Records",
-  "Stamps",
-  "content_id",
-  "fingerprint",
-  "gather_stamps",
-  "is_racy",
-  "make_stamp",
-]
-
 
 @runtime_checkable  # for the shape checks of the tests
 class Records(Protocol):

@@ -14,8 +14,6 @@ from s3_jax.data.input_pipeline import why_bad
 from s3_jax.data.masks import decode_labels
 from s3_jax.data.readers.masks import OpenedMasks
 
-__all__ = ["MaskedImage", "masked_images", "rgb_pixels"]
-
 _AHEAD = 8
 """Images that wait to be taken."""
 
@@ -25,16 +23,16 @@ class MaskedImage(NamedTuple):
 
   Attributes:
     position: index in the data set.
-    pixels: RGB; None for a bad example.
-    labels: class indices, 255 where a pixel belongs to none; None for a bad
+    pixels: RGB; empty for a bad example.
+    labels: class indices, 255 where a pixel belongs to none; empty for a bad
       example.
     reason: why it is a bad example; "" for a good one.
     passing: whether it may be a good one in another run.
   """
 
   position: int
-  pixels: UInt8[np.ndarray, "rows cols 3"] | None
-  labels: UInt8[np.ndarray, "rows cols"] | None
+  pixels: UInt8[np.ndarray, "rows cols 3"]
+  labels: UInt8[np.ndarray, "rows cols"]
   reason: str
   passing: bool = False
 
@@ -80,5 +78,6 @@ def _load(found: OpenedMasks, index: int, *, max_pixels: int) -> MaskedImage:
       palette=found.palette,
     )
   except (BadImage, OSError, MemoryError) as error:
-    return MaskedImage(index, None, None, *why_bad(error))
+    empty = np.zeros((0, 0, 3), np.uint8)
+    return MaskedImage(index, empty, empty[..., 0], *why_bad(error))
   return MaskedImage(index, pixels, labels, "")

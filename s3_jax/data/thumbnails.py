@@ -3,6 +3,8 @@
 import io
 from typing import Any
 
+from PIL import ImageOps
+
 from s3_jax.colors import to_rgb
 
 SIDE = 160
@@ -10,8 +12,6 @@ SIDE = 160
 
 def turn_upright(image: Any) -> Any:
   """Turns a picture as its orientation tag says."""
-  from PIL import ImageOps
-
   try:
     return ImageOps.exif_transpose(image)
   except Exception:  # damaged tags fail in any of Pillow's parsers

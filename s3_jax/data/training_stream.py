@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
+from PIL import Image
 
 from s3_jax.data import glyphs, pictographs
 from s3_jax.lexicon import captions
@@ -41,8 +42,6 @@ def training_batch(
   images and exactly once among the captions, so that no caption is a false
   negative of another.
   """
-  from PIL import Image
-
   fields = glyphs.glyph_fields(
     tuple(entry.codepoint for entry in lexicon.classes)
   )

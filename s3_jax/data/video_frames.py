@@ -22,8 +22,6 @@ from s3_jax.data.records import OpenedDataset, Stamps
 from s3_jax.data.specs import DatasetSpec
 from s3_jax.lexicon.documents import read_text, split_lines
 
-__all__ = ["VideoFrames", "middle_frame", "read_videos"]
-
 VIDEOS = "UCF-101"  # the folder in the authors' archive
 FRAMES = "UCF-101-midframes"  # the folder in CoOp's
 TEST_LIST = "testlist01.txt"

@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
+from PIL import Image
 
 from s3_jax.colors import is_transparent, to_rgb
 from s3_jax.data.augmix import mix_augmented
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.data.records import Records
-
-__all__ = ["crop_box", "make_views", "view_batches"]
 
 _SCALE = (0.08, 1.0)  # share of the image's area
 _RATIO = (3 / 4, 4 / 3)  # width over height
@@ -74,7 +73,6 @@ def view_batches(
   numbers: Int[np.ndarray, " records"] | None = None,
   threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
-  start: int = 0,
   bad: dict[int, str] | None = None,
   passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -110,7 +108,6 @@ def view_batches(
     batch_size=batch_size,
     threads=threads,
     max_pixels=max_pixels,
-    start=start,
     bad=bad,
     passing=passing,
   )
@@ -122,8 +119,6 @@ def _opaque(
   """Converts to RGB on the ground that `preprocess` lays pictures on."""
   if not is_transparent(image):
     return to_rgb(image)
-  from PIL import Image
-
   # Nothing of this is to be seen but the ground. One who drops transparency
   # sees red, or black where Pillow's resize has taken the colour away.
   shown = preprocess(Image.new("RGBA", (64, 64), (255, 0, 0, 0)))
@@ -184,8 +179,6 @@ def _random_crop(
   image: Any, shape: tuple[int, ...], rng: np.random.Generator
 ) -> Any:
   """Crops at random, resizes to rows and columns, and flips or does not."""
-  from PIL import Image
-
   rows, cols = shape
   # Cut out first: a resize with `box` would draw on pixels around the box.
   width, height = image.size

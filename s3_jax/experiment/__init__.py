@@ -9,15 +9,15 @@ import datetime
 import importlib.metadata
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import ml_collections
 
 import s3_jax
 from s3_jax import hosts
 from s3_jax.experiment.machine.compiled_programs import (
+  ProgramFolder,
   kept_programs,
-  read_compilation_cache_dir,
 )
 from s3_jax.experiment.machine.environment import git_commit
 from s3_jax.experiment.settings import Settings, require_writable
@@ -42,6 +42,7 @@ from s3_jax.experiment.tasks import (
 )
 from s3_jax.experiment.tasks.sweep import embedded, spaces, views
 from s3_jax.experiment.workdir import patient_streams
+from s3_jax.fields import Rule
 from s3_jax.hosts import LostPeer as LostPeer
 
 # What a config's `task` may be: a reader of its settings, which returns the
@@ -69,6 +70,14 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "verify": verify.read_settings,
   "view_sweep": views.read_settings,
 }
+
+
+class Common(NamedTuple):
+  """The fields of every task."""
+
+  task: Annotated[str, Rule(choices=TASKS)]
+  compilation_cache_dir: ProgramFolder = ""
+
 
 # Those that share their work out over the processes of a run.
 SHARED_TASKS = (
@@ -180,8 +189,7 @@ def _read(
   config: ml_collections.ConfigDict, methods: Mapping[str, Any] | None = None
 ) -> tuple[Callable[[pathlib.Path], Any], str]:
   settings = Settings(config.to_dict(), methods=methods)
-  name = settings.take("task", str, choices=tuple(TASKS))
-  programs = read_compilation_cache_dir(settings)
+  name, programs = settings.read(Common)
   task = TASKS[name](settings)
   settings.finish()
   return task, programs

@@ -2,55 +2,32 @@
 
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.clip import ZOO, Clip, load_clip
-from s3_jax.experiment.settings import Settings
-from s3_jax.messages import nearest
+from s3_jax.fields import Rule
+
+ModelSpecName = Annotated[str, Rule(choices=ZOO)]
 
 
 class CheckpointSource(NamedTuple):
-  """What `load_clip` needs, read and checked."""
+  """Which checkpoint a config asks for; "" leaves a choice to `load_clip`."""
 
-  source: str
-  spec: str | None
-  tokenizer: str | None
-  revision: str | None
-  cache_dir: pathlib.Path | None  # None for the hub's own cache
-
-
-def read_checkpoint(settings: Settings, field: str) -> CheckpointSource:
-  """Reads which checkpoint a config asks for; nothing is fetched yet.
-
-  Beside the field itself these may be set: `model_spec`, a name of the zoo,
-  which a bare file needs; `tokenizer`, a file; and `revision`, of a hub
-  repository. Fetched files go to the config's `cache_dir` where it has one.
-  """
-  source = settings.take(field, str)
-  spec = settings.take("model_spec", str, default="")
-  if spec and spec not in ZOO:
-    raise ValueError(
-      f"`config.model_spec` must be one of {nearest(ZOO, spec)}; got"
-      f" {spec!r:.80}."
-    )
-  cache_dir = settings.everything.get("cache_dir")
-  return CheckpointSource(
-    source,
-    spec or None,
-    settings.take("tokenizer", str, default="") or None,
-    settings.take("revision", str, default="") or None,
-    pathlib.Path(cache_dir) if cache_dir else None,
-  )
+  model: str  # a name of the zoo, a folder or a file
+  model_spec: ModelSpecName = ""  # of the zoo, for a bare file
+  tokenizer: str = ""  # a file; default: the one beside the weights
+  revision: str = ""  # of a hub repository; default: the zoo's or the newest
+  cache_dir: str = ""  # of fetched files; default: the hub's own cache
 
 
 def load_checkpoint(source: CheckpointSource) -> Clip:
   """Loads what a config asks for."""
   return load_clip(
-    source.source,
-    spec=source.spec,
-    tokenizer=source.tokenizer,
-    cache_dir=source.cache_dir,
-    revision=source.revision,
+    source.model,
+    spec=source.model_spec or None,
+    tokenizer=source.tokenizer or None,
+    cache_dir=pathlib.Path(source.cache_dir) if source.cache_dir else None,
+    revision=source.revision or None,
   )
 
 

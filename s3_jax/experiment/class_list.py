@@ -8,8 +8,10 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from s3_jax.experiment.settings import Sources
+from s3_jax.fields import Rule, Where
 from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import clean_text
 from s3_jax.lexicon.class_lines import without_numbers
@@ -87,6 +89,15 @@ def read_classes(source: str | Sequence[Any]) -> ClassList:
     taken=taken,
     wnids=read.wnids or (None,) * len(names),
   )
+
+
+def _read_classes(source: Any, where: Where) -> ClassList:
+  del where  # every message names `config.classes`
+  return read_classes(source)
+
+
+Classes = Annotated[ClassList, Rule(given=Sources, read=_read_classes)]
+"""A config's `classes`."""
 
 
 def _describe(title: str, read: ClassTexts) -> str:
@@ -168,14 +179,6 @@ def shared_texts(
     for spelt in owners.values()
     if len(spelt) > 1
   )
-
-
-def read_name_list(
-  source: str | Sequence[Any],
-) -> tuple[tuple[str, ...], str]:
-  """Reads class names alone."""
-  classes = read_classes(source)
-  return classes.names, classes.title
 
 
 def is_text(text: str) -> bool:

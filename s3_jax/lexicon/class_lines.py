@@ -41,10 +41,9 @@ def line_classes(
     lines, offset = lines[1:], 2
   lines = _without_marks(lines, notes)
   lines = without_numbers(lines, notes, where, offset)
-  classes, found = split_ids(lines)
-  notes += found
-  if found:
-    return ListedClasses(tuple(classes), tuple(notes))
+  named = split_ids(lines)
+  if named.notes:
+    return named._replace(notes=(*notes, *named.notes))
   lines = _without_paths(lines, notes)
   classes = _with_texts(lines, notes, where, offset)
   if len(classes) == 1 and not notes and not several and "," in lines[0]:
@@ -104,7 +103,7 @@ def without_numbers(
 
 def _distinct(names: Sequence[str]) -> bool:
   """Says whether names stay names; of those with ids two are "crane"."""
-  plain = {entry.name for entry in split_ids(list(names))[0]}
+  plain = {entry.name for entry in split_ids(names).classes}
   return len(set(names)) == len(names) and 2 * len(plain) > len(names)
 
 

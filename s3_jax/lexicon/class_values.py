@@ -64,19 +64,11 @@ def value_classes(value: Any, where: str) -> ListedClasses:
         f"{where} must hold a list of names, got {item!r:.40} as class"
         f" {number}: put it between quotes."
       )
-  return _plain_names(value)
+  return split_ids(value)
 
 
-def _plain_names(names: Sequence[str]) -> ListedClasses:
-  """Takes a list's names as they are, but for WordNet ids before them."""
-  classes, notes = split_ids(names)
-  return ListedClasses(tuple(classes), tuple(notes))
-
-
-def split_ids(
-  names: Sequence[str],
-) -> tuple[list[ListedClass], list[str]]:
-  """Takes WordNet ids off the beginnings of names."""
+def split_ids(names: Sequence[str]) -> ListedClasses:
+  """Takes names as they are, but for WordNet ids before them."""
   classes, count = [], 0
   for name in names:
     match = re.fullmatch(r"(n\d{8})[\s,:]+(\S.*)", name.strip(), re.DOTALL)
@@ -85,7 +77,8 @@ def split_ids(
       classes.append(ListedClass(match[2], None, match[1]))
     else:
       classes.append(ListedClass(name))
-  return classes, ["WordNet ids before the names"] if count else []
+  notes = ("WordNet ids before the names",) if count else ()
+  return ListedClasses(tuple(classes), notes)
 
 
 def _wrapper(value: dict[str, Any]) -> str:
@@ -120,7 +113,7 @@ def _object_classes(value: dict[str, Any], where: str) -> ListedClasses:
   if all(is_index(key) for key in keys):
     if all(isinstance(item, str) for item in items):
       names = [value[key] for key in _running(keys, where)]
-      return _plain_names(names)._replace(notes=("names by number",))
+      return split_ids(names)._replace(notes=("names by number",))
     if all(map(_is_id_pair, items)):  # Keras' imagenet_class_index.json
       pairs = [value[key] for key in _running(keys, where)]
       classes = [_with_id(pair[0], list(pair[1:]), where) for pair in pairs]

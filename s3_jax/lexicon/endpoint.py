@@ -97,19 +97,11 @@ def endpoint_host(base_url: str) -> str:
 def open_endpoint(
   base_url: str, *, key: str | None, timeout: float
 ) -> Iterator[Ask]:
-  """Opens an endpoint; the connection is made by the first request.
+  """Opens an endpoint, to whose address "/chat/completions" is added.
 
-  Args:
-    base_url: the address that "/chat/completions" is added to.
-    key: the secret, or None for servers that want none.
-    timeout: seconds that one request may take.
-
-  Yields:
-    The function that sends one request.
-
-  Raises:
-    ValueError: if the address or the key has a wrong form, or the library
-      `openai` is absent. No message holds the key.
+  Yields the function that sends one request, of `timeout` seconds at most; the
+  connection is made by the first. `key` is the secret, None for servers that
+  want none; no message holds it.
   """
   host = endpoint_host(base_url)
   key = (key or "").strip()

@@ -10,8 +10,6 @@ from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import comparison_key
 from s3_jax.lexicon.templates import IMAGENET_7, IMAGENET_80
 
-__all__ = ["NAME_WITH_DESCRIPTOR", "SENTENCE", "prompt_forms"]
-
 NAME_WITH_DESCRIPTOR = "name with descriptor"
 SENTENCE = "sentence"
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from s3_jax.fields import Count, Whole
 from s3_jax.lexicon.answers import (
   Drop,
   Entry,
@@ -51,10 +52,10 @@ class Limits(NamedTuple):
     max_tokens: tokens of this run, prompts and answers.
   """
 
-  batch: int = 10
-  attempts: int = 3
-  max_requests: int = 1000
-  max_tokens: int = 1_000_000
+  batch: Count = 10
+  attempts: Count = 3
+  max_requests: Whole = 1000
+  max_tokens: Whole = 1_000_000
 
 
 class Generated(NamedTuple):
@@ -99,17 +100,9 @@ def generate(
 ) -> Generated:
   """Gets texts for every class of a job.
 
-  Args:
-    job: the classes and the model.
-    ask: sends one request; see `endpoint.open_endpoint`.
-    limits: what the run may use.
-    stored: answers of earlier runs, oldest first, as `store` returned them;
-      those of other jobs are passed over.
-    store: keeps an answer for good before it returns; returns what is kept.
-    sleep: waits for some seconds.
-
-  Returns:
-    The texts and the account.
+  `stored` are answers of earlier runs, oldest first, as `store` returned them;
+  those of other jobs are passed over. `store` keeps an answer for good before
+  it returns what is kept.
   """
   state = _State(job, limits, ask, sleep)
   key = job_key(job)

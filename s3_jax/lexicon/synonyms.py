@@ -15,27 +15,76 @@ import hashlib
 import json
 import pathlib
 import unicodedata
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, NoReturn
 
+from s3_jax.fields import Rule, Where, read
 from s3_jax.messages import nearest
 
 TABLES = pathlib.Path(__file__).parent / "tables"
+BENCHMARK_TABLES = (
+  *("imagenet", "caltech101", "oxford_pets", "stanford_cars"),
+  *("oxford_flowers102", "food101", "fgvc_aircraft", "sun397", "dtd"),
+  *("eurosat", "ucf101", "voc", "pascal_context", "coco_object"),
+  *("coco_stuff", "cityscapes", "ade20k"),
+)
+"""Packaged tables of public benchmarks, in the order of reports."""
+
 SCHEMA = 1
 MAX_WORDS = 5  # of a synonym [paper: synonyms of at most five words]
+
+
+class _InTable(Where):
+  """Where a value lies in a table: its file, the class, the key."""
+
+  mapping = "must be an object"
+  listing = "must be a list"
+  closed = False
+
+  def __init__(self, path: str, key: str = ""):
+    super().__init__(path)
+    self.key = key
+
+  def at(self, key: str | int) -> Where:
+    """Returns where a value of this object lies."""
+    return _InTable(self.path, str(key))
+
+  def refuse(self, rule: str, value: Any) -> NoReturn:
+    """Raises the error of a value that breaks a rule."""
+    label = f"{self.path}: `{self.key}`" if self.key else self.path
+    raise ValueError(f"{label} {rule}, got {value!r:.60}.")
+
+  def refuse_absent(self, key: str, given: Mapping[str, Any]) -> NoReturn:
+    """Raises the error of a key that is not there."""
+    self.at(key).refuse("must be there", given.get(key))
+
+
+def _is_said(text: Any) -> bool:
+  return isinstance(text, str) and bool(text.strip())
+
+
+def _read_texts(texts: tuple[Any, ...], where: Where) -> tuple[str, ...]:
+  for text in texts:
+    if not _is_said(text):
+      where.refuse("must not hold an empty text", text)
+  return texts
+
+
+Name = Annotated[str, Rule("must not be empty", _is_said)]
+Texts = Annotated[tuple[str, ...], Rule(given=tuple, read=_read_texts)]
 
 
 class ClassEntry(NamedTuple):
   """What the lexicon knows of one class."""
 
   label: int  # the class index
-  name: str  # the benchmark's official name
-  synonyms: tuple[str, ...]  # without the name itself
-  descriptors: tuple[str, ...]
-  polluted: tuple[str, ...]  # entries known to be wrong; embedded world only
-  captioned: tuple[str, ...]  # names in training captions, by frequency
-  codepoint: int | None  # of the pictograph; embedded world only
-  wnid: str | None = None  # WordNet's id of the class; ImageNet only
+  name: Name  # the benchmark's official name
+  synonyms: Texts  # without the name itself
+  descriptors: Texts
+  polluted: Texts = ()  # entries known to be wrong; embedded world only
+  captioned: Texts = ()  # names in training captions, by frequency
+  codepoint: Any = None  # of the pictograph; embedded world only
+  wnid: Any = None  # WordNet's id of the class; ImageNet only
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -53,20 +102,17 @@ class Lexicon(NamedTuple):
   subsets: dict[str, tuple[int, ...]]  # class indices, ascending
 
 
+class _Table(NamedTuple):
+  """The parts of a table's file."""
+
+  dataset: str
+  provenance: dict
+  classes: tuple
+  subsets: dict = {}
+
+
 def load_lexicon(source: str | pathlib.Path) -> Lexicon:
-  """Reads and checks a table.
-
-  Args:
-    source: the name of a table that comes with the package ("pictographs"),
-      or the path of a JSON file.
-
-  Returns:
-    The lexicon, classes in index order.
-
-  Raises:
-    ValueError: if the file is absent, is not JSON, or breaks a rule; the
-      message names the file, the class, the rule and the value.
-  """
+  """Reads and checks a table that comes with the package, or a JSON file."""
   path = pathlib.Path(source)
   if not path.suffix:
     path = TABLES / f"{source}.json"
@@ -87,31 +133,22 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
     raise ValueError(
       f"lexicon {path}: `schema` must be {SCHEMA}, got {got!r:.60}."
     )
-  table.setdefault("subsets", {})
-  for key, kind in (
-    ("dataset", str),
-    ("provenance", dict),
-    ("classes", list),
-    ("subsets", dict),
-  ):
-    if not isinstance(table.get(key), kind):
-      raise ValueError(
-        f"lexicon {path}: `{key}` must be a {kind.__name__}, got"
-        f" {table.get(key)!r:.60}."
-      )
+  dataset, provenance, classes, subsets = read(
+    _Table, table, _InTable(f"lexicon {path}")
+  )
   entries = tuple(
-    _entry(f"lexicon {path}, class {position}", position, record)
-    for position, record in enumerate(table["classes"])
+    _entry(_InTable(f"lexicon {path}, class {position}"), position, record)
+    for position, record in enumerate(classes)
   )
   _check(path, entries)
   return Lexicon(
-    dataset=table["dataset"],
-    provenance=json.dumps(table["provenance"], sort_keys=True),
+    dataset=dataset,
+    provenance=json.dumps(provenance, sort_keys=True),
     classes=entries,
     sha256=hashlib.sha256(data).hexdigest(),
     subsets={
       name: _subset(f"lexicon {path}, subset {name!r}", indices, len(entries))
-      for name, indices in table["subsets"].items()
+      for name, indices in subsets.items()
     },
   )
 
@@ -131,39 +168,13 @@ def _subset(where: str, indices: Any, classes: int) -> tuple[int, ...]:
   return tuple(indices)
 
 
-def _entry(where: str, position: int, record: Any) -> ClassEntry:
-  if not isinstance(record, dict):
-    raise ValueError(f"{where} must be an object, got {record!r:.60}.")
-  index = record.get("index")
-  if type(index) is not int or index != position:
-    raise ValueError(
-      f"{where}: `index` must count 0, 1, 2, ... in order, got {index!r}."
-    )
-
-  def texts(key: str, absent: Any = None) -> tuple[str, ...]:
-    value = record.get(key, absent)
-    if not isinstance(value, list):
-      raise ValueError(f"{where}: `{key}` must be a list, got {value!r:.60}.")
-    for text in value:
-      if not isinstance(text, str) or not text.strip():
-        raise ValueError(
-          f"{where}: `{key}` must not hold an empty text, got {text!r}."
-        )
-    return tuple(value)
-
-  name = record.get("name")
-  if not isinstance(name, str) or not name.strip():
-    raise ValueError(f"{where}: `name` must not be empty, got {name!r}.")
-  return ClassEntry(
-    label=index,
-    name=name,
-    synonyms=texts("synonyms"),
-    descriptors=texts("descriptors"),
-    polluted=texts("polluted", []),
-    captioned=texts("captioned", []),
-    codepoint=record.get("codepoint"),
-    wnid=record.get("wnid"),
-  )
+def _entry(where: _InTable, position: int, record: Any) -> ClassEntry:
+  if isinstance(record, dict):
+    index = record.get("index")
+    if type(index) is not int or index != position:
+      where.at("index").refuse("must count 0, 1, 2, ... in order", index)
+    record = {**record, "label": index}
+  return read(ClassEntry, record, where)
 
 
 def _check(path: pathlib.Path, entries: Sequence[ClassEntry]) -> None:

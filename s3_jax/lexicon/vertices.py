@@ -13,19 +13,6 @@ from collections.abc import Iterable, Sequence
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.lexicon.synonyms import ClassEntry
 
-__all__ = [
-  "Vertices",
-  "concept_descriptor_vertices",
-  "concept_vertices",
-  "described",
-  "descriptor_prompts",
-  "distinct_prompts",
-  "drawn_indices",
-  "pooled",
-  "sentence_vertices",
-  "waffle_texts",
-]
-
 # classes -> vertices -> prompts
 Vertices = tuple[tuple[tuple[str, ...], ...], ...]
 

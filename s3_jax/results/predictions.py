@@ -18,10 +18,7 @@ __all__ = [
   "write_json",
 ]
 
-_CSV_HEAD = (
-  "file",
-  "width",
-  "height",
+_OF_CANDIDATE = (
   "rank",
   "label",
   "class",
@@ -29,8 +26,8 @@ _CSV_HEAD = (
   "probability",
   "nearest_text",
   "nearest_cosine",
-  "problem",
 )
+_CSV_HEAD = ("file", "width", "height", *_OF_CANDIDATE, "problem")
 
 
 class Candidate(NamedTuple):
@@ -130,46 +127,36 @@ def write_csv(path: Path, rows: Iterable[ImageRow]) -> None:
 
 
 def _csv_lines(row: ImageRow) -> list[list[Any]]:
-  start = [visible(row.file), row.width or "", row.height or ""]
-  lines = [
+  lines = [_values(*ranked) for ranked in enumerate(row.candidates, 1)]
+  return [
     [
-      *start,
-      rank,
-      candidate.label,
-      visible(candidate.class_name),
-      _rounded(candidate.score),
-      _rounded(candidate.probability),
-      visible(candidate.text),
-      _rounded(candidate.cosine),
-      "",
+      visible(value) if isinstance(value, str) else value
+      for value in (
+        *(row.file, row.width or None, row.height or None),
+        *(*line, row.problem),
+      )
     ]
-    for rank, candidate in enumerate(row.candidates, 1)
+    for line in lines or [[None] * len(_OF_CANDIDATE)]
   ]
-  return lines or [[*start, *[""] * 7, visible(row.problem)]]
 
 
 def _record(row: ImageRow) -> dict[str, Any]:
-  record: dict[str, Any] = {
+  return {
     "file": valid_unicode(row.file),
     "bytes": row.size,
     "width": row.width,
     "height": row.height,
+    "predictions": [
+      dict(zip(_OF_CANDIDATE, _values(*ranked), strict=True))
+      for ranked in enumerate(row.candidates, 1)
+    ],
   }
-  record["predictions"] = [
-    {
-      "rank": rank,
-      "label": candidate.label,
-      "class": candidate.class_name,
-      "score": _rounded(candidate.score),
-      "probability": _rounded(candidate.probability),
-      "nearest_text": candidate.text,
-      "nearest_cosine": _rounded(candidate.cosine),
-    }
-    for rank, candidate in enumerate(row.candidates, 1)
+
+
+def _values(rank: int, candidate: Candidate) -> list[Any]:
+  """Returns what files say of a candidate, with the digits that float32 has."""
+  values = [
+    float(f"{value:.6g}") if isinstance(value, float) else value
+    for value in candidate
   ]
-  return record
-
-
-def _rounded(value: float) -> float:
-  """Keeps the digits that float32 has."""
-  return float(f"{value:.6g}")
+  return [rank, *values]

@@ -31,15 +31,8 @@ def label_pixels(
 ) -> Int32[np.ndarray, "rows cols"]:
   """Brings scores to the pixels and decides, block by block of rows.
 
-  Args:
-    scores: of every patch, rows and columns running over windows, then patches.
-    to_rows: from `axis_weights`.
-    to_cols: from `axis_weights`.
-    class_index: the class of each name, ascending, every class from 0.
-    protocol: its factor and its thresholds.
-
-  Returns:
-    Class indices.
+  Rows and columns of patches run over windows, then patches; `class_index` is
+  ascending and holds every class from 0.
 
   References:
     The decisions are those of SCLIP's `postprocess_result`.
@@ -74,18 +67,7 @@ def label_pixels(
 
 
 def block_rows(rows: int, cols: int, names: int, patch_cols: int) -> int:
-  """Says how many rows of an image are decided at once.
-
-  Args:
-    rows: of the image.
-    cols: of the image, padded.
-    names: scores of a pixel.
-    patch_cols: columns of patches of all windows.
-
-  Returns:
-    As many as the bound on memory allows, at least 1, and no more than there
-    are but for the padding.
-  """
+  """Says how many rows of an image the bound on memory allows, at least 1."""
   fitting = _MAX_NUMBERS // (names * max(cols, patch_cols))
   return max(1, min(fitting, rows + -rows % _MULTIPLE))
 

@@ -62,14 +62,7 @@ class SegmentationProtocol(NamedTuple):
 
 
 def check_protocol(protocol: SegmentationProtocol) -> None:
-  """Refuses settings that nothing can follow.
-
-  Args:
-    protocol: the settings.
-
-  Raises:
-    ValueError: one is no word or number that it may be; the message names it.
-  """
+  """Refuses settings that nothing can follow, naming the first."""
   for field, words in (("attention", tuple(ATTENTIONS)), ("padding", PADDINGS)):
     value = getattr(protocol, field)
     if value not in words:

@@ -43,15 +43,7 @@ def resized_shape(
 ) -> tuple[int, int]:
   """Scales a size so that it just fits into two bounds, as mmseg's Resize.
 
-  Args:
-    rows: of the image.
-    cols: of the image.
-    short_side: bound of the shorter side, pixels.
-    long_side: bound of the longer side.
-
-  Returns:
-    Rows and columns, each rounded half up and at least 1; the aspect is kept
-    but for that.
+  Rows and columns are each rounded half up and at least 1.
 
   References:
     mmcv, image/geometric.py, `rescale_size`.
@@ -67,14 +59,6 @@ def resize_image(
   long_side: int,
 ) -> UInt8[np.ndarray, "_ _ 3"]:
   """Resizes an image as mmseg does, bilinearly and without antialiasing.
-
-  Args:
-    image: RGB pixels.
-    short_side: bound of the shorter side, pixels.
-    long_side: bound of the longer side.
-
-  Returns:
-    The pixels; those of an image that has the size already are not touched.
 
   References:
     OpenCV's INTER_LINEAR, which rounds in fixed point: Pillow's bilinear filter
@@ -98,15 +82,7 @@ def place_windows(
 ) -> Axis:
   """Lays windows over one axis of the resized image.
 
-  Args:
-    size: pixels of the resized image, >= 1.
-    window: pixels of a window; 0 for the whole image.
-    stride: pixels from one to the next.
-    patch: pixels of a patch.
-    padding: "floor", "center" or "corner", as in `SegmentationProtocol`.
-
-  Returns:
-    The windows; `tokens` is 0 where not one patch fits.
+  `tokens` is 0 where not one patch fits.
 
   References:
     mmseg's `slide_inference`; the paddings of SCLIP, ClearCLIP and MaskCLIP.
@@ -131,16 +107,7 @@ def place_windows(
 def cut_windows(
   pixels: Float32[np.ndarray, "rows cols 3"], rows: Axis, cols: Axis
 ) -> Float32[np.ndarray, "windows _ _ 3"]:
-  """Cuts the windows out of a normalised image, padded with zeros.
-
-  Args:
-    pixels: the resized image.
-    rows: its windows' places on the rows.
-    cols: and on the columns.
-
-  Returns:
-    The windows, row by row.
-  """
+  """Cuts the windows out of a normalised image, padded with zeros."""
   return np.stack(
     [
       np.pad(
@@ -159,14 +126,8 @@ def axis_weights(
   """Weights that bring patch scores of all windows to the original's pixels.
 
   `original <- resized image <- mean over windows <- window <- patches`, in one
-  axis and computed in float64.
-
-  Args:
-    axis: the windows.
-    original: pixels of the original image.
-
-  Returns:
-    One row a pixel of the original; columns run over windows, then patches.
+  axis and computed in float64. One row a pixel of the original; columns run
+  over windows, then patches.
   """
   if axis.stretched:
     up = bilinear_weights(axis.tokens, axis.window)
@@ -186,14 +147,7 @@ def bilinear_weights(old: int, new: int) -> np.ndarray:
   """Weights of torch's bilinear interpolation, one row an output.
 
   `interpolate(mode="bilinear", align_corners=False)`: centres of cells, never
-  antialiased; what lies beyond the border is the border.
-
-  Args:
-    old: cells before.
-    new: cells after.
-
-  Returns:
-    f64[new, old]; every row sums to 1.
+  antialiased; what lies beyond the border is the border. Every row sums to 1.
   """
   source = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0)
   low = np.minimum(source.astype(int), old - 1)

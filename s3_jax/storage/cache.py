@@ -62,19 +62,9 @@ def content_key(parts: Mapping[str, Any]) -> str:
 
   sha256 of the parts in canonical JSON, together with the schema version. All
   that can change the result belongs in: sha256 of the weights, preprocessing,
-  tokenizer, templates and texts, dtype, data set, split and its checksum.
-
-  Args:
-    parts: named parts: strings, numbers, booleans, None, and lists, tuples or
-      string-keyed mappings of these. The order of the names does not matter;
-      1, 1.0, "1" and True are four different values.
-
-  Returns:
-    64 hexadecimal digits.
-
-  Raises:
-    ValueError: when there are no parts, or a part is of another type, NaN or
-      infinite, or a key of a mapping is not a string.
+  tokenizer, templates and texts, dtype, data set, split and its checksum. The
+  order of the names does not matter; 1, 1.0, "1" and True are four different
+  values.
   """
   if not parts:
     raise ValueError("`parts` must name at least one part, got none.")
@@ -92,19 +82,7 @@ def store(
 ) -> Path:
   """Stores arrays under a key, all or nothing.
 
-  Args:
-    folder: the cache folder; made when missing.
-    key: from `content_key`.
-    arrays: numeric or bool arrays; names of lower-case letters, digits, `_`.
-    metadata: JSON-able facts for a person who opens the file.
-
-  Returns:
-    The file's path.
-
-  Raises:
-    ValueError: for a malformed key, an array name or dtype that cannot be
-      stored, or metadata that is not JSON.
-    OSError: when the folder cannot be written.
+  Arrays are numeric or bool; metadata is JSON, for a person who opens the file.
   """
   path = _path(folder, key)
   for name, array in arrays.items():
@@ -140,21 +118,7 @@ def load(
   *,
   expected: Expected,
 ) -> dict[str, np.ndarray] | None:
-  """Loads the arrays stored under a key, or None.
-
-  Args:
-    folder: the cache folder; it need not exist.
-    key: from `content_key`.
-    expected: shape and dtype name of every array, such as
-      `{"labels": ((3560,), "int32")}`; None for a length that may be any.
-
-  Returns:
-    The arrays; None when there is no such file, or, with a warning, when there
-    is one that cannot be trusted.
-
-  Raises:
-    ValueError: for a malformed key.
-  """
+  """Loads the arrays stored under a key; None as `load_entry`."""
   entry = load_entry(folder, key, expected=expected)
   return None if entry is None else entry.arrays
 
@@ -165,18 +129,10 @@ def load_entry(
   *,
   expected: Expected,
 ) -> Entry | None:
-  """Loads the arrays stored under a key with their metadata, or None.
+  """Loads the arrays stored under a key with their metadata.
 
-  Args:
-    folder: the cache folder; it need not exist.
-    key: from `content_key`.
-    expected: shape and dtype name of every array.
-
-  Returns:
-    As `load`, and the metadata, which the checksum covers too.
-
-  Raises:
-    ValueError: for a malformed key.
+  None when there is no such file, or, with a warning, when there is one that
+  cannot be trusted. The checksum covers the metadata too.
   """
   path = _path(folder, key)
   try:
@@ -246,15 +202,9 @@ def _is_expected(arrays: Mapping[str, np.ndarray], expected: Expected) -> bool:
 
 
 def peek(path: Path, name: str, *, most: int) -> np.ndarray | None:
-  """Reads one array of a file, and trusts nothing that it says.
+  """Reads one array of at most `most` bytes from any file.
 
-  Args:
-    path: of a file that `store` has written, or of anything else.
-    name: of an array.
-    most: its greatest size in bytes.
-
-  Returns:
-    The array, whose content nobody has checked; None where there is none.
+  Nobody has checked its content; None where there is none.
   """
   try:
     with zipfile.ZipFile(path) as archive:
@@ -268,18 +218,7 @@ def peek(path: Path, name: str, *, most: int) -> np.ndarray | None:
 
 
 def is_stored(folder: Path, key: str) -> bool:
-  """Says whether there is a file under a key, whole or not.
-
-  Args:
-    folder: the cache folder; it need not exist.
-    key: from `content_key`.
-
-  Returns:
-    True for a file; only `load` finds out whether it can be used.
-
-  Raises:
-    ValueError: for a malformed key.
-  """
+  """Says whether there is a file under a key; only `load` looks into it."""
   return _path(folder, key).is_file()
 
 

@@ -10,7 +10,7 @@ import io
 import json
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +18,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 from tqdm import tqdm
 
+from s3_jax.clip.bpe import train_tokenizer
 from s3_jax.clip.preprocess import preprocess_image
-from s3_jax.clip.tokenizer import load_tokenizer, train_tokenizer
+from s3_jax.clip.tokenizer import load_tokenizer
 from s3_jax.clip.towers import embed_images, embed_texts
 from s3_jax.clip.weights import save_clip
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.data.ahead import ahead
 from s3_jax.data.training_stream import sample_captions, training_batch
+from s3_jax.fields import Count, NonNegative, Rule, Where, Whole
 from s3_jax.files import atomic_write, write_json
 from s3_jax.lexicon.synonyms import Lexicon
 from s3_jax.training.step import (
@@ -46,17 +48,32 @@ CURVE_COLUMNS: tuple[str, ...] = (
 class TrainingOptions(NamedTuple):
   """What makes one training run differ from another."""
 
-  seed: int
-  steps: int
-  batch_size: int
-  optimizer: str
-  learning_rate: float
-  warmup_steps: int
-  weight_decay: float
-  auxiliary_share: float
-  dtype: str
-  validate_every: int
-  save_every: int
+  seed: Whole = 0
+  steps: Count = 500
+  batch_size: Count = 128
+  optimizer: Annotated[str, Rule(choices=("muon", "adamw"))] = "muon"
+  learning_rate: NonNegative = 0.02
+  warmup_steps: Whole = 50
+  weight_decay: NonNegative = 0.05
+  auxiliary_share: Annotated[float, Rule(minimum=0.01)] = 0.8
+  # Of the matrix products; sums are float32.
+  dtype: Annotated[str, Rule(choices=("float32", "bfloat16"))] = "bfloat16"
+  validate_every: Count = 50
+  save_every: Count = 50
+
+  def check(self, where: Where) -> None:
+    """Refuses steps that do not fit each other."""
+    if self.warmup_steps >= self.steps:
+      raise ValueError(
+        f"`{where.path}.warmup_steps` must be less than `steps`, got"
+        f" {self.warmup_steps} and {self.steps}."
+      )
+    if self.save_every % self.validate_every:
+      raise ValueError(
+        f"`{where.path}.save_every` must be a multiple of `validate_every`, so"
+        " that a resumed run has the same curve, got"
+        f" {self.save_every} and {self.validate_every}."
+      )
 
 
 class Validation(NamedTuple):

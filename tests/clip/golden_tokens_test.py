@@ -17,14 +17,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from s3_jax.clip.bpe import train_tokenizer
+from s3_jax.clip.bpe_files import read_tokenizer
 from s3_jax.clip.checkpoints import ZOO
-from s3_jax.clip.tokenizer import (
-  TextTokenizer,
-  clean_text,
-  load_tokenizer,
-  read_tokenizer,
-  train_tokenizer,
-)
+from s3_jax.clip.clean import clean_text
+from s3_jax.clip.tokenizer import TextTokenizer, load_tokenizer
 
 OPENAI = ZOO["openai/ViT-B/32"]
 HUGGING_FACE = ZOO["openai/clip-vit-base-patch32"]

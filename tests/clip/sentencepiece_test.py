@@ -10,11 +10,7 @@ import pytest
 
 from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.clean import clean_text
-from s3_jax.clip.tokenizer import (
-  TextTokenizer,
-  load_tokenizer,
-  tokenizer_file,
-)
+from s3_jax.clip.tokenizer import TextTokenizer, load_tokenizer, tokenizer_file
 
 SIZE = 300
 TEXTS = [

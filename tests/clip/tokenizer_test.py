@@ -10,15 +10,10 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from s3_jax.clip.tokenizer import (
-  END,
-  START,
-  TextTokenizer,
-  clean_text,
-  load_tokenizer,
-  read_tokenizer,
-  train_tokenizer,
-)
+from s3_jax.clip.bpe import END, START, train_tokenizer
+from s3_jax.clip.bpe_files import read_tokenizer
+from s3_jax.clip.clean import clean_text
+from s3_jax.clip.tokenizer import TextTokenizer, load_tokenizer
 from s3_jax.clip.zoo import ModelSpec
 
 # 25 pairs to merge, so a vocabulary of 514 + 25.
@@ -129,7 +124,7 @@ def test_truncation_keeps_the_end_and_is_counted(small):
 def test_order_of_captions_and_process_change_nothing(small):
   assert train_tokenizer(CAPTIONS[::-1], SIZE).to_str() == small.to_str()
   script = (
-    "import sys; from s3_jax.clip.tokenizer import train_tokenizer;"
+    "import sys; from s3_jax.clip.bpe import train_tokenizer;"
     f"sys.stdout.write(train_tokenizer({CAPTIONS!r}, {SIZE}).to_str())"
   )
   done = subprocess.run(

@@ -14,9 +14,9 @@ from s3_jax.data.datasets import (
   wnids,
 )
 from s3_jax.data.readers import READERS
-from s3_jax.lexicon.registry import TABLES
 from s3_jax.lexicon.synonyms import load_lexicon
 from tests.benchmark_replicas import BENCHMARKS, COOP, TPT, make_replica
+from tests.lexicon.registry import TABLES
 
 # Images of the test splits: D2TPT's Table 1 and CoOp's split files.
 SIZES = {

@@ -205,34 +205,10 @@ def test_what_is_no_matter_of_the_image_is_raised(png, error):
   wait_for_no_threads()
 
 
-@pytest.mark.parametrize("count", [7, 8, 9])
-@pytest.mark.parametrize("start", [0, 4, 8, 12])
-def test_a_run_goes_on_where_it_stopped(png, count, start):
-  whole = list(padded_batches(Records(count, png), pixels, batch_size=4))
-  records = Records(count, png)
-  rest = list(padded_batches(records, pixels, batch_size=4, start=start))
-  assert len(rest) == max(len(whole) - start // 4, 0)
-  for one, other in zip(whole[start // 4 :], rest, strict=True):
-    for key in one:
-      np.testing.assert_array_equal(one[key], other[key])
-  assert sorted(records.reads) == list(range(start, count))
-
-
-def test_bad_images_keep_their_places_after_a_start(png):
-  bad = {}
-  batches = padded_batches(
-    mixed_records(png), rgb_only, batch_size=4, start=4, bad=bad, max_pixels=800
-  )
-  assert [batch["index"][0] for batch in batches] == [4, 8]
-  assert bad == {index: REASONS[index] for index in (4, 5, 9)}
-
-
 @pytest.mark.parametrize(
   ("option", "rule"),
   [
     ({"batch_size": 0}, "`batch_size` must be >= 1, got 0"),
-    ({"start": 3}, "`start` must be a multiple of the batch size 2, got 3"),
-    ({"start": -2}, "`start` must be a multiple of the batch size 2, got -2"),
     ({"max_pixels": 0}, "`max_pixels` must be >= 1, got 0"),
   ],
 )
@@ -277,13 +253,12 @@ def test_preprocess_sees_the_decoded_picture(png):
   assert seen == [("RGB", (3, 2))] * 2
 
 
-@pytest.mark.parametrize("start", [0, 2])
-def test_preprocess_may_take_the_position(png, start):
+def test_preprocess_may_take_the_position(png):
   def preprocess(image, position):
     return np.full((4, 2, 3, 3), position, np.uint8)
 
   batches = padded_batches(
-    Records(5, png), preprocess, batch_size=2, start=start, with_position=True
+    Records(5, png), preprocess, batch_size=2, with_position=True
   )
   for batch in batches:
     assert batch["image"].shape == (2, 4, 2, 3, 3)

@@ -346,14 +346,6 @@ def test_batches_change_nothing(png, batch_size, threads, augmix):
     np.testing.assert_array_equal(rows["image"][index], expected)
 
 
-@pytest.mark.parametrize("start", [0, 3, 6])
-def test_a_run_goes_on_with_the_same_views(png, start):
-  records = records_of(png)
-  whole, rest = joined(run(records)), joined(run(records, start=start))
-  for key in whole:
-    np.testing.assert_array_equal(whole[key][start:], rest[key])
-
-
 def test_some_of_a_data_set_have_the_views_of_the_whole(png):
   records = records_of(png)
   whole = joined(run(records))

@@ -10,7 +10,7 @@ import pytest
 from s3_jax import experiment, hosts
 from s3_jax.clip import load_clip
 from s3_jax.experiment import checkpoint as fields
-from s3_jax.experiment.settings import Settings
+from s3_jax.fields import read
 
 
 def test_all_fields_reach_load_clip(monkeypatch, checkpoint):
@@ -22,16 +22,14 @@ def test_all_fields_reach_load_clip(monkeypatch, checkpoint):
     return clip
 
   monkeypatch.setattr(fields, "load_clip", fake)
-  settings = Settings(
-    {
-      "model": "x.pt",
-      "model_spec": "openai/RN50",
-      "tokenizer": "bpe.txt.gz",
-      "revision": "main",
-      "cache_dir": "cache",
-    }
-  )
-  fields.load_checkpoint(fields.read_checkpoint(settings, "model"))
+  given = {
+    "model": "x.pt",
+    "model_spec": "openai/RN50",
+    "tokenizer": "bpe.txt.gz",
+    "revision": "main",
+    "cache_dir": "cache",
+  }
+  fields.load_checkpoint(read(fields.CheckpointSource, given))
   assert calls.pop() == (
     ("x.pt",),
     {
@@ -41,10 +39,8 @@ def test_all_fields_reach_load_clip(monkeypatch, checkpoint):
       "cache_dir": pathlib.Path("cache"),
     },
   )
-  settings.take("cache_dir", str)
-  settings.finish()
-  bare = Settings({"model": "openai/RN50", "cache_dir": "", "tokenizer": ""})
-  fields.load_checkpoint(fields.read_checkpoint(bare, "model"))
+  bare = {"model": "openai/RN50", "cache_dir": "", "tokenizer": ""}
+  fields.load_checkpoint(read(fields.CheckpointSource, bare))
   nothing = dict.fromkeys(("spec", "tokenizer", "revision", "cache_dir"))
   assert calls.pop() == (("openai/RN50",), nothing)
 

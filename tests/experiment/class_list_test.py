@@ -9,7 +9,6 @@ from s3_jax.experiment.class_list import (
   class_entries,
   is_list,
   read_classes,
-  read_name_list,
   shared_texts,
 )
 from s3_jax.lexicon.synonyms import TABLES, load_lexicon
@@ -60,7 +59,7 @@ def test_files_of_every_kind(write):
 def test_a_file_wins_over_a_table_of_its_name(write, tmp_path, monkeypatch):
   write("voc", "sun\n")
   monkeypatch.chdir(tmp_path)
-  assert read_classes("voc").names == read_name_list("voc")[0] == ("sun",)
+  assert read_classes("voc").names == ("sun",)
 
 
 def test_the_digest_is_of_names_and_texts():
@@ -91,10 +90,9 @@ def test_shared_texts_are_found_however_they_are_spelled():
   ],
 )
 def test_what_names_no_class_is_refused(source, message):
-  for read in (read_classes, read_name_list):
-    with pytest.raises(ValueError, match=message) as error:
-      read(source)
-    assert "`config.classes`" in str(error.value)
+  with pytest.raises(ValueError, match=message) as error:
+    read_classes(source)
+  assert "`config.classes`" in str(error.value)
 
 
 def test_texts_that_cannot_be_read_are_refused(write):
@@ -130,7 +128,8 @@ def test_what_was_taken_is_said(write):
 def test_names_alone_are_those_of_the_classes(write):
   """The generator asks about the classes of a table, not about its lines."""
   path = write("pets.csv", "tabby,cat\nsiamese,cat\npuppy,dog\n")
-  assert read_name_list(path) == (("cat", "dog"), "pets")
+  classes = read_classes(path)
+  assert (classes.names, classes.title) == (("cat", "dog"), "pets")
 
 
 def test_entries_for_a_benchmark(write):

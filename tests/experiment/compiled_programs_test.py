@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,12 +70,16 @@ def test_a_second_process_reads_what_the_first_one_kept(
   assert scores[0] == scores[1]
 
 
+class Shift(NamedTuple):
+  shift: float
+
+
 @pytest.fixture
 def compiling(monkeypatch):
   """A task that compiles a program which no other test has."""
 
   def read_settings(settings):
-    shift = settings.take("shift", float)
+    (shift,) = settings.read(Shift)
 
     def work(folder):
       del folder

@@ -17,7 +17,7 @@ from PIL import Image
 
 from s3_jax.clip import embed_images, embed_texts, load_clip
 from s3_jax.clip.preprocess import preprocess_image
-from s3_jax.experiment import dry_run
+from s3_jax.experiment import Common, dry_run
 from s3_jax.experiment.methods.spaces import space_scorer
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import export, predict
@@ -237,7 +237,7 @@ def test_a_mode_without_a_known_range(read_pixels, clip, tmp_path):
 def run_task(module, fields, folder):
   folder.mkdir(parents=True, exist_ok=True)
   settings = Settings(fields)
-  settings.take("task", str)
+  settings.read(Common)
   work = module.read_settings(settings)
   settings.finish()
   return json.loads(work(folder).read_text("utf-8"))

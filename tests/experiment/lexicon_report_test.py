@@ -6,8 +6,8 @@ import json
 import pytest
 
 from s3_jax import experiment
-from s3_jax.lexicon import registry
 from s3_jax.lexicon.synonyms import load_lexicon
+from tests.lexicon import registry
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from s3_jax.clip import embed_images, embed_texts, load_clip
-from s3_jax.experiment import tower_batches
+from s3_jax.experiment import Common, tower_batches
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import predict
 from s3_jax.point_to_space import POINT_TO_SPACE
@@ -69,7 +69,7 @@ def run(read_config, checkpoint, bins, images, tmp_path, capsys):
     workdir = tmp_path / folder
     workdir.mkdir(exist_ok=True)
     settings = Settings({**read_config("predict").to_dict(), **fields})
-    settings.take("task", str)
+    settings.read(Common)
     work = predict.read_settings(settings)
     settings.finish()
     capsys.readouterr()

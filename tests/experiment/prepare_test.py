@@ -7,6 +7,7 @@ import pytest
 
 from s3_jax.data.datasets import DATASETS, open_dataset
 from s3_jax.data.readers import tfds
+from s3_jax.experiment import Common
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import prepare_data as prepare
 from tests.benchmark_replicas import make_replica
@@ -19,7 +20,7 @@ def run(repository, folder, **changes):
   config = runpy.run_path(str(repository / "configs" / "prepare_data.py"))
   fields = config["get_config"]().to_dict() | changes
   settings = Settings(fields)
-  settings.take("task", str, choices=("prepare_data",))
+  settings.read(Common)
   task = prepare.read_settings(settings)
   settings.finish()
   folder.mkdir(parents=True, exist_ok=True)

@@ -4,11 +4,14 @@ import json
 import math
 import os
 import pathlib
+from typing import NamedTuple
 
 import ml_collections
 import pytest
 
 from s3_jax import experiment
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.fields import read
 
 # A config, what is changed in it, and what the message must say.
 FAULTS = [
@@ -122,7 +125,7 @@ def test_a_faulty_config_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize(
   "field",
-  ["task", "model", "methods", "metric", "neighbors", "scale"],
+  ["task", "model", "methods", "metric"],
 )
 def test_a_required_field_is_named(read_config, field):
   config = read_config("demo")
@@ -132,7 +135,7 @@ def test_a_required_field_is_named(read_config, field):
 
 
 @pytest.mark.parametrize(
-  ("given", "read"),
+  ("given", "expected"),
   [
     ("gap", "gap"),
     (None, None),
@@ -143,13 +146,10 @@ def test_a_required_field_is_named(read_config, field):
     ("0.7", 0.7),
   ],
 )
-def test_scales_are_read_as_the_command_line_gives_them(given, read):
-  from s3_jax.experiment.methods.spaces import read_space_options
-  from s3_jax.experiment.settings import Settings
-
-  fields = {"metric": "center", "neighbors": 1, "keep": "all", "scale": given}
-  options = read_space_options(Settings(fields))
-  assert options.scale == read and type(options.scale) is type(read)
+def test_scales_are_read_as_the_command_line_gives_them(given, expected):
+  options = read(SpaceOptions, {"metric": "center", "scale": given})
+  assert options.scale == expected
+  assert type(options.scale) is type(expected)
 
 
 def test_a_dry_run_writes_nothing(read_config, tmp_path, monkeypatch):
@@ -158,12 +158,16 @@ def test_a_dry_run_writes_nothing(read_config, tmp_path, monkeypatch):
   assert list(tmp_path.iterdir()) == []
 
 
+class Note(NamedTuple):
+  note: str
+
+
 @pytest.fixture
 def noted(monkeypatch):
   """A task that only notes its folder and settings."""
 
   def read_settings(settings):
-    note = settings.take("note", str)
+    (note,) = settings.read(Note)
     return lambda folder: (folder / "note.txt").write_text(note) and folder
 
   monkeypatch.setitem(experiment.TASKS, "note", read_settings)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from s3_jax.experiment import Common
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import segment
 from tests.segmentation_replicas import picture
@@ -28,7 +29,7 @@ def run(read_config, checkpoint, tmp_path):
       **changes,
     }
     settings = Settings(fields)
-    settings.take("task", str, choices=("segment",))
+    settings.read(Common)
     task = segment.read_settings(settings)
     settings.finish()
     (tmp_path / "out").mkdir(exist_ok=True)

@@ -15,17 +15,16 @@ from s3_jax.data.segmentation_sets import (
   open_masks,
 )
 from s3_jax.data.segmentation_stream import masked_images
+from s3_jax.experiment import Common
 from s3_jax.experiment.methods.patches import PATCH_METHODS
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import segmentation
 from s3_jax.experiment.tasks.segmentation import (
   counting as segmentation_counting,
 )
-from s3_jax.experiment.tasks.segmentation import plan as segmentation_plan
-from s3_jax.experiment.tasks.segmentation.config import (
-  protocol_changes,
-  segmentation_config,
-)
+from s3_jax.experiment.tasks.segmentation.config import segmentation_config
+from s3_jax.experiment.tasks.segmentation.plan import Segmentation
+from s3_jax.fields import read
 from s3_jax.segmentation import (
   SEGMENTATION_PROTOCOLS,
   NameClassifier,
@@ -64,8 +63,7 @@ def run(read_config, checkpoint, cache):
       **{field: value for field, value in given if value is not None},
     }
     settings = Settings(fields)
-    settings.take("task", str, choices=("segmentation",))
-    settings.take("compilation_cache_dir", str)
+    settings.read(Common)
     task = segmentation.read_settings(settings)
     settings.finish()
     folder.mkdir(parents=True, exist_ok=True)
@@ -362,7 +360,7 @@ def test_the_embedded_world_needs_no_data(run, tmp_path, monkeypatch):
   ("changes", "rule"),
   [
     ({"protocol": "vanilla"}, "must be one of sclip, clearclip, maskclip"),
-    ({"protocol_changes": {"colour": 1}}, "it is unknown"),
+    ({"protocol_changes": {"colour": 1}}, "colour`: unknown field"),
     ({"protocol_changes": {"window": 1.5}}, "must be of type int, got 1.5"),
     ({"protocol_changes": {"window": True}}, "must be of type int, got True"),
     ({"protocol_changes": {"stride": 0}}, "must be >= 1, got 0"),
@@ -409,7 +407,7 @@ def test_whole_windows(run, tmp_path, checkpoint):
   texts = [f"a {of_class[0]}." for of_class in benchmark_names(spec)]
   vectors = s3_jax.embed_texts(clip.spec, clip.params, clip.tokenize(texts))
   for image in masked_images(found, range(3)):
-    assert image.pixels is not None and image.labels is not None
+    assert not image.reason
     vector = s3_jax.embed_images(clip.spec, clip.params, image.pixels[None])
     predicted = int(np.argmax(np.asarray(vector @ vectors.T)))
     counted = image.labels != 255
@@ -466,15 +464,14 @@ def from_command_line(config, *changes):
     "config", config, flag_values=values, sys_argv=arguments
   )
   values(arguments)
-  settings = Settings(config.value.to_dict())
-  settings.take("task", str)
-  settings.take("compilation_cache_dir", str)
-  return settings
+  fields = config.value.to_dict()
+  del fields["task"], fields["compilation_cache_dir"]
+  return read(Segmentation, fields)
 
 
 @pytest.mark.parametrize("name", ["voc21", "segmentation_suite"])
 def test_a_command_line_sets_every_field(read_config, name):
-  settings = from_command_line(
+  run = from_command_line(
     read_config(name),
     "protocol_changes.attention=vanilla",
     "protocol_changes.position_offset=0",
@@ -490,8 +487,6 @@ def test_a_command_line_sets_every_field(read_config, name):
     "protocol_changes.area_threshold=0.3",
     "thresholds.s3=0.4",
   )
-  run = segmentation_plan.read_plan(settings)
-  settings.finish()
   changed = SegmentationProtocol(
     attention="vanilla",
     position_offset=0.0,
@@ -513,22 +508,20 @@ def test_a_command_line_sets_every_field(read_config, name):
 
 
 def test_fields_that_are_not_set_change_nothing(read_config):
-  run = segmentation_plan.read_plan(from_command_line(read_config("voc21")))
+  run = from_command_line(read_config("voc21"))
   assert run.protocols == {"voc21": SEGMENTATION_PROTOCOLS["sclip/voc21"]}
   assert run.thresholds == {} and not run.changed
   # "checkpoint" is a change: the statistics are the checkpoint's own.
-  run = segmentation_plan.read_plan(
-    from_command_line(
-      read_config("voc21"),
-      "protocol_changes.pixel_mean=checkpoint",
-      "protocol_changes.pixel_std=checkpoint",
-    )
+  run = from_command_line(
+    read_config("voc21"),
+    "protocol_changes.pixel_mean=checkpoint",
+    "protocol_changes.pixel_std=checkpoint",
   )
   own = run.protocols["voc21"]
   assert own.pixel_mean is None and own.pixel_std is None and run.changed
 
 
 def test_every_field_and_method_can_be_set():
-  assert set(protocol_changes()) == set(SegmentationProtocol._fields)
   fields = segmentation_config("voc21").to_dict()
+  assert set(fields["protocol_changes"]) == set(SegmentationProtocol._fields)
   assert set(fields["thresholds"]) == set(PATCH_METHODS)

@@ -1,159 +1,135 @@
-"""Reading a config's fields: every rule, and fields that nobody reads."""
+"""A config's fields: read once for all, made into a config, with defaults."""
 
 import pathlib
+from typing import Annotated, NamedTuple
 
 import pytest
 
-from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.settings import (
+  CacheDir,
+  Dtype,
+  Folder,
+  Settings,
+  Template,
+  Templates,
+  make_config,
+)
+from s3_jax.fields import Inline, Rule, Where, Whole, raw, read_value
 from s3_jax.files import default_cache_dir
 
 
-@pytest.mark.parametrize(
-  ("value", "kind", "read"),
-  [
-    (3, int, 3),
-    ("a", str, "a"),
-    (2.5, float, 2.5),
-    (3, float, 3.0),
-    (True, bool, True),
-    ((1, 2), (list, tuple), (1, 2)),
-    ([], (list, tuple), []),
-    (None, (str, type(None)), None),
-    ({"a": 1}, dict, {"a": 1}),
-    (3, (str, int, float), 3),
-  ],
-)
-def test_a_field_of_the_right_type_is_returned(value, kind, read):
-  settings = Settings({"field": value})
-  taken = settings.take("field", kind)
-  assert taken == read and type(taken) is type(read)
-  settings.finish()
+class Size(NamedTuple):
+  width: int = 3
+  depth: int | None = None
 
 
-@pytest.mark.parametrize(
-  ("value", "kind", "words"),
-  [
-    (True, int, "int"),
-    (False, float, "float"),
-    (True, (str, int), "str or int"),
-    (2.0, int, "int"),
-    ("3", int, "int"),
-    (3, str, "str"),
-    (None, str, "str"),
-    ("3", float, "float"),
-    ("ab", (list, tuple), "list or tuple"),
-    (1, bool, "bool"),
-  ],
-)
-def test_another_type_is_refused(value, kind, words):
-  with pytest.raises(ValueError) as caught:
-    Settings({"field": value}).take("field", kind)
-  assert str(caught.value) == (
-    f"`config.field` must be of type {words}, got {value!r}."
-  )
+class Light(NamedTuple):
+  lamps: Whole = 2
+  colour: str = ""
 
 
-@pytest.mark.parametrize(
-  ("value", "minimum", "fine"),
-  [
-    (1, 1, True),
-    (0, 1, False),
-    (-1, 0, False),
-    (0.0, 0.0, True),
-    (-1e-9, 0.0, False),
-    (float("nan"), 0.0, False),
-    (float("inf"), 0.0, False),
-  ],
-)
-def test_numbers_have_a_minimum(value, minimum, fine):
-  settings = Settings({"field": value})
-  kind = type(value)
-  if fine:
-    assert settings.take("field", kind, minimum=minimum) == value
-  else:
-    with pytest.raises(ValueError, match=f"`config.field` must be .*{value}"):
-      settings.take("field", kind, minimum=minimum)
-
-
-def test_words_are_chosen_from_a_list():
-  settings = Settings({"field": "c", "other": 3})
-  with pytest.raises(ValueError, match="`config.field` .* a, b, got 'c'"):
-    settings.take("field", str, choices=("a", "b"))
-  assert settings.take("other", (str, int), choices=("a",)) == 3
-
-
-def test_an_absent_field_is_its_default_or_an_error():
-  settings = Settings({})
-  assert settings.take("field", int, default=5) == 5
-  assert settings.take("field", int, default=None) is None
-  with pytest.raises(ValueError, match="`config.field` must be set"):
-    settings.take("field", int)
-
-
-def test_a_field_is_read_once():
-  settings = Settings({"field": 3})
-  settings.take("field", int)
-  with pytest.raises(ValueError, match="`config.field` must be set"):
-    settings.take("field", int)
-
-
-@pytest.mark.parametrize("values", [("a",), ["b", "a"], ("a", "b", "c")])
-def test_lists_of_words(values):
-  assert Settings({"x": values}).words("x") == tuple(values)
-  assert Settings({"x": values}).words("x", ("a", "b", "c")) == tuple(values)
-
-
-@pytest.mark.parametrize(
-  ("values", "rule"),
-  [
-    ((), "`config.x` must hold at least one entry"),
-    ("a", "`config.x` must be of type list or tuple, got 'a'"),
-    (("a", "d"), "`config.x` must hold one of a, b, got 'd'"),
-    (("a", 3), "`config.x` must hold one of a, b, got 3"),
-    (("a", "b", "a"), "`config.x` must not repeat 'a'"),
-  ],
-)
-def test_faulty_lists_of_words(values, rule):
-  with pytest.raises(ValueError, match=rule):
-    Settings({"x": values}).words("x", ("a", "b"))
-
-
-def test_words_of_any_kind_are_strings():
-  with pytest.raises(ValueError, match="`config.x` must hold strings, got 3"):
-    Settings({"x": ("a", 3)}).words("x")
+class Room(NamedTuple):
+  name: str
+  light: Inline[Light]
+  size: Size = raw({})
+  heat: Annotated[float | None, Rule(flag=object)] = 0.5
+  names: tuple[str, ...] = ("a", "b")
+  weights: dict[str, float | None] = {}
 
 
 def test_unread_fields_are_named():
-  settings = Settings({"a": 1, "b": 2, "c": 3})
-  settings.take("b", int)
+  settings = Settings({"lamps": 1, "stray": 2, "other": 3})
+  assert settings.read(Light) == Light(1, "")
   with pytest.raises(ValueError) as caught:
     settings.finish()
-  message = str(caught.value)
-  assert "`config.a`" in message and "`config.c`" in message
-  assert "`config.b`" not in message
+  assert str(caught.value) == (
+    "`config.stray`, `config.other`: unknown field, nothing reads it."
+  )
 
 
-def test_sections_have_their_own_names():
-  settings = Settings({"spec": {"size": 0, "stray": 1}})
-  section = settings.section("spec")
+def test_several_records_may_read_the_same_fields():
+  settings = Settings({"lamps": 1, "width": 2})
+  assert settings.read(Light) == Light(1, "") == settings.read(Light)
+  assert settings.read(Size) == Size(2)
   settings.finish()
-  with pytest.raises(ValueError, match="`config.spec.size` must be >= 1"):
-    section.take("size", int, minimum=1)
-  with pytest.raises(ValueError, match="`config.spec.stray`"):
-    section.finish()
-  with pytest.raises(ValueError, match="`config.spec` must be of type dict"):
-    Settings({"spec": 3}).section("spec")
+
+
+def test_methods_must_be_wanted():
+  settings = Settings({}, methods={"mine": print})
+  with pytest.raises(ValueError, match="`methods` must be given to a task"):
+    settings.finish()
+  assert settings.own_methods() == {"mine": print}
+  settings.finish()
+
+
+@pytest.mark.parametrize(
+  ("fields", "name"),
+  [
+    ({"colour": "a\0b"}, "config.colour"),
+    ({"lamps": 1, "size": {"x": "\0"}}, "config.size.x"),
+    ({"names": ["a", "b\0"]}, "config.names[1]"),
+  ],
+)
+def test_texts_hold_no_nul_character(fields, name):
+  with pytest.raises(ValueError) as caught:
+    Settings(fields).read(Light)
+  assert str(caught.value).startswith(
+    f"`{name}` must not hold a NUL character, got '"
+  )
 
 
 def test_the_given_fields_are_kept_and_not_changed():
-  fields = {"a": 1, "b": 2}
+  fields = {"lamps": 1, "names": ["x"]}
   settings = Settings(fields)
-  settings.take("a", int)
-  assert settings.everything == fields == {"a": 1, "b": 2}
+  settings.read(Light)
+  assert settings.everything == fields == {"lamps": 1, "names": ["x"]}
 
 
 def test_the_cache_folder():
-  assert read_cache_dir(Settings({})) == default_cache_dir()
-  assert read_cache_dir(Settings({"cache_dir": ""})) == default_cache_dir()
-  given = read_cache_dir(Settings({"cache_dir": "some/where"}))
+  where = Where("x")
+  assert read_value(CacheDir, "", where) == default_cache_dir()
+  given = read_value(CacheDir, "some/where", where)
   assert given == pathlib.Path("some/where")
+  assert read_value(Folder, "", where) is None
+  assert read_value(Folder, "a", where) == pathlib.Path("a")
+
+
+@pytest.mark.parametrize(
+  ("hint", "value", "rule"),
+  [
+    (Templates, ("a {}.", 3), "`x` must hold texts with one {}, got 3."),
+    (Templates, "a {}.", "`x` must be of type list or tuple, got 'a {}.'."),
+    (Templates, ("a cat",), "`template` must hold exactly one {}, got 'a cat'"),
+    (Template, "a {} {}", "`template` must hold exactly one {}, got 'a {} {}'"),
+    (Dtype, "f32", "`x` must be one of float32, bfloat16, got 'f32'."),
+  ],
+)
+def test_fields_of_many_tasks(hint, value, rule):
+  with pytest.raises(ValueError) as caught:
+    read_value(hint, value, Where("x"))
+  assert str(caught.value).startswith(rule)
+
+
+def test_a_config_has_all_fields_and_their_defaults():
+  config = make_config(
+    "build", Room, leave_out=("colour",), name="hall", weights={"u": None}
+  ).lock()
+  assert config.to_dict() == {
+    "task": "build",
+    "name": "hall",
+    "lamps": 2,
+    "size": {"width": 3, "depth": None},
+    "heat": 0.5,
+    "names": ("a", "b"),
+    "weights": {"u": None},
+  }
+  # What may be None has a type nevertheless, for the command line.
+  assert config.size.get_type("depth") is int
+  assert config.weights.get_type("u") is float
+  assert config.get_type("heat") is object
+  config.heat = None
+  config.size.depth = 4
+  with pytest.raises(TypeError):
+    config.size.depth = "deep"
+  shown = make_config("build", Room, leave_out=("colour",), name="", colour="")
+  assert shown.colour == ""

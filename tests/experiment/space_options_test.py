@@ -6,8 +6,8 @@ import ml_collections
 import numpy as np
 import pytest
 
-from s3_jax.experiment.methods.spaces import read_space_options
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.fields import read
 from s3_jax.space import build_space
 
 
@@ -19,7 +19,7 @@ def _read(**changes):
     "keep": "largest",
   }
   config = ml_collections.ConfigDict({**fields, **changes})
-  return read_space_options(Settings(config.to_dict()))
+  return read(SpaceOptions, config.to_dict())
 
 
 @pytest.mark.parametrize(

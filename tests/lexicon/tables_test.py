@@ -7,8 +7,9 @@ import unicodedata
 
 import pytest
 
-from s3_jax.lexicon import registry, synonyms
+from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.synonyms import load_lexicon
+from tests.lexicon import registry
 
 # Words that name a whole branch of things: alone they tell no classes apart.
 ANYWHERE = {"animal", "vehicle", "furniture", "thing", "object", "container"}
@@ -62,6 +63,7 @@ def table(request):
 def test_every_table_is_registered():
   files = {path.stem for path in synonyms.TABLES.glob("*.json")}
   assert files == {*registry.TABLES, "pictographs"}
+  assert tuple(registry.TABLES) == synonyms.BENCHMARK_TABLES
 
 
 def test_bytes_and_official_names_are_those_registered(table):

@@ -4,6 +4,7 @@ import pytest
 
 from s3_jax.clip import ZOO
 from s3_jax.data.datasets import DATASETS
+from s3_jax.fields import read, read_value
 from s3_jax.results.published import (
   check_expectations,
   expected_row,
@@ -15,8 +16,8 @@ from s3_jax.results.published_tables import (
   PUBLISHED,
   SEGMENTATION,
 )
+from s3_jax.results.records import Expectation, Figure, InResults
 from s3_jax.results.renderers import to_markdown
-from s3_jax.results.schema_parts import PARTS
 from s3_jax.results.suite_table import suite_tables
 
 # Test images of the splits that the figures are for.
@@ -154,7 +155,8 @@ def test_rows_of_the_results():
   every = published_rows("openai/RN50", (*IMAGENET, *FINE_GRAINED))
   rows = PUBLISHED["top1"]["OpenAI RN50"]
   assert len(every) == sum(len(row.figures) for row in rows)
-  PARTS["published"](every, "published", set())
+  for row in every:
+    read_value(Figure, row, InResults("published"))
   assert published_rows("somebody/else", IMAGENET) == []
   assert len({(r["dataset"], r["method"]) for r in every}) == len(every)
 
@@ -213,7 +215,7 @@ def test_met_within_three_tenths_of_a_point(top1, met):
   assert row["met"] is met
   assert (row["published"], row["tolerance"]) == (0.4427, 0.003)
   assert (row["measured"], row["note"]) == (top1, "")
-  PARTS["expectations"]([row], "expectations", {("dtd", "class_name")})
+  read(Expectation, row, InResults("expectation"))
 
 
 @pytest.mark.parametrize(

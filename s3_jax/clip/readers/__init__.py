@@ -7,11 +7,12 @@ to outlive the file. A file that is cut off, inconsistent, or asks for anything
 but numbers is a ValueError of one line.
 """
 
+import contextlib
 import functools
 import hashlib
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -69,24 +70,15 @@ def read_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
   reader = _READERS.get(path.suffix)
   if _FLAX.fullmatch(path.name):
     reader = read_msgpack
-  try:
-    if path.name.endswith(INDEX_SUFFIX):
+  if path.name.endswith(INDEX_SUFFIX):
+    with _readable(path):
       return _read_shards(path)
-    if reader is None:
-      raise ValueError(
-        f"{path} must end in one of {', '.join(SUFFIXES)}, be named"
-        f" checkpoint_N, or be a *{INDEX_SUFFIX}."
-      )
-    check_file(path)
-    # Read first: a file that is none of the form is refused before all of it
-    # is looked at.
-    arrays = _checked(reader(path), path)
-    return arrays, file_sha256(path)
-  except OSError as error:
-    reason = error.strerror or error
+  if reader is None:
     raise ValueError(
-      f"{error.filename or path} must be a readable file, got: {reason}."
-    ) from error
+      f"{path} must end in one of {', '.join(SUFFIXES)}, be named"
+      f" checkpoint_N, or be a *{INDEX_SUFFIX}."
+    )
+  return _read(reader, path)
 
 
 def read_data_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
@@ -94,13 +86,29 @@ def read_data_arrays(path: pathlib.Path) -> tuple[Arrays, str]:
   reader = _DATA_READERS.get(path.suffix.lower())
   if reader is None:
     raise ValueError(f"{path} must end in one of {', '.join(DATA_SUFFIXES)}.")
-  try:
+  return _read(reader, path)
+
+
+def _read(
+  reader: Callable[[pathlib.Path], Arrays], path: pathlib.Path
+) -> tuple[Arrays, str]:
+  with _readable(path):
     check_file(path)
+    # Read first: a file that is none of the form is refused before all of it
+    # is looked at.
     arrays = _checked(reader(path), path)
     return arrays, file_sha256(path)
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path) -> Iterator[None]:
+  """Says in one line which file cannot be read."""
+  try:
+    yield
   except OSError as error:
+    reason = error.strerror or error
     raise ValueError(
-      f"{path} must be a readable file, got: {error.strerror or error}."
+      f"{error.filename or path} must be a readable file, got: {reason}."
     ) from error
 
 
@@ -139,9 +147,8 @@ def _read_shards(index: pathlib.Path) -> tuple[Arrays, str]:
         f"{index} must name files that end in one of {', '.join(SUFFIXES)}, "
         f"got {shown(shard)}."
       )
-    check_file(path)
-    tensors = _checked(reader(path), path)
-    digests.append(file_sha256(path))
+    tensors, digest = _read(reader, path)
+    digests.append(digest)
     if odd := sorted(names ^ tensors.keys()):
       raise ValueError(
         f"{path} must hold the tensors that {index.name} says, got a "

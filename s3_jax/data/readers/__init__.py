@@ -14,8 +14,6 @@ from s3_jax.data.readers import coop, folders, imagenet, tables, tfds
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = ["READERS", "Reader"]
-
 
 class Reader(NamedTuple):
   """One layout.
@@ -31,10 +29,20 @@ class Reader(NamedTuple):
 
 READERS: dict[str, Reader] = {
   "coop": Reader(coop.read, coop.expects),
-  "tar": Reader(imagenet.read_tar, imagenet.expects_tar),
-  "flat": Reader(imagenet.read_flat, imagenet.expects_flat),
-  "folders": Reader(folders.read, folders.expects),
-  "csv": Reader(tables.read, tables.expects),
+  "tar": Reader(
+    imagenet.read_tar, lambda _: f"{imagenet.ARCHIVE} there or beside it"
+  ),
+  "flat": Reader(
+    imagenet.read_flat,
+    lambda _: "ILSVRC2012_val_*.JPEG in it, in val, val_images or images/val",
+  ),
+  "folders": Reader(
+    folders.read,
+    lambda _: "a folder a class, in it or in its test, val or images",
+  ),
+  "csv": Reader(
+    tables.read, lambda _: f"{tables.FILE} with lines of path,label"
+  ),
   "tfds": Reader(tfds.read, tfds.expects),
-  "pictographs": Reader(read_pictographs, lambda spec: "nothing"),
+  "pictographs": Reader(read_pictographs, lambda _: "nothing"),
 }

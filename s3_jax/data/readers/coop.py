@@ -9,7 +9,6 @@ References:
   (arXiv 2209.07511): the other folder names, and its roots of the same splits.
 """
 
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,7 +25,7 @@ from s3_jax.data.readers.listing import (
 from s3_jax.data.readers.naming import ClassFinder, benchmark_finder
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import CoopLayout, DatasetSpec
-from s3_jax.lexicon.documents import read_text, split_lines
+from s3_jax.lexicon.documents import parse_json, read_text, split_lines
 
 _VARIANTS = "variants.txt"
 
@@ -115,10 +114,7 @@ def _read_json(
   file: pathlib.Path, finder: ClassFinder, spec: DatasetSpec
 ) -> list[ListedImage]:
   """Reads the test images of CoOp's list `[path, label, class name]`."""
-  try:
-    splits = json.loads(file.read_text("utf-8-sig"))
-  except (OSError, ValueError, RecursionError) as error:
-    raise ValueError(f"{file} must be JSON, got: {error}.") from error
+  splits = parse_json(read_text(file), str(file))
   entries = splits.get("test") if isinstance(splits, dict) else None
   if not isinstance(entries, list) or not entries:
     raise ValueError(

@@ -21,17 +21,9 @@ from s3_jax.data.readers.naming import ClassFinder, benchmark_finder
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = ["expects", "list_folder", "read", "read_class_folders", "sort_names"]
-
 # Where class folders may start; the last is that of Kaggle's ImageNet.
 _PARTS = ("", "test", "val", "images", "images/val", "images/test", "sketch")
 _PARTS += ("ILSVRC/Data/CLS-LOC/val",)
-
-
-def expects(spec: DatasetSpec) -> str:
-  """Says what `read` looks for."""
-  del spec
-  return "a folder a class, in it or in its test, val or images"
 
 
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:

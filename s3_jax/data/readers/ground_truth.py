@@ -26,16 +26,7 @@ from s3_jax.data.readers.listing import (
 )
 from s3_jax.lexicon.cells import split_rows
 from s3_jax.lexicon.documents import read_text, split_lines
-from s3_jax.lexicon.synonyms import load_lexicon
-
-__all__ = [
-  "DEVKIT",
-  "LISTS",
-  "OFFICIAL",
-  "Truth",
-  "find_truth",
-  "wnid_labels",
-]
+from s3_jax.lexicon.synonyms import classes_by_wnid
 
 OFFICIAL = "ILSVRC2012_validation_ground_truth.txt"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
@@ -168,8 +159,7 @@ def _class_of(
 @functools.cache
 def wnid_labels() -> Mapping[str, int]:
   """Returns ImageNet's labels by WordNet id."""
-  classes = load_lexicon("imagenet").classes
-  return {entry.wnid: entry.label for entry in classes if entry.wnid}
+  return {wnid: entry.label for wnid, entry in classes_by_wnid().items()}
 
 
 def _read_official(location: pathlib.Path) -> Truth:

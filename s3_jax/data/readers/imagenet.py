@@ -36,15 +36,6 @@ from s3_jax.data.records import (
 )
 from s3_jax.data.specs import DatasetSpec
 
-__all__ = [
-  "ARCHIVE",
-  "TarRecords",
-  "expects_flat",
-  "expects_tar",
-  "read_flat",
-  "read_tar",
-]
-
 ARCHIVE = "ILSVRC2012_img_val.tar"
 _MANUAL = "downloads/manual"  # where TFDS wants archives to be put
 _FLAT = ("", "val", "images/val", "ILSVRC/Data/CLS-LOC/val")
@@ -90,12 +81,6 @@ class TarRecords:
     if len(data) != size:
       raise OSError(f"{self._archive} ends before {size} bytes at {offset}.")
     return {"image": data, "label": self.labels[index]}
-
-
-def expects_tar(spec: DatasetSpec) -> str:
-  """Says what `read_tar` looks for."""
-  del spec
-  return f"{ARCHIVE} there or beside it"
 
 
 def read_tar(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
@@ -161,12 +146,6 @@ def _index(
     ),
     stamps=lambda: gather_stamps(whole, stamps),
   )
-
-
-def expects_flat(spec: DatasetSpec) -> str:
-  """Says what `read_flat` looks for."""
-  del spec
-  return "ILSVRC2012_val_*.JPEG in it, in val, val_images or images/val"
 
 
 def read_flat(

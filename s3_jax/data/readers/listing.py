@@ -24,23 +24,6 @@ from s3_jax.data.records import (
   make_stamp,
 )
 
-__all__ = [
-  "FileRecords",
-  "ListedImage",
-  "composed",
-  "count_from_one",
-  "count_words",
-  "has_image_ending",
-  "inside",
-  "is_clutter",
-  "is_hidden",
-  "is_image",
-  "label_once",
-  "open_files",
-  "skipped_words",
-  "stored_path",
-]
-
 _SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
 _SUFFIXES += (".tif", ".tiff", ".ppm", ".pgm")
 _CLUTTER = (
@@ -103,29 +86,15 @@ def open_files(
   for image in tqdm(
     images, desc=f"list {root.name}", unit="file", delay=2, leave=False
   ):
-    file = image.file
-    path = os.path.join(whole, file)
-    try:
-      try:
-        status = os.stat(path)
-      except FileNotFoundError:
-        file = stored_path(root, file, listings)
-        path = os.path.join(whole, file)
-        status = os.stat(path)
-    except OSError:
-      status = None
-    if status is None or not stat.S_ISREG(status.st_mode):
-      sizes.append((-1, -1))
-      stamps.append(NO_STAMP)
-    else:
-      sizes.append((status.st_size, status.st_mtime_ns))
-      stamps.append(
-        NO_STAMP if check_file(status) else make_stamp((path, status))
-      )
-      if status.st_ino:
-        key = status.st_dev, status.st_ino
-        same += key in owners
-        other += owners.setdefault(key, image.label) != image.label
+    file, status = look_at(root, image.file, listings)
+    sizes.append(size_and_time(status))
+    stamps.append(NO_STAMP)
+    if status is not None and not check_file(status):
+      stamps[-1] = make_stamp((os.path.join(whole, file), status))
+    if status is not None and status.st_ino:
+      key = status.st_dev, status.st_ino
+      same += key in owners
+      other += owners.setdefault(key, image.label) != image.label
     stored.append(image if file == image.file else image._replace(file=file))
   absent = sum(size < 0 for size, _ in sizes)
   empty = sum(size == 0 for size, _ in sizes)
@@ -148,6 +117,26 @@ def open_files(
     stamps=lambda: gather_stamps(whole, stamps),
     absent=absent,
   )
+
+
+def look_at(
+  root: pathlib.Path, file: str, listings: dict[pathlib.Path, dict[str, str]]
+) -> tuple[str, os.stat_result | None]:
+  """Finds a listed file: its stored path, and its facts if it is a file."""
+  try:
+    try:
+      status = os.stat(root / file)
+    except FileNotFoundError:
+      file = stored_path(root, file, listings)
+      status = os.stat(root / file)
+  except OSError:
+    return file, None
+  return file, status if stat.S_ISREG(status.st_mode) else None
+
+
+def size_and_time(status: os.stat_result | None) -> tuple[int, int]:
+  """Returns what a fingerprint knows of a file; -1 of one that is not there."""
+  return (-1, -1) if status is None else (status.st_size, status.st_mtime_ns)
 
 
 def stored_path(

@@ -7,7 +7,6 @@ counted.
 
 import os
 import pathlib
-import stat
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,7 +19,8 @@ from s3_jax.data.readers.listing import (
   count_words,
   inside,
   is_hidden,
-  stored_path,
+  look_at,
+  size_and_time,
 )
 from s3_jax.data.reading import check_file, read_file
 from s3_jax.data.records import (
@@ -32,8 +32,6 @@ from s3_jax.data.records import (
 )
 from s3_jax.data.segmentation_specs import MaskKind, SegmentationSpec
 from s3_jax.lexicon.documents import read_text, split_lines
-
-__all__ = ["MaskedRecords", "OpenedMasks", "expects", "read"]
 
 
 class OpenedMasks(NamedTuple):
@@ -232,23 +230,14 @@ def _with_sizes(
   for pair in bar:
     sizes, known, found_at = [], [], []
     for index, file in enumerate(pair):
-      path = os.path.join(whole, file)
-      if not file.isascii() and not os.path.lexists(path):
-        file = stored_path(root, file, listings)
-        path = os.path.join(whole, file)
+      file, status = look_at(root, file, listings)
       found_at.append(file)
-      try:
-        status = os.stat(path)
-      except OSError:
-        status = None
-      if status is None or not stat.S_ISREG(status.st_mode):
-        facts = (-1, -1)
-        absent += index == 0
-      else:
-        facts = (status.st_size, status.st_mtime_ns)
-        known += [(path, status)] if not check_file(status) else []
-      sizes.append(facts[0])
-      parts.append((file, index, *facts))
+      absent += status is None and index == 0
+      if status is not None and not check_file(status):
+        known.append((os.path.join(whole, file), status))
+      size, time = size_and_time(status)
+      sizes.append(size)
+      parts.append((file, index, size, time))
     stamps.append(make_stamp(*known) if len(known) == len(pair) else NO_STAMP)
     lacking += min(sizes) < 0
     unreadable += min(sizes) <= 0

@@ -18,8 +18,6 @@ from s3_jax.lexicon.matching import (
   plain_key,
 )
 
-__all__ = ["ClassFinder", "benchmark_finder", "twins"]
-
 # Folders of the data sets as published -> the names that CoOp gave them.
 _RENAMED = {
   "caltech101": {

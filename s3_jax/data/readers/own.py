@@ -14,8 +14,6 @@ from s3_jax.data.records import OpenedDataset
 from s3_jax.lexicon.class_values import WNID
 from s3_jax.lexicon.synonyms import classes_by_wnid
 
-__all__ = ["open_own", "spelled_wnids"]
-
 
 def open_own(
   path: pathlib.Path,

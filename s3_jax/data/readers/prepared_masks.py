@@ -4,17 +4,18 @@ Their masks hold class indices already, in a PNG of 8 bits.
 """
 
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 from s3_jax.data.masks import plain_labels
 from s3_jax.data.readers.masks import OpenedMasks
-from s3_jax.data.readers.tfds import record_stamps
+from s3_jax.data.readers.tfds import (
+  RecordNames,
+  read_record,
+  record_stamps,
+)
 from s3_jax.data.records import OpenedDataset, fingerprint
 from s3_jax.data.segmentation_specs import SegmentationSpec
 from s3_jax.data.specs import TfdsSource
-
-__all__ = ["expects", "own_mask_source", "read"]
 
 _BUILDER = "segmentation"  # of `s3_jax.data.segmentation_builders`
 OWN_VERSION = "1.0.0"
@@ -62,7 +63,7 @@ def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
       f"{where} must be whole, got {type(error).__name__}: remove the folder"
       " and prepare it again."
     ) from error
-  files = _Files(records)
+  files = RecordNames(records, source.split, "file_name")
   name = f"{builder.info.full_name}/{source.split}"
   parts = [
     (name, -1, total, -1),
@@ -89,28 +90,5 @@ class _Records:
     return len(self._records)
 
   def __getitem__(self, index: int) -> dict[str, bytes]:
-    try:
-      record = self._records[index]
-    except RuntimeError as error:  # array_record's one exception
-      raise OSError("damaged record") from error
+    record = read_record(self._records, index)
     return {"image": record["image"], "mask": record["segmentation_mask"]}
-
-
-class _Files(Sequence[str]):
-  """The images' names, each read from its record on request."""
-
-  def __init__(self, records: Any):
-    self._records = records
-
-  def __len__(self) -> int:
-    return len(self._records)
-
-  def __getitem__(self, index: Any) -> Any:
-    position = range(len(self))[index]
-    if isinstance(position, range):
-      return [self[one] for one in position]
-    try:
-      name = self._records[position]["file_name"]
-    except RuntimeError:  # a damaged record's is lost
-      return f"record {position}"
-    return name.decode("utf-8", "surrogateescape")

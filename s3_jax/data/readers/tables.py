@@ -25,16 +25,6 @@ from s3_jax.data.specs import DatasetSpec
 from s3_jax.lexicon import cells
 from s3_jax.lexicon.documents import read_text
 
-__all__ = [
-  "FILE",
-  "Row",
-  "Table",
-  "expects",
-  "read",
-  "read_rows",
-  "read_table",
-]
-
 FILE = "test.csv"
 _PATHS = (
   *("path", "file", "filename", "filepath", "fname", "relpath"),
@@ -60,12 +50,6 @@ class Table(NamedTuple):
 
   rows: list[Row]
   notes: tuple[str, ...]
-
-
-def expects(spec: DatasetSpec) -> str:
-  """Says what `read` looks for."""
-  del spec
-  return f"{FILE} with lines of path,label"
 
 
 def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:

@@ -22,8 +22,6 @@ from s3_jax.data.records import (
 )
 from s3_jax.data.specs import DatasetSpec, TfdsSource, official_names, wnids
 
-__all__ = ["class_keys", "expects", "own_source", "read", "record_stamps"]
-
 OWN_BUILDER = "benchmarks"  # of `s3_jax.data.benchmark_builders`
 OWN_VERSION = "1.0.0"
 _UNKNOWN = -1  # a class that the benchmark does not have
@@ -125,7 +123,7 @@ def _open(
     found += f": {builder.info.description}"
   return OpenedDataset(
     records=_Records(spec.name, records, names, labels),
-    files=_Files(records, source.split, named[0] if named else ""),
+    files=RecordNames(records, source.split, named[0] if named else ""),
     found=found,
     layout="tfds",
     fingerprint=fingerprint("tfds", parts),
@@ -190,11 +188,11 @@ def record_stamps(
   *,
   meaning: str = "",
 ) -> Stamps:
-  """Stamps records by the file that holds them and by their place in it."""
+  """Stamps records by the file that holds them and their number in it."""
   stamps = [
-    make_stamp((os.path.abspath(path), stat), part=f"{location} {meaning}")
+    make_stamp((os.path.abspath(path), stat), part=f"{number} {meaning}")
     for (path, stat), length in zip(shards, lengths, strict=True)
-    for location in range(length)
+    for number in range(length)
   ]
   return gather_stamps(os.path.abspath(folder), stamps)
 
@@ -226,6 +224,14 @@ def _check_shards(where: str, records: Any, lengths: Sequence[int]) -> None:
       ) from error
 
 
+def read_record(records: Any, index: int) -> Any:
+  """Reads a record, or raises what the input pipeline counts as bad."""
+  try:
+    return records[index]
+  except RuntimeError as error:  # array_record's one exception
+    raise OSError("damaged record") from error
+
+
 class _Records:
   """Records with encoded images and the benchmark's labels."""
 
@@ -241,10 +247,7 @@ class _Records:
     return len(self._records)
 
   def __getitem__(self, index: int) -> dict[str, Any]:
-    try:
-      record = self._records[index]
-    except RuntimeError as error:  # array_record's one exception
-      raise OSError("damaged record") from error
+    record = read_record(self._records, index)
     stored = int(record["label"])
     if not 0 <= stored < len(self._labels):
       raise ValueError(
@@ -262,7 +265,7 @@ class _Records:
     return {"image": record["image"], "label": label}
 
 
-class _Files(Sequence[str]):
+class RecordNames(Sequence[str]):
   """The images' names: a feature of the records, each read on request."""
 
   def __init__(self, records: Any, split: str, feature: str):
@@ -274,11 +277,11 @@ class _Files(Sequence[str]):
     return len(self._records)
 
   def __getitem__(self, index: Any) -> Any:
-    location = range(len(self))[index]
-    if isinstance(location, range):
-      return [self[one] for one in location]
+    number = range(len(self))[index]
+    if isinstance(number, range):
+      return [self[one] for one in number]
     if self._feature:
       with contextlib.suppress(RuntimeError):  # a damaged record's is lost
-        name = self._records[location][self._feature]
+        name = self._records[number][self._feature]
         return name.decode("utf-8", "surrogateescape")
-    return f"{self._split}[{location}]"
+    return f"{self._split}[{number}]"

@@ -3,11 +3,13 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator
+from typing import Annotated
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from s3_jax.experiment.settings import Settings, require_writable
+from s3_jax.experiment.settings import require_writable
+from s3_jax.fields import Rule, Where
 
 _FIELD = "compilation_cache_dir"
 
@@ -19,15 +21,16 @@ _OPTIONS = {
 }
 
 
-def read_compilation_cache_dir(settings: Settings) -> str:
-  """Reads the optional field `compilation_cache_dir` of any task."""
-  folder = settings.take(_FIELD, str, default="")
+def _read_folder(folder: str, where: Where) -> str:
   if "://" in folder:
     raise ValueError(
-      f"`{settings.where}.{_FIELD}` must be a folder of this machine, got"
-      f" {folder!r}: set JAX_COMPILATION_CACHE_DIR for a bucket."
+      f"`{where.path}` must be a folder of this machine, got {folder!r}: set"
+      " JAX_COMPILATION_CACHE_DIR for a bucket."
     )
   return folder
+
+
+ProgramFolder = Annotated[str, Rule(read=_read_folder)]
 
 
 @contextlib.contextmanager

@@ -6,14 +6,15 @@ metric.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
-from s3_jax.experiment.settings import Settings
+from s3_jax.fields import Count, NonNegative, Rule, Share, Where
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import (
   Evidence,
@@ -29,69 +30,56 @@ TWO_WITNESSES = "two_witnesses"
 """The scale rule that looks at all classes; the others are `build_space`'s."""
 
 
-class SpaceOptions(NamedTuple):
-  """How spaces are pruned and scored."""
-
-  metric: str
-  neighbors: int
-  scale: str | float | tuple[str, float] | None  # also TWO_WITNESSES
-  keep: str
-  min_fraction: float
-  min_gap: float
+Scale = str | float | tuple[str, float] | None
+"""A scale rule: TWO_WITNESSES, or one of `build_space`."""
 
 
-def read_space_options(settings: Settings) -> SpaceOptions:
-  """Reads how spaces are pruned and scored."""
-  kinds = (str, int, float, tuple, list, type(None))
-  scale = _read_scale(settings.take("scale", kinds))
-  fraction = settings.take("min_fraction", float, default=0.5)
-  if not 0 < fraction <= 1:
-    raise ValueError(
-      f"`config.min_fraction` must be in (0, 1], got {fraction}."
-    )
-  return SpaceOptions(
-    metric=settings.take("metric", str, choices=tuple(POINT_TO_SPACE)),
-    neighbors=settings.take("neighbors", int, minimum=1),
-    scale=scale,
-    keep=settings.take("keep", str, choices=("largest", "label", "all")),
-    min_fraction=fraction,
-    min_gap=settings.take("min_gap", float, default=0.05, minimum=0.0),
-  )
-
-
-def _read_scale(
-  scale: str | float | int | tuple | list | None,
-) -> str | float | tuple[str, float] | None:
+def _read_scale(scale: Any, where: Where) -> Scale:
   """Also reads numbers and None as a command line gives them: as words."""
   if scale in (TWO_WITNESSES, "gap", None):
     return scale
   if scale == "None":
     return None
-  if isinstance(scale, tuple | list):
-    return _read_share(scale)
+  if isinstance(scale, tuple):
+    return _read_share(scale, where)
   try:
     number = float(scale)
   except ValueError:
-    number = float("nan")
-  if not (np.isfinite(number) and number >= 0):
-    raise ValueError(
-      '`config.scale` must be "two_witnesses", "gap", ("quantile", q),'
-      f' ("coverage", p), a number >= 0 or None, got {scale!r}.'
+    number = math.nan
+  if not (math.isfinite(number) and number >= 0):
+    where.refuse(
+      'must be "two_witnesses", "gap", ("quantile", q), ("coverage", p), a'
+      " number >= 0 or None",
+      scale,
     )
   return number
 
 
-def _read_share(scale: tuple | list) -> tuple[str, float]:
+def _read_share(scale: tuple[Any, ...], where: Where) -> tuple[str, float]:
   """Reads a scale rule that comes with a share of deaths or texts."""
   rule, share = scale if len(scale) == 2 else ("", 0)
   is_number = isinstance(share, int | float) and not isinstance(share, bool)
   is_share = is_number and 0 <= share <= 1 and (share or rule == "quantile")
   if rule not in ("quantile", "coverage") or not is_share:
-    raise ValueError(
-      '`config.scale` must be ("quantile", q) with q in [0, 1] or ("coverage",'
-      f" p) with p in (0, 1], got {scale!r}."
+    where.refuse(
+      'must be ("quantile", q) with q in [0, 1] or ("coverage", p) with p in'
+      " (0, 1]",
+      scale,
     )
   return rule, float(share)
+
+
+class SpaceOptions(NamedTuple):
+  """How spaces are pruned and scored."""
+
+  metric: Annotated[str, Rule(choices=POINT_TO_SPACE)]
+  neighbors: Count = 4
+  scale: Annotated[
+    Scale, Rule(given=str | int | float | tuple | None, read=_read_scale)
+  ] = TWO_WITNESSES
+  keep: Annotated[str, Rule(choices=("largest", "label", "all"))] = "largest"
+  min_fraction: Share = 0.5
+  min_gap: NonNegative = 0.05
 
 
 class Core(NamedTuple):

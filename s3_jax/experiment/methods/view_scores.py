@@ -1,7 +1,7 @@
 """Benchmark methods that look at the views of an image: settings, scores."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -23,67 +23,34 @@ from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import Adaptation
 from s3_jax.experiment.run_log import timed
 from s3_jax.experiment.scoring import gather_counted
-from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
+from s3_jax.fields import Count, Inline, Rule
 from s3_jax.storage.text_tables import TextTable
 
 
+def _are_seeds(values: tuple[Any, ...]) -> bool:
+  whole = all(type(seed) is int and seed >= 0 for seed in values)
+  return bool(values) and whole and len(set(values)) == len(values)
+
+
+Seeds = Annotated[
+  tuple[int, ...],
+  Rule(
+    "must hold different whole numbers >= 0, at least one",
+    _are_seeds,
+    given=tuple,
+  ),
+]
+
+
 class ViewSettings(NamedTuple):
-  """How views are made and spaces adapted, as a config says.
+  """How views are made and spaces adapted, as a config says."""
 
-  Attributes:
-    views: of an image, itself included.
-    augmix: "auto" for the fine-grained data sets alone, "always" or "never".
-    seeds: of the views; each gives a row of its own.
-    adaptation: how spaces are shifted.
-  """
-
-  views: int
-  augmix: str
-  seeds: tuple[int, ...]
-  adaptation: Adaptation
-
-
-def read_view_settings(settings: Settings) -> ViewSettings:
-  """Reads the fields of a config that are about views, all optional."""
-  defaults = Adaptation()
-  seeds = tuple(settings.take("view_seeds", (list, tuple), default=(0,)))
-  whole = all(type(seed) is int and seed >= 0 for seed in seeds)
-  if not seeds or not whole or len(set(seeds)) < len(seeds):
-    raise ValueError(
-      "`config.view_seeds` must hold different whole numbers >= 0, at least"
-      f" one, got {seeds}."
-    )
-  fraction = settings.take(
-    "confident_fraction", float, default=defaults.confident_fraction
-  )
-  if not 0 < fraction <= 1:
-    raise ValueError(
-      f"`config.confident_fraction` must be in (0, 1], got {fraction}."
-    )
-  return ViewSettings(
-    views=settings.take("views", int, default=64, minimum=1),
-    augmix=settings.take(
-      "augmix", str, default="auto", choices=("auto", "always", "never")
-    ),
-    seeds=seeds,
-    adaptation=Adaptation(
-      learning_rate=settings.take(
-        "learning_rate", float, default=defaults.learning_rate, minimum=0.0
-      ),
-      weight_decay=settings.take(
-        "weight_decay", float, default=defaults.weight_decay, minimum=0.0
-      ),
-      steps=settings.take("steps", int, default=defaults.steps, minimum=1),
-      confident_fraction=fraction,
-      shift=settings.take(
-        "shift",
-        str,
-        default=defaults.shift,
-        choices=("per_class", "shared"),
-      ),
-    ),
-  )
+  adaptation: Inline[Adaptation]
+  views: Count = 64  # of an image, itself included
+  # "auto": on the ten fine-grained data sets alone.
+  augmix: Annotated[str, Rule(choices=("auto", "always", "never"))] = "auto"
+  view_seeds: Seeds = (0,)  # each further seed gives further rows
 
 
 def view_options(
@@ -97,13 +64,13 @@ def view_options(
   by_family = spec.family == "fine_grained"
   augmix = {"auto": by_family, "always": True, "never": False}[settings.augmix]
   return tuple(
-    ViewOptions(settings.views, augmix, seed) for seed in settings.seeds
+    ViewOptions(settings.views, augmix, seed) for seed in settings.view_seeds
   )
 
 
 def row_name(name: str, settings: ViewSettings, seed: int) -> str:
   """Names the row of a method and a seed; the first seed has the bare name."""
-  return name if seed == settings.seeds[0] else f"{name}, seed {seed}"
+  return name if seed == settings.view_seeds[0] else f"{name}, seed {seed}"
 
 
 def score_views(

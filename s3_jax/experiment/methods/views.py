@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from s3_jax.experiment.methods.prompts import (
   official_name,
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
+from s3_jax.fields import Count, NonNegative, Rule, Share
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, descriptor_prompts
 from s3_jax.point_to_space import POINT_TO_SPACE
@@ -34,14 +35,18 @@ CHUNK = 8
 """Images that are adapted at once: 16 · 8 · classes · (dim + views) bytes."""
 
 
+SHIFTS = ("per_class", "shared")
+"""Each class's space has a shift of its own, or all have one."""
+
+
 class Adaptation(NamedTuple):
   """How spaces are shifted; the fields of `adapt_space`."""
 
-  learning_rate: float = 5e-3
-  weight_decay: float = 0.01
-  steps: int = 1
-  confident_fraction: float = 0.1
-  shift: str = "per_class"
+  learning_rate: NonNegative = 5e-3
+  weight_decay: NonNegative = 0.01
+  steps: Count = 1
+  confident_fraction: Share = 0.1  # of the views, those of lowest entropy
+  shift: Annotated[str, Rule(choices=SHIFTS)] = "per_class"
 
 
 class ViewMethod(NamedTuple):

@@ -2,13 +2,14 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.data.datasets import DATASETS, DatasetSpec
 from s3_jax.data.inventory import Finding, take_inventory
 from s3_jax.data.segmentation_sets import SEGMENTATION_SETS, SegmentationSpec
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
+from s3_jax.fields import words
 from s3_jax.files import atomic_write, write_json
 from s3_jax.messages import visible
 from s3_jax.results.document import Column, Table
@@ -25,21 +26,29 @@ _COLUMNS = (
 _ORIGIN = ("data set", "split", "where to get it", "licence")
 
 
-def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of the check."""
-  data_dir = pathlib.Path(settings.take("data_dir", str)).expanduser()
-  known: dict[str, DatasetSpec | SegmentationSpec] = {
+def downloaded() -> dict[str, DatasetSpec | SegmentationSpec]:
+  """Returns the rows of both tables whose images are not drawn here."""
+  return {
     name: spec
     for name, spec in (*DATASETS.items(), *SEGMENTATION_SETS.items())
     if spec.family != "embedded"
   }
-  benchmarks = tuple(known)
-  names = benchmarks
-  if settings.everything.get("datasets"):
-    names = settings.words("datasets", benchmarks)
-  else:
-    settings.take("datasets", (list, tuple), default=())
-  specs = [known[name] for name in names]
+
+
+class DataCheck(NamedTuple):
+  """The settings of the check."""
+
+  data_dir: str = "data"  # holds the data sets, each in its own folder
+  # Keys of data sets; default: all.
+  datasets: Annotated[tuple[str, ...], words(downloaded, least=0)] = ()
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of the check."""
+  check = settings.read(DataCheck)
+  known = downloaded()
+  specs = [known[name] for name in check.datasets or known]
+  data_dir = pathlib.Path(check.data_dir).expanduser()
   return lambda folder: check_data(specs, data_dir, folder)
 
 

@@ -2,10 +2,11 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
+from s3_jax.fields import Rule, Where, Whole, Words, read_value
 from s3_jax.files import atomic_write
 from s3_jax.results.comparison import (
   Run,
@@ -25,32 +26,44 @@ from s3_jax.results.schema import read_results
 _FILE = "results.json"
 
 
-def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a comparison."""
-  if isinstance(settings.everything.get("results"), str):
-    values = (settings.take("results", str),)
-  else:
-    values = settings.words("results")
-  paths = _split(values)
-  if len(paths) < 2:
-    raise ValueError(
-      "`config.results` must name at least two runs, such as a/results.json"
-      f" and b/results.json, got {', '.join(map(str, paths)) or 'none'}."
-    )
-  seed = settings.take("seed", int, default=0, minimum=0)
-  return lambda folder: compare(paths, folder, seed=seed)
-
-
-def _split(values: Sequence[str]) -> tuple[pathlib.Path, ...]:
+def _read_paths(
+  values: str | tuple[Any, ...], where: Where
+) -> tuple[pathlib.Path, ...]:
   """Takes a list as a command line gives it, too: one text with commas."""
+  texts = read_value(
+    Words, (values,) if isinstance(values, str) else values, where
+  )
   paths: list[pathlib.Path] = []
-  for value in values:
+  for value in texts:
     if pathlib.Path(value).exists():
       paths.append(pathlib.Path(value))
       continue
     parts = [part.strip(" '\"") for part in value.strip("()").split(",")]
     paths += [pathlib.Path(part) for part in parts if part]
+  if len(paths) < 2:
+    raise ValueError(
+      f"`{where.path}` must name at least two runs, such as a/results.json"
+      f" and b/results.json, got {', '.join(map(str, paths)) or 'none'}."
+    )
   return tuple(paths)
+
+
+Paths = Annotated[
+  tuple[pathlib.Path, ...], Rule(given=str | tuple, read=_read_paths)
+]
+
+
+class Comparison(NamedTuple):
+  """The settings of a comparison."""
+
+  results: Paths  # folders or results.json files; the first is compared with
+  seed: Whole = 0  # of the bootstrap
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a comparison."""
+  paths, seed = settings.read(Comparison)
+  return lambda folder: compare(paths, folder, seed=seed)
 
 
 def compare(

@@ -5,38 +5,46 @@ import pathlib
 import secrets
 import shutil
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.clip import Clip, locations, save_clip
 from s3_jax.clip.agreement import require_agreement
 from s3_jax.clip.readers import file_sha256
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
+  ModelSpecName,
   describe_model,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
+from s3_jax.fields import Rule
 from s3_jax.files import write_json
+
+_DTYPES = ("float32", "float16", "bfloat16")
 
 
 class Conversion(NamedTuple):
-  """The settings of a conversion, read and checked."""
+  """The settings of a conversion; of the source as in `CheckpointSource`."""
 
-  source: CheckpointSource
-  to: pathlib.Path
-  dtype: str
+  source: str
+  to: str
+  model_spec: ModelSpecName = ""
+  tokenizer: str = ""
+  revision: str = ""
+  dtype: Annotated[str, Rule(choices=_DTYPES)] = "float32"
+  cache_dir: str = ""
+
+  @property
+  def checkpoint(self) -> CheckpointSource:
+    """What is converted."""
+    settings = (self.model_spec, self.tokenizer, self.revision, self.cache_dir)
+    return CheckpointSource(self.source, *settings)
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a conversion."""
-  conversion = Conversion(
-    read_checkpoint(settings, "source"),
-    pathlib.Path(settings.take("to", str)),
-    settings.take("dtype", str, choices=("float32", "float16", "bfloat16")),
-  )
-  settings.take("cache_dir", str, default="")  # read with the source
+  conversion = settings.read(Conversion)
   return lambda folder: convert(conversion, folder)
 
 
@@ -46,12 +54,12 @@ def convert(conversion: Conversion, folder: pathlib.Path) -> pathlib.Path:
   The folder appears under its name when it is whole. Its settings are read
   again before that and must be those of the source.
   """
-  to = conversion.to
+  to = pathlib.Path(conversion.to)
   if to.exists() and (not to.is_dir() or any(to.iterdir())):
     raise ValueError(
       f"`config.to` must be a new or empty folder, got {str(to)!r}."
     )
-  clip = load_checkpoint(conversion.source)
+  clip = load_checkpoint(conversion.checkpoint)
   model = describe_model(clip)
   to.parent.mkdir(parents=True, exist_ok=True)
   temporary = to.parent / f".{secrets.token_hex(8)}.tmp"

@@ -2,22 +2,30 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from s3_jax.data import glyphs, pictographs
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
+from s3_jax.fields import Whole
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon
 from s3_jax.results.plots import plot_contact_sheet
 
 
+class Gallery(NamedTuple):
+  """The settings of a gallery."""
+
+  lexicon: str = "pictographs"
+  labels: tuple[Any, ...] = (0, 10, 17, 18, 37, 46, 56, 64, 69, 72, 74, 81)
+  seed: Whole = 7
+
+
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a gallery."""
-  lexicon = load_lexicon(settings.take("lexicon", str))
-  labels = tuple(settings.take("labels", (list, tuple)))
-  seed = settings.take("seed", int, minimum=0)
+  gallery = settings.read(Gallery)
+  lexicon, labels = load_lexicon(gallery.lexicon), gallery.labels
   classes = len(lexicon.classes)
   for label in labels:
     if not (isinstance(label, int) and 0 <= label < classes):
@@ -27,7 +35,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
       )
   if not labels:
     raise ValueError("`config.labels` must name at least one class, got none.")
-  return lambda folder: draw_gallery(lexicon, labels, seed, folder)
+  return lambda folder: draw_gallery(lexicon, labels, gallery.seed, folder)
 
 
 def draw_gallery(

@@ -3,13 +3,12 @@
 import itertools
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.clip import MODELS
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.spaces import (
@@ -18,11 +17,12 @@ from s3_jax.experiment.methods.spaces import (
   build_core,
 )
 from s3_jax.experiment.run_log import tell
-from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.settings import CacheDir, Settings, Template
+from s3_jax.fields import Inline, NonNegative, Rule, Share, Where, raw
 from s3_jax.files import atomic_write, write_json
-from s3_jax.lexicon import registry
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import (
+  BENCHMARK_TABLES,
   Lexicon,
   comparison_key,
   load_lexicon,
@@ -39,35 +39,31 @@ from s3_jax.space import build_space, exclude_shared, kept_report, shared_report
 from s3_jax.storage.text_tables import pad_classes
 
 
+def _read_tables(values: tuple[Any, ...], where: Where) -> tuple[str, ...]:
+  for table in values:
+    if not isinstance(table, str):
+      where.refuse("must hold names", table)
+  return values or BENCHMARK_TABLES
+
+
 class LexiconReport(NamedTuple):
   """Settings of the report."""
 
-  tables: tuple[str, ...]
-  model: CheckpointSource | None
-  template: str
-  min_fraction: float
-  min_gap: float
-  margin: float
-  cache_dir: pathlib.Path
+  model: Inline[CheckpointSource]
+  # Names of tables, or paths; default: all packaged ones.
+  tables: Annotated[tuple[str, ...], Rule(given=tuple, read=_read_tables)] = (
+    raw(())
+  )
+  template: Template = NAME_TEMPLATE
+  min_fraction: Share = 0.5
+  min_gap: NonNegative = 0.05
+  margin: float = 0.0  # by how much nearer to another class counts
+  cache_dir: CacheDir = raw("")
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a lexicon report."""
-  tables = tuple(settings.take("tables", (list, tuple)))
-  for table in tables:
-    if not isinstance(table, str):
-      raise ValueError(f"`config.tables` must hold names, got {table!r}.")
-  checkpoint = read_checkpoint(settings, "model")
-  report = LexiconReport(
-    tables=tables or tuple(registry.TABLES),
-    model=checkpoint if checkpoint.source else None,
-    template=settings.take("template", str, default=NAME_TEMPLATE),
-    min_fraction=settings.take("min_fraction", float, default=0.5),
-    min_gap=settings.take("min_gap", float, default=0.05, minimum=0),
-    margin=settings.take("margin", float, default=0.0),
-    cache_dir=read_cache_dir(settings),
-  )
-  fill_template(report.template, "")
+  report = settings.read(LexiconReport)
   return lambda folder: report_lexicon(report, folder)
 
 
@@ -77,7 +73,7 @@ def report_lexicon(
   """Checks tables and writes lexicon.html and lexicon.json."""
   lexicons = [load_lexicon(name) for name in report.tables]
   embedder = None
-  if report.model is not None:
+  if report.model.model:
     clip = load_checkpoint(report.model)
     embedder = Embedder(clip, "float32", 256, 1, report.cache_dir)
   tables = [_examine(lexicon, embedder, report) for lexicon in lexicons]

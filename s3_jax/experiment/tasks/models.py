@@ -3,7 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -48,9 +48,15 @@ those of the weights, in the words of their publishers.
 """
 
 
+class Listing(NamedTuple):
+  """Which checkpoints are listed."""
+
+  contains: str = ""  # a part of their names
+
+
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of the list."""
-  contains = settings.take("contains", str, default="")
+  contains = settings.read(Listing).contains
   specs = [spec for name, spec in ZOO.items() if contains in name]
   if not specs:
     raise ValueError(

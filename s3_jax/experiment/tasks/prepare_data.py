@@ -2,10 +2,9 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.data.datasets import (
-  DATASETS,
   DatasetSpec,
   check_counts,
   open_dataset,
@@ -13,67 +12,63 @@ from s3_jax.data.datasets import (
 from s3_jax.data.readers import masks, prepared_masks, tfds
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.segmentation_sets import (
-  SEGMENTATION_SETS,
   SegmentationSpec,
   check_mask_counts,
   open_masks,
 )
 from s3_jax.data.video_frames import FRAMES, read_videos
 from s3_jax.experiment.run_log import tell
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Folder, Settings
+from s3_jax.experiment.tasks.check_data import downloaded
+from s3_jax.fields import Rule, Where, raw
 from s3_jax.files import write_json
 from s3_jax.messages import nearest
 
 
-class Preparation(NamedTuple):
-  """The settings of a preparation, read and checked.
-
-  Attributes:
-    specs: rows of DATASETS and of SEGMENTATION_SETS.
-    data_dir: holds the downloads.
-    to: gets the prepared data sets.
-    layout: of the downloads; "auto", a reader's key, or "videos".
-    partial: accept another number of images than was published.
-    allow_empty: accept files that hold nothing, and dead videos.
-  """
-
-  specs: tuple[DatasetSpec | SegmentationSpec, ...]
-  data_dir: pathlib.Path
-  to: pathlib.Path
-  layout: str
-  partial: bool
-  allow_empty: bool
-
-
-def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a preparation."""
-  data_dir = pathlib.Path(settings.take("data_dir", str)).expanduser()
-  to = settings.take("to", str, default="")
-  preparation = Preparation(
-    specs=_read_specs(settings.take("dataset", str)),
-    data_dir=data_dir,
-    to=pathlib.Path(to).expanduser() if to else data_dir,
-    layout=settings.take("layout", str, default="auto"),
-    partial=settings.take("partial", bool, default=False),
-    allow_empty=settings.take("allow_empty", bool, default=False),
-  )
-  return lambda folder: prepare_data(preparation, folder)
-
-
-def _read_specs(names: str) -> tuple[DatasetSpec | SegmentationSpec, ...]:
-  known = {
-    name: spec
-    for name, spec in (*DATASETS.items(), *SEGMENTATION_SETS.items())
-    if spec.family != "embedded"
-  }
+def _read_specs(
+  names: str, where: Where
+) -> tuple[DatasetSpec | SegmentationSpec, ...]:
+  known = downloaded()
   chosen = [name.strip() for name in names.split(",")]
   for name in chosen:
     if name not in known or chosen.count(name) > 1:
       raise ValueError(
-        "`config.dataset` must be different names between commas, of"
+        f"`{where.path}` must be different names between commas, of"
         f" {nearest(known, name)}; got {name!r:.80} in {names!r:.80}."
       )
   return tuple(known[name] for name in chosen)
+
+
+Specs = Annotated[
+  tuple[DatasetSpec | SegmentationSpec, ...], Rule(given=str, read=_read_specs)
+]
+
+
+class Preparation(NamedTuple):
+  """The settings of a preparation."""
+
+  dataset: Specs  # one, or several with commas
+  data_dir: str = "data"  # holds the downloads, each in its own folder
+  to: Folder = raw("")  # gets the prepared data sets; default: data_dir
+  layout: str = "auto"  # or a reader's key; "videos" of UCF101
+  partial: bool = False  # True: another number of images is accepted
+  allow_empty: bool = False  # True: files without a picture are accepted
+
+  @property
+  def downloads(self) -> pathlib.Path:
+    """The folder of the downloads."""
+    return pathlib.Path(self.data_dir).expanduser()
+
+  @property
+  def target(self) -> pathlib.Path:
+    """The folder that gets the prepared data sets."""
+    return self.to or self.downloads
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a preparation."""
+  preparation = settings.read(Preparation)
+  return lambda folder: prepare_data(preparation, folder)
 
 
 def prepare_data(
@@ -85,7 +80,7 @@ def prepare_data(
   was stopped goes on where it was.
   """
   written: list[dict[str, Any]] = []
-  for spec in preparation.specs:
+  for spec in preparation.dataset:
     if isinstance(spec, SegmentationSpec):
       written.append(_prepare_masks(spec, preparation))
     else:
@@ -104,17 +99,17 @@ def _prepare_images(
   from s3_jax.data import benchmark_builders
 
   source = tfds.own_source(spec)
-  index = preparation.to / source.builder / source.config / source.version
+  index = preparation.target / source.builder / source.config / source.version
   found, empty, state = "", (), "kept"
   if not index.exists():
     opened = _open(spec, preparation)
     if not preparation.partial:
       _check_whole(lambda: check_counts(spec, opened))
     prepared = benchmark_builders.prepare(
-      spec, opened, preparation.to, allow_empty=preparation.allow_empty
+      spec, opened, preparation.target, allow_empty=preparation.allow_empty
     )
     found, empty, state = opened.found, prepared.empty, "written"
-  again = tfds.read(spec._replace(tfds=source), preparation.to)
+  again = tfds.read(spec._replace(tfds=source), preparation.target)
   assert again is not None
   return _described(spec, index, again, found, state, empty)
 
@@ -140,18 +135,18 @@ def _prepare_masks(
       f" {preparation.layout!r}."
     )
   source = prepared_masks.own_mask_source(spec)
-  index = preparation.to / source.builder / source.config / source.version
+  index = preparation.target / source.builder / source.config / source.version
   found, state = "", "kept"
   if not index.exists():
     # Without downloads the other reader's message says what is missing.
-    opened = masks.read(spec, preparation.data_dir) or open_masks(
-      spec, preparation.data_dir
+    opened = masks.read(spec, preparation.downloads) or open_masks(
+      spec, preparation.downloads
     )
     if not preparation.partial:
       _check_whole(lambda: check_mask_counts(spec, opened))
-    segmentation_builders.prepare_masks(spec, opened, preparation.to)
+    segmentation_builders.prepare_masks(spec, opened, preparation.target)
     found, state = opened.opened.found, "written"
-  again = prepared_masks.read(spec, preparation.to)
+  again = prepared_masks.read(spec, preparation.target)
   assert again is not None
   return _described(spec, index, again.opened, found, state, ())
 
@@ -183,7 +178,7 @@ def _write(folder: pathlib.Path, written: list[dict[str, Any]]) -> None:
 
 def _open(spec: DatasetSpec, preparation: Preparation) -> OpenedDataset:
   """Finds the downloads; what TFDS has prepared is none."""
-  layout, data_dir = preparation.layout, preparation.data_dir
+  layout, data_dir = preparation.layout, preparation.downloads
   frames = [data_dir / name / FRAMES for name in spec.folders]
   if layout == "videos" or (
     layout == "auto" and not any(map(pathlib.Path.is_dir, frames))

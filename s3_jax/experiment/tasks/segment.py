@@ -3,7 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -18,9 +18,8 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
   load_checkpoint,
-  read_checkpoint,
 )
-from s3_jax.experiment.class_list import ClassList, read_classes
+from s3_jax.experiment.class_list import Classes
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images, load_image
 from s3_jax.experiment.methods.patches import (
@@ -28,17 +27,18 @@ from s3_jax.experiment.methods.patches import (
   PatchTarget,
   make_targets,
 )
-from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
+from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import Settings, read_cache_dir
+from s3_jax.experiment.settings import CacheDir, Dtype, Settings, Sources
 from s3_jax.experiment.tasks.segmentation.settings import (
-  PROTOCOLS,
+  Embeddings,
+  NameTemplates,
+  Protocol,
+  ProtocolChanges,
   protocol_of,
-  read_changes,
-  read_embeddings,
-  read_templates,
   too_small,
 )
+from s3_jax.fields import Count, Given, Inline, Rule, Where, raw
 from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible
@@ -56,62 +56,56 @@ from s3_jax.segmentation import (
 )
 
 SCHEMA = 1
-_METHODS = ("synonyms_max", "s3")
 _THREADS = 4
 
 
 class Segment(NamedTuple):
-  """The settings of a run, read and checked."""
+  """The settings of a run."""
 
-  images: str | tuple[Any, ...]
-  classes: ClassList
-  background: bool
-  model: CheckpointSource
-  protocol: SegmentationProtocol
-  embeddings: str
-  method: str
-  templates: tuple[str, ...]
-  options: SpaceOptions
-  exif_orientation: bool
-  max_pixels: int
-  strict: bool
-  dtype: str
-  cache_dir: pathlib.Path
-  config: dict[str, Any]  # as given, for the results
+  config: Given
+  images: Sources  # folder, pattern, file, or several
+  classes: Classes  # names between commas, a file, or a table
+  model: Inline[CheckpointSource]  # a ViT with a class token
+  options: Inline[SpaceOptions]
+  background: bool = False  # True: the first class is the background
+  protocol: Protocol = "sclip"
+  embeddings: Embeddings = "patches"
+  protocol_changes: ProtocolChanges = raw({})
+  # "synonyms_max": each text alone, the best counts.
+  method: Annotated[str, Rule(choices=("synonyms_max", "s3"))] = "s3"
+  templates: NameTemplates = raw(
+    ()
+  )  # of the texts; default: the 80 of ImageNet
+  exif_orientation: bool = True  # turn photographs as their tag says
+  max_pixels: Count = MAX_PIXELS  # larger images are bad files
+  strict: bool = False  # bad files end in exit code 2, after all is written
+  dtype: Dtype = "float32"  # of the towers' matrix products
+  cache_dir: CacheDir = raw("")  # default: the user's cache folder
+
+  @property
+  def as_changed(self) -> SegmentationProtocol:
+    """The protocol with the changes."""
+    return protocol_of(self.protocol, "", self.protocol_changes.given)
+
+  def check(self, where: Where) -> None:
+    """Refuses what a label map cannot show, and a protocol of no use."""
+    if len(self.classes.names) > 255:
+      raise ValueError(
+        f"`{where.path}.classes` must be at most 255 classes, which a PNG of"
+        f" labels holds, got {len(self.classes.names)}."
+      )
+    threshold = self.as_changed.prob_threshold
+    if threshold and not self.background:
+      where.at("protocol_changes").at("prob_threshold").refuse(
+        f"must be 0 unless `{where.path}.background=True` says that class 0 is"
+        " the background",
+        threshold,
+      )
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a run."""
-  images = settings.take("images", (str, list, tuple))
-  protocol = settings.take("protocol", str, choices=PROTOCOLS)
-  run = Segment(
-    images=images if isinstance(images, str) else tuple(images),
-    classes=read_classes(settings.take("classes", (str, list, tuple))),
-    background=settings.take("background", bool, default=False),
-    model=read_checkpoint(settings, "model"),
-    protocol=protocol_of(protocol, "", read_changes(settings)),
-    embeddings=read_embeddings(settings),
-    method=settings.take("method", str, default="s3", choices=_METHODS),
-    templates=read_templates(settings),
-    options=read_space_options(settings),
-    exif_orientation=settings.take("exif_orientation", bool, default=True),
-    max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
-    strict=settings.take("strict", bool, default=False),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    cache_dir=read_cache_dir(settings),
-    config=settings.everything,
-  )
-  if len(run.classes.names) > 255:
-    raise ValueError(
-      "`config.classes` must be at most 255 classes, which a PNG of labels"
-      f" holds, got {len(run.classes.names)}."
-    )
-  if run.protocol.prob_threshold and not run.background:
-    raise ValueError(
-      "`config.protocol_changes.prob_threshold` must be 0 unless"
-      " `config.background=True` says that class 0 is the background, got"
-      f" {run.protocol.prob_threshold}."
-    )
+  run = settings.read(Segment)
   return lambda folder: segment(run, folder)
 
 
@@ -127,7 +121,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   log = session.log
   found = find_images(run.images)
   clip = load_checkpoint(run.model)
-  check_embeddings(clip, run.protocol, run.embeddings)
+  check_embeddings(clip, run.as_changed, run.embeddings)
   target = _target(run, clip)
   names = run.classes.names
   log(
@@ -146,7 +140,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     problem = image.problem
     if image.pixels is not None:
       size = image.pixels.shape[:2]
-      problem = too_small(size, clip.spec, run.protocol, run.embeddings)
+      problem = too_small(size, clip.spec, run.as_changed, run.embeddings)
     if image.pixels is None or problem:
       bad.append({"file": valid_unicode(image.file), "reason": problem})
       continue
@@ -154,10 +148,10 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
       clip.spec,
       clip.params,
       [image.pixels],
-      protocol=run.protocol,
+      protocol=run.as_changed,
       dtype=run.dtype,
     )
-    labels = label_windows(patches, target.target, protocol=run.protocol)
+    labels = label_windows(patches, target.target, protocol=run.as_changed)
     name = safe_name(index, pathlib.Path(image.file).stem)
     plot_example(
       folder / "overlays" / f"{name}.png",
@@ -172,7 +166,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     "kind": "segments",
     **session.head(),
     "model": describe_model(clip),
-    "protocol": run.protocol._asdict(),
+    "protocol": run.as_changed._asdict(),
     "texts_sha256": run.classes.sha256,
     "classes": _classes(run, target, colours),
     "files": rows,

@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
   load_checkpoint,
-  read_checkpoint,
 )
 from s3_jax.experiment.known_values import (
   KNOWN_COSINES,
@@ -21,25 +20,22 @@ from s3_jax.experiment.known_values import (
 )
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
+from s3_jax.fields import Inline, Rule
 from s3_jax.files import write_json
 from s3_jax.messages import nearest
 
 
 class Verification(NamedTuple):
-  """The settings of a verification, read and checked."""
+  """The settings of a verification."""
 
-  model: CheckpointSource
-  known: str | None  # whose values; None for those of the model's name
+  model: Inline[CheckpointSource]
+  # Whose values; default: those of the model's name.
+  known: Annotated[str, Rule(choices=KNOWN_COSINES)] = ""
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a verification."""
-  verification = Verification(
-    read_checkpoint(settings, "model"),
-    settings.take("known", str, default="", choices=("", *KNOWN_COSINES))
-    or None,
-  )
-  settings.take("cache_dir", str, default="")  # read with the model
+  verification = settings.read(Verification)
   return lambda folder: verify(verification, folder)
 
 

@@ -46,20 +46,10 @@ def tower_inputs(
 ) -> (
   UInt8[Array, "batch height width 3"] | Float[Array, "batch height width 3"]
 ):
-  """Turns a batch's inputs into what `embed_images` takes.
+  """Turns inputs into uint8 pixels as they came, or normalised float32.
 
-  Args:
-    spec: the checkpoint's settings.
-    inputs: of the checkpoint's image size: uint8 pixels, or numbers of any
-      floating type.
-    scaling: what was done to floating-point inputs; None where they are
-      normalised by the checkpoint's own statistics already.
-
-  Returns:
-    uint8 pixels as they came, or normalised float32.
-
-  Raises:
-    ValueError: the inputs are uint8 and are said to be scaled.
+  `scaling` is what was done to floating-point inputs; None where they are
+  normalised by the checkpoint's own statistics already.
   """
   if inputs.dtype == jnp.uint8:
     if scaling is not None:
@@ -86,16 +76,8 @@ def outside_range(
 ) -> Bool[Array, " batch"]:
   """Says which images cannot be normalised as the checkpoint's were.
 
-  Args:
-    spec: the checkpoint's settings.
-    images: as `tower_inputs` returns them.
-
-  Returns:
-    True where a value, its normalisation undone, is far outside 0..1, as that
-    of pixels is which were never divided by 255; False for uint8.
-
-  References:
-    Ours.
+  Their values, the normalisation undone, are far outside 0..1, as those of
+  pixels are which were never divided by 255.
   """
   if images.dtype == jnp.uint8:
     return jnp.zeros(images.shape[:1], bool)

@@ -11,14 +11,7 @@ _WRONG = (
 
 
 def find_dataset_class() -> Any:
-  """Finds Scenic's `Dataset`.
-
-  Returns:
-    The class; None where Scenic, or a library that it imports, is missing.
-
-  Raises:
-    ValueError: another project's `scenic` is installed.
-  """
+  """Finds Scenic's `Dataset`; None without Scenic or a library it imports."""
   try:
     from scenic.dataset_lib import (  # pyright: ignore[reportMissingImports]
       dataset_utils,
@@ -32,15 +25,7 @@ def find_dataset_class() -> Any:
 
 
 def find_registry() -> Any:
-  """Finds the module that Scenic's data sets are registered with.
-
-  Returns:
-    `scenic.dataset_lib.datasets`.
-
-  Raises:
-    ValueError: Scenic, or a library that it imports, is missing, or another
-      project's `scenic` is installed.
-  """
+  """Finds the module that Scenic's data sets are registered with."""
   try:
     from scenic.dataset_lib import (  # pyright: ignore[reportMissingImports]
       datasets,

@@ -109,7 +109,7 @@ def _prepare(
   # Before a checkpoint is fetched for data that are not there.
   found, skipped = find_sets(
     benchmark.cache_dir,
-    benchmark.datasets,
+    benchmark.names,
     data_dir=benchmark.data_dir,
     layout=benchmark.layout,
     lexicon=benchmark.lexicon,

@@ -1,131 +1,129 @@
 """The settings of a benchmark run, read and checked."""
 
-import pathlib
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.readers import READERS
-from s3_jax.experiment import checkpoint
+from s3_jax.experiment.checkpoint import CheckpointSource
 from s3_jax.experiment.methods.images import METHODS, NEED_FILES, Method
 from s3_jax.experiment.methods.prompts import concepts
-from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
-from s3_jax.experiment.methods.view_scores import (
-  ViewSettings,
-  read_view_settings,
-)
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.view_scores import ViewSettings
 from s3_jax.experiment.methods.views import VIEW_METHODS, ViewMethod
 from s3_jax.experiment.settings import (
+  CacheDir,
+  Dtype,
+  Folder,
   Settings,
-  read_cache_dir,
-  read_templates,
+  Template,
+  Templates,
+  check_baseline,
+  check_sets,
 )
 from s3_jax.experiment.tasks.benchmark.sets import OWN
-from s3_jax.lexicon.prompts import fill_template
-from s3_jax.messages import nearest
-
-EMBEDDED = tuple(
-  name for name, spec in DATASETS.items() if spec.family == "embedded"
+from s3_jax.fields import (
+  Count,
+  Given,
+  Inline,
+  Rule,
+  Where,
+  Whole,
+  raw,
+  rows_of,
+  words,
 )
+
+
+def _data_sets() -> tuple[str, ...]:
+  return (*DATASETS, OWN)
+
+
+def _embedded() -> tuple[str, ...]:
+  return tuple(
+    name for name, spec in DATASETS.items() if spec.family == "embedded"
+  )
+
+
+def _methods() -> dict[str, Method | ViewMethod]:
+  return {**METHODS, **VIEW_METHODS}
+
+
 FILES = ("cupl", "dclip", "waffle")
 """Methods whose texts may come from a file of the user's."""
 
 
 class Benchmark(NamedTuple):
-  """The settings of a benchmark run, read and checked."""
+  """The settings of a benchmark run; defaults stand for what comments say."""
 
-  model: checkpoint.CheckpointSource
-  views: ViewSettings
-  datasets: tuple[str, ...]
-  skip_absent: bool  # of a suite
-  data_dir: pathlib.Path | None
-  layout: str
-  lexicon: str  # "" for the data set's own
-  partial: bool
-  strict: bool
-  methods: dict[str, Method | ViewMethod]
-  baseline: str
-  template: str  # of each name alone; "" where `templates` are
-  templates: tuple[str, ...]  # () for the data set's own
-  files: dict[str, str]
-  options: SpaceOptions
-  dtype: str
-  batch_size: int
-  mesh: int
-  model_axis: int
-  max_pixels: int
-  cache_dir: pathlib.Path
-  write_embeddings: bool
-  figure_classes: tuple[int, ...]  # of the first data set
-  seed: int
-  config: dict[str, Any]  # as given, for the results
+  config: Given
+  model: Inline[CheckpointSource]
+  views: Inline[ViewSettings]
+  options: Inline[SpaceOptions]
+  methods: Annotated[dict[str, Method | ViewMethod], rows_of(_methods)]
+  dataset: Annotated[str, Rule(choices=_data_sets)] = ""
+  datasets: Annotated[tuple[str, ...], words(_data_sets)] = ()
+  test_sets: Annotated[tuple[str, ...], words(_embedded)] = ()
+  data_dir: Folder = raw("")  # docs/DATASETS.md shows what may lie there
+  # "auto", or the one reader to try.
+  layout: Annotated[str, Rule(choices=("auto", *READERS))] = "auto"
+  lexicon: str = ""  # a table in place of the data set's own
+  partial: bool = False  # True: another number of images is accepted
+  strict: bool = False  # True: a bad image makes the run fail at its end
+  baseline: str = "class_name"
+  template: Template = ""  # of each name alone; default: as `templates`
+  templates: Templates = ()  # of the vertices; default: the data set's
+  cupl_file: str = ""  # your files, for the methods cupl, dclip and waffle
+  dclip_file: str = ""
+  waffle_file: str = ""  # default: nonsense drawn by seed
+  dtype: Dtype = "float32"  # of the towers' matrix products
+  batch_size: Count = 64  # images, or views
+  max_pixels: Count = MAX_PIXELS  # of an image file, all frames together
+  mesh: Whole = 0  # devices of each process that are used; 0 for all
+  model_axis: Count = 1  # of them share the classes; the rest share images
+  cache_dir: CacheDir = raw("")  # default: the user's cache folder
+  write_embeddings: bool = False  # True: as files, docs/EMBEDDINGS.md
+  figure_classes: tuple[Any, ...] = ()  # of the first set: texts are drawn
+  seed: Whole = 0
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """The data sets of the run."""
+    return self.datasets or self.test_sets or (self.dataset,)
+
+  @property
+  def skip_absent(self) -> bool:
+    """Whether data sets that are not there are left out: in a suite."""
+    return bool(self.datasets)
+
+  @property
+  def files(self) -> dict[str, str]:
+    """The user's files of texts, by the method that takes them."""
+    given = {name: getattr(self, f"{name}_file") for name in FILES}
+    return {name: path for name, path in given.items() if path}
+
+  def check(self, where: Where) -> None:
+    """Refuses a run without data, and methods without their texts."""
+    check_sets(self, ("dataset", "datasets", "test_sets"), where)
+    if "templates" in self.methods and not self.templates:
+      raise ValueError(
+        f"`{where.path}.templates` must hold at least one template when"
+        f" `{where.path}.methods` holds 'templates', got none."
+      )
+    for name in NEED_FILES:
+      if name in self.methods and name not in self.files:
+        raise ValueError(
+          f"`{where.path}.{name}_file` must name your file of texts when"
+          f" `{where.path}.methods` holds {name!r}, and is not set."
+        )
 
 
 def read_benchmark(settings: Settings) -> Benchmark:
   """Reads the settings of a benchmark run."""
-  known = (*DATASETS, OWN)
-  suite = "datasets" in settings.everything
-  if suite:
-    datasets = settings.words("datasets", known)
-  elif "test_sets" in settings.everything:
-    datasets = settings.words("test_sets", EMBEDDED)
-  else:
-    datasets = (settings.take("dataset", str, choices=known),)
-  data_dir = settings.take("data_dir", str, default="")
-  own = read_own_methods(settings)
-  known_methods = {**METHODS, **VIEW_METHODS}
-  methods = settings.words("methods", tuple(known_methods))
-  benchmark = Benchmark(
-    config=settings.everything,
-    model=checkpoint.read_checkpoint(settings, "model"),
-    views=read_view_settings(settings),
-    datasets=datasets,
-    skip_absent=suite,
-    data_dir=pathlib.Path(data_dir) if data_dir else None,
-    layout=settings.take(
-      "layout", str, default="auto", choices=("auto", *READERS)
-    ),
-    lexicon=settings.take("lexicon", str, default=""),
-    partial=settings.take("partial", bool, default=False),
-    strict=settings.take("strict", bool, default=False),
-    methods={**{name: known_methods[name] for name in methods}, **own},
-    baseline=settings.take("baseline", str, default="class_name"),
-    template=settings.take("template", str, default=""),
-    templates=read_templates(settings),
-    files={
-      name: path
-      for name in FILES
-      if (path := settings.take(f"{name}_file", str, default=""))
-    },
-    options=read_space_options(settings),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    batch_size=settings.take("batch_size", int, minimum=1),
-    mesh=settings.take("mesh", int, default=0, minimum=0),
-    model_axis=settings.take("model_axis", int, default=1, minimum=1),
-    max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
-    cache_dir=read_cache_dir(settings),
-    write_embeddings=settings.take("write_embeddings", bool, default=False),
-    figure_classes=tuple(
-      settings.take("figure_classes", (list, tuple), default=())
-    ),
-    seed=settings.take("seed", int, minimum=0),
-  )
-  check_baseline(benchmark.baseline, benchmark.methods)
-  if benchmark.template:
-    fill_template(benchmark.template, "")
-  if "templates" in benchmark.methods and not benchmark.templates:
-    raise ValueError(
-      "`config.templates` must hold at least one template when"
-      " `config.methods` holds 'templates', got none."
-    )
-  for name in NEED_FILES:
-    if name in benchmark.methods and name not in benchmark.files:
-      raise ValueError(
-        f"`config.{name}_file` must name your file of texts when"
-        f" `config.methods` holds {name!r}, and is not set."
-      )
-  return benchmark
+  benchmark = settings.read(Benchmark)
+  methods = {**benchmark.methods, **read_own_methods(settings)}
+  check_baseline(benchmark.baseline, methods)
+  return benchmark._replace(methods=methods)
 
 
 def read_own_methods(settings: Settings) -> dict[str, Method | ViewMethod]:
@@ -143,13 +141,3 @@ def read_own_methods(settings: Settings) -> dict[str, Method | ViewMethod]:
       " method of this package: choose another key."
     )
   return own
-
-
-def check_baseline(baseline: str, methods: Collection[str]) -> None:
-  """Refuses a baseline that is not run."""
-  if baseline not in methods:
-    raise ValueError(
-      f"`config.methods` must hold the baseline {baseline!r:.40}, got"
-      f" {nearest(methods)}: add it, or let `config.baseline` name one of"
-      " these."
-    )

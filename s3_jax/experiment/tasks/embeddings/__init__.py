@@ -7,7 +7,7 @@ those methods whose vertices are the texts of a class.
 import math
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax import hosts
 from s3_jax.experiment.measurement import (
@@ -31,21 +31,27 @@ from s3_jax.experiment.methods.prompts import (
 )
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
-  read_space_options,
 )
 from s3_jax.experiment.methods.views import VIEW_METHODS
 from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.tasks.benchmark.settings import (
-  check_baseline,
-  read_own_methods,
-)
+from s3_jax.experiment.settings import Settings, check_baseline
+from s3_jax.experiment.tasks.benchmark.settings import read_own_methods
 from s3_jax.experiment.tasks.embeddings.input import (
   EmbeddedInput,
   EmbeddingSource,
   load_input,
-  read_source,
+)
+from s3_jax.fields import (
+  Count,
+  Given,
+  Inline,
+  Rule,
+  Where,
+  Whole,
+  Words,
+  raw,
+  read_value,
 )
 from s3_jax.lexicon.vertices import Vertices, drawn_indices
 from s3_jax.messages import nearest
@@ -70,64 +76,59 @@ RUNNABLE = {
 }
 
 
-class EmbeddingRun(NamedTuple):
-  """The settings of a run on embeddings, read and checked."""
+def _runnable(name: str, method: Any, where: Where) -> Method:
+  """Returns a method that needs no tower, or refuses another one."""
+  if isinstance(method, Method) and method.vertices in TEXTS:
+    return method
+  known = method is not None or name in METHODS or name in VIEW_METHODS
+  why = "needs a tower" if known else "is no method"
+  raise ValueError(
+    f"`{where.path}` must hold those that need no tower, got {name!r:.40},"
+    f" which {why}: {nearest(RUNNABLE, '' if known else name)}."
+  )
 
-  source: EmbeddingSource
-  methods: dict[str, Method]
-  baseline: str
-  options: SpaceOptions
-  logit_scale: float  # natural logarithm
-  mesh: int
-  model_axis: int
-  strict: bool
-  seed: int
-  config: dict[str, Any]  # as given, for the results
+
+def _read_methods(names: tuple[Any, ...], where: Where) -> dict[str, Method]:
+  names = read_value(Words, names, where)
+  return {name: _runnable(name, RUNNABLE.get(name), where) for name in names}
+
+
+def _read_logit_scale(factor: float, where: Where) -> float:
+  """Reads the factor of scores in probabilities, as checkpoints store it."""
+  if factor <= 0:
+    where.refuse("must be > 0", factor)
+  return math.log(factor)
+
+
+LogitScale = Annotated[float, Rule(read=_read_logit_scale)]
+
+
+class EmbeddingRun(NamedTuple):
+  """The settings of a run on embeddings."""
+
+  config: Given
+  source: Inline[EmbeddingSource]
+  options: Inline[SpaceOptions]
+  methods: Annotated[dict[str, Method], Rule(given=tuple, read=_read_methods)]
+  baseline: str = "class_name"
+  logit_scale: LogitScale = raw(100.0)  # CLIP's; here its natural logarithm
+  mesh: Whole = 0
+  model_axis: Count = 1
+  strict: bool = False  # True: a name without a vector makes the run fail
+  seed: Whole = 0
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a run on embeddings."""
-  run = EmbeddingRun(
-    config=settings.everything,
-    source=read_source(settings),
-    methods=_read_methods(settings),
-    baseline=settings.take("baseline", str, default="class_name"),
-    options=read_space_options(settings),
-    logit_scale=read_logit_scale(settings),
-    mesh=settings.take("mesh", int, default=0, minimum=0),
-    model_axis=settings.take("model_axis", int, default=1, minimum=1),
-    strict=settings.take("strict", bool, default=False),
-    seed=settings.take("seed", int, minimum=0),
-  )
+  run = settings.read(EmbeddingRun)
+  where = Where("config.methods")
+  own = {
+    name: _runnable(name, method, where)
+    for name, method in read_own_methods(settings).items()
+  }
+  run = run._replace(methods={**run.methods, **own})
   check_baseline(run.baseline, run.methods)
   return lambda folder: run_embeddings(run, folder)
-
-
-def _read_methods(settings: Settings) -> dict[str, Method]:
-  own = read_own_methods(settings)
-  names = settings.words("methods")
-  known = {*own, *METHODS, *VIEW_METHODS}
-  runnable: dict[str, Method] = {}
-  for name in (*names, *own):
-    method = own.get(name) or RUNNABLE.get(name)
-    if isinstance(method, Method) and method.vertices in TEXTS:
-      runnable[name] = method
-    else:
-      why = " needs a tower" if name in known else " is no method"
-      near = nearest(RUNNABLE, name if name not in known else "")
-      raise ValueError(
-        "`config.methods` must hold those that need no tower, got"
-        f" {name!r:.40}, which{why}: {near}."
-      )
-  return runnable
-
-
-def read_logit_scale(settings: Settings) -> float:
-  """Reads the factor of scores in probabilities, as checkpoints store it."""
-  factor = settings.take("logit_scale", float, default=100.0)
-  if factor <= 0:
-    raise ValueError(f"`config.logit_scale` must be > 0, got {factor}.")
-  return math.log(factor)
 
 
 def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 import hashlib
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from s3_jax.data.specs import DatasetSpec
 from s3_jax.experiment.class_list import ClassList, read_classes, shared_texts
 from s3_jax.experiment.embedder import EmbeddedImages
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Sources, Template
 from s3_jax.experiment.tasks.benchmark.sets import own_name
+from s3_jax.fields import Rule, Where
 from s3_jax.lexicon.matching import match_rows
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.messages import nearest, visible
@@ -28,24 +29,26 @@ _SHOWN = 3
 """Names that a line of the log shows of a list; results hold all of them."""
 
 
+def _read_forms(forms: tuple[Any, ...], where: Where) -> tuple[str, ...]:
+  for form in forms:
+    if not isinstance(form, str | int) or isinstance(form, bool):
+      where.refuse("must hold names or numbers of forms", form)
+  return tuple(map(str, forms))
+
+
+File = Annotated[str, Rule("must name a file", bool)]
+
+
 class EmbeddingSource(NamedTuple):
-  """Which files hold the embeddings, and which text is of which class.
+  """Which files hold the embeddings, and which text is of which class."""
 
-  Attributes:
-    images: the file of images.
-    labels: the file of their labels; "" where `images` holds them.
-    texts: the file of texts.
-    classes: as `read_classes` takes them; "" for the classes in `texts`.
-    template: what names of `classes` stand in among the names of `texts`.
-    forms: the kinds of text to take; () for all.
-  """
-
-  images: str
-  labels: str
-  texts: str
-  classes: str | Sequence[Any]
-  template: str
-  forms: tuple[str, ...]
+  images: File = "images.npz"
+  labels: str = ""  # their file, where the file of images has none
+  texts: File = "texts.npz"
+  classes: Sources = ""  # as `read_classes` takes them; default: the texts'
+  template: Template = "{}"  # that names of `classes` stand in, in `texts`
+  # Kinds of text to take; default: all.
+  forms: Annotated[tuple[str, ...], Rule(given=tuple, read=_read_forms)] = ()
 
 
 class EmbeddedInput(NamedTuple):
@@ -83,29 +86,6 @@ class _Classes(NamedTuple):
   missing: tuple[tuple[int, str], ...] = ()
   unofficial: tuple[int, ...] = ()
   unused: tuple[int, ...] = ()
-
-
-def read_source(settings: Settings) -> EmbeddingSource:
-  """Reads the fields of a config that name embeddings; opens no file."""
-  forms = tuple(settings.take("forms", (list, tuple), default=()))
-  for form in forms:
-    if not isinstance(form, str | int) or isinstance(form, bool):
-      raise ValueError(
-        f"`config.forms` must hold names or numbers of forms, got {form!r:.40}."
-      )
-  source = EmbeddingSource(
-    images=settings.take("images", str),
-    labels=settings.take("labels", str, default=""),
-    texts=settings.take("texts", str),
-    classes=settings.take("classes", (str, list, tuple), default=""),
-    template=settings.take("template", str, default="{}"),
-    forms=tuple(map(str, forms)),
-  )
-  fill_template(source.template, "")
-  for field in ("images", "texts"):
-    if not getattr(source, field):
-      raise ValueError(f"`config.{field}` must name a file, and is empty.")
-  return source
 
 
 def load_input(source: EmbeddingSource) -> EmbeddedInput:

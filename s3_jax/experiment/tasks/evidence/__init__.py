@@ -9,7 +9,7 @@ import functools
 import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -36,6 +36,7 @@ from s3_jax.experiment.tasks.evidence.sets import (
 )
 from s3_jax.experiment.tasks.evidence.studies import studies
 from s3_jax.experiment.tasks.evidence.tables import write_evidence
+from s3_jax.fields import Count, Given, Rule, Where, Whole, words
 from s3_jax.messages import nearest
 from s3_jax.space import build_space, weigh_texts
 from s3_jax.storage.text_tables import TextTable
@@ -105,49 +106,64 @@ VARIANTS: dict[str, Keep] = {
 
 
 class Evidence(NamedTuple):
-  """The settings, read and checked."""
+  """The settings."""
 
-  data_dir: pathlib.Path
-  sets: tuple[str, ...]
-  metric: str  # a key of METRICS, the headline's
-  metrics: tuple[str, ...]  # that every condition is scored by
-  studies: bool  # whether the smaller studies are made
-  seeds: int
-  seed: int
-  config: dict[str, Any]  # as given, for the results
+  config: Given
+  data_dir: str = ""
+  sets: Annotated[tuple[str, ...], words(SETS)] = (
+    "imagenet84",
+    "imagenet189",
+    "imagenet1000",
+    "lvis1203",
+  )
+  # The headline's.
+  metric: Annotated[str, Rule(choices=METRICS)] = "soft_local_center"
+  # Those that every condition is scored by.
+  metrics: Annotated[tuple[str, ...], words(METRICS)] = (
+    "nearest_point",
+    "mean_similarity",
+    "center",
+    "local_center(2)",
+    "local_center(4)",
+    "soft_local_center",
+    "star_center",
+    "simplex_center",
+    "subspace",
+    "affine_hull",
+    "convex_hull",
+    "complex",
+  )
+  studies: bool = True  # other geometry, 2 to 30 texts, unequal sizes
+  seeds: Count = 8  # draws of wrong texts
+  seed: Whole = 0
+
+  def check(self, where: Where) -> None:
+    """Refuses metrics without those that the tables compare."""
+    for metric in (self.metric, *COMPARED):
+      if metric not in self.metrics:
+        raise ValueError(
+          f"`{where.path}.metrics` must hold {metric!r}, which the tables"
+          f" compare, got {nearest(self.metrics, metric)}."
+        )
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of the evidence."""
-  evidence = Evidence(
-    data_dir=pathlib.Path(settings.take("data_dir", str)),
-    sets=settings.words("sets", tuple(SETS)),
-    metric=settings.take("metric", str, choices=tuple(METRICS)),
-    metrics=settings.words("metrics", tuple(METRICS)),
-    studies=settings.take("studies", bool),
-    seeds=settings.take("seeds", int, minimum=1),
-    seed=settings.take("seed", int, minimum=0),
-    config=settings.everything,
-  )
-  for metric in (evidence.metric, *COMPARED):
-    if metric not in evidence.metrics:
-      raise ValueError(
-        f"`config.metrics` must hold {metric!r}, which the tables compare, got"
-        f" {nearest(evidence.metrics, metric)}."
-      )
+  evidence = settings.read(Evidence)
   return lambda folder: run_evidence(evidence, folder)
 
 
 def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
   """Measures everything and writes evidence.md and evidence.json."""
-  if not evidence.data_dir.is_dir():
+  data_dir = pathlib.Path(evidence.data_dir)
+  if not data_dir.is_dir():
     raise ValueError(
       "`config.data_dir` must be a folder with `sets` and `images`, as"
-      f" docs/EVIDENCE.md says, got {str(evidence.data_dir)!r:.80}."
+      f" docs/EVIDENCE.md says, got {str(data_dir)!r:.80}."
     )
   log = RunLog(folder / "log.txt")
-  pool = read_pool(evidence.data_dir)
-  found = {name: read_set(evidence.data_dir, name) for name in evidence.sets}
+  pool = read_pool(data_dir)
+  found = {name: read_set(data_dir, name) for name in evidence.sets}
   if "lvis1203" in found:
     two = with_forms(found["lvis1203"], (0, 3))
     found[MAJORITY] = two._replace(name=MAJORITY)

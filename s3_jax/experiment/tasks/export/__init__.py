@@ -9,7 +9,7 @@ import importlib.util
 import json
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,23 +20,17 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
   load_checkpoint,
-  read_checkpoint,
 )
-from s3_jax.experiment.class_list import ClassList, read_classes
+from s3_jax.experiment.class_list import Classes
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.prompts import embed_vertices
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
   build_core,
-  read_space_options,
   space_scorer,
 )
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import (
-  Settings,
-  read_cache_dir,
-  read_templates,
-)
+from s3_jax.experiment.settings import CacheDir, Dtype, Settings, Templates
 from s3_jax.experiment.tasks.export.classify_script import CLASSIFY
 from s3_jax.experiment.tasks.export.portable_programs import (
   PLATFORMS,
@@ -45,6 +39,7 @@ from s3_jax.experiment.tasks.export.portable_programs import (
   portable_text_tower,
 )
 from s3_jax.experiment.text_embedding import EmbeddedTexts
+from s3_jax.fields import Given, Inline, raw, words
 from s3_jax.files import replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
@@ -59,35 +54,29 @@ COMPATIBILITY = (
 _TEXT_TOWER = "text_tower"
 
 
-class Export(NamedTuple):
-  """The settings of an export, read and checked."""
+Platforms = Annotated[tuple[str, ...], words(PLATFORMS)]
 
-  classes: ClassList
-  model: CheckpointSource
-  templates: tuple[str, ...]
-  options: SpaceOptions
-  exif_orientation: bool
-  platforms: tuple[str, ...]
-  text_tower: bool
-  dtype: str
-  cache_dir: pathlib.Path
-  config: dict[str, Any]  # as given, for classifier.json
+
+class Export(NamedTuple):
+  """The settings of an export."""
+
+  config: Given
+  classes: Classes  # names between commas, a file, or a table
+  model: Inline[CheckpointSource]
+  options: Inline[SpaceOptions]
+  templates: Templates = (NAME_TEMPLATE,)  # averaged, where there are several
+  exif_orientation: bool = True  # classify.py turns photographs upright
+  # "rocm" as well
+  platforms: Platforms = ("cpu", "cuda", "tpu")
+  text_tower: bool = False  # True: text_tower.jaxexport and .npz as well
+  dtype: Dtype = "float32"  # of the towers' matrix products
+  cache_dir: CacheDir = raw("")  # default: the user's cache folder
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of an export."""
-  run = Export(
-    classes=read_classes(settings.take("classes", (str, list, tuple))),
-    model=read_checkpoint(settings, "model"),
-    templates=read_templates(settings) or (NAME_TEMPLATE,),
-    options=read_space_options(settings),
-    exif_orientation=settings.take("exif_orientation", bool, default=True),
-    platforms=settings.words("platforms", PLATFORMS),
-    text_tower=settings.take("text_tower", bool, default=False),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    cache_dir=read_cache_dir(settings),
-    config=settings.everything,
-  )
+  run = settings.read(Export)
+  run = run._replace(templates=run.templates or (NAME_TEMPLATE,))
   return lambda folder: export_classifier(run, folder)
 
 

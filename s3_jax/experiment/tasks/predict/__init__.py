@@ -27,7 +27,7 @@ from s3_jax.experiment.tasks.predict.report import (
   format_counts,
   format_table,
 )
-from s3_jax.experiment.tasks.predict.settings import Prediction, read_prediction
+from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tasks.predict.stream import look_at
 from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.experiment.workdir import clear_results
@@ -57,7 +57,7 @@ class Words(NamedTuple):
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a prediction."""
-  prediction = read_prediction(settings)
+  prediction = settings.read(Prediction)
   return lambda folder: predict(prediction, folder)
 
 

@@ -1,55 +1,31 @@
-"""What a prediction needs to know, read from a config and checked."""
+"""What a prediction needs to know."""
 
-import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from s3_jax.data.decoding import MAX_PIXELS
-from s3_jax.experiment.checkpoint import CheckpointSource, read_checkpoint
-from s3_jax.experiment.class_list import ClassList, read_classes
-from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
-from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
+from s3_jax.experiment.checkpoint import CheckpointSource
+from s3_jax.experiment.class_list import Classes
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.settings import CacheDir, Dtype, Sources, Template
+from s3_jax.fields import Count, Given, Inline, Whole, raw
+from s3_jax.lexicon.prompts import NAME_TEMPLATE
 
 
 class Prediction(NamedTuple):
-  """The settings of a prediction, read and checked."""
+  """The settings of a prediction; nothing is looked for yet."""
 
-  images: str | tuple[Any, ...]
-  classes: ClassList
-  model: CheckpointSource
-  template: str
-  top: int
-  options: SpaceOptions
-  exif_orientation: bool
-  max_pixels: int
-  strict: bool
-  contact_sheet: bool
-  dtype: str
-  batch_size: int
-  mesh: int
-  cache_dir: pathlib.Path
-  config: dict[str, Any]  # as given, for the results
-
-
-def read_prediction(settings: Settings) -> Prediction:
-  """Reads the settings of a prediction; nothing is looked for yet."""
-  images = settings.take("images", (str, list, tuple))
-  prediction = Prediction(
-    images=images if isinstance(images, str) else tuple(images),
-    classes=read_classes(settings.take("classes", (str, list, tuple))),
-    model=read_checkpoint(settings, "model"),
-    template=settings.take("template", str, default=NAME_TEMPLATE),
-    top=settings.take("top", int, default=5, minimum=1),
-    options=read_space_options(settings),
-    exif_orientation=settings.take("exif_orientation", bool, default=True),
-    max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
-    strict=settings.take("strict", bool, default=False),
-    contact_sheet=settings.take("contact_sheet", bool, default=True),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    batch_size=settings.take("batch_size", int, minimum=1),
-    mesh=settings.take("mesh", int, default=0, minimum=0),
-    cache_dir=read_cache_dir(settings),
-    config=settings.everything,
-  )
-  fill_template(prediction.template, "")
-  return prediction
+  config: Given
+  images: Sources  # folder, pattern, file, or several
+  classes: Classes  # names between commas, a file, or a table
+  model: Inline[CheckpointSource]
+  options: Inline[SpaceOptions]
+  template: Template = NAME_TEMPLATE  # "{}" for texts that are sentences
+  top: Count = 5  # classes an image
+  exif_orientation: bool = True  # turn photographs as their tag says
+  max_pixels: Count = MAX_PIXELS  # larger images are bad files
+  strict: bool = False  # bad files end in exit code 2, after all is written
+  contact_sheet: bool = True
+  dtype: Dtype = "float32"  # of the towers' matrix products
+  batch_size: Count = 64
+  mesh: Whole = 0  # devices that share the images; 0 for all
+  cache_dir: CacheDir = raw("")  # default: the user's cache folder

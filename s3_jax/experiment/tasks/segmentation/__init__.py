@@ -18,7 +18,6 @@ from s3_jax.experiment.tasks.segmentation.plan import (
   FoundSet,
   Segmentation,
   find_sets,
-  read_plan,
 )
 from s3_jax.experiment.tasks.segmentation.rows import (
   SegmentedSet,
@@ -32,7 +31,7 @@ from s3_jax.segmentation import check_embeddings
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a segmentation run."""
-  run = read_plan(settings)
+  run = settings.read(Segmentation)
   return lambda folder: run_segmentation(run, folder)
 
 

@@ -3,15 +3,15 @@
 import itertools
 import json
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Bool
 
 from s3_jax import hosts
-from s3_jax.data.segmentation_sets import class_entries
+from s3_jax.data.segmentation_sets import SegmentationSpec, class_entries
 from s3_jax.data.segmentation_stream import (
   MaskedImage,
   masked_images,
@@ -160,13 +160,17 @@ def _count_set(
 
     def count(indices: list[int], lacking: tuple[str, ...]):
       wanted = {name: targets[name] for name in lacking}
+      stream = masked_images(each.found, indices, max_pixels=run.max_pixels)
       try:
-        for image in _count(run, embedder, each, wanted, indices, params):
-          done["tower_batches"] += bool(image.windows)
-          done["windows"] += image.windows
-          done["images_decoded"] += 1
-          bar.update()
-          yield image.counted
+        # By place and not by turn: a run that goes on makes the same batches.
+        for _, group in itertools.groupby(
+          stream, lambda image: image.position // _GROUP
+        ):
+          for image in _count(
+            run, embedder, spec, wanted, list(group), params, done
+          ):
+            bar.update()
+            yield image
       except ValueError as error:  # of a mask, whose file several sets may have
         raise ValueError(f"{spec.title}: {error}") from error
 
@@ -201,11 +205,6 @@ def _in_words(run: Segmentation, dataset: str) -> str:
   )
 
 
-class _CountedImage(NamedTuple):
-  counted: CountedImage
-  windows: int  # through the tower
-
-
 _GROUP = 8
 """Images whose windows go through the tower together, by their places."""
 
@@ -213,43 +212,26 @@ _GROUP = 8
 def _count(
   run: Segmentation,
   embedder: Embedder,
-  each: FoundSet,
+  spec: SegmentationSpec,
   targets: dict[str, PatchTarget],
-  indices: list[int],
+  images: Sequence[MaskedImage],
   params: Any,
-) -> Iterator[_CountedImage]:
+  done: dict[str, int],
+) -> Iterator[CountedImage]:
   """Labels images with every target, one pass of the tower each."""
-  stream = masked_images(each.found, indices, max_pixels=run.max_pixels)
-  # By place and not by turn: a run that goes on makes the same batches.
-  for _, group in itertools.groupby(
-    stream, lambda image: image.position // _GROUP
-  ):
-    yield from _count_group(run, embedder, each, targets, list(group), params)
-
-
-def _count_group(
-  run: Segmentation,
-  embedder: Embedder,
-  each: FoundSet,
-  targets: dict[str, PatchTarget],
-  group: list[MaskedImage],
-  params: Any,
-) -> Iterator[_CountedImage]:
-  clip, protocol = embedder.clip, run.protocols[each.spec.name]
-  reasons = []
-  for image in group:
-    reason = image.reason
-    if image.pixels is not None and image.labels is not None:
-      size = image.pixels.shape[:2]
-      reason = too_small(size, clip.spec, protocol, run.embeddings)
-    reasons.append(reason)
+  clip, protocol = embedder.clip, run.protocols[spec.name]
+  reasons = [
+    image.reason
+    or too_small(image.pixels.shape[:2], clip.spec, protocol, run.embeddings)
+    for image in images
+  ]
   embedded = iter(
     EMBEDDINGS[run.embeddings](
       clip.spec,
       params,
       [
         image.pixels
-        for image, reason in zip(group, reasons, strict=True)
+        for image, reason in zip(images, reasons, strict=True)
         if not reason
       ],
       protocol=protocol,
@@ -257,25 +239,25 @@ def _count_group(
       mesh=embedder.devices,
     )
   )
-  for image, reason in zip(group, reasons, strict=True):
-    if reason or image.labels is None:
-      counted = CountedImage(image.position, {}, reason, image.passing)
-      yield _CountedImage(counted, 0)
+  for image, reason in zip(images, reasons, strict=True):
+    done["images_decoded"] += 1
+    if reason:
+      yield CountedImage(image.position, {}, reason, image.passing)
       continue
     patches = next(embedded)
+    done["tower_batches"] += 1
+    done["windows"] += math.prod(patches.embeddings.shape[:2])
     counts = {}
     for name, made in targets.items():
-      labels = label_windows(
-        patches,
-        made.target,
-        protocol=run.protocol_of(each.spec.name, name),
+      pairs = confusion_matrix(
+        image.labels,
+        label_windows(
+          patches, made.target, protocol=run.protocol_of(spec.name, name)
+        ),
+        classes=spec.classes,
       )
-      pairs = confusion_matrix(image.labels, labels, classes=each.spec.classes)
       counts[name] = {**sum_pairs(pairs)._asdict(), "pairs": pairs}
-    yield _CountedImage(
-      CountedImage(image.position, counts, ""),
-      math.prod(patches.embeddings.shape[:2]),
-    )
+    yield CountedImage(image.position, counts, "")
 
 
 def _key(

@@ -1,7 +1,6 @@
 """What a segmentation run will do: its settings, and the data sets it finds."""
 
-import pathlib
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.segmentation_sets import (
@@ -11,53 +10,89 @@ from s3_jax.data.segmentation_sets import (
   check_mask_counts,
   open_masks,
 )
-from s3_jax.experiment import checkpoint
+from s3_jax.experiment.checkpoint import CheckpointSource
 from s3_jax.experiment.methods.patches import PATCH_METHODS
-from s3_jax.experiment.methods.spaces import SpaceOptions, read_space_options
-from s3_jax.experiment.settings import Settings, read_cache_dir
-from s3_jax.experiment.tasks.segmentation.settings import (
-  PROTOCOLS,
-  protocol_of,
-  read_changes,
-  read_embeddings,
-  read_templates,
-  read_thresholds,
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.settings import (
+  CacheDir,
+  Dtype,
+  Folder,
+  check_baseline,
+  check_sets,
 )
-from s3_jax.messages import nearest
+from s3_jax.experiment.tasks.segmentation.settings import (
+  Embeddings,
+  NameTemplates,
+  Protocol,
+  ProtocolChanges,
+  Thresholds,
+  check_thresholds,
+  protocol_of,
+)
+from s3_jax.fields import Count, Given, Inline, Rule, Where, Whole, raw, words
 from s3_jax.segmentation import SegmentationProtocol
 
 
 class Segmentation(NamedTuple):
-  """The settings of a segmentation run, read and checked."""
+  """The settings of a segmentation run."""
 
-  model: checkpoint.CheckpointSource
-  datasets: tuple[str, ...]
-  skip_absent: bool  # of a suite
-  data_dir: pathlib.Path | None
-  protocols: dict[str, SegmentationProtocol]  # by data set
-  protocol: str
-  embeddings: str  # a key of EMBEDDINGS
-  changed: bool  # whether a protocol is not as published
-  partial: bool
-  strict: bool
-  methods: tuple[str, ...]
-  thresholds: dict[str, float]  # of methods whose threshold is their own
-  baseline: str
-  templates: tuple[str, ...]
-  options: SpaceOptions
-  pictures: int
-  dtype: str
-  mesh: int
-  max_pixels: int
-  cache_dir: pathlib.Path
-  seed: int
-  config: dict[str, Any]  # as given, for the results
+  config: Given
+  model: Inline[CheckpointSource]
+  options: Inline[SpaceOptions]
+  methods: Annotated[tuple[str, ...], words(PATCH_METHODS)]
+  dataset: Annotated[str, Rule(choices=SEGMENTATION_SETS)] = ""
+  datasets: Annotated[tuple[str, ...], words(SEGMENTATION_SETS)] = ()
+  data_dir: Folder = raw(
+    ""
+  )  # docs/SEGMENTATION_DATA.md says what may lie there
+  protocol: Protocol = "sclip"
+  embeddings: Embeddings = "patches"
+  protocol_changes: ProtocolChanges = raw({})
+  partial: bool = False  # True: another number of images is accepted
+  strict: bool = False  # True: a bad example makes the run fail at its end
+  thresholds: Thresholds = {}  # of methods; default: the protocol's
+  baseline: str = "names_max"
+  templates: NameTemplates = raw(())  # default: the 80 of ImageNet
+  pictures: Whole = 3  # worst, best, most gained and most lost images of each
+  dtype: Dtype = "float32"  # of the towers' matrix products
+  mesh: Whole = 0  # devices of each process that share windows; 0 for all
+  max_pixels: Count = MAX_PIXELS  # of an image file, all frames together
+  cache_dir: CacheDir = raw("")  # default: the user's cache folder
+  seed: Whole = 0
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """The data sets of the run."""
+    return self.datasets or (self.dataset,)
+
+  @property
+  def skip_absent(self) -> bool:
+    """Whether data sets that are not there are left out: in a suite."""
+    return bool(self.datasets)
+
+  @property
+  def protocols(self) -> dict[str, SegmentationProtocol]:
+    """The protocol of each data set."""
+    changes = self.protocol_changes.given
+    return {n: protocol_of(self.protocol, n, changes) for n in self.names}
+
+  @property
+  def changed(self) -> bool:
+    """Whether a protocol is not as published."""
+    return bool(self.protocol_changes.given or self.thresholds)
 
   def protocol_of(self, dataset: str, method: str) -> SegmentationProtocol:
     """Returns a data set's protocol with the method's own threshold."""
     protocol = self.protocols[dataset]
     own = self.thresholds.get(method, protocol.prob_threshold)
     return protocol._replace(prob_threshold=own)
+
+  def check(self, where: Where) -> None:
+    """Refuses a run without data or baseline, and protocols of no use."""
+    check_sets(self, ("dataset", "datasets"), where)
+    check_baseline(self.baseline, self.methods)
+    check_thresholds(self.thresholds, self.methods, where)
+    assert self.protocols  # made here, so that a faulty one is refused
 
 
 class FoundSet(NamedTuple):
@@ -68,57 +103,12 @@ class FoundSet(NamedTuple):
   complete: bool
 
 
-def read_plan(settings: Settings) -> Segmentation:
-  """Reads the settings of a segmentation run."""
-  known = tuple(SEGMENTATION_SETS)
-  suite = "datasets" in settings.everything
-  if suite:
-    datasets = settings.words("datasets", known)
-  else:
-    datasets = (settings.take("dataset", str, choices=known),)
-  data_dir = settings.take("data_dir", str, default="")
-  protocol = settings.take("protocol", str, choices=PROTOCOLS)
-  changes = read_changes(settings)
-  methods = settings.words("methods", tuple(PATCH_METHODS))
-  thresholds = read_thresholds(settings, methods)
-  run = Segmentation(
-    config=settings.everything,
-    model=checkpoint.read_checkpoint(settings, "model"),
-    datasets=datasets,
-    skip_absent=suite,
-    data_dir=pathlib.Path(data_dir).expanduser() if data_dir else None,
-    protocols={n: protocol_of(protocol, n, changes) for n in datasets},
-    protocol=protocol,
-    embeddings=read_embeddings(settings),
-    changed=bool(changes or thresholds),
-    partial=settings.take("partial", bool, default=False),
-    strict=settings.take("strict", bool, default=False),
-    methods=methods,
-    thresholds=thresholds,
-    baseline=settings.take("baseline", str, default="names_max"),
-    templates=read_templates(settings),
-    options=read_space_options(settings),
-    pictures=settings.take("pictures", int, default=3, minimum=0),
-    dtype=settings.take("dtype", str, choices=("float32", "bfloat16")),
-    mesh=settings.take("mesh", int, default=0, minimum=0),
-    max_pixels=settings.take("max_pixels", int, default=MAX_PIXELS, minimum=1),
-    cache_dir=read_cache_dir(settings),
-    seed=settings.take("seed", int, minimum=0),
-  )
-  if run.baseline not in run.methods:
-    raise ValueError(
-      f"`config.methods` must hold the baseline {run.baseline!r}, got"
-      f" {nearest(run.methods)}."
-    )
-  return run
-
-
 def find_sets(
   run: Segmentation,
 ) -> tuple[list[FoundSet], list[tuple[str, str]]]:
   """Opens the data sets of a run."""
   found, skipped = [], []
-  for name in run.datasets:
+  for name in run.names:
     try:
       found.append(_find_one(run, SEGMENTATION_SETS[name]))
     except ValueError as error:
@@ -128,7 +118,7 @@ def find_sets(
   if not found:
     raise ValueError(
       "`config.datasets` must name a data set that is there, got none of"
-      f" {len(run.datasets)}: {skipped[0][1]}"
+      f" {len(run.names)}: {skipped[0][1]}"
     )
   return found, skipped
 

@@ -1,11 +1,11 @@
 """What the segmentation tasks read of a config beside the common fields."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.clip import ModelSpec
-from s3_jax.experiment import settings as settings_lib
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Templates
+from s3_jax.fields import Fraction, Rule, Where, read_value
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.messages import nearest
 from s3_jax.segmentation import (
@@ -16,83 +16,77 @@ from s3_jax.segmentation import (
 from s3_jax.segmentation.protocols import check_protocol
 from s3_jax.segmentation.windows import resized_shape
 
-PROTOCOLS = ("sclip", "clearclip", "maskclip")
-_STATISTICS = ("pixel_mean", "pixel_std")
 _CHECKPOINT = "checkpoint"
 
 
-def read_templates(settings: Settings) -> tuple[str, ...]:
-  """Reads the templates of names; the 80 of ImageNet where there are none."""
-  return settings_lib.read_templates(settings) or IMAGENET_80
+def _are_statistics(value: str | tuple[float, ...]) -> bool:
+  return value == _CHECKPOINT if isinstance(value, str) else len(value) == 3
 
 
-def read_changes(settings: Settings) -> dict[str, Any]:
-  """Reads which fields of a protocol a config changes."""
-  given = settings.take("protocol_changes", dict, default={})
-  example = SEGMENTATION_PROTOCOLS["sclip"]
-  changes = {}
-  for field, value in given.items():
-    label = f"`config.protocol_changes.{field}`"
-    if field not in example._fields:
-      raise ValueError(
-        f"{label} must be one of {nearest(example._fields, field)}; it is"
-        " unknown."
-      )
-    if value is None:
-      continue
-    if field in _STATISTICS:
-      changes[field] = _statistics(label, value)
-      continue
-    kind = type(getattr(example, field))
-    fits = isinstance(value, int | float) if kind is float else None
-    if isinstance(value, bool) or not (
-      isinstance(value, kind) if fits is None else fits
-    ):
-      raise ValueError(
-        f"{label} must be of type {kind.__name__}, got {value!r}."
-      )
-    changes[field] = kind(value)
-  return changes
+def _read_templates(values: tuple[Any, ...], where: Where) -> tuple[str, ...]:
+  return read_value(Templates, values, where) or IMAGENET_80
 
 
-def read_thresholds(
-  settings: Settings, methods: Sequence[str]
-) -> dict[str, float]:
-  """Reads the methods that have a threshold of their own.
+def _set_alone(values: dict[str, Any], where: Where) -> dict[str, float]:
+  del where
+  return {name: value for name, value in values.items() if value is not None}
+
+
+Protocol = Annotated[str, Rule(choices=("sclip", "clearclip", "maskclip"))]
+# "windows": each window as one image (ours).
+Embeddings = Annotated[str, Rule(choices=EMBEDDINGS)]
+NameTemplates = Annotated[
+  tuple[str, ...], Rule(given=tuple, read=_read_templates)
+]
+Thresholds = Annotated[
+  dict[str, float], Rule(given=dict[str, Fraction | None], read=_set_alone)
+]
+Statistics = Annotated[
+  str | tuple[float, ...] | None,
+  Rule('must be three numbers or "checkpoint"', _are_statistics),
+]
+
+
+class ProtocolChanges(NamedTuple):
+  """Which fields of a protocol a config changes; None leaves one as it is."""
+
+  attention: str | None = None
+  position_offset: float | None = None
+  short_side: int | None = None
+  long_side: int | None = None
+  window: int | None = None
+  stride: int | None = None
+  padding: str | None = None
+  pixel_mean: Statistics = None
+  pixel_std: Statistics = None
+  logit_factor: float | None = None
+  prob_threshold: float | None = None
+  area_threshold: float | None = None
+
+  @property
+  def given(self) -> dict[str, Any]:
+    """The changes as a protocol has them."""
+    return {
+      name: None if value == _CHECKPOINT else value
+      for name, value in self._asdict().items()
+      if value is not None
+    }
+
+
+def check_thresholds(
+  thresholds: Mapping[str, float], methods: Sequence[str], where: Where
+) -> None:
+  """Refuses the threshold of a method that is not run.
 
   A probability over all names is smaller than one over classes, so that one
   threshold means different things to different methods.
   """
-  given = {
-    method: value
-    for method, value in settings.take("thresholds", dict, default={}).items()
-    if value is not None
-  }
-  for method, value in given.items():
-    label = f"`config.thresholds.{method}`"
+  for method in thresholds:
     if method not in methods:
       raise ValueError(
-        f"{label} must be of one of the methods {nearest(methods, method)}, and"
-        f" {method!r} is not run."
+        f"`{where.path}.thresholds.{method}` must be of one of the methods"
+        f" {nearest(methods, method)}, and {method!r} is not run."
       )
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 1:
-      raise ValueError(f"{label} must be in [0, 1], got {value!r}.")
-  return {method: float(value) for method, value in given.items()}
-
-
-def _statistics(label: str, value: Any) -> tuple[float, ...] | None:
-  if value == _CHECKPOINT:
-    return None
-  numbers = isinstance(value, list | tuple) and all(
-    isinstance(each, int | float) and not isinstance(each, bool)
-    for each in value
-  )
-  if not numbers or len(value) != 3:
-    raise ValueError(
-      f'{label} must be three numbers or "checkpoint", got {value!r}.'
-    )
-  return tuple(map(float, value))
 
 
 def protocol_of(
@@ -105,13 +99,6 @@ def protocol_of(
   chosen = chosen._replace(**changes)
   check_protocol(chosen)
   return chosen
-
-
-def read_embeddings(settings: Settings) -> str:
-  """Reads what the tower is asked for."""
-  return settings.take(
-    "embeddings", str, default="patches", choices=tuple(EMBEDDINGS)
-  )
 
 
 def too_small(

@@ -44,7 +44,7 @@ def draw_examples(
   )
   indices = list(chosen)
   for image in masked_images(outcome.found, indices, max_pixels=max_pixels):
-    if image.pixels is None or image.labels is None:
+    if image.reason:
       continue  # it has become unreadable since it was counted
     (patches,) = EMBEDDINGS[embeddings](
       clip.spec,

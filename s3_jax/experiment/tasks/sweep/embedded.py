@@ -9,37 +9,32 @@ from s3_jax.experiment.methods.images import MethodPlan
 from s3_jax.experiment.methods.prompts import concepts
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.tasks.embeddings import read_logit_scale
+from s3_jax.experiment.tasks.embeddings import LogitScale
 from s3_jax.experiment.tasks.embeddings.input import (
   EmbeddingSource,
   load_input,
-  read_source,
 )
 from s3_jax.experiment.tasks.sweep.spaces import (
+  Choices,
   Row,
-  read_choices,
   score_choices,
   write_rows,
 )
+from s3_jax.fields import Given, Inline, raw
 
 
 class EmbeddingSweep(NamedTuple):
-  """The settings of a sweep over embeddings, read and checked."""
+  """The settings of a sweep over embeddings."""
 
-  source: EmbeddingSource
-  choices: dict[str, Row]
-  logit_scale: float  # natural logarithm
-  config: dict[str, Any]  # as given
+  config: Given
+  source: Inline[EmbeddingSource]
+  choices: Inline[Choices]
+  logit_scale: LogitScale = raw(100.0)
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a sweep over embeddings."""
-  sweep = EmbeddingSweep(
-    config=settings.everything,
-    source=read_source(settings),
-    choices=read_choices(settings, ("texts",)),
-    logit_scale=read_logit_scale(settings),
-  )
+  sweep = settings.read(EmbeddingSweep)
   return lambda folder: run_sweep(sweep, folder)
 
 
@@ -54,11 +49,12 @@ def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
     "If these are test images, the numbers describe the choices, and must not"
     " make them."
   )
+  choices = sweep.choices.rows("texts")
   rows = score_choices(
-    sweep.choices,
+    choices,
     [
       MethodPlan(key, row.method(concepts), (), (), ())
-      for key, row in sweep.choices.items()
+      for key, row in choices.items()
     ],
     {concepts: given.table},
     given.test_set,

@@ -4,7 +4,7 @@ import itertools
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
@@ -23,10 +23,12 @@ from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
   count_removed,
 )
+from s3_jax.experiment.methods.view_scores import ViewSettings
+from s3_jax.experiment.methods.views import Adaptation
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import Settings, read_templates
-from s3_jax.experiment.tasks.benchmark.settings import Benchmark
-from s3_jax.experiment.tasks.sweep import open_sweep, read_run, write_choices
+from s3_jax.experiment.settings import Dtype, Settings, Templates
+from s3_jax.experiment.tasks.sweep import SweepData, open_sweep, write_choices
+from s3_jax.fields import Count, Inline, Rule, Where, words
 from s3_jax.point_to_space import POINT_TO_SPACE
 
 # What the spaces may be made of.
@@ -77,68 +79,102 @@ class Row(NamedTuple):
     return Method(vertices, None, core=True, options=options)
 
 
-def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a sweep."""
-  texts = settings.words("texts", tuple(TEXTS))
-  made = {name: TEXTS[name] for name in texts}
-  made[POLLUTED] = concepts_with_wrong_ones
-  choices = read_choices(settings, tuple(made))
-  benchmark = read_run(
-    settings,
-    {key: row.method(made[row.texts]) for key, row in choices.items()},
-    lexicon=settings.take("lexicon", str, default=""),
-    templates=read_templates(settings),
-  )
-  return lambda folder: run_sweep(benchmark, choices, folder)
-
-
-def read_choices(settings: Settings, texts: Sequence[str]) -> dict[str, Row]:
-  """Reads what a sweep tries on each of some texts, each with each."""
-  scales = settings.take("scales", (list, tuple))
-  gaps = settings.take("min_gaps", (list, tuple))
-  for gap in gaps:
-    if not _is_number(gap):
-      raise ValueError(
-        f"`config.min_gaps` must hold numbers >= 0, got {gap!r}."
-      )
-  pairs: list[tuple[Any, float | None]] = []
-  for scale in scales:
-    if scale in WITH_GAP:
-      pairs += [(scale, float(gap)) for gap in gaps]
-    elif scale is None or _is_number(scale):
-      pairs.append((scale if scale is None else float(scale), None))
-    else:
-      raise ValueError(
-        '`config.scales` must hold "two_witnesses", "gap", numbers >= 0 or'
-        f" None, got {scale!r}."
-      )
-  neighbors = tuple(settings.take("neighbors", (list, tuple)))
-  counts = all(type(k) is int and k >= 1 for k in neighbors)
-  if not pairs or not neighbors or not counts:
-    raise ValueError(
-      "`config.neighbors` and `config.scales` must hold at least one value,"
-      " neighbors whole numbers >= 1, got"
-      f" {neighbors} and {tuple(scales)}."
-    )
-  metrics = settings.words("metrics", tuple(POINT_TO_SPACE))
-  rows = [
-    Row(name, metric, k, scale, gap)
-    for (scale, gap), name, metric in itertools.product(pairs, texts, metrics)
-    for k in (neighbors if metric == "local_center" else (None,))
-  ]
-  return {row.key: row for row in rows}
-
-
 def _is_number(value: Any) -> bool:
   real = isinstance(value, int | float) and not isinstance(value, bool)
   return real and 0 <= value < math.inf
 
 
-def run_sweep(
-  benchmark: Benchmark, choices: Mapping[str, Row], folder: pathlib.Path
-) -> list[Row]:
+def _read_scales(scales: tuple[Any, ...], where: Where) -> tuple[Any, ...]:
+  for scale in scales:
+    if not (scale is None or scale in WITH_GAP or _is_number(scale)):
+      where.refuse(
+        'must hold "two_witnesses", "gap", numbers >= 0 or None', scale
+      )
+  return tuple(float(each) if _is_number(each) else each for each in scales)
+
+
+def _read_gaps(gaps: tuple[Any, ...], where: Where) -> tuple[float, ...]:
+  for gap in gaps:
+    if not _is_number(gap):
+      where.refuse("must hold numbers >= 0", gap)
+  return tuple(map(float, gaps))
+
+
+class Choices(NamedTuple):
+  """What a sweep tries, each with each."""
+
+  metrics: Annotated[tuple[str, ...], words(POINT_TO_SPACE)]
+  neighbors: tuple[Any, ...]
+  scales: Annotated[tuple[Any, ...], Rule(read=_read_scales)]
+  # Of the scale rules that have one.
+  min_gaps: Annotated[tuple[float, ...], Rule(given=tuple, read=_read_gaps)]
+
+  @property
+  def rules(self) -> tuple[tuple[str | float | None, float | None], ...]:
+    """Each scale rule with each gap that it may have."""
+    return tuple(
+      (scale, gap)
+      for scale in self.scales
+      for gap in (self.min_gaps if scale in WITH_GAP else (None,))
+    )
+
+  def rows(self, *texts: str) -> dict[str, "Row"]:
+    """Lists the choices for some texts, by the names of their methods."""
+    rows = [
+      Row(name, metric, k, scale, gap)
+      for (scale, gap), name, metric in itertools.product(
+        self.rules, texts, self.metrics
+      )
+      for k in (self.neighbors if metric == "local_center" else (None,))
+    ]
+    return {row.key: row for row in rows}
+
+  def check(self, where: Where) -> None:
+    """Refuses a sweep that tries nothing."""
+    counts = all(type(k) is int and k >= 1 for k in self.neighbors)
+    if not self.rules or not self.neighbors or not counts:
+      raise ValueError(
+        f"`{where.path}.neighbors` and `{where.path}.scales` must hold at least"
+        " one value, neighbors whole numbers >= 1, got"
+        f" {self.neighbors} and {self.scales}."
+      )
+
+
+class Sweep(NamedTuple):
+  """The settings of a sweep."""
+
+  data: Inline[SweepData]
+  choices: Inline[Choices]
+  lexicon: str = ""  # a table in place of the data set's own
+  templates: Templates = ()  # default: the data set's own
+  # "concepts_x_descriptors" as well.
+  texts: Annotated[tuple[str, ...], words(TEXTS)] = ("concepts",)
+  dtype: Dtype = "float32"
+  batch_size: Count = 100
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a sweep."""
+  sweep = settings.read(Sweep)
+  return lambda folder: run_sweep(sweep, folder)
+
+
+def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
   """Scores every choice on one data set; writes sweep.md and sweep.csv."""
-  opened = open_sweep(benchmark, folder)
+  made = {name: TEXTS[name] for name in sweep.texts}
+  made[POLLUTED] = concepts_with_wrong_ones
+  choices = sweep.choices.rows(*made)
+  opened = open_sweep(
+    sweep.data,
+    {key: row.method(made[row.texts]) for key, row in choices.items()},
+    folder,
+    views=ViewSettings(Adaptation()),
+    options=SpaceOptions("center"),  # each method has its own
+    lexicon=sweep.lexicon,
+    templates=sweep.templates,
+    dtype=sweep.dtype,
+    batch_size=sweep.batch_size,
+  )
   session, embedder, data = opened.run.session, opened.run.embedder, opened.data
   has_wrong_ones = any(entry.polluted for entry in data.classes)
   rows = score_choices(

@@ -2,24 +2,52 @@
 
 import itertools
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
 
 from s3_jax.experiment.methods.prompts import concepts
-from s3_jax.experiment.methods.spaces import read_space_options
+from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.view_scores import ViewSettings, score_views
 from s3_jax.experiment.methods.views import (
+  SHIFTS,
   Adaptation,
   ViewMethod,
   anchored,
   ts3_with,
 )
-from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.tasks.benchmark.settings import Benchmark
-from s3_jax.experiment.tasks.sweep import open_sweep, read_run, write_choices
+from s3_jax.experiment.settings import Dtype, Settings
+from s3_jax.experiment.tasks.sweep import SweepData, open_sweep, write_choices
+from s3_jax.fields import Count, Inline, Rule, Whole, words
 
 METRICS = ("local_center", "soft_local_center", "center", "mean_similarity")
 """Metrics with a gradient almost everywhere and for every view."""
+
+
+def _numbers(
+  interval: str, fits: Callable[[float], bool], kind: type = float
+) -> Rule:
+  """Returns the rule of numbers in an interval, at least one."""
+  allowed = (int,) if kind is int else (int, float)
+  return Rule(
+    f"must hold {kind.__name__}s in {interval}",
+    lambda values: (
+      bool(values)
+      and all(type(value) in allowed and fits(value) for value in values)
+    ),
+    given=tuple,
+    read=lambda values, where: tuple(map(kind, values)),
+  )
+
+
+# A learning rate may be 0, and then nothing adapts.
+_RATE = _numbers("[0, 1]", lambda x: 0 <= x <= 1)
+_FRACTION = _numbers("(0, 1]", lambda x: 0 < x <= 1)
+_STEPS = _numbers("(0, 100]", lambda x: 0 < x <= 100, int)
+_ANCHOR = _numbers("(0, 1000]", lambda x: 0 < x <= 1000)
+Rates = Annotated[tuple[float, ...], _RATE]
+Fractions = Annotated[tuple[float, ...], _FRACTION]
+Steps = Annotated[tuple[int, ...], _STEPS]
+Anchors = Annotated[tuple[float, ...], _ANCHOR]
 
 
 class ViewRow(NamedTuple):
@@ -34,68 +62,78 @@ class ViewRow(NamedTuple):
   anchor: float | None
   top1: float = 0.0
 
+  @property
+  def key(self) -> str:
+    """The name of its method."""
+    return " ".join(map(str, self[:-1]))
+
+
+class ViewSweep(NamedTuple):
+  """The settings of a sweep over ways to adapt."""
+
+  data: Inline[SweepData]
+  options: Inline[SpaceOptions]  # its metric is that of s3_anchored
+  # Of TS3.
+  metrics: Annotated[tuple[str, ...], words(METRICS)] = METRICS[:3]
+  learning_rates: Rates = (0.0, 0.001, 0.0025, 0.005, 0.01)
+  steps: Steps = (1,)
+  confident_fractions: Fractions = (0.1, 0.3)
+  shifts: Annotated[tuple[str, ...], words(SHIFTS)] = SHIFTS
+  # Of s3_anchored.
+  anchored_fractions: Fractions = (0.1, 0.2, 0.3, 0.5, 1.0)
+  anchors: Anchors = (1.0, 2.0, 4.0)
+  views: Count = 64
+  augmix: bool = False
+  seed: Whole = 0
+  dtype: Dtype = "bfloat16"  # of the products; sums are float32
+  batch_size: Count = 64  # views
+
+  def methods(self) -> dict[ViewRow, ViewMethod]:
+    """Makes the methods of all choices, each with each."""
+    made = {}
+    for metric, shift, fraction, steps, rate in itertools.product(
+      self.metrics,
+      self.shifts,
+      self.confident_fractions,
+      self.steps,
+      self.learning_rates,
+    ):
+      row = ViewRow("ts3", metric, fraction, rate, steps, shift, None)
+      adaptation = Adaptation(rate, 0.01, steps, fraction, shift)
+      made[row] = ViewMethod(concepts, ts3_with(metric, adaptation))
+    metric = self.options.metric
+    for share, anchor in itertools.product(
+      self.anchored_fractions, self.anchors
+    ):
+      row = ViewRow("s3_anchored", metric, share, None, None, None, anchor)
+      made[row] = ViewMethod(concepts, anchored(share, anchor))
+    return made
+
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a sweep over ways to adapt."""
-  options = read_space_options(settings)
-  rows: dict[ViewRow, ViewMethod] = {}
-  for metric, shift, fraction, steps, rate in itertools.product(
-    settings.words("metrics", METRICS),
-    settings.words("shifts", ("per_class", "shared")),
-    _numbers(settings, "confident_fractions", 0.0, 1.0),
-    _numbers(settings, "steps", 0, 100, kind=int),
-    _numbers(settings, "learning_rates", -1.0, 1.0),
-  ):
-    row = ViewRow("ts3", metric, fraction, rate, steps, shift, None)
-    adaptation = Adaptation(rate, 0.01, steps, fraction, shift)
-    rows[row] = ViewMethod(concepts, ts3_with(metric, adaptation))
-  for share, anchor in itertools.product(
-    _numbers(settings, "anchored_fractions", 0.0, 1.0),
-    _numbers(settings, "anchors", 0.0, 1000.0),
-  ):
-    row = ViewRow(
-      "s3_anchored", options.metric, share, None, None, None, anchor
-    )
-    rows[row] = ViewMethod(concepts, anchored(share, anchor))
-  views = ViewSettings(
-    settings.take("views", int, default=64, minimum=1),
-    "always" if settings.take("augmix", bool, default=False) else "never",
-    (settings.take("seed", int, default=0, minimum=0),),
-    Adaptation(),
-  )
-  named = {" ".join(map(str, row[:-1])): row for row in rows}
-  methods = {name: rows[row] for name, row in named.items()}
-  benchmark = read_run(settings, methods, options=options, views=views)
-  return lambda folder: run_view_sweep(benchmark, named, folder)
+  sweep = settings.read(ViewSweep)
+  return lambda folder: run_view_sweep(sweep, folder)
 
 
-def _numbers(
-  settings: Settings,
-  name: str,
-  above: float | int,
-  most: float | int,
-  *,
-  kind: type = float,
-) -> tuple[Any, ...]:
-  """Reads a list of numbers in (above, most]; rates may be 0."""
-  values = tuple(settings.take(name, (list, tuple)))
-  allowed = (int,) if kind is int else (int, float)
-  right = all(
-    type(value) in allowed and above < value <= most for value in values
-  )
-  if not values or not right or (name == "learning_rates" and min(values) < 0):
-    rule = f"in [0, {most}]" if above < 0 else f"in ({above}, {most}]"
-    raise ValueError(
-      f"`config.{name}` must hold {kind.__name__}s {rule}, got {values}."
-    )
-  return tuple(kind(value) for value in values)
-
-
-def run_view_sweep(
-  benchmark: Benchmark, rows: Mapping[str, ViewRow], folder: pathlib.Path
-) -> list[ViewRow]:
+def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
   """Scores every way to adapt on one data set, from one pass over its views."""
-  opened = open_sweep(benchmark, folder)
+  methods = sweep.methods()
+  views = ViewSettings(
+    Adaptation(),
+    sweep.views,
+    "always" if sweep.augmix else "never",
+    (sweep.seed,),
+  )
+  opened = open_sweep(
+    sweep.data,
+    {row.key: method for row, method in methods.items()},
+    folder,
+    views=views,
+    options=sweep.options,
+    dtype=sweep.dtype,
+    batch_size=sweep.batch_size,
+  )
   session, data = opened.run.session, opened.data
   results = score_views(
     opened.plan,
@@ -103,18 +141,18 @@ def run_view_sweep(
     opened.run.embedder,
     data,
     opened.test_set,
-    benchmark.views,
-    benchmark.options,
+    views,
+    sweep.options,
     session.timings,
     session.counters,
   )
-  scored = [row._replace(top1=results[name].top1) for name, row in rows.items()]
-  scored.sort(key=lambda row: -row.top1)
+  rows = [row._replace(top1=results[row.key].top1) for row in methods]
+  rows.sort(key=lambda row: -row.top1)
   heading = (
     f"Top-1 (%) on the {len(data.opened.records)} {data.spec.split} images,"
-    f" {benchmark.views.views} views each."
+    f" {sweep.views} views each."
   )
-  return write_choices(session, "view_sweep", heading, scored, _cells)
+  return write_choices(session, "view_sweep", heading, rows, _cells)
 
 
 def _cells(row: ViewRow) -> dict[str, str]:

@@ -10,9 +10,9 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from s3_jax.experiment.class_list import is_text, read_classes
+from s3_jax.experiment.class_list import Classes, is_text
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.synonyms.answer_files import (
@@ -20,6 +20,7 @@ from s3_jax.experiment.tasks.synonyms.answer_files import (
   read_answers,
 )
 from s3_jax.experiment.tasks.synonyms.report import write_generation_report
+from s3_jax.fields import Inline, Rule, Where
 from s3_jax.files import atomic_write
 from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import Entry
@@ -37,58 +38,50 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 _OWN_FILES = ("report",)
 
 
-class Generation(NamedTuple):
-  """The settings of a run, read and checked."""
+Text = Annotated[str, Rule("must be text", is_text)]
 
-  job: Job
-  limits: Limits
-  name: str
-  base_url: str
-  timeout: float
-  allow_fallback: bool
-  dry_run: bool
-  taken: str = ""  # how the classes were read
+
+class Generation(NamedTuple):
+  """The settings of a table's making."""
+
+  classes: Classes  # names between commas, a file, or a table
+  limits: Inline[Limits]
+  domain: Text = ""  # what every class is, such as "a type of pet"
+  name: str = ""  # of the table; default: after the file or table
+  base_url: str = "http://localhost:8000/v1"
+  model: Text = ""  # its name at the endpoint; nothing is asked without one
+  # Of the sampling; None leaves one out of the requests.
+  temperature: Annotated[float | None, Rule(minimum=0, flag=object)] = 0.7
+  seed: Annotated[int | None, Rule(minimum=0, flag=object)] = 0
+  timeout: Annotated[float, Rule(minimum=0.001)] = 300.0  # seconds a request
+  allow_fallback: bool = False  # plain names where no answer was usable
+  dry_run: bool = False
+
+  @property
+  def job(self) -> Job:
+    """What the wording of the requests depends on."""
+    return Job(
+      self.classes.names, self.domain, self.model, self.temperature, self.seed
+    )
+
+  @property
+  def table(self) -> str:
+    """The name of the table, which is that of its file."""
+    return _table_name(self.name, self.classes.title)
+
+  def check(self, where: Where) -> None:
+    """Refuses a name that no file can have, and an address of no use."""
+    del where
+    assert self.table
+    endpoint_host(self.base_url)
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a table's making."""
-  classes = read_classes(settings.take("classes", (str, list, tuple)))
-  generation = Generation(
-    job=Job(
-      names=classes.names,
-      domain=settings.take("domain", str),
-      model=settings.take("model", str),
-      temperature=_take_or_none(settings, "temperature", float),
-      seed=_take_or_none(settings, "seed", int),
-    ),
-    limits=Limits(
-      batch=settings.take("batch", int, minimum=1),
-      attempts=settings.take("attempts", int, minimum=1),
-      max_requests=settings.take("max_requests", int, minimum=0),
-      max_tokens=settings.take("max_tokens", int, minimum=0),
-    ),
-    name=_table_name(settings.take("name", str), classes.title),
-    taken=classes.taken,
-    base_url=settings.take("base_url", str),
-    timeout=settings.take("timeout", float, minimum=0.001),
-    allow_fallback=settings.take("allow_fallback", bool),
-    dry_run=settings.take("dry_run", bool),
-  )
-  for field in ("domain", "model"):
-    value = getattr(generation.job, field)
-    if not is_text(value):
-      raise ValueError(f"`config.{field}` must be text, got {value!r}.")
-  endpoint_host(generation.base_url)
+  generation = settings.read(Generation)
   if generation.dry_run:
     return lambda folder: _show_prompts(generation)
   return lambda folder: make_table(generation, folder)
-
-
-def _take_or_none(settings: Settings, name: str, kind: type) -> Any:
-  """Reads a setting of the sampling; None leaves it to the endpoint."""
-  if settings.everything.get(name, 0) is None:
-    return settings.take(name, type(None))
-  return settings.take(name, kind, minimum=0)
 
 
 def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
@@ -122,11 +115,13 @@ def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
   usable = not missing or (
     generation.allow_fallback and generated.stopped != "endpoint"
   )
-  path = folder / f"{generation.name}.json"
+  path = folder / f"{generation.table}.json"
   provenance = _provenance(job, generated.records)
   if usable:
     entries = generated.entries
-    atomic_write(path, _format_table(generation.name, job, entries, provenance))
+    atomic_write(
+      path, _format_table(generation.table, job, entries, provenance)
+    )
     synonyms.load_lexicon(path)  # what is written can be read
   write_generation_report(
     generated,
@@ -157,8 +152,8 @@ def _table_name(name: str, source: str) -> str:
 
 
 def _say_taken(generation: Generation) -> None:
-  if generation.taken:
-    tell(f"Classes of {visible(generation.taken)}\n")
+  if generation.classes.taken:
+    tell(f"Classes of {visible(generation.classes.taken)}\n")
 
 
 def _show_prompts(generation: Generation) -> None:

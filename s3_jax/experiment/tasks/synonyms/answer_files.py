@@ -6,22 +6,39 @@ import pathlib
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from s3_jax.fields import Where, read
 from s3_jax.files import safe_name, write_json
 
 _SCHEMA = 1
-_FIELDS = {
-  "key": str,
-  "job": str,
-  "labels": list,
-  "names": list,
-  "request": dict,
-  "reply": dict,
-  "host": str,
-  "date": str,
-}
-_REPLY = {"text": str, "model": str, "problem": str}
+
+
+class _Anywhere(Where):
+  """The place of an answer, whose other keys are left alone."""
+
+  closed = False
+
+
+class _Reply(NamedTuple):
+  """What came back."""
+
+  text: str
+  model: str
+  problem: str
+
+
+class _Answer(NamedTuple):
+  """What stands in the file of an answer."""
+
+  key: str
+  job: str
+  labels: tuple[int, ...]
+  names: tuple
+  request: dict
+  reply: _Reply
+  host: str
+  date: str
 
 
 def read_answers(folder: pathlib.Path) -> list[dict[str, Any]]:
@@ -76,15 +93,8 @@ def _seal(record: Mapping[str, Any]) -> str:
 def _read(path: pathlib.Path) -> dict[str, Any] | None:
   try:
     record = json.loads(path.read_bytes())
-    seal = record.pop("sha256")
-    intact = seal == _seal(record) and record["schema"] == _SCHEMA
+    intact = record.pop("sha256") == _seal(record)
+    read(_Answer, record, _Anywhere())
   except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
     return None
-  fields = (*_FIELDS.items(),)
-  well_formed = (
-    intact
-    and all(isinstance(record.get(name), kind) for name, kind in fields)
-    and all(isinstance(record["reply"].get(n), k) for n, k in _REPLY.items())
-    and all(type(label) is int for label in record["labels"])
-  )
-  return record if well_formed else None
+  return record if intact and record.get("schema") == _SCHEMA else None
