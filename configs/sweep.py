@@ -17,7 +17,7 @@ Fields: `Sweep` in s3_jax/experiment/tasks/sweep.py.
 import ml_collections
 
 from s3_jax.experiment.settings import make_config
-from s3_jax.experiment.tasks.sweep import Sweep
+from s3_jax.experiment.tasks.sweep.spaces import Sweep
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -16,7 +16,7 @@ Fields: `ViewSweep` in s3_jax/experiment/tasks/view_sweep.py.
 import ml_collections
 
 from s3_jax.experiment.settings import make_config
-from s3_jax.experiment.tasks.view_sweep import ViewSweep
+from s3_jax.experiment.tasks.sweep.views import ViewSweep
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -36,12 +36,11 @@ from s3_jax.experiment.tasks import (
   prepare_data,
   segment,
   segmentation,
-  sweep,
   synonyms,
   train,
   verify,
-  view_sweep,
 )
+from s3_jax.experiment.tasks.sweep import embedded, spaces, views
 from s3_jax.experiment.workdir import patient_streams
 from s3_jax.fields import Rule
 from s3_jax.hosts import LostPeer as LostPeer
@@ -54,7 +53,7 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "compare": compare.read_settings,
   "convert": convert.read_settings,
   "embeddings": embeddings.read_settings,
-  "embeddings_sweep": embeddings.read_sweep_settings,
+  "embeddings_sweep": embedded.read_settings,
   "evaluate": benchmark.read_settings,  # as configs of the demo called it
   "evidence": evidence.read_settings,
   "export": export.read_settings,
@@ -65,11 +64,11 @@ TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
   "prepare_data": prepare_data.read_settings,
   "segment": segment.read_settings,
   "segmentation": segmentation.read_settings,
-  "sweep": sweep.read_settings,
+  "sweep": spaces.read_settings,
   "synonyms": synonyms.read_settings,
   "train": train.read_settings,
   "verify": verify.read_settings,
-  "view_sweep": view_sweep.read_settings,
+  "view_sweep": views.read_settings,
 }
 
 
@@ -81,7 +80,10 @@ class Common(NamedTuple):
 
 
 # Those that share their work out over the processes of a run.
-SHARED_TASKS = ("benchmark", "embeddings", "evaluate", "segmentation")
+SHARED_TASKS = (
+  *("benchmark", "embeddings", "evaluate", "segmentation"),
+  *("embeddings_sweep", "sweep", "view_sweep"),
+)
 
 # What a run that was stopped leaves for the next one: shards in the cache, or
 # files of its workdir. Every other task starts anew.

@@ -16,7 +16,7 @@ from s3_jax.evaluation.classification import ClassificationResult
 from s3_jax.evaluation.statistics import INTERVALS
 from s3_jax.experiment.embedder import EmbeddedImages
 from s3_jax.experiment.figures import DrawnSpaces, draw_spaces
-from s3_jax.experiment.methods.images import MethodPlan, Scorers
+from s3_jax.experiment.methods.images import Method, MethodPlan, Scorers
 from s3_jax.experiment.methods.prompts import (
   MethodTexts,
   concepts,
@@ -136,7 +136,7 @@ def describe_core(
       f" {counts.max()} a class; classes with more have more chances to be"
       " near (docs/GEOMETRY.md)."
     )
-  core = scorers.cores.get((concepts, True))
+  core = scorers.built(Method(concepts, core=True))
   # Classes of one text each need no space.
   kept = table.mask if core is None else np.asarray(core.space.mask)
   facts: dict[str, Any] = {
@@ -196,13 +196,12 @@ def built_spaces(
     (concepts_with_wrong_ones, every),
     (concepts, right),
   ):
-    if (vertices, True) in scorers.cores:
+    core = scorers.built(Method(vertices, core=True))
+    if core is not None:
       table = tables[vertices]
-      whole, core = (
-        scorers.core(vertices, table, pruned=pruned).space
-        for pruned in (False, True)
-      )
-      return DrawnSpaces(names, list(map(len, right)), table, whole, core)
+      whole = scorers.core(Method(vertices), table).space
+      sizes = list(map(len, right))
+      return DrawnSpaces(names, sizes, table, whole, core.space)
   return None
 
 

@@ -17,6 +17,7 @@ _RESULTS = (
   *("results.md", "results.tex", "results.csv", "per_class.csv"),
   *("confusion.csv", "predictions.csv"),
   *("evidence.json", "evidence.md", "sweep.md", "sweep.csv"),
+  *("view_sweep.md", "view_sweep.csv"),
 )
 _FOLDERS = ("figures", "labels", "overlays")
 _DRAWN = re.compile(r"accuracy|barcodes|(.*-)?\d{4}-[a-z0-9-]+-[0-9a-f]{8}")

@@ -187,7 +187,12 @@ def test_methods_that_share_texts_share_a_space():
   )
   for method in made:
     scorers.scorer(method, table)
-  assert set(scorers.cores) == {(concepts, True), (concepts, False)}
+  whole, core = Method(concepts), Method(concepts, "nearest_point", core=True)
+  assert scorers.built(core) is not None
+  assert scorers.core(core, table) is scorers.built(METHODS["s3"])
+  assert scorers.core(whole, table) is not scorers.core(core, table)
+  other = core._replace(options=OPTIONS._replace(scale=0.3))
+  assert scorers.built(other) is None  # its space is another one
 
 
 def test_averages_are_those_of_template_mean():

@@ -8,7 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from s3_jax.experiment.methods.images import METHODS, Scorers, prepare_methods
+from s3_jax.experiment.methods.images import (
+  METHODS,
+  Method,
+  Scorers,
+  prepare_methods,
+)
 from s3_jax.experiment.methods.prompts import (
   MethodTexts,
   concepts,
@@ -108,8 +113,8 @@ class Run:
     return self.scorers.scorer(plan, self.tables[plan.method.vertices])
 
   def space(self, vertices, *, pruned):
-    core = self.scorers.core(vertices, self.tables[vertices], pruned=pruned)
-    return core.space
+    method = Method(vertices, core=pruned)
+    return self.scorers.core(method, self.tables[vertices]).space
 
   def kept(self, vertices):
     return np.asarray(self.space(vertices, pruned=True).mask)
@@ -304,6 +309,14 @@ def test_the_configs_metric_scores_the_polluted_table(
     np.testing.assert_array_equal(
       changed.scorer(method)(images), run.scorer(method)(images)
     )
+
+
+def test_a_method_may_have_options_of_its_own(run, texts, images):
+  options = OPTIONS._replace(metric="center", scale=None)
+  method = Method(concepts, None, core=True, options=options)
+  (plan,) = prepare_methods({"mine": method}, texts)
+  scores = run.scorers.scorer(plan, run.tables[concepts])(images)
+  np.testing.assert_array_equal(scores, run.scorer("synonyms_mean")(images))
 
 
 @pytest.mark.parametrize("neighbors", [1, 4, 50])

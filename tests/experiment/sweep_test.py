@@ -128,7 +128,8 @@ def test_a_test_set_and_other_texts(
 
 def test_what_is_written(sweep):
   folder, rows = sweep
-  assert {path.name for path in folder.iterdir()} == {"sweep.md", "sweep.csv"}
+  files = {path.name for path in folder.iterdir()}
+  assert files == {"sweep.md", "sweep.csv", "log.txt"}
   written = list(
     csv.DictReader(io.StringIO((folder / "sweep.csv").read_text()))
   )

@@ -41,11 +41,13 @@ class Method(NamedTuple):
       functions have; None for the config's `metric`.
     core: whether the space is pruned as the config's `scale` and `keep` say;
       if not, all vertices stay.
+    options: in place of the config's; None for those.
   """
 
   vertices: Callable[[MethodTexts], Vertices]
   metric: str | Callable[..., Any] | None = "center"
   core: bool = False
+  options: SpaceOptions | None = None
 
 
 # Keys of the results and of `config.methods`, in the order of the table. The
@@ -128,39 +130,45 @@ class Scorers:
   """Makes the scoring function of each method, and each space once.
 
   Attributes:
-    options: how spaces are pruned and scored.
-    cores: (a method's `vertices`, pruned or not) -> what was built of them.
+    options: how spaces are pruned and scored, where a method does not say it.
   """
 
   def __init__(self, options: SpaceOptions):
     self.options = options
-    self.cores: dict[tuple[Callable[[MethodTexts], Vertices], bool], Core] = {}
+    self._cores: dict[Any, Core] = {}
 
   def scorer(self, prepared: MethodPlan, table: TextTable) -> Partial:
     """Returns f32[batch, dim] -> f32[batch, classes]."""
     method = prepared.method
     if table.mask.shape[1] == 1 and not callable(method.metric):
       return classifier_scorer(name_classifier(table.embeddings[:, 0]))
-    space = self.core(method.vertices, table, pruned=method.core).space
-    metric = method.metric or self.options.metric
+    space = self.core(method, table).space
+    options = method.options or self.options
+    metric = method.metric or options.metric
     if callable(metric):
       return Partial(_swapped(metric), space)
-    return space_scorer(space, metric, neighbors=self.options.neighbors)
+    return space_scorer(space, metric, neighbors=options.neighbors)
 
-  def core(
-    self,
-    vertices: Callable[[MethodTexts], Vertices],
-    table: TextTable,
-    *,
-    pruned: bool,
-  ) -> Core:
-    """Builds the spaces of a table once; without pruning all texts stay."""
-    if (vertices, pruned) not in self.cores:
-      options = self.options
-      if not pruned:
-        options = options._replace(scale=None, keep="all")
-      self.cores[vertices, pruned] = cut_core(table, options)
-    return self.cores[vertices, pruned]
+  def core(self, method: Method, table: TextTable) -> Core:
+    """Builds the spaces that a method scores."""
+    vertices, options = self._space_of(method)
+    if (vertices, options) not in self._cores:
+      self._cores[vertices, options] = cut_core(table, options)
+    return self._cores[vertices, options]
+
+  def built(self, method: Method) -> Core | None:
+    """Returns these spaces if some method has needed them."""
+    return self._cores.get(self._space_of(method))
+
+  def _space_of(
+    self, method: Method
+  ) -> tuple[Callable[[MethodTexts], Vertices], SpaceOptions]:
+    """Says what spaces depend on: methods that differ in nothing else share."""
+    options = method.options or self.options
+    options = options._replace(metric="", neighbors=0)
+    if not method.core:
+      options = options._replace(scale=None, keep="all")
+    return method.vertices, options
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """Benchmark methods that look at the views of an image: settings, scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -75,7 +75,7 @@ def row_name(name: str, settings: ViewSettings, seed: int) -> str:
 
 def score_views(
   plan: Sequence[MethodPlan],
-  tables: dict[Callable[..., Any], TextTable],
+  tables: Mapping[Callable[..., Any], TextTable],
   embedder: Embedder,
   data: BenchmarkSet,
   test_set: EmbeddedImages,

@@ -75,6 +75,17 @@ def ts3_scorer(
   return Partial(function, space, np.float32(logit_scale))
 
 
+def ts3_with(metric: str, adaptation: Adaptation) -> Callable[..., Partial]:
+  """Makes the scorer of TS3 with settings of its own."""
+
+  def scorer(table, options, adaptation_of_config, logit_scale) -> Partial:
+    del adaptation_of_config
+    options = options._replace(metric=metric)
+    return ts3_scorer(table, options, adaptation, logit_scale)
+
+  return scorer
+
+
 def tps_scorer(
   table: TextTable,
   options: SpaceOptions,
@@ -163,23 +174,19 @@ def _averaged(metric: str, neighbors: int | None) -> Callable[..., Any]:
   return score
 
 
-def anchored_scorer(
-  table: TextTable,
-  options: SpaceOptions,
-  logit_scale: float,
-  *,
-  confident_fraction: float = 0.5,
-  anchor: float = 1.0,
-) -> Partial:
-  """Scores the anchored average of an image's views."""
-  neighbors = options.neighbors if options.metric == "local_center" else None
-  function = _anchored(options.metric, neighbors, confident_fraction, anchor)
-  return Partial(function, build_core(table, options), np.float32(logit_scale))
+def anchored(
+  confident_fraction: float = 0.5, anchor: float = 1.0
+) -> Callable[..., Partial]:
+  """Makes the scorer of the anchored average of an image's views."""
 
+  def scorer(table, options, adaptation, logit_scale) -> Partial:
+    del adaptation
+    neighbors = options.neighbors if options.metric == "local_center" else None
+    function = _anchored(options.metric, neighbors, confident_fraction, anchor)
+    space = build_core(table, options)
+    return Partial(function, space, np.float32(logit_scale))
 
-def _anchored_scorer(table, options, adaptation, logit_scale) -> Partial:
-  del adaptation
-  return anchored_scorer(table, options, logit_scale)
+  return scorer
 
 
 @functools.cache
@@ -225,5 +232,5 @@ VIEW_METHODS: dict[str, ViewMethod] = {
   "tps_synonyms": ViewMethod(concepts, _tps_synonyms_scorer),
   "s3_view_average": ViewMethod(concepts, _space_average_scorer),
   "ts3": ViewMethod(concepts, ts3_scorer),
-  "s3_anchored": ViewMethod(concepts, _anchored_scorer),
+  "s3_anchored": ViewMethod(concepts, anchored()),
 }

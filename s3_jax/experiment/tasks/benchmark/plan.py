@@ -154,13 +154,16 @@ def embed_plans(
 
 
 def make_tables(
-  plan: Sequence[MethodPlan], texts: EmbeddedTexts
+  plan: Sequence[MethodPlan], texts: EmbeddedTexts, *, by_form: bool = True
 ) -> dict[Callable[..., Any], TextTable]:
   """Makes the table of texts of every kind of method."""
   made = {each.method.vertices: each for each in plan}
   return {
     vertices: embed_vertices(
-      each.vertices, each.prompts, texts.of(each.prompts), each.forms
+      each.vertices,
+      each.prompts,
+      texts.of(each.prompts),
+      each.forms if by_form else None,
     )
     for vertices, each in made.items()
   }

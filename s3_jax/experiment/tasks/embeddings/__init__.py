@@ -1,4 +1,4 @@
-"""The tasks "embeddings" and "embeddings_sweep": runs without any tower.
+"""The task "embeddings": runs without any tower.
 
 Images and texts come from files. From there on a run is a benchmark run, of
 those methods whose vertices are the texts of a class.
@@ -33,7 +33,6 @@ from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
 )
 from s3_jax.experiment.methods.views import VIEW_METHODS
-from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, check_baseline
 from s3_jax.experiment.tasks.benchmark.settings import read_own_methods
@@ -41,12 +40,6 @@ from s3_jax.experiment.tasks.embeddings.input import (
   EmbeddedInput,
   EmbeddingSource,
   load_input,
-)
-from s3_jax.experiment.tasks.sweep import (
-  Choices,
-  Row,
-  score_choices,
-  write_sweep,
 )
 from s3_jax.fields import (
   Count,
@@ -232,38 +225,3 @@ def _dataset_row(given: EmbeddedInput) -> dict[str, Any]:
     "found": f"{len(images):,} embeddings of images",
     "bad_examples": [],
   }
-
-
-class EmbeddingSweep(NamedTuple):
-  """The settings of a sweep over embeddings."""
-
-  source: Inline[EmbeddingSource]
-  choices: Inline[Choices]
-  logit_scale: LogitScale = raw(100.0)
-
-
-def read_sweep_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
-  """Reads the settings of a sweep over embeddings."""
-  sweep = settings.read(EmbeddingSweep)
-  return lambda folder: run_sweep(sweep, folder)
-
-
-def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
-  """Scores every choice; writes sweep.md, sweep.csv and log.txt."""
-  given = load_input(sweep.source)
-  log = RunLog(folder / "log.txt")
-  for line in given.lines:
-    log(line)
-  log(
-    "If these are test images, the numbers describe the choices, and must not"
-    " make them."
-  )
-  rows = score_choices(
-    sweep.choices,
-    {"texts": given.table},
-    given.test_set,
-    classes=len(given.class_names),
-    logit_scale=sweep.logit_scale,
-  )
-  write_sweep(rows, folder, f"{given.test_set.labels.size} images")
-  return rows

@@ -3,7 +3,8 @@
 import ml_collections
 
 from s3_jax.experiment.settings import make_config
-from s3_jax.experiment.tasks.embeddings import EmbeddingRun, EmbeddingSweep
+from s3_jax.experiment.tasks.embeddings import EmbeddingRun
+from s3_jax.experiment.tasks.sweep.embedded import EmbeddingSweep
 from s3_jax.point_to_space import POINT_TO_SPACE
 
 

@@ -1,0 +1,163 @@
+"""The task "view_sweep": how spaces adapt to the views of an image."""
+
+import itertools
+import pathlib
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+from s3_jax.experiment.methods.prompts import concepts
+from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.view_scores import ViewSettings, score_views
+from s3_jax.experiment.methods.views import (
+  SHIFTS,
+  Adaptation,
+  ViewMethod,
+  anchored,
+  ts3_with,
+)
+from s3_jax.experiment.settings import Dtype, Settings
+from s3_jax.experiment.tasks.sweep import SweepData, open_sweep, write_choices
+from s3_jax.fields import Count, Inline, Rule, Whole, words
+
+METRICS = ("local_center", "soft_local_center", "center", "mean_similarity")
+"""Metrics with a gradient almost everywhere and for every view."""
+
+
+def _numbers(
+  interval: str, fits: Callable[[float], bool], kind: type = float
+) -> Rule:
+  """Returns the rule of numbers in an interval, at least one."""
+  allowed = (int,) if kind is int else (int, float)
+  return Rule(
+    f"must hold {kind.__name__}s in {interval}",
+    lambda values: (
+      bool(values)
+      and all(type(value) in allowed and fits(value) for value in values)
+    ),
+    given=tuple,
+    read=lambda values, where: tuple(map(kind, values)),
+  )
+
+
+# A learning rate may be 0, and then nothing adapts.
+_RATE = _numbers("[0, 1]", lambda x: 0 <= x <= 1)
+_FRACTION = _numbers("(0, 1]", lambda x: 0 < x <= 1)
+_STEPS = _numbers("(0, 100]", lambda x: 0 < x <= 100, int)
+_ANCHOR = _numbers("(0, 1000]", lambda x: 0 < x <= 1000)
+Rates = Annotated[tuple[float, ...], _RATE]
+Fractions = Annotated[tuple[float, ...], _FRACTION]
+Steps = Annotated[tuple[int, ...], _STEPS]
+Anchors = Annotated[tuple[float, ...], _ANCHOR]
+
+
+class ViewRow(NamedTuple):
+  """One way to use the views and what it gave; None where nothing is meant."""
+
+  method: str  # "ts3" or "s3_anchored"
+  metric: str
+  confident_fraction: float
+  learning_rate: float | None
+  steps: int | None
+  shift: str | None
+  anchor: float | None
+  top1: float = 0.0
+
+  @property
+  def key(self) -> str:
+    """The name of its method."""
+    return " ".join(map(str, self[:-1]))
+
+
+class ViewSweep(NamedTuple):
+  """The settings of a sweep over ways to adapt."""
+
+  data: Inline[SweepData]
+  options: Inline[SpaceOptions]  # its metric is that of s3_anchored
+  # Of TS3.
+  metrics: Annotated[tuple[str, ...], words(METRICS)] = METRICS[:3]
+  learning_rates: Rates = (0.0, 0.001, 0.0025, 0.005, 0.01)
+  steps: Steps = (1,)
+  confident_fractions: Fractions = (0.1, 0.3)
+  shifts: Annotated[tuple[str, ...], words(SHIFTS)] = SHIFTS
+  # Of s3_anchored.
+  anchored_fractions: Fractions = (0.1, 0.2, 0.3, 0.5, 1.0)
+  anchors: Anchors = (1.0, 2.0, 4.0)
+  views: Count = 64
+  augmix: bool = False
+  seed: Whole = 0
+  dtype: Dtype = "bfloat16"  # of the products; sums are float32
+  batch_size: Count = 64  # views
+
+  def methods(self) -> dict[ViewRow, ViewMethod]:
+    """Makes the methods of all choices, each with each."""
+    made = {}
+    for metric, shift, fraction, steps, rate in itertools.product(
+      self.metrics,
+      self.shifts,
+      self.confident_fractions,
+      self.steps,
+      self.learning_rates,
+    ):
+      row = ViewRow("ts3", metric, fraction, rate, steps, shift, None)
+      adaptation = Adaptation(rate, 0.01, steps, fraction, shift)
+      made[row] = ViewMethod(concepts, ts3_with(metric, adaptation))
+    metric = self.options.metric
+    for share, anchor in itertools.product(
+      self.anchored_fractions, self.anchors
+    ):
+      row = ViewRow("s3_anchored", metric, share, None, None, None, anchor)
+      made[row] = ViewMethod(concepts, anchored(share, anchor))
+    return made
+
+
+def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
+  """Reads the settings of a sweep over ways to adapt."""
+  sweep = settings.read(ViewSweep)
+  return lambda folder: run_view_sweep(sweep, folder)
+
+
+def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
+  """Scores every way to adapt on one data set, from one pass over its views."""
+  methods = sweep.methods()
+  views = ViewSettings(
+    Adaptation(),
+    sweep.views,
+    "always" if sweep.augmix else "never",
+    (sweep.seed,),
+  )
+  opened = open_sweep(
+    sweep.data,
+    {row.key: method for row, method in methods.items()},
+    folder,
+    views=views,
+    options=sweep.options,
+    dtype=sweep.dtype,
+    batch_size=sweep.batch_size,
+  )
+  session, data = opened.run.session, opened.data
+  results = score_views(
+    opened.plan,
+    opened.tables,
+    opened.run.embedder,
+    data,
+    opened.test_set,
+    views,
+    sweep.options,
+    session.timings,
+    session.counters,
+  )
+  rows = [row._replace(top1=results[row.key].top1) for row in methods]
+  rows.sort(key=lambda row: -row.top1)
+  heading = (
+    f"Top-1 (%) on the {len(data.opened.records)} {data.spec.split} images,"
+    f" {sweep.views} views each."
+  )
+  return write_choices(session, "view_sweep", heading, rows, _cells)
+
+
+def _cells(row: ViewRow) -> dict[str, str]:
+  shown = {
+    name: "-" if value is None else str(value)
+    for name, value in row._asdict().items()
+  }
+  return {**shown, "top1": f"{100 * row.top1:.1f}"}
