@@ -55,6 +55,43 @@ def _no_network():
     yield
 
 
+# Modules whose tests ask how much memory a compiled program takes.
+OPTIMIZED = ("large_batches_test", "memory_test", "blocks_test")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_fast(request):
+  """Programs that run for milliseconds are not worth optimising."""
+  optimize = request.module.__name__.endswith(OPTIMIZED)
+  jax.config.update("jax_disable_most_optimizations", not optimize)
+  yield
+  jax.config.update("jax_disable_most_optimizations", False)
+
+
+# Rooms whose tests take seconds together, and what a change breaks first.
+FAST = (
+  *("api", "fields", "files", "layering", "messages", "readme", "settings"),
+  *("launch", "zero_shot", "lexicon", "results", "storage", "topology"),
+)
+# Processes, kills, browsers, wheels, and runs of whole configs.
+SLOW = (
+  *("packaging", "integrations", "experiment/processes", "experiment/killed"),
+  *("experiment/cluster", "experiment/cli", "experiment/compiled_programs"),
+  *("experiment/train", "experiment/torch_baselines", "experiment/evidence"),
+  *("experiment/synonyms_cli", "experiment/verify", "golden"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Marks tests as fast or slow by the table of their files and folders."""
+  root = pathlib.Path(__file__).resolve().parent
+  for item in items:
+    name = item.path.relative_to(root).as_posix().removesuffix("_test.py")
+    for mark, names in (("fast", FAST), ("slow", SLOW)):
+      if any(name == each or name.startswith(f"{each}/") for each in names):
+        item.add_marker(mark)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _few_programs():
   """Forgets compiled programs before the process has too many memory maps.

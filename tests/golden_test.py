@@ -331,14 +331,6 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compile_fast():
-  """Programs that run for milliseconds are not worth optimising."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
-
-
 def check(name: str, found: Any, golden: Any) -> None:
   """Fails with the places that differ."""
   wrong = sorted(differences(golden, found, more=name == "demo"))

@@ -16,14 +16,6 @@ from s3_jax.lexicon.synonyms import load_lexicon
 PER_CLASS = 2
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compile_fast():
-  """Programs that run for milliseconds are not worth optimising."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> pathlib.Path:
   """A folder with random towers of one layer, which differ class by class."""

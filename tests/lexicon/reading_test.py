@@ -158,7 +158,7 @@ def test_a_class_may_be_called_classes(write):
   ("file", "content", "message"),
   [
     ("a.json", "{", "must be JSON"),
-    ("a.json", {"schema": 1, "classes": [3]}, "`dataset` must be a str"),
+    ("a.json", {"schema": 1, "classes": [3]}, "`dataset` must be there"),
     ("a.json", "[1]", "must map class names"),
     ("a.json", '{"a": ["x"], "a": ["y"]}', "must name each class once"),
     ("a.json", {"a": [1]}, "must hold a list of texts"),

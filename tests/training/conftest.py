@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import pytest
 
 from s3_jax.clip.zoo import ModelSpec
@@ -14,14 +13,6 @@ CLASSES = {
   9875: ("anchor", "ship anchor"),
   9986: ("scissors", "shears", "pair of scissors"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_fast():
-  """Programs that run for milliseconds are not worth optimising."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  yield
-  jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")
