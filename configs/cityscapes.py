@@ -8,9 +8,7 @@ LabelTrainIds are read, or labelIds are mapped; docs/SEGMENTATION_DATA.md shows
 the folders that are read.
 `--config.protocol=clearclip` takes another paper's protocol.
 
-Hardware: a GPU, or patience on a few CPU cores; all methods of an image share
-one pass of the image tower. The bar says how long it will take, and the same
-command goes on where it was stopped.
+Hardware: a GPU, or patience on a few CPU cores; a run that was stopped goes on.
 
 Expected (published, not measured here): 32.34 % mean IoU of `names_max` with
 OpenAI's ViT-B/16 under SCLIP's protocol (README of SCLIP's repository, in half

@@ -14,6 +14,8 @@ or a weights file. float16 halves the folder; it is exact for OpenAI's own
 files, whose numbers are float16 already.
 
 Hardware: any; memory for twice the checkpoint in float32.
+
+Fields: `Conversion` in s3_jax/experiment/tasks/convert.py.
 """
 
 import ml_collections

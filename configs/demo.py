@@ -5,6 +5,8 @@ Command:
 
 Hardware: two CPU cores, about two minutes; the second run takes seconds.
 docs/RESULTS.md has the table that it prints and says how it was made.
+
+Fields: `Benchmark` in s3_jax/experiment/tasks/benchmark/settings.py.
 """
 
 import ml_collections

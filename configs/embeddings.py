@@ -15,6 +15,8 @@ lists the keys. Tip-Adapter's caches are read as they are:
 `configs/embeddings.py:sweep` tries k, the scale rule and the metric instead.
 
 Hardware: any; there is no tower to run.
+
+Fields: `EmbeddingRun` in s3_jax/experiment/tasks/embeddings/__init__.py.
 """
 
 import ml_collections

@@ -8,6 +8,8 @@ FOLDER has `sets` and `images`, as docs/EVIDENCE.md describes them, and the page
 has the tables that this run writes into evidence.md.
 
 Hardware: two CPU cores, about an hour with eight seeds.
+
+Fields: `Evidence` in s3_jax/experiment/tasks/evidence/__init__.py.
 """
 
 import ml_collections

@@ -12,6 +12,8 @@ docs/EXPORT.md says what they hold and how long they can be read.
 
 Hardware: any, a CPU for all platforms; seconds. Needs `flatbuffers`, which the
 extra `export` installs.
+
+Fields: `Export` in s3_jax/experiment/tasks/export/__init__.py.
 """
 
 import ml_collections

@@ -4,10 +4,8 @@ Command:
   python main.py --config=configs/imagenet_v2.py --config.data_dir=DATA \
     --workdir=runs/imagenet_v2
 
-docs/DATASETS.md says where to get the images and which folders are read.
-
-Hardware: any; the image tower is nearly all of the time. The run says
-beforehand how long it will take, and goes on where it was stopped.
+docs/DATASETS.md says where to get the images and which folders are read. Any
+hardware will do; a run that was stopped goes on.
 
 Expected (published, not measured here): 60.86 % top-1 of `class_name` with
 OpenAI's ViT-B/16 (M2TPT, table 2, cited at second hand). The run says whether

@@ -10,6 +10,8 @@ and which lie nearer to another class:
 
 Hardware: any; seconds without a checkpoint. Writes lexicon.html, to be read,
 and lexicon.json. docs/LEXICON.md tells how to correct a table.
+
+Fields: `LexiconReport` in s3_jax/experiment/tasks/lexicon_report.py.
 """
 
 import ml_collections

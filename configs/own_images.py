@@ -10,6 +10,8 @@ one text; configs/synonyms.py asks a language model for a table with more.
 For images without labels there is configs/predict.py.
 
 Hardware: any.
+
+Fields: `Benchmark` in s3_jax/experiment/tasks/benchmark/settings.py.
 """
 
 import ml_collections

@@ -15,6 +15,8 @@ threshold that is best for it.
 Hardware: two CPU cores, some minutes.
 
 Expected: docs/SEGMENTATION_RESULTS.md, measured with this command.
+
+Fields: `Segmentation` in s3_jax/experiment/tasks/segmentation/plan.py.
 """
 
 import ml_collections

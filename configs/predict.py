@@ -9,6 +9,8 @@ predictions.json, predictions.csv and contact_sheet.html. docs/PREDICT.md says
 what images and classes may be, and what the files hold.
 
 Hardware: any; seconds for a few images.
+
+Fields: `Prediction` in s3_jax/experiment/tasks/predict/settings.py.
 """
 
 import ml_collections

@@ -22,6 +22,8 @@ ours. Videos that cannot be decoded are listed and end the preparation, unless
 as bad.
 
 Hardware: any; about as fast as the disk. The videos: some minutes.
+
+Fields: `Preparation` in s3_jax/experiment/tasks/prepare_data.py.
 """
 
 import ml_collections

@@ -13,6 +13,8 @@ with synonyms, such as a packaged table or a file, become spaces. With
 nothing is probable.
 
 Hardware: any; a photograph takes some seconds on a few CPU cores.
+
+Fields: `Segment` in s3_jax/experiment/tasks/segment.py.
 """
 
 import ml_collections

@@ -14,6 +14,8 @@ pass of the image tower; stopped at any time, the same command goes on.
 Expected (published, not measured here): 39.06 % mean IoU of `names_max` with
 OpenAI's ViT-B/16 under SCLIP's protocol, the mean of the eight figures in the
 README of SCLIP's repository.
+
+Fields: `Segmentation` in s3_jax/experiment/tasks/segmentation/plan.py.
 """
 
 import ml_collections

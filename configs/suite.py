@@ -16,6 +16,8 @@ time, the same command goes on.
 Expected (published, not measured here): `class_name` with OpenAI's ViT-B/16
 59.11 % on average over ImageNet's family (M2TPT, table 2), 63.58 % over the
 ten others (D2TPT, table 3), both cited at second hand.
+
+Fields: `Benchmark` in s3_jax/experiment/tasks/benchmark/settings.py.
 """
 
 import ml_collections

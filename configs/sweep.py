@@ -10,6 +10,8 @@ on a benchmark, from the embeddings that a run of configs/dtd.py left in the
 cache; the share of classes that the core cuts stands beside each row.
 
 Hardware: two CPU cores, a few minutes. docs/RESULTS.md has the table.
+
+Fields: `Sweep` in s3_jax/experiment/tasks/sweep.py.
 """
 
 import ml_collections

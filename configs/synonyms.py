@@ -8,6 +8,8 @@ Hardware: any; needs the extra `generate` and an OpenAI-compatible endpoint,
 whose key is read from the environment variable OPENAI_API_KEY. The table is
 runs/cats/cats.json. --config.dry_run=True shows the prompts and asks nothing;
 docs/LEXICON.md says the rest.
+
+Fields: `Generation` in s3_jax/experiment/tasks/synonyms/__init__.py.
 """
 
 import ml_collections

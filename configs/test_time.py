@@ -15,6 +15,8 @@ Expected (published, not measured here): TPS with templates and descriptors of
 OpenAI's ViT-B/16 71.45 % on ImageNet, 60.61 % on -A, 64.91 % on -V2, 80.20 % on
 -R, 50.88 % on -Sketch (D2TPT, table 2, cited at second hand). Its descriptors
 and its random crops are others than ours, so these are no baselines to meet.
+
+Fields: `Benchmark` in s3_jax/experiment/tasks/benchmark/settings.py.
 """
 
 import ml_collections

@@ -7,6 +7,8 @@ Command:
 Hardware: two CPU cores, 13.5 minutes (0.32 core hours). Killed at any time,
 the same command goes on where the run was. The checkpoint is written to
 `WORKDIR/checkpoint`; docs/TRAINING.md has the curve of the one in the package.
+
+Fields: `Training` in s3_jax/experiment/tasks/train.py.
 """
 
 import ml_collections

@@ -9,6 +9,8 @@ adaptation.
 
 Hardware: two CPU cores, about ten minutes once the views are in the cache.
 docs/ADAPTATION.md has the table.
+
+Fields: `ViewSweep` in s3_jax/experiment/tasks/view_sweep.py.
 """
 
 import ml_collections

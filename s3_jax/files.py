@@ -8,9 +8,21 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+
+def file_sha256(path: Path) -> str:
+  """Returns a file's sha256 in hexadecimal."""
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def texts_sha256(texts: Iterable[str], *, separator: str = "\n") -> str:
+  """Returns the sha256 of joined texts, such as other digests."""
+  return hashlib.sha256(separator.join(texts).encode()).hexdigest()
+
 
 LFS_POINTER_BYTES = 64
 """How much of a file `is_lfs_pointer` needs to see."""

@@ -26,6 +26,7 @@ from s3_jax.clip.bpe import (
   clip_vocabulary,
 )
 from s3_jax.clip.documents import parse_object, read_content, shown
+from s3_jax.files import texts_sha256
 
 VOCAB, MERGES = "vocab.json", "merges.txt"
 """The names of an encoding in two files."""
@@ -87,7 +88,7 @@ def vocabulary_sha256(path: pathlib.Path) -> str:
   ]
   if len(digests) == 1:
     return digests[0]
-  return hashlib.sha256("".join(digests).encode()).hexdigest()
+  return texts_sha256(digests, separator="")
 
 
 def _pair(path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path] | None:

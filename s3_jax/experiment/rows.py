@@ -1,6 +1,5 @@
 """Rows of a results file from what was measured."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from s3_jax.evaluation.statistics import (
   paired_comparison,
   wilson_interval,
 )
+from s3_jax.files import texts_sha256
 from s3_jax.results.report import ClassRow
 
 # (data set, method) -> what was measured
@@ -47,12 +47,7 @@ def texts_part(by_set: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for facts in by_set.values()
     for method in facts["methods"].values()
   ]
-  return {"sha256": sha256_of(hashes), "datasets": dict(by_set)}
-
-
-def sha256_of(texts: Sequence[str]) -> str:
-  """Hashes texts in their order."""
-  return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+  return {"sha256": texts_sha256(hashes), "datasets": dict(by_set)}
 
 
 def method_rows(measured: Measured, *, seed: int) -> list[dict[str, Any]]:

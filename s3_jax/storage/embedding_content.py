@@ -15,6 +15,7 @@ from jaxtyping import Float32, Int32
 
 from s3_jax.clip.documents import parse_json
 from s3_jax.clip.readers import read_data_arrays
+from s3_jax.files import texts_sha256
 from s3_jax.messages import nearest
 
 __all__ = [
@@ -156,7 +157,7 @@ def read_content(
       for key, value in document.items():
         add(key, value, known.get(key), json_path)
   if len(digests) > 1:
-    digests = [hashlib.sha256("".join(digests).encode()).hexdigest()]
+    digests = [texts_sha256(digests, separator="")]
   return Content(parts, digests[0])
 
 

@@ -5,7 +5,6 @@ dimension. docs/EMBEDDINGS.md lists the forms of files and the keys in them.
 Nothing in a file is executed.
 """
 
-import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int, Int32
 
+from s3_jax.files import texts_sha256
 from s3_jax.storage.embedding_content import (
   IMAGE_KEYS,
   LABEL_KEYS,
@@ -124,7 +124,7 @@ def read_image_embeddings(
         f"{labels_path} must hold labels under one of"
         f" {', '.join(LABEL_KEYS['labels'])}, got none of these keys."
       )
-    sha256 = _joined(sha256, digest)
+    sha256 = texts_sha256((sha256, digest), separator="")
   labels, one_hot = _labels(beside["labels"]) if "labels" in beside else _NONE
   rows = whole_numbers(beside["rows"]) if "rows" in beside else None
   part = _required(content, "embeddings", path)
@@ -355,7 +355,3 @@ def _same_length(
 
 def _optional(path: _Path | None) -> pathlib.Path | None:
   return None if path is None else pathlib.Path(path)
-
-
-def _joined(*digests: str) -> str:
-  return hashlib.sha256("".join(digests).encode()).hexdigest()

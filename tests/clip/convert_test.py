@@ -15,7 +15,7 @@ from s3_jax.clip import ZOO, embed_images, embed_texts, load_clip, save_clip
 from s3_jax.clip.hf_files import hf_kind
 from s3_jax.clip.layouts import from_params
 from s3_jax.clip.open_clip_files import fits_open_clip
-from s3_jax.clip.readers import file_sha256
+from s3_jax.files import file_sha256
 
 TEXTS = ["an umbrella", "A Snowman's teacup, old!", ""]
 

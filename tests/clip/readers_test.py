@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from s3_jax.clip.readers import file_sha256, read_arrays
+from s3_jax.clip.readers import read_arrays
+from s3_jax.files import file_sha256
 
 TENSORS = {
   "a.weight": np.arange(6, dtype="f4").reshape(2, 3),

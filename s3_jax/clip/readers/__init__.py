@@ -9,7 +9,6 @@ but numbers is a ValueError of one line.
 
 import contextlib
 import functools
-import hashlib
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +26,11 @@ from s3_jax.clip.readers.safetensors_file import read_safetensors
 from s3_jax.clip.readers.shards import INDEX_SUFFIX, read_index
 from s3_jax.clip.readers.torch_archive import read_torch
 from s3_jax.clip.readers.trees import LONGEST_NAME
+from s3_jax.files import file_sha256, texts_sha256
 
 __all__ = [
   "DATA_SUFFIXES",
   "SUFFIXES",
-  "file_sha256",
   "read_arrays",
   "read_data_arrays",
 ]
@@ -112,12 +111,6 @@ def _readable(path: pathlib.Path) -> Iterator[None]:
     ) from error
 
 
-def file_sha256(path: pathlib.Path) -> str:
-  """Returns a file's sha256 in hexadecimal."""
-  with open(path, "rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _checked(arrays: Arrays, path: pathlib.Path) -> Arrays:
   """Refuses names that would garble a message, and arrays out of nothing."""
   for name in arrays:
@@ -155,4 +148,4 @@ def _read_shards(index: pathlib.Path) -> tuple[Arrays, str]:
         f"difference in {len(odd)}, the first {shown(odd[0])}."
       )
     arrays |= tensors
-  return arrays, hashlib.sha256("".join(digests).encode()).hexdigest()
+  return arrays, texts_sha256(digests, separator="")

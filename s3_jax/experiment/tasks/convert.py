@@ -9,7 +9,6 @@ from typing import Annotated, Any, NamedTuple
 
 from s3_jax.clip import Clip, locations, save_clip
 from s3_jax.clip.agreement import require_agreement
-from s3_jax.clip.readers import file_sha256
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   ModelSpecName,
@@ -19,7 +18,7 @@ from s3_jax.experiment.checkpoint import (
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
 from s3_jax.fields import Rule
-from s3_jax.files import write_json
+from s3_jax.files import file_sha256, write_json
 
 _DTYPES = ("float32", "float16", "bfloat16")
 

@@ -16,7 +16,7 @@ from s3_jax.experiment.measurement import (
 from s3_jax.experiment.methods.images import MethodPlan, Scorers
 from s3_jax.experiment.methods.view_scores import score_views
 from s3_jax.experiment.methods.views import ViewMethod
-from s3_jax.experiment.rows import dataset_row, sha256_of
+from s3_jax.experiment.rows import dataset_row
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.benchmark.opening import (
   OpenRun,
@@ -27,6 +27,7 @@ from s3_jax.experiment.tasks.benchmark.plan import looks_at_views, make_tables
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark, read_benchmark
 from s3_jax.experiment.tasks.embeddings.output import write_embedded
+from s3_jax.files import texts_sha256
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
@@ -110,7 +111,7 @@ def _measure(
     "lexicon_sha256": data.lexicon_sha256,
     "methods": {
       each.name: {
-        "sha256": sha256_of(each.prompts),
+        "sha256": texts_sha256(each.prompts),
         "distinct": len(each.prompts),
         **texts.describe(each.prompts),
       }

@@ -14,7 +14,6 @@ from s3_jax.experiment import checkpoint
 from s3_jax.experiment.contents import know_images
 from s3_jax.experiment.embedder import EmbeddedImages, Embedder
 from s3_jax.experiment.methods.images import MethodPlan
-from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.run_log import RunLog, log_bad
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import require_writable
@@ -26,6 +25,7 @@ from s3_jax.experiment.tasks.benchmark.plan import (
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet, find_sets
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.experiment.text_embedding import EmbeddedTexts
+from s3_jax.files import texts_sha256
 
 
 class OpenRun(NamedTuple):
@@ -143,5 +143,5 @@ def _agree(
       data.opened.fingerprint
     )
     texts = tuple(prompt for prepared in plan for prompt in prepared.prompts)
-    facts[f"the texts of {title}"] = sha256_of(texts)
+    facts[f"the texts of {title}"] = texts_sha256(texts)
   hosts.agree(facts)

@@ -30,9 +30,13 @@ from s3_jax.fields import (
   Where,
   Whole,
   raw,
+  read_value,
   rows_of,
   words,
 )
+
+FILES = ("cupl", "dclip", "waffle")
+"""Methods whose texts may come from a file of the user's."""
 
 
 def _data_sets() -> tuple[str, ...]:
@@ -45,12 +49,15 @@ def _embedded() -> tuple[str, ...]:
   )
 
 
+def _read_template(value: str, where: Where) -> str:
+  return read_value(Template, value, where) if value else value
+
+
+NameTemplate = Annotated[str, Rule(read=_read_template)]
+
+
 def _methods() -> dict[str, Method | ViewMethod]:
   return {**METHODS, **VIEW_METHODS}
-
-
-FILES = ("cupl", "dclip", "waffle")
-"""Methods whose texts may come from a file of the user's."""
 
 
 class Benchmark(NamedTuple):
@@ -71,7 +78,7 @@ class Benchmark(NamedTuple):
   partial: bool = False  # True: another number of images is accepted
   strict: bool = False  # True: a bad image makes the run fail at its end
   baseline: str = "class_name"
-  template: Template = ""  # of each name alone; default: as `templates`
+  template: NameTemplate = ""  # of each name alone; default: as `templates`
   templates: Templates = ()  # of the vertices; default: the data set's
   cupl_file: str = ""  # your files, for the methods cupl, dclip and waffle
   dclip_file: str = ""

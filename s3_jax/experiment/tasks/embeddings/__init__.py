@@ -33,7 +33,6 @@ from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
 )
 from s3_jax.experiment.methods.views import VIEW_METHODS
-from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings, check_baseline
 from s3_jax.experiment.tasks.benchmark.settings import read_own_methods
@@ -53,6 +52,7 @@ from s3_jax.fields import (
   raw,
   read_value,
 )
+from s3_jax.files import texts_sha256
 from s3_jax.lexicon.vertices import Vertices, drawn_indices
 from s3_jax.messages import nearest
 from s3_jax.storage.text_tables import pad_texts
@@ -171,7 +171,7 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
     **given.facts,
     "methods": {
       each.name: {
-        "sha256": sha256_of(each.prompts),
+        "sha256": texts_sha256(each.prompts),
         "distinct": len(each.prompts),
       }
       for each in plan

@@ -15,7 +15,6 @@ import jax
 import numpy as np
 
 from s3_jax.clip import MODELS, Clip
-from s3_jax.clip.readers import file_sha256
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
@@ -40,7 +39,7 @@ from s3_jax.experiment.tasks.export.portable_programs import (
 )
 from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.fields import Given, Inline, raw, words
-from s3_jax.files import replacing
+from s3_jax.files import file_sha256, replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible

@@ -10,9 +10,9 @@ from jaxtyping import Int64
 from s3_jax.data.segmentation_sets import OpenedMasks, SegmentationSpec
 from s3_jax.evaluation.diagnosis import Confusion, confusion_rows
 from s3_jax.experiment.methods.patches import PatchTarget
-from s3_jax.experiment.rows import sha256_of
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.text_embedding import EmbeddedTexts
+from s3_jax.files import texts_sha256
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, distinct_prompts
@@ -131,7 +131,7 @@ def describe_texts(outcomes: Sequence[SegmentedSet]) -> dict[str, Any]:
     facts: dict[str, Any] = {"methods": methods}
     for name, vertices in outcome.vertices.items():
       prompts = distinct_prompts([vertices])
-      hashes.append(sha256_of(prompts))
+      hashes.append(texts_sha256(prompts))
       methods[name] = {
         "sha256": hashes[-1],
         "distinct": len(prompts),
@@ -142,7 +142,7 @@ def describe_texts(outcomes: Sequence[SegmentedSet]) -> dict[str, Any]:
         facts["per_class"] = [len(of_class) for of_class in vertices]
         facts["core_per_class"] = np.asarray(space.mask).sum(1).tolist()
     by_set[outcome.spec.name] = facts
-  return {"sha256": sha256_of(hashes), "datasets": by_set}
+  return {"sha256": texts_sha256(hashes), "datasets": by_set}
 
 
 def segmentation_rows(
