@@ -211,14 +211,9 @@ def classes_by_wnid() -> dict[str, ClassEntry]:
   return {entry.wnid: entry for entry in classes if entry.wnid}
 
 
-def texts_of_classes(
-  lexicon: Lexicon, *, polluted: bool = False
-) -> tuple[tuple[str, ...], ...]:
+def texts_of_classes(lexicon: Lexicon) -> tuple[tuple[str, ...], ...]:
   """Lists every class's texts, the official name first."""
-  return tuple(
-    entry.names + (entry.polluted if polluted else ())
-    for entry in lexicon.classes
-  )
+  return tuple(entry.names for entry in lexicon.classes)
 
 
 def most_frequent_names(classes: Sequence[ClassEntry]) -> tuple[str, ...]:
@@ -231,18 +226,3 @@ def most_frequent_names(classes: Sequence[ClassEntry]) -> tuple[str, ...]:
         " none."
       )
   return tuple(entry.captioned[0] for entry in classes)
-
-
-def shared_names(
-  lexicon: Lexicon,
-) -> tuple[tuple[str, tuple[int, ...]], ...]:
-  """Lists the texts that more than one class claims, with those classes."""
-  owners: dict[str, list[int]] = {}
-  for entry in lexicon.classes:
-    for text in entry.names:
-      owners.setdefault(comparison_key(text), []).append(entry.label)
-  return tuple(
-    (text, tuple(classes))
-    for text, classes in owners.items()
-    if len(classes) > 1
-  )

@@ -12,9 +12,8 @@ IMAGES = 180
 
 
 @pytest.fixture(scope="module")
-def sweep(checkpoint, read_config, make_small, tmp_path_factory):
-  folder = tmp_path_factory.mktemp("sweep")
-  config = read_config(
+def config(checkpoint, read_config, tmp_path_factory):
+  return read_config(
     "sweep",
     model=str(checkpoint),
     metrics=("local_center", "center", "nearest_point", "complex"),
@@ -22,8 +21,13 @@ def sweep(checkpoint, read_config, make_small, tmp_path_factory):
     scales=(None, "gap", 0.0, 5),
     min_gaps=(0.0, 0.9),
     batch_size=64,
-    cache_dir=str(folder / "cache"),
+    cache_dir=str(tmp_path_factory.mktemp("sweep") / "cache"),
   )
+
+
+@pytest.fixture(scope="module")
+def sweep(config, make_small, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("folder")
   with pytest.MonkeyPatch.context() as patch:
     opened = make_small(patch)
     rows = experiment.run(config, str(folder / "run"))
@@ -103,6 +107,19 @@ def test_the_share_of_classes_cut(sweep):
   assert whole.classes_cut == 0
   assert 0.9 < alone.classes_cut <= 1
   assert (alone.classes_cut * 90) % 1 == pytest.approx(0, abs=1e-6)
+
+
+def test_a_sweep_goes_on_from_the_cache(sweep, config, make_small, tmp_path):
+  _, rows = sweep
+
+  def refused(*_, **__):
+    raise AssertionError("a tower ran or an image was decoded")
+
+  with pytest.MonkeyPatch.context() as patch:
+    make_small(patch)
+    for name in ("padded_batches", "embed_texts"):
+      patch.setattr(f"s3_jax.experiment.embedder.{name}", refused)
+    assert experiment.run(config, str(tmp_path / "run")) == rows
 
 
 def test_a_test_set_and_other_texts(

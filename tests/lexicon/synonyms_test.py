@@ -12,7 +12,6 @@ from s3_jax.lexicon.synonyms import (
   comparison_key,
   load_lexicon,
   most_frequent_names,
-  shared_names,
   texts_of_classes,
 )
 
@@ -75,7 +74,6 @@ def test_no_name_belongs_to_two_classes(lexicon):
     assert len({name.casefold() for name in entry.names}) == len(entry.names)
     for name in entry.names:
       assert owners.setdefault(fold(name), entry.label) == entry.label, name
-  assert shared_names(lexicon) == ()
 
 
 def test_wrong_entries_are_wrong_everywhere(lexicon):
@@ -282,12 +280,7 @@ def test_views_of_a_table(write):
   table["classes"][1]["captioned"] = ["Trout", "{weird}"]
   lexicon = load_lexicon(write(table))
   assert texts_of_classes(lexicon) == (("fish", "trout"), ("{weird}", "Trout"))
-  assert texts_of_classes(lexicon, polluted=True) == (
-    ("fish", "trout", "bicycle"),
-    ("{weird}", "Trout"),
-  )
   assert most_frequent_names(lexicon.classes) == ("trout", "Trout")
-  assert shared_names(lexicon) == (("trout", (0, 1)),)
 
 
 def test_most_frequent_names_must_be_known(write):

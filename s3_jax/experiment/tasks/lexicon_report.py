@@ -10,6 +10,7 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
 )
+from s3_jax.experiment.class_list import shared_texts
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.spaces import (
   TWO_WITNESSES,
@@ -24,9 +25,7 @@ from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import (
   BENCHMARK_TABLES,
   Lexicon,
-  comparison_key,
   load_lexicon,
-  shared_names,
 )
 from s3_jax.results.lexicon_page import (
   ClassWords,
@@ -142,10 +141,6 @@ def _examine(
     ]
     removed, nearer, cut = _compare(texts, embedder, report, lexicon)
   names = [entry.name for entry in lexicon.classes]
-  # As the tables spell them, so that the page can point at them.
-  spelling = {
-    comparison_key(text): text for known in texts for text in reversed(known)
-  }
   return TableWords(
     lexicon.dataset,
     lexicon.sha256,
@@ -163,8 +158,9 @@ def _examine(
       for entry in lexicon.classes
     ),
     tuple(
-      (spelling[text], tuple(names[label] for label in labels))
-      for text, labels in shared_names(lexicon)
+      # As a table spells it, so that the page can point at it.
+      (text, tuple(names[label] for label in labels))
+      for text, labels in shared_texts(texts)
     ),
     cut,
   )
