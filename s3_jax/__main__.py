@@ -14,7 +14,6 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -101,18 +100,17 @@ def main(argv: list[str]) -> None:
     _say(_describe(error))
     status = 2
   except experiment.LostPeer as error:
-    task = _CONFIG.value.get("task") if _CONFIG.value is not None else None
     _say(
       f"{error}. Finished shards are in {_cache()}; the same command goes on"
       " from them."
-      if task in experiment.RESUMES
-      else f"{error}. {_what_remains(experiment.RESUMES).capitalize()}."
+      if experiment.resumes(_CONFIG.value)
+      else f"{error}. {_what_remains('').capitalize()}."
     )
     status = cluster.LOST
   except KeyboardInterrupt:
     _quiet_interrupts()
     sys.stderr.write("\n")
-    _say(f"stopped; {_what_remains(experiment.RESUMES)}.")
+    _say(f"stopped; {_what_remains(experiment.resumes(_CONFIG.value))}.")
     status = _STOPPED
   except BaseException as error:
     # A library in Rust "panics", which Python's `Exception` does not cover.
@@ -160,15 +158,13 @@ def _cache() -> str:
   return str(_CONFIG.value.get("cache_dir", "") or default_cache_dir())
 
 
-def _what_remains(resumes: Mapping[str, str]) -> str:
+def _what_remains(resumes: str) -> str:
   """Says what a run that was stopped leaves to the next one."""
-  fields = _CONFIG.value if _CONFIG.value is not None else {}
-  index = resumes.get(fields.get("task", ""))
-  if index == "cache":
+  if resumes == "cache":
     return f"the same command goes on from here, with what is in {_cache()}"
-  if index and _WORKDIR.value:
+  if resumes and _WORKDIR.value:
     return f"the same command goes on from here, with {_WORKDIR.value}"
-  if index:
+  if resumes:
     return (
       "the same command goes on from here if --workdir names this run's folder"
       " under runs/"

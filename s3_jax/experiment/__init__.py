@@ -45,30 +45,52 @@ from s3_jax.experiment.workdir import patient_streams
 from s3_jax.fields import Rule
 from s3_jax.hosts import LostPeer as LostPeer
 
-# What a config's `task` may be: a reader of its settings, which returns the
-# work itself as a function of the workdir.
-TASKS: dict[str, Callable[[Settings], Callable[[pathlib.Path], Any]]] = {
-  "benchmark": benchmark.read_settings,
-  "check_data": check_data.read_settings,
-  "compare": compare.read_settings,
-  "convert": convert.read_settings,
-  "embeddings": embeddings.read_settings,
-  "embeddings_sweep": embedded.read_settings,
-  "evaluate": benchmark.read_settings,  # as configs of the demo called it
-  "evidence": evidence.read_settings,
-  "export": export.read_settings,
-  "gallery": gallery.read_settings,
-  "lexicon_report": lexicon_report.read_settings,
-  "models": models.read_settings,
-  "predict": predict.read_settings,
-  "prepare_data": prepare_data.read_settings,
-  "segment": segment.read_settings,
-  "segmentation": segmentation.read_settings,
-  "sweep": spaces.read_settings,
-  "synonyms": synonyms.read_settings,
-  "train": train.read_settings,
-  "verify": verify.read_settings,
-  "view_sweep": views.read_settings,
+Work = Callable[[pathlib.Path], Any]
+
+
+class Task(NamedTuple):
+  """What a config may ask for.
+
+  Attributes:
+    read: a reader of its settings, which returns the work itself as a function
+      of the workdir.
+    resumes: what a run that was stopped leaves for the next one: shards in the
+      "cache", files of its "workdir", or "" where it starts anew.
+    shared: whether the processes of a run share its work out.
+    computes: whether it needs JAX's devices.
+  """
+
+  read: Callable[[Settings], Work]
+  resumes: str = ""
+  shared: bool = False
+  computes: bool = True
+
+
+# By what a config's `task` is called.
+TASKS: dict[str, Task] = {
+  "benchmark": Task(benchmark.read_settings, "cache", shared=True),
+  "check_data": Task(check_data.read_settings, computes=False),
+  "compare": Task(compare.read_settings, computes=False),
+  "convert": Task(convert.read_settings),
+  # Without a tower there is nothing to keep.
+  "embeddings": Task(embeddings.read_settings, shared=True),
+  "embeddings_sweep": Task(embedded.read_settings, shared=True),
+  # As configs of the demo called it.
+  "evaluate": Task(benchmark.read_settings, "cache", shared=True),
+  "evidence": Task(evidence.read_settings),
+  "export": Task(export.read_settings),
+  "gallery": Task(gallery.read_settings),
+  "lexicon_report": Task(lexicon_report.read_settings),
+  "models": Task(models.read_settings, computes=False),
+  "predict": Task(predict.read_settings),
+  "prepare_data": Task(prepare_data.read_settings, computes=False),
+  "segment": Task(segment.read_settings),
+  "segmentation": Task(segmentation.read_settings, "cache", shared=True),
+  "sweep": Task(spaces.read_settings, "cache", shared=True),
+  "synonyms": Task(synonyms.read_settings, "workdir", computes=False),
+  "train": Task(train.read_settings, "workdir"),
+  "verify": Task(verify.read_settings),
+  "view_sweep": Task(views.read_settings, "cache", shared=True),
 }
 
 
@@ -77,28 +99,6 @@ class Common(NamedTuple):
 
   task: Annotated[str, Rule(choices=TASKS)]
   compilation_cache_dir: ProgramFolder = ""
-
-
-# Those that share their work out over the processes of a run.
-SHARED_TASKS = (
-  *("benchmark", "embeddings", "evaluate", "segmentation"),
-  *("embeddings_sweep", "sweep", "view_sweep"),
-)
-
-# What a run that was stopped leaves for the next one: shards in the cache, or
-# files of its workdir. Every other task starts anew.
-RESUMES = {
-  "benchmark": "cache",
-  "evaluate": "cache",
-  "segmentation": "cache",
-  "sweep": "cache",
-  "view_sweep": "cache",
-  "synonyms": "workdir",
-  "train": "workdir",
-}
-
-# Those that leave the devices alone.
-_IDLE_TASKS = ("check_data", "compare", "models", "prepare_data", "synonyms")
 
 
 def computes(config: ml_collections.ConfigDict) -> bool:
@@ -110,7 +110,16 @@ def computes(config: ml_collections.ConfigDict) -> bool:
   Returns:
     False for tasks that only read, list or download.
   """
-  return config.get("task") not in _IDLE_TASKS
+  task = TASKS.get(str(config.get("task")))
+  return task is None or task.computes
+
+
+def resumes(
+  config: ml_collections.ConfigDict | Mapping[str, Any] | None,
+) -> str:
+  """Says where a stopped run has left what the next one goes on from."""
+  task = TASKS.get(str(config.get("task"))) if config is not None else None
+  return "" if task is None else task.resumes
 
 
 def run(
@@ -166,9 +175,10 @@ def _agree(
   facts["the commit of s3_jax"] = git_commit()
   facts["the keys of `methods`"] = list(methods)
   hosts.agree(facts)
-  if config.task not in SHARED_TASKS:
+  if not TASKS[config.task].shared:
+    known = ", ".join(name for name, task in TASKS.items() if task.shared)
     raise ValueError(
-      f"`config.task` must be one of {', '.join(SHARED_TASKS)} in a run of"
+      f"`config.task` must be one of {known} in a run of"
       f" several processes, got {config.task!r}: start it in one."
     )
 
@@ -187,9 +197,9 @@ def dry_run(config: ml_collections.ConfigDict) -> None:
 
 def _read(
   config: ml_collections.ConfigDict, methods: Mapping[str, Any] | None = None
-) -> tuple[Callable[[pathlib.Path], Any], str]:
+) -> tuple[Work, str]:
   settings = Settings(config.to_dict(), methods=methods)
   name, programs = settings.read(Common)
-  task = TASKS[name](settings)
+  work = TASKS[name].read(settings)
   settings.finish()
-  return task, programs
+  return work, programs

@@ -171,14 +171,15 @@ def test_a_stopped_run_promises_what_is_true(
   code, _, err = call({"task": task}, workdir)
   assert code == 130 and err.startswith("\ns3_jax: stopped; ")
   assert words in err and err.count("\n") == 2
-  assert ("goes on" in err) == (task in experiment.RESUMES)
+  assert ("goes on" in err) == bool(experiment.resumes({"task": task}))
 
 
 def test_every_task_that_resumes_is_one():
-  assert experiment.RESUMES.keys() <= experiment.TASKS.keys()
-  # Without a tower there is nothing to keep.
-  shared = {*experiment.SHARED_TASKS} - {"embeddings"}
-  assert shared <= experiment.RESUMES.keys()
+  for name, task in experiment.TASKS.items():
+    assert task.resumes in ("", "cache", "workdir")
+    # Without a tower there is nothing to keep.
+    if task.shared and not name.startswith("embeddings"):
+      assert task.resumes == "cache", name
 
 
 def interrupted(repository, tmp_path, ready, *flags):
@@ -359,4 +360,5 @@ def test_a_bad_command_is_refused_in_one_line(finished, name):
   assert len(err) <= 301
   assert all(word in err for word in COMMANDS[name][1]), err
   left = {path.name for path in (root / name).rglob("*")}
-  assert left <= {"results"}, "at most the empty folder"
+  # At most the empty folders of the run and of the cache.
+  assert left <= {"results", "s3_jax"}

@@ -87,7 +87,9 @@ def compiling(monkeypatch):
 
     return work
 
-  monkeypatch.setitem(experiment.TASKS, "compile", read_settings)
+  monkeypatch.setitem(
+    experiment.TASKS, "compile", experiment.Task(read_settings)
+  )
 
   def config(shift, **fields):
     return ml_collections.ConfigDict(
@@ -129,7 +131,7 @@ def test_jax_is_as_before_after_a_failure(compiling, monkeypatch, tmp_path):
 
     return work
 
-  monkeypatch.setitem(experiment.TASKS, "fail", fail)
+  monkeypatch.setitem(experiment.TASKS, "fail", experiment.Task(fail))
   before = settings_of_jax()
   config = ml_collections.ConfigDict(
     {"task": "fail", "compilation_cache_dir": str(tmp_path / "programs")}

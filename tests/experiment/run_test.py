@@ -170,7 +170,8 @@ def noted(monkeypatch):
     (note,) = settings.read(Note)
     return lambda folder: (folder / "note.txt").write_text(note) and folder
 
-  monkeypatch.setitem(experiment.TASKS, "note", read_settings)
+  row = experiment.Task(read_settings)  # with its file, all that a task is
+  monkeypatch.setitem(experiment.TASKS, "note", row)
   return ml_collections.ConfigDict({"task": "note", "note": "hello"})
 
 
@@ -238,8 +239,7 @@ def test_the_environment_is_described():
 
 
 def test_tasks_that_leave_the_devices_alone(read_config):
-  assert set(experiment._IDLE_TASKS) < set(experiment.TASKS)
   assert not experiment.computes(read_config("models"))
   assert experiment.computes(read_config("demo"))
-  assert set(experiment.SHARED_TASKS) < set(experiment.TASKS)
-  assert not set(experiment.SHARED_TASKS) & set(experiment._IDLE_TASKS)
+  for task in experiment.TASKS.values():
+    assert task.computes or not task.shared
