@@ -11,7 +11,7 @@ cache; the share of classes that the core cuts stands beside each row.
 
 Hardware: two CPU cores, a few minutes. docs/RESULTS.md has the table.
 
-Fields: `Sweep` in s3_jax/experiment/tasks/sweep.py.
+Fields: `Sweep` in s3_jax/experiment/tasks/sweep/spaces.py.
 """
 
 import ml_collections

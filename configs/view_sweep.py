@@ -10,7 +10,7 @@ adaptation.
 Hardware: two CPU cores, about ten minutes once the views are in the cache.
 docs/ADAPTATION.md has the table.
 
-Fields: `ViewSweep` in s3_jax/experiment/tasks/view_sweep.py.
+Fields: `ViewSweep` in s3_jax/experiment/tasks/sweep/views.py.
 """
 
 import ml_collections

@@ -122,8 +122,8 @@ class Choices(NamedTuple):
     """Lists the choices for some texts, by the names of their methods."""
     rows = [
       Row(name, metric, k, scale, gap)
-      for (scale, gap), name, metric in itertools.product(
-        self.rules, texts, self.metrics
+      for name, (scale, gap), metric in itertools.product(
+        texts, self.rules, self.metrics
       )
       for k in (self.neighbors if metric == "local_center" else (None,))
     ]
@@ -211,7 +211,7 @@ def score_choices(
   for each in plan:
     row = choices[each.name]
     spaces.setdefault((row.scale, row.min_gap), []).append(each)
-  rows, polluted = [], {}
+  clean, polluted = {}, {}
   for of_space in hosts.progress_bar(
     list(spaces.values()), desc="sweep", unit="space"
   ):
@@ -235,12 +235,15 @@ def score_choices(
         polluted[row] = (top1, *count_removed(right, table.mask, kept))
       else:
         cut = float(np.mean(kept.sum(1) < table.mask.sum(1)))
-        rows.append(row._replace(classes_cut=cut, clean=top1))
-  scored = [
-    Row(*row[:7], *polluted.get(Row(POLLUTED, *row[1:5]), row[7:]))
-    for row in rows
+        clean[row] = (cut, top1)
+  nothing = (None,) * 5
+  rows = [
+    Row(*row[:5], *clean[row], *polluted.get(Row(POLLUTED, *row[1:5]), nothing))
+    for row in choices.values()
+    if row in clean
   ]
-  return sorted(scored, key=lambda row: (-row.clean, -(row.polluted or 0.0)))
+  # Of equal ones the first that was asked for.
+  return sorted(rows, key=lambda row: (-row.clean, -(row.polluted or 0.0)))
 
 
 def write_rows(session: Session, rows: list[Row], images: str) -> list[Row]:
