@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Bool
 
 from s3_jax import hosts
@@ -25,7 +24,7 @@ from s3_jax.experiment.methods.prompts import (
 from s3_jax.experiment.methods.spaces import count_removed
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import comparison_rows, method_rows, texts_part
-from s3_jax.experiment.run_log import RunLog, timed
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.tasks.benchmark.report import HEADLINE, write_benchmark
@@ -80,6 +79,7 @@ class Outcome(NamedTuple):
 
 
 def score_plan(
+  session: Session,
   plan: Sequence[MethodPlan],
   tables: Tables,
   test_set: EmbeddedImages,
@@ -87,8 +87,6 @@ def score_plan(
   *,
   classes: int,
   logit_scale: float,
-  mesh: Mesh,
-  timings: dict[str, float],
 ) -> dict[str, ClassificationResult]:
   """Scores every image by every method of one vector an image."""
   results = {}
@@ -98,16 +96,16 @@ def score_plan(
     unit="method",
   )
   for prepared in bar:
-    with timed(timings, "build_space"):
+    with session.timed("build_space"):
       scorer = scorers.scorer(prepared, tables[prepared.method.vertices])
-    with timed(timings, "score"):
+    with session.timed("score"):
       results[prepared.name] = score_images(
         scorer,
         test_set,
         classes=classes,
         per_class=not callable(prepared.method.metric),
         logit_scale=logit_scale,
-        mesh=mesh,
+        mesh=session.devices,
       )
   return results
 

@@ -3,8 +3,7 @@
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from s3_jax import hosts
 from s3_jax.experiment.workdir import clear_results
@@ -59,14 +58,6 @@ def log_bad(
       f"{title}: {len(bad)} of {total} images are bad and not counted; the"
       f" first is {visible(file)}: {visible(reason)}."
     )
-
-
-@contextmanager
-def timed(timings: dict[str, float], name: str) -> Iterator[None]:
-  """Adds the seconds of a block to a part of the run."""
-  start = time.perf_counter()
-  yield
-  timings[name] = timings.get(name, 0.0) + time.perf_counter() - start
 
 
 class TimeLeft:

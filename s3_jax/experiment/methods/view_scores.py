@@ -21,8 +21,8 @@ from s3_jax.experiment.embedder import (
 from s3_jax.experiment.methods.images import MethodPlan
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import Adaptation
-from s3_jax.experiment.run_log import timed
 from s3_jax.experiment.scoring import gather_counted
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.fields import Count, Inline, Rule
 from s3_jax.storage.text_tables import TextTable
@@ -74,6 +74,7 @@ def row_name(name: str, settings: ViewSettings, seed: int) -> str:
 
 
 def score_views(
+  session: Session,
   plan: Sequence[MethodPlan],
   tables: Mapping[Callable[..., Any], TextTable],
   embedder: Embedder,
@@ -81,8 +82,6 @@ def score_views(
   test_set: EmbeddedImages,
   settings: ViewSettings,
   options: SpaceOptions,
-  timings: dict[str, float],
-  counters: dict[str, int],
 ) -> dict[str, ClassificationResult]:
   """Scores every image by the methods that look at its views.
 
@@ -91,7 +90,7 @@ def score_views(
   """
   logit_scale = embedder.logit_scale
   results = {}
-  done = dict.fromkeys(counters, 0)
+  done = dict.fromkeys(session.counters, 0)
   for view in view_options(settings, data.spec):
     scorings = {
       each.name: Scoring(
@@ -115,12 +114,12 @@ def score_views(
     def add_shards(shards=shards, scorings=scorings) -> list[np.ndarray]:
       indices = [np.arange(0)]
       while True:
-        with timed(timings, "embed_views"):
+        with session.timed("embed_views"):
           shard = next(shards, None)
         if shard is None:
           return indices
         indices.append(shard.indices[shard.good])
-        with timed(timings, "adapt"):
+        with session.timed("adapt"):
           for scoring in scorings.values():
             scoring.add(shard.embeddings[shard.good], shard.labels[shard.good])
 
@@ -134,6 +133,5 @@ def score_views(
           " some view of an image gave none."
         )
       results[row_name(name, settings, view.seed)] = summarise(counted)
-  for name, number in hosts.add_up(done).items():
-    counters[name] += number
+  session.count(**hosts.add_up(done))
   return results

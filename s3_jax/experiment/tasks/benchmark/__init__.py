@@ -86,17 +86,17 @@ def _measure(
       )
     )
   results = score_plan(
+    session,
     plan,
     tables,
     test_set,
     scorers,
     classes=len(data.classes),
     logit_scale=embedder.logit_scale,
-    mesh=embedder.devices,
-    timings=session.timings,
   )
   if looks_at_views(plan):
     results |= score_views(
+      session,
       [each for each in plan if isinstance(each.method, ViewMethod)],
       tables,
       embedder,
@@ -104,8 +104,6 @@ def _measure(
       test_set,
       benchmark.views,
       benchmark.options,
-      session.timings,
-      session.counters,
     )
   described = {
     "lexicon_sha256": data.lexicon_sha256,

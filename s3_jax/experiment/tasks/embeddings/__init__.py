@@ -158,14 +158,13 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
   ]
   scorers = Scorers(run.options)
   results = score_plan(
+    session,
     plan,
     tables,
     given.test_set,
     scorers,
     classes=len(given.class_names),
     logit_scale=run.logit_scale,
-    mesh=session.devices,
-    timings=session.timings,
   )
   texts = {
     **given.facts,

@@ -58,12 +58,7 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
   session.count(
     images_decoded=0, tower_batches=0, windows=0, text_tower_batches=0
   )
-  outcomes = [
-    segment_set(
-      run, embedder, each, session.timings, session.counters, session.log
-    )
-    for each in sets
-  ]
+  outcomes = [segment_set(run, session, embedder, each) for each in sets]
   session.rate(
     "images_per_second", session.counters["images_decoded"], "segment"
   )

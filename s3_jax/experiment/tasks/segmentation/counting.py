@@ -28,7 +28,8 @@ from s3_jax.experiment.methods.patches import (
   official_names,
   texts_of,
 )
-from s3_jax.experiment.run_log import RunLog, timed
+from s3_jax.experiment.run_log import RunLog
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.shared_shards import gather_shards
 from s3_jax.experiment.tasks.segmentation.plan import FoundSet, Segmentation
 from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet
@@ -54,11 +55,9 @@ from s3_jax.storage.shards import Layout, Shard, join_shards, stored_shards
 
 def segment_set(
   run: Segmentation,
+  session: Session,
   embedder: Embedder,
   each: FoundSet,
-  timings: dict[str, float],
-  counters: dict[str, int],
-  log: RunLog,
 ) -> SegmentedSet:
   """Runs every method on one data set."""
   spec, found = each.spec, each.found
@@ -67,15 +66,15 @@ def segment_set(
   texts = texts_of(spec, run.templates)
   vertices = method_vertices(methods, texts)
   prompts = distinct_prompts(vertices.values())
-  log(
+  session.log(
     f"{spec.title}: {total:,} images, {spec.classes} classes, {len(methods)}"
     f" methods, {len(prompts):,} texts; {found.opened.found}."
     f" {_in_words(run, spec.name)}"
   )
-  with timed(timings, "embed_text"):
+  with session.timed("embed_text"):
     embedded = embedder.texts(prompts)
-  counters["text_tower_batches"] += embedded.tower_batches
-  with timed(timings, "build_space"):
+  session.count(text_tower_batches=embedded.tower_batches)
+  with session.timed("build_space"):
     targets = make_targets(
       methods,
       vertices,
@@ -102,10 +101,11 @@ def segment_set(
   checked = each._replace(
     found=found._replace(opened=found.opened._replace(records=verified))
   )
-  with timed(timings, "segment"):
-    sets, done = _count_set(run, embedder, checked, targets, layouts, log)
-  for name, number in hosts.add_up(done).items():
-    counters[name] += number
+  with session.timed("segment"):
+    sets, done = _count_set(
+      run, embedder, checked, targets, layouts, session.log
+    )
+  session.count(**hosts.add_up(done))
   outcome = SegmentedSet(
     spec=spec,
     found=found,
@@ -118,7 +118,7 @@ def segment_set(
     sets=sets,
     reasons=next(iter(sets.values())).reasons,
   )
-  _check_good(outcome, log)
+  _check_good(outcome, session.log)
   return outcome
 
 

@@ -51,6 +51,7 @@ def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
   )
   choices = sweep.choices.rows("texts")
   rows = score_choices(
+    session,
     choices,
     [
       MethodPlan(key, row.method(concepts), (), (), ())
@@ -60,7 +61,5 @@ def run_sweep(sweep: EmbeddingSweep, folder: pathlib.Path) -> list[Row]:
     given.test_set,
     right=[len(of_class) for of_class in given.rows],
     logit_scale=sweep.logit_scale,
-    mesh=session.devices,
-    timings=session.timings,
   )
   return write_rows(session, rows, str(given.test_set.labels.size))

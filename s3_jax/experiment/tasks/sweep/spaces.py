@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from jax.sharding import Mesh
 
 from s3_jax import hosts
 from s3_jax.experiment.embedder import EmbeddedImages
@@ -178,6 +177,7 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
   session, embedder, data = opened.run.session, opened.run.embedder, opened.data
   has_wrong_ones = any(entry.polluted for entry in data.classes)
   rows = score_choices(
+    session,
     choices,
     [
       each
@@ -188,14 +188,13 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     opened.test_set,
     right=[len(entry.names) for entry in data.classes],
     logit_scale=embedder.logit_scale,
-    mesh=embedder.devices,
-    timings=session.timings,
   )
   split = data.spec.split
   return write_rows(session, rows, f"{opened.test_set.labels.size} {split}")
 
 
 def score_choices(
+  session: Session,
   choices: Mapping[str, Row],
   plan: Sequence[MethodPlan],
   tables: Tables,
@@ -203,8 +202,6 @@ def score_choices(
   *,
   right: Sequence[int],
   logit_scale: float,
-  mesh: Mesh,
-  timings: dict[str, float],
 ) -> list[Row]:
   """Scores every choice on one data set; the best comes first."""
   spaces: dict[tuple[Any, ...], list[MethodPlan]] = {}
@@ -218,14 +215,13 @@ def score_choices(
     # Spaces of other choices would only take memory.
     scorers = Scorers(of_space[0].method.options)
     results = score_plan(
+      session,
       of_space,
       tables,
       test_set,
       scorers,
       classes=len(right),
       logit_scale=logit_scale,
-      mesh=mesh,
-      timings=timings,
     )
     for each in of_space:
       row, top1 = choices[each.name], results[each.name].top1

@@ -136,6 +136,7 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
   )
   session, data = opened.run.session, opened.data
   results = score_views(
+    session,
     opened.plan,
     opened.tables,
     opened.run.embedder,
@@ -143,8 +144,6 @@ def run_view_sweep(sweep: ViewSweep, folder: pathlib.Path) -> list[ViewRow]:
     opened.test_set,
     views,
     sweep.options,
-    session.timings,
-    session.counters,
   )
   rows = [row._replace(top1=results[row.key].top1) for row in methods]
   rows.sort(key=lambda row: -row.top1)
