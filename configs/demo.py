@@ -45,4 +45,5 @@ def get_config() -> ml_collections.ConfigDict:
     neighbors=4,  # this, scale and min_gap: the best of configs/sweep.py
     batch_size=100,
     figure_classes=(17, 9, 50, 70),  # whose texts are drawn
+    diagnosis=False,  # True: confusions and reliability diagrams as well
   ).lock()

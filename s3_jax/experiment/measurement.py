@@ -225,6 +225,7 @@ def write_outcomes(
   baseline: str,
   seed: int,
   figure_classes: Sequence[int] = (),
+  diagnosis: bool = True,
 ) -> dict[str, Any]:
   """Puts the results together and writes all files of a run."""
   measured = {
@@ -255,6 +256,7 @@ def write_outcomes(
     {each.row["name"]: each.test_set for each in outcomes},
     session.folder,
     baseline=baseline,
+    diagnosis=diagnosis,
     log=session.log,
   )
 

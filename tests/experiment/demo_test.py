@@ -61,6 +61,7 @@ def run_demo(checkpoint, read_config, make_small):
       "batch_size": 64,
       "cache_dir": str(cache),
       "figure_classes": (),
+      "diagnosis": True,
     }
     config = read_config("demo", **{**given, **changes})
     with pytest.MonkeyPatch.context() as patch:

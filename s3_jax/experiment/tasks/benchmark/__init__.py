@@ -57,6 +57,7 @@ def run_benchmark(benchmark: Benchmark, folder: pathlib.Path) -> dict[str, Any]:
       baseline=benchmark.baseline,
       seed=benchmark.seed,
       figure_classes=benchmark.figure_classes,
+      diagnosis=benchmark.diagnosis,
     ),
     bad=sum(len(outcome.test_set.bad) for outcome in outcomes),
     strict=benchmark.strict,

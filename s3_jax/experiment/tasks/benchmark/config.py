@@ -11,7 +11,7 @@ from s3_jax.fields import flat_fields
 
 # Fields that a config shows only where it gives them a value.
 _RARE = ("revision", "dataset", "datasets", "test_sets", "template")
-_RARE = (*_RARE, "figure_classes")
+_RARE = (*_RARE, "figure_classes", "diagnosis")
 _VIEWS = tuple(field.name for field in flat_fields(ViewSettings))
 
 

@@ -32,12 +32,13 @@ def write_benchmark(
   folder: pathlib.Path,
   *,
   baseline: str,
+  diagnosis: bool,
   log: RunLog,
 ) -> dict[str, Any]:
   """Writes all files of a run and says its table."""
   datasets = list(names)
   methods = list(dict.fromkeys(method for _, method in measured))
-  looked_into = _looked_into(methods, baseline)
+  looked_into = _looked_into(methods, baseline) if diagnosis else ()
   confusions = [
     Confusion(
       dataset,

@@ -91,6 +91,7 @@ class Benchmark(NamedTuple):
   cache_dir: CacheDir = raw("")  # default: the user's cache folder
   write_embeddings: bool = False  # True: as files, docs/EMBEDDINGS.md
   figure_classes: tuple[Any, ...] = ()  # of the first set: texts are drawn
+  diagnosis: bool = True  # False: no confusions, no reliability diagrams
   seed: Whole = 0
 
   @property
