@@ -71,14 +71,15 @@ def _compile_fast(request):
 # Rooms whose tests take seconds together, and what a change breaks first.
 FAST = (
   *("api", "fields", "files", "layering", "messages", "readme", "settings"),
-  *("launch", "zero_shot", "lexicon", "results", "storage", "topology"),
+  *("launch", "zero_shot", "lexicon", "results", "storage"),
 )
 # Processes, kills, browsers, wheels, and runs of whole configs.
 SLOW = (
   *("packaging", "integrations", "experiment/processes", "experiment/killed"),
   *("experiment/cluster", "experiment/cli", "experiment/compiled_programs"),
   *("experiment/train", "experiment/torch_baselines", "experiment/evidence"),
-  *("experiment/synonyms_cli", "experiment/verify", "golden"),
+  *("experiment/synonyms_cli", "experiment/verify", "experiment/benchmark"),
+  *("experiment/test_time", "golden"),
 )
 
 
