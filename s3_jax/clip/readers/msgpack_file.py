@@ -83,6 +83,8 @@ def _unpack(data: np.ndarray) -> Any:
     return unpack(data, ext_hook=extension)
   except msgpack.ExtraData as error:
     raise ValueError(f"{len(error.extra)} bytes too many") from error
+  except MemoryError as error:  # msgpack copies what comes too many
+    raise ValueError("more bytes than the memory has room for") from error
   except msgpack.FormatError as error:
     raise ValueError("the byte 0xc1 for a value") from error
   except msgpack.StackError as error:
