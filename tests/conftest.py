@@ -95,13 +95,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_programs():
-  """Forgets compiled programs before the process has too many memory maps.
+  """Forgets compiled programs before they take too much memory.
 
-  Each program holds three or four, and 65,530 are allowed.
+  Each holds three or four memory maps, of which 65,530 are allowed, and a
+  tenth of a megabyte or more; modules share few of them.
   """
   yield
   maps = pathlib.Path("/proc/self/maps")
-  if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+  if maps.exists() and maps.read_bytes().count(b"\n") > 12_000:
     jax.clear_caches()
     gc.collect()
 
