@@ -97,8 +97,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _few_programs():
   """Forgets compiled programs before they take too much memory.
 
-  Each holds three or four memory maps, of which 65,530 are allowed, and a
-  tenth of a megabyte or more; modules share few of them.
+  Each holds three or four memory maps, of which 65,530 are allowed; modules
+  share few programs.
   """
   yield
   maps = pathlib.Path("/proc/self/maps")
