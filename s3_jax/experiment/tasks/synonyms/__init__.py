@@ -228,13 +228,13 @@ def _complaint(
   what = (
     f"every class must have an answer, got none for"
     f" {len(generated.fallback)} of {len(names)}"
-    f" ({some}{', ...' if len(generated.fallback) > 3 else ''})"
   )
   again = f"the same command with --workdir={folder} goes on from here"
   if generated.stopped:
     what += f": {generated.detail}; {again}"
   else:
     what += (
+      f" ({some}{', ...' if len(generated.fallback) > 3 else ''})"
       f" after {generation.limits.attempts} tries each; raise `config.attempts`"
       f" and {again}, or try another model"
     )
