@@ -140,7 +140,9 @@ def run_files() -> tuple[list[str], set[str]]:
   def look(frame: Any, event: str, _: Any) -> None:
     name = frame.f_code.co_filename
     room = name.rpartition("/s3_jax/")[2].split("/")[0]
-    if event != "call" or room not in ("experiment", *ROOMS):
+    # Templates have frames of their own.
+    is_ours = room in ("experiment", *ROOMS) and name.endswith(".py")
+    if event != "call" or not is_ours:
       return
     entered.add(name)
     count = frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount

@@ -344,7 +344,7 @@ class _Lacking:
     self.batch = max(1, embedder.rows // self._views // step) * step
 
   def embed(self, indices: Int[np.ndarray, " images"]) -> Iterator[Rows]:
-    """Embeds images by their places in the data set, batch by batch."""
+    """Embeds images by their indices in the data set, batch by batch."""
     left = self._embedder.time_left.get(
       "images" if self._options is None else "views"
     )

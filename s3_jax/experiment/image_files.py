@@ -83,7 +83,7 @@ def find_images(images: str | Sequence[Any]) -> FoundImages:
   file that is named itself is taken as it is.
   """
   locations = []
-  for location in _places(images):
+  for location in _sources(images):
     here = _look(location)
     if not here.files:
       passed = ", ".join(
@@ -108,7 +108,7 @@ def find_images(images: str | Sequence[Any]) -> FoundImages:
   return found._replace(files=tuple(unique.values()))
 
 
-def _places(images: str | Sequence[Any]) -> list[str]:
+def _sources(images: str | Sequence[Any]) -> list[str]:
   if isinstance(images, str):
     whole = os.path.exists(os.path.expanduser(images))
     parts = [images] if whole else [part.strip() for part in images.split(",")]

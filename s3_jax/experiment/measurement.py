@@ -27,9 +27,10 @@ from s3_jax.experiment.rows import comparison_rows, method_rows, texts_part
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.tasks.benchmark.report import HEADLINE, write_benchmark
+from s3_jax.experiment.tasks.benchmark.report import write_benchmark
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.vertices import Vertices
+from s3_jax.results.results_index import HEADLINE
 from s3_jax.space import Evidence
 from s3_jax.space.weighing import MIN_CLASSES
 from s3_jax.storage.text_tables import TextTable

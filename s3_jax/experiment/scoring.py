@@ -60,11 +60,11 @@ def gather_counted(
   counted: ScoredImages, indices: Int[np.ndarray, " images"]
 ) -> ScoredImages:
   """Puts what all processes have counted together."""
-  parts = hosts.gather_arrays(_flat(counted) | {"places": indices})
+  parts = hosts.gather_arrays(_flat(counted) | {"indices": indices})
   joined = hosts.concatenate(
     [{name: part[name] for name in _PER_IMAGE} for part in parts]
   )
-  indices = np.concatenate([part["places"] for part in parts])
+  indices = np.concatenate([part["indices"] for part in parts])
   order = np.argsort(indices, kind="stable")
   counts = ClassificationCounts(
     *(

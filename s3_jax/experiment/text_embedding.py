@@ -90,22 +90,22 @@ def look_up(
   """
   distinct = tuple(dict.fromkeys(texts))
   tokens = _tokenized(tokenize, distinct)
-  places: dict[bytes, int] = {}
+  digests: dict[bytes, int] = {}
   of_text = [
-    places.setdefault(hashlib.sha256(row.tobytes()).digest(), len(places))
+    digests.setdefault(hashlib.sha256(row.tobytes()).digest(), len(digests))
     for row in tokens.token_ids.astype("<i4")
   ]
   hosts.agree(
     {
       "the texts": distinct,
-      "the token ids": hashlib.sha256(b"".join(places)).hexdigest(),
+      "the token ids": hashlib.sha256(b"".join(digests)).hexdigest(),
     }
   )
-  stored = np.asarray([content in blocks for content in places], bool)
+  stored = np.asarray([content in blocks for content in digests], bool)
   return TextLookup(
     distinct,
     tokens,
-    tuple(places),
+    tuple(digests),
     np.asarray(of_text, np.int64),
     blocks,
     hosts.gather_flags(stored),

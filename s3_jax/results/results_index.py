@@ -1,17 +1,22 @@
 """A results mapping, looked up by data set and method."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from s3_jax.messages import nearest
 
 __all__ = [
+  "HEADLINE",
   "ResultsIndex",
   "differences_to",
   "headline",
   "index_results",
+  "looked_into",
   "partial_sets",
 ]
+
+HEADLINE = ("s3", "local_center")
+"""The first of them that is run is looked into, beside the baseline."""
 
 
 class ResultsIndex(NamedTuple):
@@ -87,3 +92,10 @@ def headline(entry: Mapping[str, Any]) -> float:
   That is the mean IoU where pixels were labelled, else the top-1 accuracy.
   """
   return entry["miou"] if "miou" in entry else entry["top1"]
+
+
+def looked_into(methods: Collection[str], baseline: str) -> tuple[str, ...]:
+  """Names the methods whose errors a run shows: the baseline and one more."""
+  ours = [name for name in HEADLINE if name in methods]
+  chosen = (baseline, *(ours or list(methods)[-1:])[:1])
+  return tuple(dict.fromkeys(chosen))

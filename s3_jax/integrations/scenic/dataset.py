@@ -47,13 +47,13 @@ class _Share:
 
   def __init__(self, records: Records, indices: range):
     self._records = records
-    self._places = indices
+    self._indices = indices
 
   def __len__(self) -> int:
-    return len(self._places)
+    return len(self._indices)
 
   def __getitem__(self, index: int) -> Mapping[str, Any]:
-    return self._records[self._places[index]]
+    return self._records[self._indices[index]]
 
 
 class _Plan(NamedTuple):

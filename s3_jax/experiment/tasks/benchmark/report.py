@@ -19,9 +19,7 @@ from s3_jax.files import atomic_write
 from s3_jax.results.published import check_expectations, published_rows
 from s3_jax.results.renderers import csv_lines
 from s3_jax.results.report import format_table, write_report
-
-HEADLINE = ("s3", "local_center")
-"""The first of them that is run is looked into, beside the baseline."""
+from s3_jax.results.results_index import looked_into
 
 
 def write_benchmark(
@@ -38,7 +36,7 @@ def write_benchmark(
   """Writes all files of a run and says its table."""
   datasets = list(names)
   methods = list(dict.fromkeys(method for _, method in measured))
-  looked_into = _looked_into(methods, baseline) if diagnosis else ()
+  chosen = looked_into(methods, baseline) if diagnosis else ()
   confusions = [
     Confusion(
       dataset,
@@ -51,14 +49,14 @@ def write_benchmark(
       ),
     )
     for dataset in datasets
-    for method in looked_into
+    for method in chosen
   ]
   reliability = [
     reliability_row(
       dataset, method, reliability_bins(result.confidence, result.correct)
     )
     for (dataset, method), result in measured.items()
-    if method in looked_into
+    if method in chosen
   ]
   # Part of a data set, or one's own, has no published accuracy.
   whole = [
@@ -89,12 +87,6 @@ def write_benchmark(
   log(format_table(results, baseline=baseline))
   log(f"Results, report.html and figures: {folder}")
   return results
-
-
-def _looked_into(methods: Sequence[str], baseline: str) -> tuple[str, ...]:
-  ours = [name for name in HEADLINE if name in methods]
-  chosen = (baseline, *(ours[:1] or methods[-1:]))
-  return tuple(dict.fromkeys(chosen))
 
 
 def _predictions(

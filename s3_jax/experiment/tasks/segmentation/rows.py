@@ -24,6 +24,7 @@ from s3_jax.results.report import (
   format_table,
   write_report,
 )
+from s3_jax.results.results_index import looked_into
 from s3_jax.segmentation import (
   PixelCounts,
   SegmentationProtocol,
@@ -171,7 +172,7 @@ def segmentation_rows(
         outcome.names,
         outcome.sets[name].arrays["pairs"],
       )
-      for name in headline(outcome.sets, baseline)
+      for name in looked_into(outcome.sets, baseline)
     ]
   results = {**results, "methods": methods, "comparisons": comparisons}
   results["confusions"] = confusion_rows(confusions)
@@ -197,12 +198,6 @@ def segmentation_rows(
   log(format_table(results, baseline=baseline))
   log(f"Results, report.html and figures: {folder}")
   return results
-
-
-def headline(methods: Mapping[str, Any], baseline: str) -> tuple[str, ...]:
-  """Names the methods that are looked into."""
-  ours = [name for name in ("s3", "local_center") if name in methods]
-  return tuple(dict.fromkeys((baseline, *(ours or list(methods)[-1:])[:1])))
 
 
 def _objection(outcome: SegmentedSet, templates: Sequence[str]) -> str:

@@ -8,10 +8,11 @@ from jaxtyping import Float
 
 from s3_jax.clip import Clip
 from s3_jax.data.segmentation_stream import masked_images
-from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet, headline
+from s3_jax.experiment.tasks.segmentation.rows import SegmentedSet
 from s3_jax.files import safe_name
 from s3_jax.results.escaping import clean
 from s3_jax.results.report import Picture
+from s3_jax.results.results_index import looked_into
 from s3_jax.results.segmentation_pictures import (
   Example,
   label_colours,
@@ -36,7 +37,7 @@ def draw_examples(
   An image's own IoU, by which they are chosen, is the mean over the classes
   that are in it or are seen in it; the IoU of a set is another number.
   """
-  methods = headline(outcome.sets, baseline)
+  methods = looked_into(outcome.sets, baseline)
   own = {name: image_iou(outcome.counts(name)) for name in methods}
   chosen = _choose(own[methods[-1]], own[baseline], most)
   colours = label_colours(
