@@ -1,6 +1,7 @@
 """Predictions as pages of small pictures, to be looked at.
 
-Names of files are shown with every character visible, and never linked.
+Names of files are shown with every character visible, and never linked: what
+lies behind the folder that all files of a page share; a title has the path.
 """
 
 import re
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from s3_jax.files import below_common_folder
 from s3_jax.results.predictions import ImageRow
 from s3_jax.results.templating import render
 
@@ -66,11 +68,14 @@ def render_page(sheet: Sheet, cards: Sequence[Card], *, page: int) -> str:
   shown = f"Images {start + 1:,} to {start + len(cards):,} of {sheet.images:,}"
   if bad:
     shown += f"; {bad:,} of them could not be used"
+  file_names = below_common_folder([card.row.file for card in cards])
   names = {number: page_name(number) for number in range(1, sheet.pages + 1)}
   context = {
     "shown": shown,
     "sheet": sheet,
-    "cards": cards,
+    "cards": [
+      (*card, name) for card, name in zip(cards, file_names, strict=True)
+    ],
     "page": page,
     "names": names,
   }
