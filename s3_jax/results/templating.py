@@ -70,8 +70,12 @@ def _breakable(text: str) -> Any:
 
 
 def _cut(name: str) -> list[str]:
-  return [
-    word[start : start + _WORD]
-    for word in _ENDS.split(name)
-    for start in range(0, len(word), _WORD)
-  ]
+  """Cuts a name into parts that stay whole, short words together."""
+  parts = [""]
+  for word in _ENDS.split(name):
+    for start in range(0, len(word), _WORD):
+      piece = word[start : start + _WORD]
+      if len(parts[-1]) + len(piece) > _WORD // 2:
+        parts.append("")
+      parts[-1] += piece
+  return [part for part in parts if part]
