@@ -6,7 +6,7 @@ import pytest
 
 from tests.sample_pages import make_pages
 
-KINDS = ("report", "contact sheet", "lexicon")
+KINDS = ("report", "contact sheet", "lexicon", "comparison", "segments")
 
 # What a reader would stumble over, found in the page itself.
 LOOK = r"""

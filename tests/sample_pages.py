@@ -6,7 +6,9 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from s3_jax.results import contact_sheet, lexicon_page
+from s3_jax.results import contact_sheet, lexicon_page, segments_page
+from s3_jax.results.comparison import Run, compare_runs
+from s3_jax.results.comparison_tables import comparison_page
 from s3_jax.results.contact_sheet import Card, Sheet
 from s3_jax.results.lexicon_page import ClassWords, NearerWord, TableWords
 from s3_jax.results.page import Picture
@@ -17,10 +19,12 @@ from s3_jax.results.segmentation_pictures import (
   label_colours,
   plot_example,
 )
+from s3_jax.results.segments_page import SEGMENTS, Area, SegmentCard
 from tests.results.sample_results import (
   HOSTILE_NAMES,
   make_classes,
   make_everything,
+  make_results,
 )
 
 LONG_FILE = "IMG_20261130_" + "holiday" * 12 + ".jpeg"
@@ -38,6 +42,8 @@ def make_pages(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     "report": _report(folder / "report"),
     "contact sheet": _contact_sheet(folder),
     "lexicon": _lexicon(folder),
+    "comparison": _comparison(folder),
+    "segments": _segments(folder),
   }
 
 
@@ -135,4 +141,37 @@ def _lexicon(folder: pathlib.Path) -> pathlib.Path:
   path = folder / "lexicon.html"
   about = f"Similarities by tiny (sha256 {'cd' * 32}), texts in 'a {{}}.'."
   path.write_text(lexicon_page.render_page(tables, about), "utf-8")
+  return path
+
+
+def _comparison(folder: pathlib.Path) -> pathlib.Path:
+  runs = []
+  for label in ("benchmark-20261130-224210", "a run with a longer name"):
+    results = make_results(("imagenet", "dtd", LONG_FILE), METHODS[:12])
+    results["config"] = {"data_dir": f"/{label}/data", "methods": label * 9}
+    runs.append(Run(label, results, {}))
+  path = folder / "compare.html"
+  page = comparison_page(compare_runs(runs, seed=0))
+  path.write_text(page, "utf-8")
+  return path
+
+
+def _segments(folder: pathlib.Path) -> pathlib.Path:
+  colours = ["#cc3322", "#2266cc", "#e0c040", "#333333"] * len(NAMES)
+  cards = [
+    SegmentCard(
+      f"/home/somebody/photos/{name}",
+      *(120, 200, (_jpeg(index), _jpeg(index + 50))),
+      tuple(
+        Area(each, colour, 1 / len(NAMES))
+        for each, colour in zip(NAMES[index:], colours, strict=False)
+      ),
+      "",
+    )
+    for index, name in enumerate(NAMES)
+  ]
+  cards.append(SegmentCard(f"/home/somebody/photos/{LONG_FILE}", 0, 0, (), (), "empty file"))
+  path = folder / contact_sheet.page_name(1, SEGMENTS)
+  sheet = Sheet("tiny, 17 classes of the config, method s3.", (), len(cards))
+  path.write_text(segments_page.render_page(sheet, cards, page=1), "utf-8")
   return path
