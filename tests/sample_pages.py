@@ -170,7 +170,11 @@ def _segments(folder: pathlib.Path) -> pathlib.Path:
     )
     for index, name in enumerate(NAMES)
   ]
-  cards.append(SegmentCard(f"/home/somebody/photos/{LONG_FILE}", 0, 0, (), (), "empty file"))
+  cards.append(
+    SegmentCard(
+      f"/home/somebody/photos/{LONG_FILE}", 0, 0, (), (), "empty file"
+    )
+  )
   path = folder / contact_sheet.page_name(1, SEGMENTS)
   sheet = Sheet("tiny, 17 classes of the config, method s3.", (), len(cards))
   path.write_text(segments_page.render_page(sheet, cards, page=1), "utf-8")
