@@ -24,6 +24,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 TIMEOUT = 60.0
 """Seconds in which the browser must answer: CI has slow machines."""
 
+_KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowRight": 39}
+
 # Chromium reads commands from descriptor 3 and answers on descriptor 4.
 _LAUNCH = """
 import fcntl, os, sys
@@ -142,6 +144,24 @@ class Browser:
         raise TimeoutError(f"not true after {seconds} s: {expression}")
       time.sleep(0.05)
     return value
+
+  def press(self, key: str) -> None:
+    """Presses and releases a key, such as "Tab" or "Enter"."""
+    code = _KEYS[key]
+    text = {"text": "\r"} if key == "Enter" else {}
+    for kind, more in (("keyDown", text), ("keyUp", {})):
+      self.send(
+        "Input.dispatchKeyEvent",
+        type=kind,
+        key=key,
+        code=key,
+        windowsVirtualKeyCode=code,
+        **more,
+      )
+
+  def type(self, text: str) -> None:
+    """Types a text into what has the focus."""
+    self.send("Input.insertText", text=text)
 
   def choose_files(self, selector: str, *paths: pathlib.Path) -> None:
     """Gives files to an input of the page."""

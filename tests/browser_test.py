@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+from PIL import Image
 
 from tests.sample_pages import make_pages
 
@@ -112,7 +113,9 @@ def test_a_page_is_readable(browser, pages, tmp_path, kind, width, dark):
   browser.look(width=width, dark=dark)
   browser.open(pages[kind].as_uri())
   seen = browser.run(LOOK)
-  browser.screenshot(tmp_path / "page.png", whole=True)
+  browser.screenshot(tmp_path / "page.png")
+  with Image.open(tmp_path / "page.png") as image:
+    assert image.size == (width, 900)
   assert seen["texts"] > 50
   assert seen["width"] == width
   assert seen["wide"] <= width, "the page itself must not scroll sideways"
@@ -122,3 +125,120 @@ def test_a_page_is_readable(browser, pages, tmp_path, kind, width, dark):
   assert seen["language"] == "en"
   assert (seen["ground"]["r"] < 60) == dark
   assert browser.errors() == []
+
+
+def test_a_wide_table_scrolls_in_its_box_and_says_so(browser, pages):
+  browser.look(width=390)
+  browser.open(pages["report"].as_uri())
+  seen = browser.run(
+    """
+    (() => {
+      const box = document.querySelector(".wide");
+      const style = getComputedStyle(box);
+      const first = box.querySelector("tr:nth-child(2) td");
+      const before = first.getBoundingClientRect().left;
+      box.scrollLeft = 9999;
+      return {
+        moved: box.scrollLeft,
+        hidden: box.scrollWidth - box.clientWidth,
+        kept: Math.abs(first.getBoundingClientRect().left - before),
+        shadows: style.backgroundImage.split("gradient(").length,
+        attached: style.backgroundAttachment,
+        title: box.getAttribute("aria-label"),
+        page: scrollX,
+      };
+    })()
+    """
+  )
+  assert seen["moved"] == seen["hidden"] > 50
+  assert seen["kept"] < 2, "names of rows stay in sight"
+  assert seen["shadows"] == 1 + 4
+  assert seen["attached"] == "local, local, scroll, scroll"
+  assert seen["title"] == "Results" and seen["page"] == 0
+
+
+def test_the_keyboard_shows_where_it_is_and_scrolls(browser, pages):
+  browser.look(width=390)
+  browser.open(pages["report"].as_uri())
+  links = browser.run("document.querySelectorAll('nav a').length")
+  assert links == 9
+  for _ in range(links + 1):
+    browser.press("Tab")
+  assert browser.run("document.activeElement.className") == "wide"
+  style = "getComputedStyle(document.activeElement)"
+  assert browser.run(f"{style}.outlineStyle") == "solid"
+  assert browser.run(f"parseFloat({style}.outlineWidth)") >= 2
+  browser.press("ArrowRight")
+  browser.wait_for("document.activeElement.scrollLeft > 0")
+
+
+def test_a_phone_reads_rows_of_words_one_below_the_other(browser, pages):
+  place = """
+    (() => {
+      const cells = [...document.querySelectorAll(".words tr")[1].cells];
+      const [label, name, words] = cells.map(c => c.getBoundingClientRect());
+      return words.top >= name.bottom - 1;
+    })()
+  """
+  for width, below in ((390, True), (1280, False)):
+    browser.look(width=width)
+    browser.open(pages["lexicon"].as_uri())
+    assert browser.run(place) == below
+    assert '{"' not in browser.run("document.body.innerText")
+
+
+def test_a_page_asks_nobody(browser, pages, tmp_path):
+  """A page that were to fetch something would be refused by its own rule."""
+  page = pages["comparison"].read_text("utf-8")
+  evil = tmp_path / "evil.html"
+  for tag in (
+    '<img alt="x" src="http://127.0.0.1:9/x.png">',
+    "<script>document.title = 'run'</script>",
+  ):
+    evil.write_text(page.replace("</main>", f"{tag}</main>"), "utf-8")
+    browser.open(evil.as_uri())
+    assert "Content Security Policy" in " ".join(browser.errors())
+    assert browser.run("document.title") == "Comparison"
+
+
+FAULTS = """
+<!doctype html><html lang="de">
+<meta name="viewport" content="width=device-width">
+<body style="background: #fff; color: #777">
+<h1 style="color: #767676">4.54, enough</h1><h3>4.48, too little</h3>
+<p style="position: relative; color: #333">a bar lies behind
+<i style="position: absolute; inset: 0; background: #667; z-index: -1"></i></p>
+<p style="color: #000; width: 3em; overflow-wrap: anywhere">unbrechbares</p>
+<p style="color: #000; width: 600px">too wide</p>
+<img src="absent.png"><script>console.error("said"); absent()</script>
+<input><input type="file">
+"""
+
+
+def test_what_is_wrong_is_seen(browser, tmp_path):
+  (tmp_path / "x.html").write_text(FAULTS, "utf-8")
+  browser.look(width=1280)
+  browser.open((tmp_path / "x.html").as_uri())
+  assert browser.run(LOOK)["wide"] == 1280
+  browser.look(width=390)
+  browser.open((tmp_path / "x.html").as_uri())
+  seen = browser.run(LOOK)
+  assert seen["wide"] > 600
+  assert [each[:7] for each in seen["faint"]] == ["4.48 H3", "2.25 P "]
+  assert [word.split()[0] for word in seen["broken"]] == ["unbrechbares"]
+  assert seen["pictures"] == seen["missing"] == seen["nameless"] == 1
+  assert seen["skips"] == 1 and seen["language"] == "de"
+  errors = " ".join(browser.errors())
+  assert "absent.png" in errors and '"said"' in errors and "Uncaught" in errors
+  browser.run("document.querySelector('input').focus()")
+  browser.type("cat, dog")
+  assert browser.run("document.querySelector('input').value") == "cat, dog"
+  browser.choose_files("[type=file]", tmp_path / "x.html")
+  name = "document.querySelector('[type=file]').files[0].name"
+  assert browser.run(name) == "x.html"
+  with pytest.raises(RuntimeError, match="ReferenceError: absent"):
+    browser.run("absent()")
+  with pytest.raises(TimeoutError, match="not true after"):
+    browser.wait_for("false", seconds=0.1)
+  with pytest.raises(RuntimeError, match="ERR_FILE_NOT_FOUND"):
+    browser.open((tmp_path / "y.html").as_uri())
