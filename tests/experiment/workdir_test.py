@@ -25,6 +25,8 @@ OLD = (
   "contact_sheet.html",
   "contact_sheet_2.html",
   "segments.json",
+  "segments.html",
+  "segments_2.html",
   "evidence.json",
   "evidence.md",
   "sweep.csv",
@@ -32,7 +34,10 @@ OLD = (
   "figures/accuracy.png",
   "figures/reliability-0000-plain-0f1e2d3c.png",
   "figures/confusion-0000-plain-0f1e2d3c-0001-s3-0f1e2d3c.png",
+  "figures/voc21-most-gained-12345-2008-000003-0f1e2d3c.png",
   "labels/0003-cat-0f1e2d3c.png",
+  "labels/10000-cat-0f1e2d3c.png",
+  "overlays/10000-cat-0f1e2d3c.png",
 )
 OWN = ("notes.txt", "results.xlsx", "figures/mine.png", "figures/sketch.svg")
 
