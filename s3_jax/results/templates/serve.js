@@ -33,7 +33,8 @@ async function ask(path, body, type = "application/json") {
       body: type === "application/json" ? JSON.stringify(body) : body,
     });
   } catch {
-    throw new Error("s3-jax serve does not answer: is it still running?");
+    throw new Error(
+      "no answer: is s3-jax serve still running, and the file still there?");
   }
   const value = await answer.json();
   if (!answer.ok) throw new Error(value.problem);
@@ -161,8 +162,8 @@ function showAnswer(picture, answer) {
   picture.result.replaceChildren(why, list, drawMap(answer.map, best.label));
 }
 
-// The plane of the texts: see the server's `_draw_map` for what it means.
-function drawMap({ texts, direction, shares }, first) {
+// Across lies the cosine with the picture, up what else tells texts apart.
+function drawMap(texts, first) {
   const part = (tag, properties, text = "") => {
     const element = document.createElementNS(SVG, tag);
     for (const [key, value] of Object.entries(properties))
@@ -171,50 +172,51 @@ function drawMap({ texts, direction, shares }, first) {
     return element;
   };
   const { width, height, edge } = SIDE;
-  const all = [...texts.map(({ x, y }) => [x, y]), direction, [0, 0]];
-  const range = axis => {
-    const values = all.map(place => place[axis]);
-    return [Math.min(...values), Math.max(...values)];
+  const scale = (key, size, sign) => {
+    const values = texts.map(each => each[key]);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const unit = sign * (size - 2 * edge) / (high - low || 1);
+    return value => size / 2 + unit * (value - (low + high) / 2);
   };
-  const [[left, right], [low, high]] = [range(0), range(1)];
-  const unit = Math.min((width - 2 * edge) / (right - left || 1),
-    (height - 2 * edge) / (high - low || 1));
-  const at = (x, y) => [
-    width / 2 + unit * (x - (left + right) / 2),
-    height / 2 - unit * (y - (low + high) / 2),
-  ];
-  const share = (100 * (shares[0] + shares[1])).toFixed(0);
+  const [across, up] = [scale("x", width, 1), scale("y", height, -1)];
   const map = part("svg", {
     class: "map", viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": `The texts of these classes in two dimensions, which show`
-      + ` ${share} % of their variance; the line points to the picture.`,
+    "aria-label": "The texts of these classes; those on the right are the"
+      + " nearest to the picture.",
   });
-  const label = (text, x, y, name = "") => {
-    const short = text.length > 24 ? `${text.slice(0, 23)}…` : text;
-    const anchor = x > width / 2 ? "end" : "start";
-    const step = anchor === "end" ? -8 : 8;
-    map.append(part("text",
-      { x: x + step, y: y + 4, "text-anchor": anchor, class: name }, short));
-  };
-  const [[x1, y1], [x2, y2]] = [at(0, 0), at(...direction)];
-  map.append(part("line", { x1, y1, x2, y2 }));
-  for (const text of texts) {
-    const [cx, cy] = at(text.x, text.y);
-    const kinds = [[text.label === first, "first"], [!text.in_core, "out"],
-      [text.decides && text.label === first, "decides"]];
+  const points = texts.map(text => {
+    const [cx, cy] = [across(text.x), up(text.y)];
+    const leads = text.label === first;
+    const kinds = [[leads, "first"], [!text.in_core, "out"],
+      [leads && text.decides, "decides"]];
     const point = part("circle", { cx, cy, r: 4,
       class: kinds.filter(([is]) => is).map(([, name]) => name).join(" ") });
-    point.append(part("title", {}, text.text));
+    point.append(part("title", {}, `${text.text}, ${text.x.toFixed(3)}`));
     map.append(point);
-    if (text.official || (text.decides && text.label === first))
-      label(text.text, cx, cy);
+    const rank = leads ? 2 * text.decides + text.official : text.official;
+    return { text: text.text, cx, cy, rank };
+  });
+  // Labels that would lie on each other are left to the pointer.
+  const taken = [];
+  points.sort((a, b) => b.rank - a.rank);
+  for (const { text, cx, cy, rank } of points) {
+    if (!rank) break;
+    const short = text.length > 24 ? `${text.slice(0, 23)}…` : text;
+    const end = cx > width / 2;
+    const [near, far] = [cx + (end ? -8 : 8), 6.5 * short.length];
+    const box = { left: end ? near - far : near, y: cy + 4 };
+    box.right = box.left + far;
+    if (taken.some(other => Math.abs(other.y - box.y) < 12
+        && other.left < box.right && box.left < other.right)) continue;
+    taken.push(box);
+    map.append(part("text",
+      { x: near, y: box.y, "text-anchor": end ? "end" : "start" }, short));
   }
-  label("picture", x2, y2, "picture");
   const figure = make("figure");
   figure.append(map, make("figcaption",
-    `The texts of these classes, ${share} % of their variance. The further a`
-    + " text lies along the line, the nearer it is to the picture. Green: of"
-    + " the first class; ringed: the nearest text; dashed: left out."));
+    "The texts of these classes: the further to the right, the nearer to the"
+    + " picture; up and down, how they differ otherwise. Green: of the first"
+    + " class; ringed: its nearest text; dashed: left out."));
   return figure;
 }
 

@@ -168,9 +168,7 @@ def _read_words(
   return Words(space, score, embedded, notes)
 
 
-def notes_on(
-  classes: ClassList, clip: Clip, truncated: int
-) -> Iterator[str]:
+def notes_on(classes: ClassList, clip: Clip, truncated: int) -> Iterator[str]:
   """Yields what a reader should know of the classes or the model."""
   if clip.spec.name in MODELS:
     yield (

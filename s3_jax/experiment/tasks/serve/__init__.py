@@ -1,4 +1,4 @@
-"""The task "serve": a page in the browser that classifies pictures as one edits.
+"""The task "serve": a page that classifies pictures while one edits classes.
 
 The page is this computer's own: it is reached through the loopback interface
 alone, asks nobody else, and nothing is written down.
@@ -57,6 +57,8 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def serve(serving: Serving) -> None:
   """Shows the page until somebody stops it."""
+  texts = sum(map(len, serving.classes.texts))
+  tell(f"Loading {serving.model.model} and embedding {texts:,} texts ...")
   with make_server(serving) as server:
     tell(
       f"http://{LOOPBACK}:{server.server_port}/ shows the page, on this"

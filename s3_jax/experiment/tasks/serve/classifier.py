@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from s3_jax.clip import Clip, embed_images, embed_texts
 from s3_jax.clip.text_batches import embed_in_buckets
@@ -281,7 +281,7 @@ class Classifier:
       }
       for label, score, share, place, cosine in zip(*best, strict=True)
     ]
-    places = {row["label"]: place for row, place in zip(rows, best[3])}
+    places = dict(zip(best[0], best[3], strict=True))
     return {"ranking": rows, "map": _draw_map(space, image, places)}
 
 
@@ -293,6 +293,12 @@ def _read_question(value: Any) -> tuple[list[dict[str, Any]], list[str]]:
     raise ValueError(
       f"{_FIELD} must be a list of rows with the texts `name` and `names`."
     )
+  for row in rows:
+    if not row["name"].strip():
+      raise ValueError(
+        f"every class must have a name, got none for {row['names']!r:.80}:"
+        " write it in the first column."
+      )
   if not isinstance(pictures, list) or not all(
     isinstance(name, str) for name in pictures
   ):
@@ -340,13 +346,12 @@ def _draw_map(
   space: NamedSpace,
   image: Float32[np.ndarray, " dim"],
   places: Mapping[int, int],
-) -> dict[str, Any]:
-  """Lays the texts of some classes, and the picture's direction, on a plane.
+) -> list[dict[str, Any]]:
+  """Lays the texts of some classes on a plane that says why they won.
 
-  The plane is that of the texts' first two principal components. The cosine of
-  the picture and a text is a constant, plus the inner product of their places
-  on it, plus what it does not show: the further a text lies in the direction of
-  the picture, the nearer it is. The direction is as long as the texts reach.
+  Images of CLIP lie apart from texts, so no plane of both shows which text is
+  near. Across is therefore the cosine with the picture itself; up is the first
+  principal component of what that leaves of the texts.
 
   Args:
     space: classes, padded.
@@ -359,32 +364,20 @@ def _draw_map(
     for label in places
     for place in range(len(space.texts[label]))
   ]
-  plane = principal_plane(
-    np.array([points[each] for each in chosen], np.float64)
-  )
-  return {
-    "shares": plane.shares.tolist(),
-    "direction": _direction(plane.axes @ image, plane.places).tolist(),
-    "texts": [
-      {
-        "label": label,
-        "text": space.texts[label][place],
-        "x": x,
-        "y": y,
-        "in_core": bool(core[label, place]),
-        "decides": places[label] == place,
-        "official": place == 0,
-      }
-      for (label, place), (x, y) in zip(
-        chosen, plane.places.tolist(), strict=True
-      )
-    ],
-  }
-
-
-def _direction(
-  image: Float[np.ndarray, "2"], places: Float[np.ndarray, "texts 2"]
-) -> Float[np.ndarray, "2"]:
-  length = float(np.hypot(*image))
-  reach = float(np.hypot(*places.T).max())
-  return image * (reach / length) if length > 1e-9 else np.zeros(2)
+  texts = np.array([points[each] for each in chosen], np.float64)
+  cosines = texts @ image.astype(np.float64)
+  rest = principal_plane(texts - cosines[:, None] * image).places[:, 0]
+  return [
+    {
+      "label": label,
+      "text": space.texts[label][place],
+      "x": x,
+      "y": y,
+      "in_core": bool(core[label, place]),
+      "decides": places[label] == place,
+      "official": place == 0,
+    }
+    for (label, place), x, y in zip(
+      chosen, cosines.tolist(), rest.tolist(), strict=True
+    )
+  ]

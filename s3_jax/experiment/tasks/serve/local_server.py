@@ -274,7 +274,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _is_here(host: str) -> bool:
-  """Says whether a `Host` is this computer, at any port: tunnels have others."""
+  """Says whether a `Host` is this computer, at any port, as of a tunnel."""
   try:
     return urlsplit(f"//{host}").hostname in _HOSTS
   except ValueError:
