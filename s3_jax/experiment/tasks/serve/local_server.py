@@ -112,7 +112,7 @@ class _Server(ThreadingHTTPServer):
     self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     self.socket.bind(self.server_address)
     self.server_address = self.socket.getsockname()
-    self.server_name, self.server_port = self.server_address[:2]
+    self.server_name, self.server_port = LOOPBACK, self.server_address[1]
 
   def process_request(self, request, client_address) -> None:
     """Starts a thread, where one is free."""
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
     if len(hosts) != 1 or not _is_here(hosts[0]):
       raise _Refusal(
         HTTPStatus.MISDIRECTED_REQUEST,
-        f"the page is at http://{LOOPBACK}:{self.server.server_address[1]}/.",
+        f"the page is at {LOOPBACK} or localhost alone.",
       )
     path = self.path.partition("?")[0]
     route = self.known.get((self.command, path))
