@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from s3_jax.experiment.class_list import Classes, is_text
 from s3_jax.experiment.run_log import tell
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Classes, Settings
 from s3_jax.experiment.tasks.synonyms.answer_files import (
   answer_writer,
   read_answers,
@@ -26,6 +25,7 @@ from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import Entry
 from s3_jax.lexicon.endpoint import endpoint_host, open_endpoint
 from s3_jax.lexicon.generate import Generated, Limits, generate
+from s3_jax.lexicon.given_classes import is_text
 from s3_jax.lexicon.prompting import (
   PROMPT_VERSION,
   Job,
