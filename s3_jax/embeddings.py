@@ -226,5 +226,7 @@ def probabilities(
     CLIP (arXiv 2103.00020, section 3.1.2). For checkpoints trained with a
     sigmoid (arXiv 2303.15343) it is ours.
   """
-  logits = scale_logits(jnp.asarray(scores), jnp.asarray(logit_scale))
+  logits = scale_logits(
+    jnp.asarray(scores), jnp.asarray(logit_scale, jnp.float32)
+  )
   return jax.nn.softmax(logits, axis=-1)

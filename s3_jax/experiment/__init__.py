@@ -183,6 +183,7 @@ def run(
       f"`workdir` must be left out with the task {config.task!r}, got"
       f" {workdir!r:.80}: it writes no file."
     )
+  is_new = workdir is None
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
@@ -192,7 +193,21 @@ def run(
   with contextlib.ExitStack() as stack:
     stack.enter_context(patient_streams())
     hosts.raise_on_all(lambda: stack.enter_context(kept_programs(programs)))
+    if is_new:
+      stack.push(_remove_empty(folder))
     return task(folder)
+
+
+def _remove_empty(folder: pathlib.Path) -> Callable[..., None]:
+  """Returns what removes a folder in which a failed run has left nothing."""
+
+  def leave(kind: type | None, *details: Any) -> None:
+    del details
+    if kind is not None:
+      with contextlib.suppress(OSError):
+        folder.rmdir()
+
+  return leave
 
 
 def _agree(

@@ -45,10 +45,10 @@ class Core(NamedTuple):
 def build_cores(
   table: TextTable,
   *,
-  scale: Scale,
+  scale: Scale | int,
   keep: str,
-  min_fraction: float,
-  min_gap: float,
+  min_fraction: float | int,
+  min_gap: float | int,
 ) -> Core:
   """Builds spaces and cuts their cores out."""
   rule: Any = {

@@ -20,7 +20,8 @@ from s3_jax.messages import one_line
 from s3_jax.named_classes.cores import TWO_WITNESSES, Scale, build_cores
 from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.space import SynonymousSpace
-from s3_jax.storage.text_tables import TextTable, pad_classes
+from s3_jax.storage.embedding_files import TextEmbeddings
+from s3_jax.storage.text_tables import TextTable, pad_classes, pad_texts
 
 __all__ = ["NamedSpace", "embed_classes"]
 
@@ -70,14 +71,14 @@ class NamedSpace(NamedTuple):
 
 def embed_classes(
   clip: Clip | None,
-  classes: str | os.PathLike[str] | Iterable[Any] | TextTable,
+  classes: str | os.PathLike[str] | Iterable[Any] | TextEmbeddings,
   *,
   template: str | Sequence[str] = NAME_TEMPLATE,
-  scale: Scale = TWO_WITNESSES,
+  scale: Scale | int = TWO_WITNESSES,
   keep: str = "largest",
-  min_fraction: float = 0.5,
-  min_gap: float = 0.05,
-  logit_scale: float | None = None,
+  min_fraction: float | int = 0.5,
+  min_gap: float | int = 0.05,
+  logit_scale: float | int | Float[Array | np.ndarray, ""] | None = None,
   dtype: str = "float32",
 ) -> NamedSpace:
   """Makes the space of every class from its names.
@@ -97,8 +98,8 @@ def embed_classes(
       as each has; names alone, `["cat", "dog"]` or "cat, dog"; a file with
       classes in any form that docs/PREDICT.md lists; the name of a packaged
       table, such as "imagenet". Or embedded texts: class name -> f32[texts,
-      dim], or a table of `pad_texts`, whose classes are called by their first
-      texts. Rows of any length are made unit vectors.
+      dim], of any length, or what `read_text_embeddings` gives, whose classes
+      are called by their first texts where the file does not name them.
     template: what texts are put into, a string with one {}; of several the
       renormalised mean is one vertex. "{}" leaves texts as they are.
     scale: "two_witnesses", or a rule of `build_space`; None keeps every text.
@@ -135,9 +136,10 @@ def embed_classes(
         " most of CLIP's kind."
       )
     logit_scale = float(clip.params["logit_scale"])
-  if isinstance(classes, TextTable):
-    table, texts = classes, classes.texts
-    names = tuple(of_class[0] for of_class in texts)
+  if isinstance(classes, TextEmbeddings):
+    table = pad_texts(classes)
+    texts = table.texts
+    names = classes.class_names or tuple(of_class[0] for of_class in texts)
   elif isinstance(classes, Mapping) and any(map(is_array, classes.values())):
     names = tuple(map(str, classes))
     table = _embedded(classes)

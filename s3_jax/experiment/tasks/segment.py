@@ -85,7 +85,7 @@ class Segment(NamedTuple):
   options: Inline[SpaceOptions]
   background: bool = False  # True: the first class is the background
   protocol: Protocol = "sclip"  # whose sizes, windows and thresholds
-  # Of the patches: the tower's own, or a paper's last block.
+  # One of each patch; "windows": each window as one image.
   embeddings: Embeddings = "patches"
   # Fields of the protocol with values of your own.
   protocol_changes: ProtocolChanges = raw({})

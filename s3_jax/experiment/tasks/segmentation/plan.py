@@ -48,7 +48,7 @@ class Segmentation(NamedTuple):
     ""
   )  # docs/SEGMENTATION_DATA.md says what may lie there
   protocol: Protocol = "sclip"  # whose sizes, windows and thresholds
-  # Of the patches: the tower's own, or a paper's last block.
+  # One of each patch; "windows": each window as one image.
   embeddings: Embeddings = "patches"
   # Fields of the protocol with values of your own.
   protocol_changes: ProtocolChanges = raw({})

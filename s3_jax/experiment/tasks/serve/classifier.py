@@ -21,7 +21,7 @@ from s3_jax.clip.text_batches import embed_in_buckets
 from s3_jax.data.loading import prepare_image
 from s3_jax.embeddings import probabilities
 from s3_jax.evaluation.predictions import Ranking, rank_classes
-from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
 from s3_jax.experiment.tasks.predict import notes_on
 from s3_jax.experiment.tasks.serve.cells import join_names, split_names
 from s3_jax.lexicon.given_classes import (
@@ -30,7 +30,7 @@ from s3_jax.lexicon.given_classes import (
   read_written_classes,
 )
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
-from s3_jax.named_classes import NamedSpace, embed_classes
+from s3_jax.named_classes import NamedSpace
 from s3_jax.named_classes.cores import space_scorer
 from s3_jax.named_classes.spaces import batch_rows
 from s3_jax.named_classes.vertices import embed_vertices
@@ -203,17 +203,15 @@ class Classifier:
       vertices, prompts, np.stack([text.embedding for text in texts])
     )
     options = self._options
-    padded = embed_classes(
-      self.clip,
-      _round_up(table),
-      scale=options.scale,
-      keep=options.keep,
-      min_fraction=options.min_fraction,
-      min_gap=options.min_gap,
-    )
+    padded = build_core(_round_up(table), options)
     return _Words(
-      padded._replace(names=classes.names, texts=classes.texts),
-      space_scorer(padded.space, options.metric, neighbors=options.neighbors),
+      NamedSpace(
+        padded,
+        classes.names,
+        classes.texts,
+        float(self.clip.params["logit_scale"]),
+      ),
+      space_scorer(padded, options.metric, neighbors=options.neighbors),
       embedded,
       sum(text.is_cut for text in texts),
     )
