@@ -71,7 +71,7 @@ def read_classes(
     taken = _describe(pathlib.Path(source).name, read)
   elif isinstance(source, str) and source in _packaged():
     title = source
-    names, read = _packaged_classes(source)
+    names, read = _of_lexicon(synonyms.load_lexicon(source))
   else:
     names, read = _given(source, field)
     taken = _describe(field, read) if read.notes else ""
@@ -86,7 +86,12 @@ def read_written_classes(text: str, field: str = "`classes`") -> ClassList:
   """
   text = text.strip()
   if text in _packaged():
-    return _class_list(text, *_packaged_classes(text), "", field)
+    return _class_list(
+      text, *_of_lexicon(synonyms.load_lexicon(text)), "", field
+    )
+  if text[:1] == "{" and is_table_of_ours(parse_json(text, field)):
+    lexicon = synonyms.parse_lexicon(text.encode(), field)
+    return _class_list("classes", *_of_lexicon(lexicon), "", field)
   if len(split_lines(text)) > 1:
     found = checked(line_classes(split_lines(text), field), field)
     names, read = class_texts(found, pathlib.Path(field))
@@ -98,8 +103,9 @@ def read_written_classes(text: str, field: str = "`classes`") -> ClassList:
   return _class_list("classes", names, read, _describe(field, read), field)
 
 
-def _packaged_classes(name: str) -> tuple[tuple[str, ...], ClassTexts]:
-  lexicon = synonyms.load_lexicon(name)
+def _of_lexicon(
+  lexicon: synonyms.Lexicon,
+) -> tuple[tuple[str, ...], ClassTexts]:
   names = tuple(entry.name for entry in lexicon.classes)
   texts = synonyms.texts_of_classes(lexicon)
   return names, ClassTexts(texts, len(names), (), (), (), 0, 0)

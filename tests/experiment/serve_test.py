@@ -507,7 +507,7 @@ def test_two_classes_and_a_picture(opened):
   opened.wait_for(f"{STATUS}.startsWith('2 classes, 5 texts, 0 of')")
   opened.wait_for("document.body.innerText.includes('nearest: “airplane”')")
   opened.run("document.querySelectorAll('#rows button')[1].click()")
-  opened.wait_for(f"{STATUS}.startsWith('1 classes, 2 texts')")
+  opened.wait_for(f"{STATUS}.startsWith('1 class, 2 texts')")
   first = "document.querySelector('.bars li bdi').textContent"
   assert opened.run(first) == "cat"
   assert opened.errors() == []

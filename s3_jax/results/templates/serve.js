@@ -272,7 +272,8 @@ async function askOnce() {
   find("notes").replaceChildren(...found.notes.map(text => make("li", text)));
   const outside = found.left_out.flat().length;
   find("status").textContent =
-    `${rows.length} classes, ${found.texts} texts, ${outside} of them left out;`
+    `${rows.length} ${rows.length === 1 ? "class" : "classes"},`
+    + ` ${found.texts} texts, ${outside} of them left out;`
     + ` ${found.embedded} embedded now; ${found.seconds.toFixed(2)} s.`;
 }
 
