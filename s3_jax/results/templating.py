@@ -8,6 +8,7 @@ names, file names and what a language model wrote are shown as they are.
 
 import base64
 import functools
+import html
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,19 +55,25 @@ _WORD = 32
 """Characters of a word that still fits on a telephone."""
 
 
-def _breakable(text: str) -> Any:
+class _Html(str):
+  """A text that is HTML already."""
+
+  def __html__(self) -> str:
+    return self
+
+
+def _breakable(text: str) -> _Html:
   """Says where a long name may go on in the next line: between its words.
 
   Those of file names and keys end at a slash, an underscore and the like. What
   is longer than any word, such as a digest, is cut into equal parts.
   """
-  import markupsafe
-
-  parts = [
-    markupsafe.Markup("<wbr>").join(_cut(part) if index % 2 else [part])
-    for index, part in enumerate(_LONG.split(clean(text)))
-  ]
-  return markupsafe.Markup("").join(parts)
+  return _Html(
+    "".join(
+      "<wbr>".join(map(html.escape, _cut(part) if index % 2 else [part]))
+      for index, part in enumerate(_LONG.split(clean(text)))
+    )
+  )
 
 
 def _cut(name: str) -> list[str]:

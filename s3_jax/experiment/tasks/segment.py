@@ -7,7 +7,6 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, UInt8
-from PIL import Image
 
 from s3_jax import hosts
 from s3_jax.clip import Clip
@@ -16,7 +15,7 @@ from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.loading import load_image
 from s3_jax.data.masks import encode_mask
 from s3_jax.data.segmentation_stream import rgb_pixels
-from s3_jax.data.thumbnails import make_thumbnail
+from s3_jax.data.thumbnails import shrink_pixels
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
@@ -294,7 +293,7 @@ def _card(
     file,
     row["rows"],
     row["cols"],
-    tuple(make_thumbnail(Image.fromarray(each)) for each in (pixels, painted)),
+    (shrink_pixels(pixels), shrink_pixels(painted)),
     tuple(
       Area(each["name"], _hex(colours[each["label"]]), each["share"])
       for each in row["shares"]
