@@ -4,6 +4,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from s3_jax import hosts
 from s3_jax.experiment.workdir import clear_results
@@ -38,14 +39,15 @@ class RunLog:
       file.write(visible_lines(text.rstrip("\n")) + "\n")
 
 
-def tell(text: str) -> None:
-  """Writes a text to the terminal, whatever is in it."""
+def tell(text: str, *, file: TextIO | None = None) -> None:
+  """Writes a text to the terminal, or its stderr, whatever is in it."""
+  file = file or sys.stdout
   # A terminal need not know every letter of a class name.
-  encoding = sys.stdout.encoding or "utf-8"
+  encoding = file.encoding or "utf-8"
   shown = visible_lines(text.rstrip("\n"))
   shown = shown.encode(encoding, "backslashreplace").decode(encoding)
-  sys.stdout.write(shown + "\n")
-  sys.stdout.flush()
+  file.write(shown + "\n")
+  file.flush()
 
 
 def log_bad(

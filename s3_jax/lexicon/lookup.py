@@ -120,7 +120,7 @@ def look_up(
       rivals = means[spelling_key(found[0].entry.name)]
       rival = next(other for k, other in rivals.items() if k != key)
       meant = f"{found[0].entry.names[0]!r} of {found[0].table}"
-      result = Lookup(None, hint=f"a name of {meant}, as is {rival!r}")
+      result = Lookup(None, hint=f"means {meant}, as {rival!r} does")
     else:
       searches += 1
       near = index.near(name) if searches <= _MOST_SEARCHES else ()
