@@ -7,6 +7,7 @@ one word may mean two things.
 """
 
 import difflib
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -94,7 +95,7 @@ def look_up(
   A name that is but a synonym, as "kitten" is of "cat", gets nothing where
   another name of the list means the same class of the tables.
   """
-  index = _Index([load_lexicon(table) for table in tables])
+  index = _index_of(tuple(tables))
   keys = [plain_key(name) for name in names]
   matches = [
     index.with_wnid(wnid) or index.find(name)
@@ -199,6 +200,12 @@ class _Index:
   def _match(self, table: int, label: int, rule: str) -> Match:
     lexicon = self._lexicons[table]
     return Match(lexicon.dataset, lexicon.classes[label], rule)
+
+
+@functools.lru_cache(maxsize=2)
+def _index_of(tables: tuple[str, ...]) -> _Index:
+  """Returns the index of some tables, which takes a second to make."""
+  return _Index([load_lexicon(table) for table in tables])
 
 
 def _choose(matches: Sequence[Match], number: int, asked: int) -> Match:
