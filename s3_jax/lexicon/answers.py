@@ -5,6 +5,7 @@ put into a format string, never a path. Entries count for the class index that
 they name, and only if the name that they repeat is that class's.
 """
 
+import contextlib
 import json
 import re
 import unicodedata
@@ -19,6 +20,10 @@ NOTHING_USABLE = "class without a usable text"
 # Scripts without blanks have one word a text: counting words bounds nothing.
 _MAX_CHARACTERS_A_WORD = 20
 _MAX_STARTS = 64  # places where an object may start inside prose
+
+
+class ManyBrackets(ValueError):
+  """A text with more beginnings of JSON than are tried."""
 
 
 class Entry(NamedTuple):
@@ -158,8 +163,9 @@ def drop_shared(
 
 def _find_records(text: str) -> list[Any] | None:
   found = None
-  for value in json_values(text, starts=_MAX_STARTS):
-    found = listed_records(value) or found
+  with contextlib.suppress(ManyBrackets):
+    for value in json_values(text, starts=_MAX_STARTS):
+      found = listed_records(value) or found
   return found
 
 
@@ -206,6 +212,10 @@ def json_values(*texts: str, starts: int) -> Iterator[Any]:
       break
     else:
       index += 1
+  raise ManyBrackets(
+    f"an answer must have at most {starts:,} places where JSON may begin, got"
+    " more: leave out what is around it."
+  )
 
 
 def _label(record: Any) -> int | None:

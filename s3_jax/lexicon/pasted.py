@@ -23,6 +23,8 @@ from s3_jax.lexicon.answers import (
 MAX_PASTE_BYTES = 1 << 21
 """Of what is read at once: an answer about ImageNet has 0.5 MB."""
 
+_MAX_STARTS = 10_000  # a failed one may take a millisecond
+
 
 class Refused(NamedTuple):
   """An entry of which nothing was taken.
@@ -85,7 +87,7 @@ def read_pasted(
 def _records(text: str) -> list[Any]:
   """Lists the entries of all answers, without the question's own."""
   records: list[Any] = []
-  for value in json_values(text, _repaired(text), starts=len(text)):
+  for value in json_values(text, _repaired(text), starts=_MAX_STARTS):
     # An entry stands alone where the end of its list is missing.
     alone = isinstance(value, dict) and "index" in value
     records += [value] if alone else listed_records(value)

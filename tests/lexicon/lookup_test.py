@@ -81,7 +81,7 @@ def test_tables_are_looked_into_in_the_order_that_is_given():
 
 
 def test_two_meanings_are_listed_and_not_mixed():
-  (tank,) = find("tank")
+  (tank,) = find("tank", tables=("imagenet", "ade20k"))
   assert "battle tank" in tank.match.entry.synonyms
   (other,) = tank.others
   assert (other.table, other.rule) == ("ade20k", "official name")
