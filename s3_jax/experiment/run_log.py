@@ -4,7 +4,6 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TextIO
 
 from s3_jax import hosts
 from s3_jax.experiment.workdir import clear_results
@@ -39,9 +38,9 @@ class RunLog:
       file.write(visible_lines(text.rstrip("\n")) + "\n")
 
 
-def tell(text: str, *, file: TextIO | None = None) -> None:
-  """Writes a text to the terminal, or its stderr, whatever is in it."""
-  file = file or sys.stdout
+def tell(text: str, *, aside: bool = False) -> None:
+  """Writes a text to the terminal, or aside to stderr, whatever is in it."""
+  file = sys.stderr if aside else sys.stdout
   # A terminal need not know every letter of a class name.
   encoding = file.encoding or "utf-8"
   shown = visible_lines(text.rstrip("\n"))

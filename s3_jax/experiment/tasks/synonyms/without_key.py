@@ -132,13 +132,17 @@ def print_prompts(asked: Asked, *, size: int) -> None:
       tell(f"--- paste {number + 1} of {pastes} ---")
     tell(write_request(asked.job, labels, 0).prompt)
   if not todo:
-    _note(f"every class has synonyms in {asked.path}; nothing is to be asked.")
+    tell(
+      f"Every class has synonyms in {asked.path}; nothing is to be asked.",
+      aside=True,
+    )
     return
-  _note(
+  tell(
     f"{_count(pastes, 'text')} to paste into a chat, about"
     f" {_count(len(todo), 'class')}. Copy the answers into a file, and give it"
     " with the same classes, --config.paste=FILE (- is standard input) and"
-    f" --workdir={asked.path.parent}."
+    f" --workdir={asked.path.parent}.",
+    aside=True,
   )
 
 
@@ -343,7 +347,10 @@ def _read_bytes(source: str) -> bytes:
   try:
     if source == "-":
       if sys.stdin.isatty():
-        _note("paste the answer, then press Ctrl-D on a line of its own.")
+        tell(
+          "Paste the answer, then press Ctrl-D on a line of its own.",
+          aside=True,
+        )
       data = sys.stdin.buffer.read(MAX_PASTE_BYTES + 1)
     else:
       with open(source, "rb") as file:
@@ -380,11 +387,6 @@ def _complaint(pasted: Pasted) -> str:
     f" first, index {first.index:.20} and name {first.name!r:.40}:"
     f" {first.reason}. Give the classes that the prompt was made for."
   )
-
-
-def _note(text: str) -> None:
-  """Says something beside what goes to stdout."""
-  tell(text, file=sys.stderr)
 
 
 def _first(texts: Sequence[str]) -> list[str]:
