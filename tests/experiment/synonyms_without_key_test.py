@@ -112,7 +112,9 @@ def test_names_are_looked_up(run, table, report, capsys, tmp_path):
   assert "2 classes without synonyms: crane, frobnicator." in out
   assert f"--config.classes={tmp_path / 'run/classes.json'}" in out
   page = (tmp_path / "run/report.md").read_text("utf-8")
-  assert "- 2 `gray whale`: imagenet 147 `grey whale`, official name, sp" in page
+  assert (
+    "- 2 `gray whale`: imagenet 147 `grey whale`, official name, sp" in page
+  )
   assert "- 3 `crane`: `'crane bird' of imagenet," in page
 
 
