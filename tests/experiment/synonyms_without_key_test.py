@@ -110,7 +110,7 @@ def test_names_are_looked_up(run, table, report, capsys, tmp_path):
   assert "[imagenet 'grey whale', official name, spelled otherwise]" in out
   assert "  crane  ('crane bird' of imagenet, 'construction crane'" in out
   assert "2 classes without synonyms: crane, frobnicator." in out
-  assert f"--config.classes={tmp_path / 'run/classes.json'}" in out
+  assert f"--classes={tmp_path / 'run/classes.json'}" in out
   page = (tmp_path / "run/report.md").read_text("utf-8")
   assert (
     "- 2 `gray whale`: imagenet 147 `grey whale`, official name, sp" in page
@@ -449,5 +449,5 @@ class TestDoors:
     results = experiment.run(config, str(tmp_path / "embeddings"))
     texts = results["texts"]["datasets"]["i"]
     assert texts["unused_vectors"] == texts["names_without_vector"] == []
-    for rows in results["methods"].values():
-      assert rows["datasets"]["i"]["top1"] == 1
+    log = (tmp_path / "embeddings/log.txt").read_text("utf-8")
+    assert f"Classes: 3, with {len(names)} texts, 1 to 7 each." in log

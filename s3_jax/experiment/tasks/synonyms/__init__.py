@@ -1,7 +1,8 @@
-"""The task "synonyms": a table of names and descriptors from a language model.
+"""The task "synonyms": a table of names and descriptors for one's classes.
 
-The key is read from the environment variable OPENAI_API_KEY, handed to the
-client, and kept nowhere else.
+From an endpoint's language model, from the packaged tables, or from answers
+that a person copied from a chat. The key of an endpoint is read from the
+environment variable OPENAI_API_KEY, handed to the client, kept nowhere else.
 """
 
 import datetime
@@ -62,7 +63,7 @@ class Generation(NamedTuple):
   timeout: Annotated[float, Rule(minimum=0.001)] = 300.0  # seconds a request
   allow_fallback: bool = False  # plain names where no answer was usable
   dry_run: bool = False  # print the requests and what they cost, ask nothing
-  offline: bool = False  # look the names up in the packaged tables, no network
+  offline: bool = False  # look the names up in packaged tables, no network
   # Tables to look into, the first that has a name counts; default: all of them.
   tables: Annotated[tuple[str, ...], words(LOOKUP_TABLES, least=0)] = ()
   prompt: bool = False  # print what to paste into any chat, ask nothing

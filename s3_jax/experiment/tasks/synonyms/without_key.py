@@ -140,7 +140,7 @@ def print_prompts(asked: Asked, *, size: int) -> None:
   tell(
     f"{_count(pastes, 'text')} to paste into a chat, about"
     f" {_count(len(todo), 'class')}. Copy the answers into a file, and give it"
-    " with the same classes, --config.paste=FILE (- is standard input) and"
+    " with the same classes, --paste=FILE (- is standard input) and"
     f" --workdir={asked.path.parent}.",
     aside=True,
   )
@@ -301,7 +301,7 @@ def _describe_lookup(
   for title, texts in (
     ("", rows),
     (
-      "Another meaning? Ask by one of its names, or with --config.tables",
+      "Another meaning? Ask by one of its names, or with --tables",
       unsure,
     ),
     ("Not found", gaps),
@@ -333,13 +333,12 @@ def _say_end(asked: Asked, done: Generated) -> None:
     some = _some([visible(asked.job.names[label]) for label in left])
     tell(
       f"{_count(len(left), 'class')} without synonyms: {some}. Write them into"
-      " the table, or run this again with --config.prompt=True alone and"
+      " the table, or run this again with --prompt alone and"
       f" --workdir={folder} for a text to paste into a chat, then with"
-      " --config.paste=FILE."
+      " --paste=FILE."
     )
   tell(
-    f"Use it as --config.classes={asked.path}, for images of your own as"
-    " --config.lexicon."
+    f"Use it as --classes={asked.path}, for images of your own as --lexicon."
   )
 
 
