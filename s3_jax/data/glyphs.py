@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from PIL import Image, ImageDraw, ImageFont
 
+from s3_jax.extras import require
+
 FIELD_SIZE = 128  # pixels of a glyph's stored distance field
 GLYPH_SPAN = 104  # of which the longer side of the glyph's box takes this many
 
@@ -29,6 +31,7 @@ class Placement(NamedTuple):
 
 def font_path() -> pathlib.Path:
   """Returns the path of DejaVuSans.ttf inside the installed matplotlib."""
+  require("figures", by="The font of the pictographs")
   import matplotlib
 
   return pathlib.Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")

@@ -42,6 +42,7 @@ from s3_jax.experiment.tasks import (
 )
 from s3_jax.experiment.tasks.sweep import embedded, spaces, views
 from s3_jax.experiment.workdir import patient_streams
+from s3_jax.extras import require
 from s3_jax.fields import Rule
 from s3_jax.hosts import LostPeer as LostPeer
 
@@ -58,39 +59,53 @@ class Task(NamedTuple):
       "cache", files of its "workdir", or "" where it starts anew.
     shared: whether the processes of a run share its work out.
     computes: whether it needs JAX's devices.
+    extra: a key of EXTRAS without which it cannot work, "" for none.
   """
 
   read: Callable[[Settings], Work]
   resumes: str = ""
   shared: bool = False
   computes: bool = True
+  extra: str = ""
 
 
 # By what a config's `task` is called.
 TASKS: dict[str, Task] = {
-  "benchmark": Task(benchmark.read_settings, "cache", shared=True),
+  "benchmark": Task(
+    benchmark.read_settings, "cache", shared=True, extra="data"
+  ),
   "check_data": Task(check_data.read_settings, computes=False),
   "compare": Task(compare.read_settings, computes=False),
   "convert": Task(convert.read_settings),
   # Without a tower there is nothing to keep.
-  "embeddings": Task(embeddings.read_settings, shared=True),
+  "embeddings": Task(
+    embeddings.read_settings, shared=True, extra="figures"
+  ),
   "embeddings_sweep": Task(embedded.read_settings, shared=True),
   # As configs of the demo called it.
-  "evaluate": Task(benchmark.read_settings, "cache", shared=True),
+  "evaluate": Task(
+    benchmark.read_settings, "cache", shared=True, extra="data"
+  ),
   "evidence": Task(evidence.read_settings),
-  "export": Task(export.read_settings),
-  "gallery": Task(gallery.read_settings),
+  "export": Task(export.read_settings, extra="export"),
+  "gallery": Task(gallery.read_settings, extra="figures"),
   "lexicon_report": Task(lexicon_report.read_settings),
   "models": Task(models.read_settings, computes=False),
   "predict": Task(predict.read_settings),
-  "prepare_data": Task(prepare_data.read_settings, computes=False),
-  "segment": Task(segment.read_settings),
-  "segmentation": Task(segmentation.read_settings, "cache", shared=True),
-  "sweep": Task(spaces.read_settings, "cache", shared=True),
+  "prepare_data": Task(
+    prepare_data.read_settings, computes=False, extra="data"
+  ),
+  "segment": Task(segment.read_settings, extra="segmentation"),
+  "segmentation": Task(
+    segmentation.read_settings, "cache", shared=True, extra="segmentation"
+  ),
+  "sweep": Task(spaces.read_settings, "cache", shared=True, extra="data"),
   "synonyms": Task(synonyms.read_settings, "workdir", computes=False),
-  "train": Task(train.read_settings, "workdir"),
+  "train": Task(train.read_settings, "workdir", extra="figures"),
   "verify": Task(verify.read_settings),
-  "view_sweep": Task(views.read_settings, "cache", shared=True),
+  "view_sweep": Task(
+    views.read_settings, "cache", shared=True, extra="data"
+  ),
 }
 
 
@@ -143,11 +158,12 @@ def run(
     What the task returns.
 
   Raises:
-    ValueError: for a setting, file or data set that breaks a rule.
+    ValueError: for a setting, file or data set that breaks a rule, or for a
+      library that is not installed.
     OSError: if the workdir cannot be written.
     LostPeer: in a run of several processes, when one of them has ended.
   """
-  task, programs = hosts.raise_on_all(lambda: _read(config, methods))
+  task, programs = hosts.raise_on_all(lambda: _prepare(config, methods))
   _agree(config, methods or {})
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -193,6 +209,16 @@ def dry_run(config: ml_collections.ConfigDict) -> None:
     ValueError: naming the first field that breaks a rule.
   """
   _read(config)
+
+
+def _prepare(
+  config: ml_collections.ConfigDict, methods: Mapping[str, Any] | None
+) -> tuple[Work, str]:
+  """Reads the settings, and refuses a task whose libraries are not there."""
+  prepared = _read(config, methods)
+  if extra := TASKS[config.task].extra:
+    require(extra, by=f"The task {config.task!r}")
+  return prepared
 
 
 def _read(
