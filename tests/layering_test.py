@@ -35,6 +35,7 @@ LIBRARY = (
   "files",
   "messages",
   "fields",
+  "extras",
   "colors",
   "sharding",
   "hosts",
@@ -50,6 +51,7 @@ LIBRARY = (
 RULES = {
   "files": Rule(),
   "messages": Rule(),
+  "extras": Rule(),
   "fields": Rule(("messages",)),
   "colors": Rule((), (*COMMON, "PIL")),
   "sharding": Rule((), COMMON),
@@ -66,20 +68,24 @@ RULES = {
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
-    ("messages", "fields"), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
+    ("messages", "fields", "extras"),
+    ("tqdm",),
+    ("openai", "httpx2", "httpcore2", "yaml"),
   ),
   "data": Rule(
-    ("files", "colors", "lexicon"),
+    ("files", "colors", "extras", "lexicon"),
     (*COMMON, "PIL"),
     ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
   ),
   "evaluation": Rule((*CORE, "sharding"), COMMON),
   "segmentation": Rule(
-    (*CORE, "messages", "clip", "sharding", "evaluation"), COMMON, ("cv2",)
+    (*CORE, "messages", "extras", "clip", "sharding", "evaluation"),
+    COMMON,
+    ("cv2",),
   ),
   "storage": Rule(("files", "messages", "clip"), COMMON),
   "results": Rule(
-    ("files", "messages", "fields", "evaluation", "segmentation"),
+    ("files", "messages", "fields", "extras", "evaluation", "segmentation"),
     NUMPY,
     ("matplotlib", "jinja2"),
   ),

@@ -47,11 +47,12 @@ def glyph_fields(
   it. The box is centred and its longer side spans GLYPH_SPAN; the ink alone may
   be shorter and lie off the centre.
   """
+  path = font_path()
   from matplotlib.ft2font import FT2Font
 
-  covered = FT2Font(str(font_path())).get_charmap()
+  covered = FT2Font(str(path)).get_charmap()
   layout = ImageFont.Layout.BASIC
-  probe = ImageFont.truetype(font_path(), 512, layout_engine=layout)
+  probe = ImageFont.truetype(path, 512, layout_engine=layout)
   fields = []
   for codepoint in codepoints:
     if codepoint not in covered:
@@ -62,7 +63,7 @@ def glyph_fields(
     text = chr(codepoint)
     left, top, right, bottom = probe.getbbox(text)
     font = ImageFont.truetype(
-      font_path(),
+      path,
       512 * GLYPH_SPAN / max(right - left, bottom - top),
       layout_engine=layout,
     )

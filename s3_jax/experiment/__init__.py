@@ -78,14 +78,10 @@ TASKS: dict[str, Task] = {
   "compare": Task(compare.read_settings, computes=False),
   "convert": Task(convert.read_settings),
   # Without a tower there is nothing to keep.
-  "embeddings": Task(
-    embeddings.read_settings, shared=True, extra="figures"
-  ),
+  "embeddings": Task(embeddings.read_settings, shared=True, extra="figures"),
   "embeddings_sweep": Task(embedded.read_settings, shared=True),
   # As configs of the demo called it.
-  "evaluate": Task(
-    benchmark.read_settings, "cache", shared=True, extra="data"
-  ),
+  "evaluate": Task(benchmark.read_settings, "cache", shared=True, extra="data"),
   "evidence": Task(evidence.read_settings),
   "export": Task(export.read_settings, extra="export"),
   "gallery": Task(gallery.read_settings, extra="figures"),
@@ -103,9 +99,7 @@ TASKS: dict[str, Task] = {
   "synonyms": Task(synonyms.read_settings, "workdir", computes=False),
   "train": Task(train.read_settings, "workdir", extra="figures"),
   "verify": Task(verify.read_settings),
-  "view_sweep": Task(
-    views.read_settings, "cache", shared=True, extra="data"
-  ),
+  "view_sweep": Task(views.read_settings, "cache", shared=True, extra="data"),
 }
 
 
