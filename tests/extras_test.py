@@ -136,7 +136,7 @@ def core(repository, tmp_path_factory):
 
 
 def test_the_core_predicts(core):
-  assert core["labels"][1:] == ["plane", "airplane"]
+  assert core["labels"][1:] == ["plane", "jet"]
   assert core["labels"][0] in ("cat", "dog")
   assert core["sheet"]
   assert core["loaded"] == []
