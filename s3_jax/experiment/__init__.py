@@ -59,6 +59,8 @@ class Task(NamedTuple):
       "cache", files of its "workdir", or "" where it starts anew.
     shared: whether the processes of a run share its work out.
     computes: whether it needs JAX's devices.
+    takes: fields that plain words of a command line fill, in order; one that
+      ends in "..." takes all that are left.
     extra: a key of EXTRAS without which it cannot work, "" for none.
   """
 
@@ -66,39 +68,60 @@ class Task(NamedTuple):
   resumes: str = ""
   shared: bool = False
   computes: bool = True
+  takes: tuple[str, ...] = ()
   extra: str = ""
 
 
+_DATA = ("data_dir",)
 # By what a config's `task` is called.
 TASKS: dict[str, Task] = {
   "benchmark": Task(
-    benchmark.read_settings, "cache", shared=True, extra="data"
+    benchmark.read_settings, "cache", shared=True, takes=_DATA, extra="data"
   ),
-  "check_data": Task(check_data.read_settings, computes=False),
-  "compare": Task(compare.read_settings, computes=False),
-  "convert": Task(convert.read_settings),
+  "check_data": Task(check_data.read_settings, computes=False, takes=_DATA),
+  "compare": Task(compare.read_settings, computes=False, takes=("results...",)),
+  "convert": Task(convert.read_settings, takes=("source", "to")),
   # Without a tower there is nothing to keep.
-  "embeddings": Task(embeddings.read_settings, shared=True, extra="figures"),
-  "embeddings_sweep": Task(embedded.read_settings, shared=True),
+  "embeddings": Task(
+    embeddings.read_settings,
+    shared=True,
+    takes=("images", "texts"),
+    extra="figures",
+  ),
+  "embeddings_sweep": Task(
+    embedded.read_settings, shared=True, takes=("images", "texts")
+  ),
   # As configs of the demo called it.
-  "evaluate": Task(benchmark.read_settings, "cache", shared=True, extra="data"),
-  "evidence": Task(evidence.read_settings),
-  "export": Task(export.read_settings, extra="export"),
+  "evaluate": Task(
+    benchmark.read_settings, "cache", shared=True, takes=_DATA, extra="data"
+  ),
+  "evidence": Task(evidence.read_settings, takes=_DATA),
+  "export": Task(export.read_settings, takes=("classes",), extra="export"),
   "gallery": Task(gallery.read_settings, extra="figures"),
-  "lexicon_report": Task(lexicon_report.read_settings),
-  "models": Task(models.read_settings, computes=False),
-  "predict": Task(predict.read_settings),
+  "lexicon_report": Task(lexicon_report.read_settings, takes=("tables...",)),
+  "models": Task(models.read_settings, computes=False, takes=("contains",)),
+  "predict": Task(predict.read_settings, takes=("images...",)),
   "prepare_data": Task(
-    prepare_data.read_settings, computes=False, extra="data"
+    prepare_data.read_settings, computes=False, takes=("dataset",), extra="data"
   ),
-  "segment": Task(segment.read_settings, extra="segmentation"),
+  "segment": Task(
+    segment.read_settings, takes=("images...",), extra="segmentation"
+  ),
   "segmentation": Task(
-    segmentation.read_settings, "cache", shared=True, extra="segmentation"
+    segmentation.read_settings,
+    "cache",
+    shared=True,
+    takes=_DATA,
+    extra="segmentation",
   ),
-  "sweep": Task(spaces.read_settings, "cache", shared=True, extra="data"),
-  "synonyms": Task(synonyms.read_settings, "workdir", computes=False),
+  "sweep": Task(
+    spaces.read_settings, "cache", shared=True, takes=_DATA, extra="data"
+  ),
+  "synonyms": Task(
+    synonyms.read_settings, "workdir", computes=False, takes=("classes",)
+  ),
   "train": Task(train.read_settings, "workdir", extra="figures"),
-  "verify": Task(verify.read_settings),
+  "verify": Task(verify.read_settings, takes=("model",)),
   "view_sweep": Task(views.read_settings, "cache", shared=True, extra="data"),
 }
 
@@ -107,7 +130,7 @@ class Common(NamedTuple):
   """The fields of every task."""
 
   task: Annotated[str, Rule(choices=TASKS)]
-  compilation_cache_dir: ProgramFolder = ""
+  compilation_cache_dir: ProgramFolder = ""  # keeps compiled programs
 
 
 def computes(config: ml_collections.ConfigDict) -> bool:
@@ -159,6 +182,7 @@ def run(
   """
   task, programs = hosts.raise_on_all(lambda: _prepare(config, methods))
   _agree(config, methods or {})
+  is_new = workdir is None
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
@@ -167,7 +191,21 @@ def run(
   with contextlib.ExitStack() as stack:
     stack.enter_context(patient_streams())
     hosts.raise_on_all(lambda: stack.enter_context(kept_programs(programs)))
+    if is_new:
+      stack.push(_remove_empty(folder))
     return task(folder)
+
+
+def _remove_empty(folder: pathlib.Path) -> Callable[..., None]:
+  """Returns what removes a folder in which a failed run has left nothing."""
+
+  def leave(kind: type | None, *details: Any) -> None:
+    del details
+    if kind is not None:
+      with contextlib.suppress(OSError):
+        folder.rmdir()
+
+  return leave
 
 
 def _agree(
