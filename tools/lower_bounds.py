@@ -3,9 +3,9 @@
 Command:
   python tools/lower_bounds.py FOLDER
 
-Makes a virtual environment in FOLDER with this package, its extras and its test
-tools, pip held to the lower bound of each declared dependency, and runs the
-tests marked `fast` there. What pip chooses for the dependencies of these is its
+Makes a virtual environment in FOLDER with the lower bound of each declared
+dependency, those of the extras too, and the tools of the tests, and runs the
+tests marked `fast` there. What these need themselves is pip's choice, the
 newest, as for a user. Prints the versions, and ends with pytest's exit code.
 It takes some minutes and a network; docs/INSTALL.md notes what was found.
 """
@@ -18,7 +18,7 @@ import tomllib
 import venv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OWN = "s3_jax["
+OWN = "s3_jax["  # an extra that is made of others
 # Oracles and tools of the tests, at their pins. The lower bounds of `dev` are
 # these pins; transformers' belongs to another range of the Hub's client, and
 # none of the tests marked `fast` needs it.
@@ -54,17 +54,13 @@ def main(folder: pathlib.Path) -> int:
     if line.partition("==")[0] in TOOLS
   ]
   venv.create(folder, with_pip=True)
-  constraints = folder / "constraints.txt"
-  constraints.write_text(
-    "".join(f"{name}=={version}\n" for name, version in bounds.items())
-  )
   python = str(folder / "bin" / "python")
 
   def run(*command: str) -> int:
     return subprocess.run([python, "-m", *command], cwd=ROOT).returncode
 
-  install = ("pip", "install", "-q", "-c", str(constraints), f"{ROOT}[all]")
-  if run(*install, *tools) or run("pip", "check"):
+  lowest = [f"{name}=={version}" for name, version in bounds.items()]
+  if run("pip", "install", "-q", *lowest, *tools) or run("pip", "check"):
     return 1
   run("pip", "list", "--format=freeze")
   # An old library warns of its newer neighbours, which is no fault of ours.
