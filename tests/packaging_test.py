@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import runpy
 import shutil
 import subprocess
 import sys
@@ -188,6 +189,27 @@ def _requirements(file: pathlib.Path) -> dict[str, Requirement]:
     Requirement(line) for line in lines if line and not line.startswith("-r")
   ]
   return {canonicalize_name(pin.name): pin for pin in pins}
+
+
+def test_the_lowest_versions_are_read_off_the_bounds(repository):
+  project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))[
+    "project"
+  ]
+  script = runpy.run_path(str(repository / "tools" / "lower_bounds.py"))
+  bounds = script["lower_bounds"](project)
+  extras = project["optional-dependencies"]
+  rows = [rows for name, rows in extras.items() if name != "dev"]
+  wanted = [
+    requirement
+    for requirement in map(
+      Requirement, itertools.chain(project["dependencies"], *rows)
+    )
+    if canonicalize_name(requirement.name) != "s3-jax"
+  ]
+  assert {(r.name, f">={bounds[r.name]}") for r in wanted} == {
+    (r.name, str(r.specifier)) for r in wanted
+  }
+  assert len(bounds) == len(wanted)
 
 
 def test_pins_satisfy_the_declared_bounds(repository):
