@@ -42,7 +42,10 @@ tidbit titbit, tire tyre, tires tyres, traveler traveller,
 traveling travelling, tumor tumour, vapor vapour, vise vice, whiskey whisky,
 woolen woollen, yogurt yoghurt
 """
-_BRITISH = dict(pair.split() for pair in _PAIRS.split(","))
+_BRITISH = {
+  american: british
+  for american, british in (pair.split() for pair in _PAIRS.split(","))
+}
 
 _IRREGULAR = {
   "cacti": "cactus",
