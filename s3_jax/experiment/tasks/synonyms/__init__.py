@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from s3_jax.experiment.class_list import Classes, is_text
 from s3_jax.experiment.run_log import tell
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Classes, Settings
 from s3_jax.experiment.tasks.synonyms.answer_files import (
   answer_writer,
   read_answers,
@@ -27,6 +26,7 @@ from s3_jax.experiment.tasks.synonyms.table_file import read_table, write_table
 from s3_jax.fields import Count, Inline, Rule, Where, words
 from s3_jax.lexicon.endpoint import endpoint_host, open_endpoint
 from s3_jax.lexicon.generate import Generated, Limits, generate
+from s3_jax.lexicon.given_classes import is_text
 from s3_jax.lexicon.lookup import LOOKUP_TABLES
 from s3_jax.lexicon.prompting import (
   PROMPT_VERSION,
