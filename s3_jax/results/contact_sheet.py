@@ -4,11 +4,11 @@ Names of files are shown with every character visible, and never linked.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from s3_jax.results.predictions import ImageRow
+from s3_jax.results.predictions import NONE, ImageRow
 from s3_jax.results.templating import render
 
 CARDS = 500
@@ -46,6 +46,24 @@ class Sheet(NamedTuple):
     return -(-self.images // CARDS)
 
 
+class Thumbnails:
+  """Small pictures in a file, as many as there are images, for later."""
+
+  def __init__(self, file: BinaryIO):
+    self._file = file
+    self._sizes: list[int] = []
+
+  def add(self, thumbnail: bytes) -> None:
+    """Keeps the picture of the next image."""
+    self._file.write(thumbnail)
+    self._sizes.append(len(thumbnail))
+
+  def __iter__(self) -> Iterator[bytes]:
+    """Yields the pictures in the order in which they came."""
+    self._file.seek(0)
+    return map(self._file.read, self._sizes)
+
+
 def page_name(page: int) -> str:
   """Names the file of a page."""
   return "contact_sheet.html" if page == 1 else f"contact_sheet_{page}.html"
@@ -66,6 +84,9 @@ def render_page(sheet: Sheet, cards: Sequence[Card], *, page: int) -> str:
   shown = f"Images {start + 1:,} to {start + len(cards):,} of {sheet.images:,}"
   if bad:
     shown += f"; {bad:,} of them could not be used"
+  refused = sum(card.row.answered is False for card in cards)
+  if refused:
+    shown += f"; {refused:,} of them show {NONE}"
   names = {number: page_name(number) for number in range(1, sheet.pages + 1)}
   context = {
     "shown": shown,
@@ -73,5 +94,6 @@ def render_page(sheet: Sheet, cards: Sequence[Card], *, page: int) -> str:
     "cards": cards,
     "page": page,
     "names": names,
+    "none": NONE,
   }
   return render("contact_sheet.html", context)

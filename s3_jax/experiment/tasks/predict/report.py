@@ -15,6 +15,7 @@ from s3_jax.messages import visible
 from s3_jax.results.document import Column, Table, percent
 from s3_jax.results.drawing import shorten
 from s3_jax.results.escaping import valid_unicode
+from s3_jax.results.predictions import NONE
 from s3_jax.results.renderers import align
 from s3_jax.space import SynonymousSpace
 
@@ -104,12 +105,15 @@ def format_table(looked: FilePredictions) -> str:
       rows.append((name, "bad: see below", "", "", "", ""))
       continue
     best = row.candidates[0]
+    said = (
+      (NONE, "", "")
+      if row.answered is False
+      else (shorten(visible(best.class_name), 28), best.score, best.probability)
+    )
     rows.append(
       (
         name,
-        shorten(visible(best.class_name), 28),
-        best.score,
-        best.probability,
+        *said,
         shorten(visible(best.text), 28),
         best.cosine,
       )
