@@ -140,6 +140,6 @@ def _check_error(texts: int, names: int, error: float) -> None:
   if least_error(texts=texts, names=names) > error:
     raise ValueError(
       f"`config.false_answers` must be at least {least:g} with {texts:,} texts"
-      f" of classes and {names:,} unrelated names, got {error:g}: raise it, give"
-      " fewer texts, or let `config.reject` be the share of images to refuse."
+      f" of classes and {names:,} unrelated names, got {error:g}: raise it,"
+      " give fewer texts, or let `config.reject` be the share of images to refuse."
     )
