@@ -94,6 +94,6 @@ def render_page(sheet: Sheet, cards: Sequence[Card], *, page: int) -> str:
     "cards": cards,
     "page": page,
     "names": names,
-    "none": NONE,
+    "refusal": NONE,
   }
   return render("contact_sheet.html", context)

@@ -139,9 +139,8 @@ def write_csv(
     for row in rows:
       lines = _csv_lines(row)
       if rejects:
-        more = ["" if row.problem else _YES_NO[bool(row.answered)]]
-        more.append(row.names_above)
-        lines = [[*line, *more] for line in lines]
+        said = "" if row.problem else _YES_NO[bool(row.answered)]
+        lines = [[*line, said, row.names_above] for line in lines]
       file.write(csv_lines(lines))
 
 

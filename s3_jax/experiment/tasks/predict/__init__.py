@@ -122,8 +122,11 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
     session.rate("images_per_second", len(found.files), "predict")
     counts: dict[str, Any] = {}
     if rejection is not None:
-      looked = rejection.answer(looked)
-      counts["rejection"] = rejection.describe(looked)
+      answered = rejection.answer(looked)
+      looked = looked._replace(answered=answered)
+      counts["rejection"] = rejection.describe(
+        answered=int(answered.sum()), good=int(looked.good.sum())
+      )
     pages: list[str] = []
     if thumbnails is not None:
       cards = map(contact_sheet.Card, looked.rows(), thumbnails)
@@ -149,8 +152,6 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
     )
     clear_results(folder)  # of an earlier run, all of which these replace
   log(format_table(looked))
-  if rejection is not None:
-    log(rejection.result(looked))
   log(format_counts(found, looked, pages, folder))
   check_good(looked, folder, strict=prediction.strict)
   return folder / "predictions.json"

@@ -4,7 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from s3_jax.clip import MODELS
 from s3_jax.evaluation.rejection import (
@@ -19,7 +19,6 @@ from s3_jax.experiment.tasks.predict.stream import FilePredictions
 from s3_jax.lexicon.other_names import NAME_TABLES, other_names
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.messages import visible
-from s3_jax.results.predictions import NONE
 from s3_jax.space import SynonymousSpace
 
 _FEWEST = 1000  # a quantile of fewer names is coarse
@@ -56,24 +55,25 @@ class Rejection(NamedTuple):
       f" {how}."
     )
 
-  def answer(self, looked: FilePredictions) -> FilePredictions:
-    """Says which of the good images get an answer."""
+  def answer(self, looked: FilePredictions) -> Bool[np.ndarray, " files"]:
+    """Says which files get an answer; bad ones get none."""
     answered = looked.good
-    above, cosines = looked.above[answered], looked.ranking.cosines[answered, 0]
+    above = looked.above[answered]
     if self.rule == BY_TEXTS:
-      answered[answered] = answer_by_texts(
+      some = answer_by_texts(
         above,
         texts=self.texts,
         names=len(self.names),
         false_answers=self.false_answers,
       )
     else:
-      answered[answered] = answer_by_share(above, cosines, share=self.rule)
-    return looked._replace(answered=answered)
+      cosines = np.asarray(looked.ranking.cosines)[answered, 0]
+      some = answer_by_share(above, cosines, share=float(self.rule))
+    answered[answered] = some
+    return answered
 
-  def describe(self, looked: FilePredictions) -> dict[str, Any]:
+  def describe(self, *, answered: int, good: int) -> dict[str, Any]:
     """Returns what predictions.json says of it."""
-    good, answered = int(looked.good.sum()), int(looked.answered.sum())
     by_texts = self.rule == BY_TEXTS
     return {
       "rule": self.rule,
@@ -85,15 +85,6 @@ class Rejection(NamedTuple):
       "none": good - answered,
       "coverage": answered / good if good else None,
     }
-
-  def result(self, looked: FilePredictions) -> str:
-    """Returns what the terminal says of it."""
-    found = self.describe(looked)
-    coverage = "" if found["coverage"] is None else f"{found['coverage']:.1%}"
-    return (
-      f"Answered: {found['answered']:,} of {int(looked.good.sum()):,} images"
-      f" (coverage {coverage or 'unknown'}); {NONE}: {found['none']:,}."
-    )
 
 
 def find_unrelated(
@@ -141,5 +132,6 @@ def _check_error(texts: int, names: int, error: float) -> None:
     raise ValueError(
       f"`config.false_answers` must be at least {least:g} with {texts:,} texts"
       f" of classes and {names:,} unrelated names, got {error:g}: raise it,"
-      " give fewer texts, or let `config.reject` be the share of images to refuse."
+      " give fewer texts, or let `config.reject` be the share of images to"
+      " refuse."
     )

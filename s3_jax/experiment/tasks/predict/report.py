@@ -145,6 +145,12 @@ def format_counts(
   ]
   good = f"{len(looked.files) - len(bad):,} of {len(looked.files):,} files good"
   lines = ["; ".join([good, *counts]) + "."]
+  if looked.answered is not None and looked.good.any():
+    answered, of = int(looked.answered.sum()), int(looked.good.sum())
+    lines.append(
+      f"Answered: {answered:,} of {of:,} images (coverage"
+      f" {percent(answered / of)} %); {NONE}: {of - answered:,}."
+    )
   lines += [
     f"bad: {visible(looked.files[index])}: {visible(looked.problems[index])}"
     for index in bad[:SHOWN]

@@ -18,7 +18,7 @@ def _between(value: float) -> bool:
   return 0 < value < 1
 
 
-def _read_reject(value: str | float, where: Where) -> str | float:
+def _read_reject(value: str | int | float, where: Where) -> str | float:
   """Also reads a share as a command line gives it: as a word."""
   if value in ("", BY_TEXTS):
     return value

@@ -41,9 +41,10 @@ class FilePredictions(NamedTuple):
     problems: place of a bad file -> why it is one.
     names: of the classes.
     texts: of the classes.
-    above: unrelated names that are as near as the text that decided; None where
-      no image is refused.
-    answered: False for "none of these" and for bad files; None likewise.
+    above: unrelated names that are as near as the text that decided; zeros where
+      none were given.
+    answered: False for "none of these" and for bad files; None where no image
+      is refused.
   """
 
   files: tuple[str, ...]
@@ -52,7 +53,7 @@ class FilePredictions(NamedTuple):
   problems: dict[int, str]
   names: tuple[str, ...]
   texts: tuple[tuple[str, ...], ...]
-  above: Int32[np.ndarray, " files"] | None = None
+  above: Int32[np.ndarray, " files"]
   answered: Bool[np.ndarray, " files"] | None = None
 
   @property
@@ -68,7 +69,7 @@ class FilePredictions(NamedTuple):
       candidates = read_candidates(self.ranking, index, self.names, self.texts)
     size, width, height = self.facts[index].tolist()
     row = ImageRow(self.files[index], size, width, height, candidates, problem)
-    if self.answered is None or self.above is None or problem:
+    if self.answered is None or problem:
       return row
     return row._replace(
       answered=bool(self.answered[index]), names_above=int(self.above[index])
@@ -116,9 +117,8 @@ def look_at(
 
   top = min(prediction.top, len(prediction.classes.names))
   looked = _nothing_yet(files, prediction, top)
-  if names is not None:
-    names = jnp.asarray(names)  # once, and not with every batch
-    looked = looked._replace(above=np.zeros(len(files), np.int32))
+  # Once, and not with every batch.
+  others = None if names is None else jnp.asarray(names)
   with hosts.progress_bar(total=len(files), desc="predict") as bar:
     for rows in embed_batches(embedder.tower, batches()):
       padded = np.zeros((batch_size, rows.embeddings.shape[1]), np.float32)
@@ -132,8 +132,8 @@ def look_at(
       )
       for kept, new in zip(looked.ranking, ranking, strict=True):
         kept[rows.indices] = np.asarray(new)[: len(rows.indices)]
-      if looked.above is not None:
-        above = count_names_above(padded, ranking.cosines[:, 0], names)
+      if others is not None:
+        above = count_names_above(padded, ranking.cosines[:, 0], others)
         looked.above[rows.indices] = np.asarray(above)[: len(rows.indices)]
       for index, good in zip(rows.indices.tolist(), rows.good, strict=True):
         image = waiting.pop(index)
@@ -159,6 +159,7 @@ def _nothing_yet(
   )
   classes = prediction.classes
   facts = np.zeros((len(files), 3), np.int64)
+  above = np.zeros(len(files), np.int32)
   return FilePredictions(
-    files, facts, ranking, {}, classes.names, classes.texts
+    files, facts, ranking, {}, classes.names, classes.texts, above
   )
