@@ -41,8 +41,8 @@ class FilePredictions(NamedTuple):
     problems: place of a bad file -> why it is one.
     names: of the classes.
     texts: of the classes.
-    above: unrelated names that are as near as the text that decided; zeros where
-      none were given.
+    above: unrelated names that are as near as the text that decided; zeros
+      where none were given.
     answered: False for "none of these" and for bad files; None where no image
       is refused.
   """
