@@ -44,6 +44,7 @@ LIBRARY = (
   "segmentation",
   "storage",
   "evaluation",
+  "named_classes",
   "results",
   "training",
 )
@@ -55,8 +56,8 @@ RULES = {
   "sharding": Rule((), COMMON),
   "hosts": Rule((), COMMON),
   "embeddings": Rule((), COMMON),
-  "topology": Rule((), COMMON),
-  "space": Rule((*CORE[:2], "files"), COMMON, ("safetensors",)),
+  "topology": Rule(("messages",), COMMON),
+  "space": Rule((*CORE[:2], "files", "messages"), COMMON, ("safetensors",)),
   "point_to_space": Rule(CORE[:3], COMMON),
   "zero_shot": Rule(CORE[:4], COMMON),
   "adaptation": Rule(CORE, (*COMMON, "optax")),
@@ -78,6 +79,10 @@ RULES = {
     (*CORE, "messages", "clip", "sharding", "evaluation"), COMMON, ("cv2",)
   ),
   "storage": Rule(("files", "messages", "clip"), COMMON),
+  "named_classes": Rule(
+    (*CORE, "messages", "clip", "lexicon", "data", "storage", "evaluation"),
+    (*COMMON, "PIL"),
+  ),
   "results": Rule(
     ("files", "messages", "fields", "evaluation", "segmentation"),
     NUMPY,
@@ -89,18 +94,22 @@ RULES = {
   "integrations": Rule(
     (
       *("space", "point_to_space", "zero_shot", "messages"),
-      *("clip", "data", "evaluation", "storage"),
+      *("clip", "data", "evaluation", "storage", "lexicon", "named_classes"),
     ),
     (*COMMON, "flax"),
-    ("scenic",),
+    ("scenic", "sklearn"),
   ),
   "experiment": Rule(
     (*LIBRARY, "__init__"), (*COMMON, "ml_collections", "absl")
   ),
   # The facade, the two entry points, and the experiments.
   "__init__": Rule(LIBRARY),
+  "command": Rule(
+    ("experiment", "fields", "messages"), ("ml_collections", "absl")
+  ),
   "__main__": Rule(
-    ("experiment", "files", "messages"), ("jax", "ml_collections", "absl")
+    ("experiment", "command", "files", "messages"),
+    ("jax", "ml_collections", "absl"),
   ),
   "launch": Rule(),
   "main": Rule(("experiment", "__main__"), ("jax", "ml_collections", "absl")),
@@ -114,6 +123,7 @@ DEFERRED = {
   "s3_jax.data.pictograph_builder",
   "s3_jax.data.segmentation_builders",
   "s3_jax.data.stored_builder",
+  "s3_jax.integrations.sklearn",
   "s3_jax.lexicon.transport",
 }
 

@@ -18,11 +18,11 @@ from PIL import Image
 from s3_jax.clip import embed_images, embed_texts, load_clip
 from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.experiment import Common, dry_run
-from s3_jax.experiment.methods.spaces import space_scorer
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import export, predict
 from s3_jax.experiment.tasks.export import portable_programs
 from s3_jax.experiment.tasks.export.classify_script import CLASSIFY
+from s3_jax.named_classes.cores import space_scorer
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import attach_complex, build_space
 

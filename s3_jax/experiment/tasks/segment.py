@@ -12,6 +12,7 @@ from s3_jax import hosts
 from s3_jax.clip import Clip
 from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import MAX_PIXELS
+from s3_jax.data.loading import load_image
 from s3_jax.data.masks import encode_mask
 from s3_jax.data.segmentation_stream import rgb_pixels
 from s3_jax.experiment.checkpoint import (
@@ -19,9 +20,8 @@ from s3_jax.experiment.checkpoint import (
   describe_model,
   load_checkpoint,
 )
-from s3_jax.experiment.class_list import Classes
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.image_files import find_images, load_image
+from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
@@ -29,7 +29,13 @@ from s3_jax.experiment.methods.patches import (
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import CacheDir, Dtype, Settings, Sources
+from s3_jax.experiment.settings import (
+  CacheDir,
+  Classes,
+  Dtype,
+  Settings,
+  Sources,
+)
 from s3_jax.experiment.tasks.segmentation.settings import (
   Embeddings,
   NameTemplates,
@@ -68,8 +74,10 @@ class Segment(NamedTuple):
   model: Inline[CheckpointSource]  # a ViT with a class token
   options: Inline[SpaceOptions]
   background: bool = False  # True: the first class is the background
-  protocol: Protocol = "sclip"
+  protocol: Protocol = "sclip"  # whose sizes, windows and thresholds
+  # One of each patch; "windows": each window as one image.
   embeddings: Embeddings = "patches"
+  # Fields of the protocol with values of your own.
   protocol_changes: ProtocolChanges = raw({})
   # "synonyms_max": each text alone, the best counts.
   method: Annotated[str, Rule(choices=("synonyms_max", "s3"))] = "s3"

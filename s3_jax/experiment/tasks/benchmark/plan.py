@@ -4,23 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from s3_jax import hosts
-from s3_jax.experiment.class_list import shared_texts
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.images import MethodPlan, prepare_methods
-from s3_jax.experiment.methods.prompts import (
-  MethodTexts,
-  drawn_by_jax,
-  embed_vertices,
-)
+from s3_jax.experiment.methods.prompts import MethodTexts, drawn_by_jax
 from s3_jax.experiment.methods.view_scores import ViewSettings, view_options
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.run_log import RunLog, TimeLeft
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.experiment.text_embedding import EmbeddedTexts
+from s3_jax.lexicon.given_classes import shared_texts
 from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 from s3_jax.lexicon.vertices import drawn_indices
+from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.storage.text_tables import TextTable
 
 

@@ -20,16 +20,16 @@ from s3_jax.experiment.checkpoint import (
   describe_model,
   load_checkpoint,
 )
-from s3_jax.experiment.class_list import Classes
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.methods.prompts import embed_vertices
-from s3_jax.experiment.methods.spaces import (
-  SpaceOptions,
-  build_core,
-  space_scorer,
-)
+from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import CacheDir, Dtype, Settings, Templates
+from s3_jax.experiment.settings import (
+  CacheDir,
+  Classes,
+  Dtype,
+  Settings,
+  Templates,
+)
 from s3_jax.experiment.tasks.export.classify_script import CLASSIFY
 from s3_jax.experiment.tasks.export.portable_programs import (
   PLATFORMS,
@@ -43,6 +43,8 @@ from s3_jax.files import file_sha256, replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible
+from s3_jax.named_classes.cores import space_scorer
+from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.results.escaping import valid_unicode
 
 SCHEMA = 1

@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from s3_jax.experiment.class_list import Classes, is_text
 from s3_jax.experiment.run_log import tell
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Classes, Settings
 from s3_jax.experiment.tasks.synonyms.answer_files import (
   answer_writer,
   read_answers,
@@ -26,6 +25,7 @@ from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import Entry
 from s3_jax.lexicon.endpoint import endpoint_host, open_endpoint
 from s3_jax.lexicon.generate import Generated, Limits, generate
+from s3_jax.lexicon.given_classes import is_text
 from s3_jax.lexicon.prompting import (
   PROMPT_VERSION,
   Job,
@@ -48,14 +48,15 @@ class Generation(NamedTuple):
   limits: Inline[Limits]
   domain: Text = ""  # what every class is, such as "a type of pet"
   name: str = ""  # of the table; default: after the file or table
-  base_url: str = "http://localhost:8000/v1"
+  base_url: str = "http://localhost:8000/v1"  # of an OpenAI-compatible endpoint
   model: Text = ""  # its name at the endpoint; nothing is asked without one
   # Of the sampling; None leaves one out of the requests.
   temperature: Annotated[float | None, Rule(minimum=0, flag=object)] = 0.7
+  # Of the sampling; None leaves it out.
   seed: Annotated[int | None, Rule(minimum=0, flag=object)] = 0
   timeout: Annotated[float, Rule(minimum=0.001)] = 300.0  # seconds a request
   allow_fallback: bool = False  # plain names where no answer was usable
-  dry_run: bool = False
+  dry_run: bool = False  # True: shows the prompts, asks nothing
 
   @property
   def job(self) -> Job:
