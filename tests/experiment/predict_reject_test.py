@@ -165,7 +165,7 @@ def test_without_it_files_are_as_before(run, tmp_path):
   ("changes", "message"),
   [
     ({"reject": "text"}, 'must be "texts", a share of the images in'),
-    ({"reject": 1}, "in \\(0, 1\\), or .* got 1"),
+    ({"reject": 1}, "in \\(0, 1\\), or .* got 1.0"),
     ({"reject": True}, "`config.reject`"),
     ({"reject": "nan"}, "got 'nan'"),
     ({"reject": "texts", "false_answers": 0.0}, r"must be in \(0, 1\)"),

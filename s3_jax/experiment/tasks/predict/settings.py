@@ -23,7 +23,7 @@ def _between(value: float) -> bool:
   return 0 < value < 1
 
 
-def _read_reject(value: str | int | float, where: Where) -> str | float:
+def _read_reject(value: str | float, where: Where) -> str | float:
   """Also reads a share as a command line gives it: as a word."""
   if value in ("", BY_TEXTS):
     return value
@@ -40,10 +40,7 @@ def _read_reject(value: str | int | float, where: Where) -> str | float:
   return share
 
 
-Reject = Annotated[
-  str | float,
-  Rule(given=str | int | float, read=_read_reject, flag=object),
-]
+Reject = Annotated[str | float, Rule(read=_read_reject, flag=object)]
 
 
 class Prediction(NamedTuple):
