@@ -173,20 +173,14 @@ def run(
     stack.enter_context(patient_streams())
     hosts.raise_on_all(lambda: stack.enter_context(kept_programs(programs)))
     if is_new:
-      stack.push(_remove_empty(folder))
+      stack.callback(_remove_empty, folder)
     return task(folder)
 
 
-def _remove_empty(folder: pathlib.Path) -> Callable[..., None]:
-  """Returns what removes a folder in which a failed run has left nothing."""
-
-  def leave(kind: type | None, *details: Any) -> None:
-    del details
-    if kind is not None:
-      with contextlib.suppress(OSError):
-        folder.rmdir()
-
-  return leave
+def _remove_empty(folder: pathlib.Path) -> None:
+  """Removes a folder in which a run has left nothing."""
+  with contextlib.suppress(OSError):
+    folder.rmdir()
 
 
 def _agree(

@@ -8,7 +8,7 @@ model.predict(["photo.jpg"])
 """
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -123,7 +123,7 @@ class S3Classifier(ClassifierMixin, BaseEstimator):
     elif labels is None:
       classes = _words(X)
     elif self.clip_ is None:
-      X, y = validate_data(self, X, y, dtype=np.float32)
+      X, y = validate_data(self, X, cast(Any, y), dtype=np.float32)
       classes = {label: X[y == label] for label in labels.tolist()}
     else:
       classes = _named(labels)
@@ -197,7 +197,7 @@ class S3Classifier(ClassifierMixin, BaseEstimator):
 
 def _distinct(y: Any) -> Shaped[np.ndarray, " classes"]:
   """Lists the labels of a target, sorted."""
-  y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+  y = check_array(y, ensure_2d=False, dtype=cast(Any, None), input_name="y")
   y = column_or_1d(y, warn=True)
   check_classification_targets(y)
   return np.unique(y)
