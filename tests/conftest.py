@@ -87,7 +87,7 @@ SLOW = (
   *("experiment/cluster", "experiment/cli", "experiment/compiled_programs"),
   *("experiment/train", "experiment/torch_baselines", "experiment/evidence"),
   *("experiment/synonyms_cli", "experiment/verify", "experiment/benchmark"),
-  *("experiment/test_time", "golden"),
+  *("experiment/test_time", "golden", "site", "tour"),
 )
 
 
