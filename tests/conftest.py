@@ -92,7 +92,7 @@ SLOW = (
   ),
   *("experiment/train", "experiment/torch_baselines", "experiment/evidence"),
   *("experiment/synonyms_cli", "experiment/verify", "experiment/benchmark"),
-  *("experiment/test_time", "golden"),
+  *("experiment/test_time", "golden", "site", "tour"),
 )
 
 

@@ -35,6 +35,7 @@ LIBRARY = (
   "files",
   "messages",
   "fields",
+  "extras",
   "colors",
   "sharding",
   "hosts",
@@ -51,6 +52,7 @@ LIBRARY = (
 RULES = {
   "files": Rule(),
   "messages": Rule(),
+  "extras": Rule(),
   "fields": Rule(("messages",)),
   "colors": Rule((), (*COMMON, "PIL")),
   "sharding": Rule((), COMMON),
@@ -67,16 +69,20 @@ RULES = {
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
-    ("messages", "fields"), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
+    ("messages", "fields", "extras"),
+    ("tqdm",),
+    ("openai", "httpx2", "httpcore2", "yaml"),
   ),
   "data": Rule(
-    ("files", "colors", "lexicon"),
+    ("files", "colors", "extras", "lexicon"),
     (*COMMON, "PIL"),
     ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
   ),
   "evaluation": Rule((*CORE, "sharding"), COMMON),
   "segmentation": Rule(
-    (*CORE, "messages", "clip", "sharding", "evaluation"), COMMON, ("cv2",)
+    (*CORE, "messages", "extras", "clip", "sharding", "evaluation"),
+    COMMON,
+    ("cv2",),
   ),
   "storage": Rule(("files", "messages", "clip"), COMMON),
   "named_classes": Rule(
@@ -84,7 +90,7 @@ RULES = {
     (*COMMON, "PIL"),
   ),
   "results": Rule(
-    ("files", "messages", "fields", "evaluation", "segmentation"),
+    ("files", "messages", "fields", "extras", "evaluation", "segmentation"),
     NUMPY,
     ("matplotlib", "jinja2"),
   ),

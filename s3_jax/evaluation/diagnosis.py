@@ -17,6 +17,7 @@ __all__ = [
   "most_confused",
   "reliability_bins",
   "reliability_row",
+  "selective_bins",
 ]
 
 
@@ -181,6 +182,29 @@ def reliability_bins(
   return ReliabilityBins(
     np.arange(bins + 1) / bins, n, right / images, total / images
   )
+
+
+def selective_bins(
+  n: Int[np.ndarray, " bins"], accuracy: Float[np.ndarray, " bins"]
+) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
+  """Returns coverage and precision where images in lower bins are refused.
+
+  Args:
+    n: images of each bin of confidence, the lowest first.
+    accuracy: of each bin; NaN without images.
+
+  Returns:
+    Of each bin the share of images that are in it or above, and of these the
+    share that is right, NaN without images.
+
+  References:
+    The risk-coverage curve (El-Yaniv and Wiener, JMLR 2010), in bins;
+    precision is one less the selective risk.
+  """
+  answered = np.cumsum(n[::-1])[::-1]
+  right = np.cumsum(np.where(n > 0, n * accuracy, 0.0)[::-1])[::-1]
+  counts = np.where(answered > 0, answered, np.nan)
+  return answered / max(int(n.sum()), 1), right / counts
 
 
 def reliability_row(

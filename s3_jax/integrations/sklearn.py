@@ -32,9 +32,10 @@ try:
   from sklearn.utils import check_array, column_or_1d
   from sklearn.utils.multiclass import check_classification_targets
   from sklearn.utils.validation import check_is_fitted, validate_data
-except ModuleNotFoundError as error:
-  raise ModuleNotFoundError(
-    "`s3_jax.integrations.sklearn` needs scikit-learn: pip install scikit-learn"
+except ImportError as error:
+  raise ImportError(
+    "`s3_jax.integrations.sklearn` needs scikit-learn 1.6 or newer: pip install"
+    ' "scikit-learn>=1.6"'
   ) from error
 
 __all__ = ["S3Classifier"]

@@ -172,10 +172,9 @@ def _find_records(text: str) -> list[Any] | None:
 def listed_records(value: Any) -> list[Any]:
   """Returns the entries of an answer; none where a value is no answer."""
   records = value.get("classes") if isinstance(value, dict) else value
-  is_answer = isinstance(records, list) and any(
-    isinstance(record, dict) for record in records
-  )
-  return records if is_answer else []
+  if isinstance(records, list) and any(isinstance(r, dict) for r in records):
+    return records
+  return []
 
 
 def add_entries(

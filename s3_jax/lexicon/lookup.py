@@ -202,7 +202,7 @@ class _Index:
     return Match(lexicon.dataset, lexicon.classes[label], rule)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _index_of(tables: tuple[str, ...]) -> _Index:
   """Returns the index of some tables, which takes a second to make."""
   return _Index([load_lexicon(table) for table in tables])

@@ -30,12 +30,12 @@ class Refused(NamedTuple):
   """An entry of which nothing was taken.
 
   Attributes:
-    index: the class index that it gives, as it gives it.
+    class_index: the index that it gives, as it gives it.
     name: the name that it gives, likewise.
     reason: a fixed phrase.
   """
 
-  index: str
+  class_index: str
   name: str
   reason: str
 

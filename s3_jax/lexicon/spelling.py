@@ -42,7 +42,10 @@ tidbit titbit, tire tyre, tires tyres, traveler traveller,
 traveling travelling, tumor tumour, vapor vapour, vise vice, whiskey whisky,
 woolen woollen, yogurt yoghurt
 """
-_BRITISH = dict(pair.split() for pair in _PAIRS.split(","))
+_BRITISH = {
+  american: british
+  for american, british in (pair.split() for pair in _PAIRS.split(","))
+}
 
 _IRREGULAR = {
   "cacti": "cactus",
@@ -63,8 +66,10 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 def spelling_key(name: str) -> str:
   """Returns the form in which the spellings of one name are equal."""
-  plain = unicodedata.normalize("NFD", plain_key(name))
-  plain = "".join(c for c in plain if unicodedata.category(c) != "Mn")
+  plain = plain_key(name)
+  if not plain.isascii():
+    letters = unicodedata.normalize("NFD", plain)
+    plain = "".join(c for c in letters if unicodedata.category(c) != "Mn")
   plain = _LETTERS.sub(lambda word: _BRITISH.get(word[0], word[0]), plain)
   return loose_key(plain) or plain
 

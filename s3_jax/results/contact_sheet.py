@@ -5,12 +5,12 @@ lies behind the folder that all files of a page share; a title has the path.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from s3_jax.files import below_common_folder
-from s3_jax.results.predictions import ImageRow
+from s3_jax.results.predictions import NONE, ImageRow
 from s3_jax.results.templating import render
 
 PREDICTIONS = "contact_sheet"
@@ -59,6 +59,24 @@ class Sheet(NamedTuple):
     return text + f"; {bad:,} of them could not be used" * bool(bad)
 
 
+class Thumbnails:
+  """Small pictures in a file, as many as there are images, for later."""
+
+  def __init__(self, file: BinaryIO):
+    self._file = file
+    self._sizes: list[int] = []
+
+  def add(self, thumbnail: bytes) -> None:
+    """Keeps the picture of the next image."""
+    self._file.write(thumbnail)
+    self._sizes.append(len(thumbnail))
+
+  def __iter__(self) -> Iterator[bytes]:
+    """Yields the pictures in the order in which they came."""
+    self._file.seek(0)
+    return map(self._file.read, self._sizes)
+
+
 def page_name(page: int, kind: str = PREDICTIONS) -> str:
   """Names the file of a page."""
   return f"{kind}.html" if page == 1 else f"{kind}_{page}.html"
@@ -75,14 +93,18 @@ def remove_pages(folder: Path, *, after: int, kind: str = PREDICTIONS) -> None:
 def render_page(sheet: Sheet, cards: Sequence[Card], *, page: int) -> str:
   """Writes one page."""
   file_names = below_common_folder([card.row.file for card in cards])
+  shown = sheet.say_shown(page, [card.row.problem for card in cards])
+  refused = sum(card.row.answered is False for card in cards)
+  shown += f"; {refused:,} of them show {NONE}" * bool(refused)
   names = {number: page_name(number) for number in range(1, sheet.pages + 1)}
   context = {
-    "shown": sheet.say_shown(page, [card.row.problem for card in cards]),
+    "shown": shown,
     "sheet": sheet,
     "cards": [
       (*card, name) for card, name in zip(cards, file_names, strict=True)
     ],
     "page": page,
     "names": names,
+    "refusal": NONE,
   }
   return render("contact_sheet.html", context)

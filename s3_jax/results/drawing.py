@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from s3_jax.extras import require
 from s3_jax.files import atomic_write
 
 __all__ = [
@@ -66,6 +67,7 @@ def open_figure(path: Path, size: tuple[float, float]) -> Iterator[Any]:
   formulas in texts. `pyplot` and its state are not used. A letter that the font
   lacks is shown as a box.
   """
+  require("figures", by="Drawing a figure")
   import matplotlib
   from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.figure import Figure

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from s3_jax.evaluation.diagnosis import selective_bins
 from s3_jax.files import below_common_folder
 from s3_jax.results.class_tables import ClassRow, class_tables
 from s3_jax.results.document import (
@@ -26,6 +29,9 @@ from s3_jax.results.suite_table import suite_tables
 from s3_jax.results.templating import render
 
 __all__ = ["SECTIONS", "Picture", "render_report"]
+
+_SURE = (0.6, 0.8)
+"""Confidences below which images might be refused: edges of bins."""
 
 SECTIONS = ("accuracy", "reliability", "confusion", "extra")
 """Where a picture may stand."""
@@ -106,6 +112,7 @@ def render_report(
     "measures": [_measures(index, name) for name in index.datasets],
     "suites": suite_tables(results),
     "expectations": _expectations(results.get("expectations", ())),
+    "selective": _selective(results.get("reliability", ())),
     "confusions": list(map(_pairs, results.get("confusions", ()))),
     "classes": class_tables(per_class, index),
     "pictures": pictures,
@@ -213,6 +220,32 @@ def _expectations(entries: Sequence[Mapping[str, Any]]) -> Table:
     Column("source", words=True),
   ]
   return Table(columns, rows)
+
+
+def _selective(entries: Sequence[Mapping[str, Any]]) -> Table:
+  """Has what is right of the images that a method is sure of."""
+  rows = []
+  for entry in entries:
+    bins = entry["bins"]
+    coverage, precision = selective_bins(
+      np.array([each["n"] for each in bins]),
+      np.array([each["accuracy"] for each in bins], float),
+    )
+    cells: list[float | None] = []
+    for sure in _SURE:
+      above = (i for i, each in enumerate(bins) if each["low"] > sure - 1e-6)
+      found = next(above, None)
+      some = found is not None and coverage[found] > 0
+      cells.append(float(coverage[found]) if some else 0.0)
+      cells.append(float(precision[found]) if some else None)
+    rows.append([entry["dataset"], entry["method"], *cells])
+  columns = [
+    Column(f"{what} above {sure:.0%}", _percent)
+    for sure in _SURE
+    for what in ("answered", "right")
+  ]
+  words = [Column(title, words=True) for title in ("data set", "method")]
+  return Table([*words, *columns], rows)
 
 
 def _pairs(entry: Mapping[str, Any]) -> Table:

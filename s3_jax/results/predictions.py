@@ -13,6 +13,7 @@ from s3_jax.results.renderers import csv_lines
 __all__ = [
   "Candidate",
   "ImageRow",
+  "NONE",
   "read_candidates",
   "write_csv",
   "write_json",
@@ -27,7 +28,11 @@ _OF_CANDIDATE = (
   "nearest_text",
   "nearest_cosine",
 )
+_OF_REJECTION = ("answered", "names_above")
 _CSV_HEAD = ("file", "width", "height", *_OF_CANDIDATE, "problem")
+
+NONE = "none of these"
+"""The answer where an image is near no class."""
 
 
 class Candidate(NamedTuple):
@@ -60,6 +65,9 @@ class ImageRow(NamedTuple):
     height: likewise.
     candidates: the best classes, the best first; empty for a bad file.
     problem: why a bad file could not be used; empty for a good one.
+    answered: False for "none of these"; None where a run refuses no image.
+    names_above: unrelated names that are as near as the nearest text of the
+      best class; None likewise.
   """
 
   file: str
@@ -68,6 +76,8 @@ class ImageRow(NamedTuple):
   height: int
   candidates: tuple[Candidate, ...]
   problem: str
+  answered: bool | None = None
+  names_above: int | None = None
 
 
 def read_candidates(
@@ -115,15 +125,26 @@ def write_json(
     file.write("\n}\n")
 
 
-def write_csv(path: Path, rows: Iterable[ImageRow]) -> None:
+def write_csv(
+  path: Path, rows: Iterable[ImageRow], *, rejects: bool = False
+) -> None:
   """Writes a CSV with one line for each of an image's best classes.
 
-  A bad file has one line, without a class and with its problem.
+  A bad file has one line, without a class and with its problem. Where a run
+  `rejects` images, two more columns say which, and why.
   """
+  head = (*_CSV_HEAD, *_OF_REJECTION) if rejects else _CSV_HEAD
   with open(path, "w", encoding="utf-8", newline="\n") as file:
-    file.write(csv_lines([_CSV_HEAD]))
+    file.write(csv_lines([head]))
     for row in rows:
-      file.write(csv_lines(_csv_lines(row)))
+      lines = _csv_lines(row)
+      if rejects:
+        said = "" if row.problem else _YES_NO[bool(row.answered)]
+        lines = [[*line, said, row.names_above] for line in lines]
+      file.write(csv_lines(lines))
+
+
+_YES_NO = {True: "yes", False: "no"}
 
 
 def _csv_lines(row: ImageRow) -> list[list[Any]]:
@@ -146,6 +167,11 @@ def _record(row: ImageRow) -> dict[str, Any]:
     "bytes": row.size,
     "width": row.width,
     "height": row.height,
+    **(
+      {}
+      if row.answered is None
+      else {"answered": row.answered, "names_above": row.names_above}
+    ),
     "predictions": [
       dict(zip(_OF_CANDIDATE, _values(*ranked), strict=True))
       for ranked in enumerate(row.candidates, 1)

@@ -13,6 +13,7 @@ from s3_jax.evaluation.diagnosis import (
   most_confused,
   reliability_bins,
   reliability_row,
+  selective_bins,
 )
 from s3_jax.evaluation.statistics import expected_calibration_error
 
@@ -230,3 +231,18 @@ def test_confidences_out_of_range_are_refused(
     reliability_bins(
       np.array(confidence, float), np.array(correct, bool), bins=bins
     )
+
+
+@pytest.mark.parametrize("images", [1, 200])
+def test_refusing_lower_bins_leaves_what_is_counted_there(images):
+  rng = np.random.default_rng(images)
+  confidence, correct = rng.random(images), rng.random(images) < 0.4
+  measured = reliability_bins(confidence, correct, bins=7)
+  coverage, precision = selective_bins(measured.n, measured.accuracy)
+  for index, low in enumerate(measured.edges[:-1]):
+    answered = confidence > low
+    assert coverage[index] == pytest.approx(answered.sum() / max(images, 1))
+    if answered.any():
+      assert precision[index] == pytest.approx(correct[answered].mean())
+    else:
+      assert np.isnan(precision[index])

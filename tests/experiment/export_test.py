@@ -405,14 +405,6 @@ def test_several_templates_are_averaged(exported, checkpoint, tmp_path):
   np.testing.assert_allclose(point, mean / np.linalg.norm(mean), atol=1e-5)
 
 
-def test_without_flatbuffers(exported, monkeypatch, tmp_path):
-  _, fields, _ = exported
-  monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
-  with pytest.raises(ValueError, match=r"`flatbuffers` .*s3_jax\[export\]"):
-    run_task(export, fields, tmp_path / "a")
-  assert list((tmp_path / "a").iterdir()) == []
-
-
 @pytest.mark.parametrize(
   ("changes", "words"),
   [

@@ -205,6 +205,17 @@ def test_what_a_core_leaves_out_decides_nothing(run):
       assert entry["score"] == pytest.approx(entry["nearest_cosine"], abs=1e-5)
 
 
+@pytest.mark.parametrize("template", ["a photo of a {}.", "{}"])
+def test_other_checkpoints_refuse_by_names_of_the_tables(run, template):
+  # A sentence has no bare names beside it, whose cosines are no measure of it.
+  document, out = run(reject=0.4, template=template)
+  found = document["rejection"]
+  assert found["unrelated_names"] + found["related_names"] == 1000
+  assert (found["texts"], found["answered"], found["none"]) == (6, 3, 2)
+  assert out.count("none of these ") == 2
+  assert "Answered: 3 of 5 images (coverage 60.0 %); none of these: 2." in out
+
+
 def test_one_class_of_one_name(run):
   document, _ = run(classes="sun,", top=5)
   for row in document["images"]:

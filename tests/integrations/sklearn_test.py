@@ -144,7 +144,7 @@ def test_without_scikit_learn_one_line_says_what_to_install(repository):
   script = (
     "import sys; sys.modules['sklearn'] = None\n"
     "try:\n  import s3_jax.integrations.sklearn\n"
-    "except ModuleNotFoundError as error:\n  print(error)\n"
+    "except ImportError as error:\n  print(error)\n"
   )
   done = subprocess.run(
     [sys.executable, "-c", script],
@@ -155,6 +155,6 @@ def test_without_scikit_learn_one_line_says_what_to_install(repository):
     timeout=120,
   )
   assert done.stdout == (
-    "`s3_jax.integrations.sklearn` needs scikit-learn: pip install"
-    " scikit-learn\n"
+    "`s3_jax.integrations.sklearn` needs scikit-learn 1.6 or newer: pip install"
+    ' "scikit-learn>=1.6"\n'
   )

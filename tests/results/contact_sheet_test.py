@@ -9,6 +9,7 @@ from s3_jax.results.contact_sheet import (
   CARDS,
   Card,
   Sheet,
+  Thumbnails,
   page_name,
   remove_pages,
   render_page,
@@ -90,6 +91,28 @@ def test_an_image_without_a_picture(problem):
   (article,) = page.all("article")
   assert article.get("class") == ("bad" if problem else None)
   assert "cut off" in page.text or not problem
+
+
+def test_a_refused_image_keeps_its_ranking():
+  refused, answered = (
+    each._replace(row=each.row._replace(answered=said, names_above=3))
+    for each, said in ((card("sun"), False), (card("moon"), True))
+  )
+  page = read(Sheet("", (), 3), [refused, answered, card()], 1)
+  classes = [article.get("class") for article in page.all("article")]
+  assert classes == ["refused", None, None]
+  assert "; 1 of them show none of these. " in page.text
+  assert page.text.count("none of these") == 2  # above, and on the card
+  assert len(page.all("li")) == 6
+  assert sum(tag.get("class") == "badge" for tag in page.all("span")) == 1
+
+
+def test_thumbnails_come_back_in_their_order(tmp_path):
+  with open(tmp_path / "pictures", "w+b") as file:
+    thumbnails = Thumbnails(file)
+    for picture in (b"one", b"", b"three"):
+      thumbnails.add(picture)
+    assert list(thumbnails) == [b"one", b"", b"three"]
 
 
 def test_pages_link_to_each_other():

@@ -226,3 +226,31 @@ def test_refusals(tmp_path):
       per_class=[],
       pictures=[Picture("else", "", tmp_path / "x.png")],
     )
+
+
+def test_what_refusing_would_leave_is_said(tmp_path):
+  results, _ = make_everything(("dtd",), ("class_name",))
+  bins = [
+    {"low": 0.0, "high": 0.6, "n": 5, "accuracy": 0.2, "confidence": 0.5},
+    {"low": 0.6, "high": 0.8, "n": 3, "accuracy": 2 / 3, "confidence": 0.7},
+    {"low": 0.8, "high": 1.0, "n": 2, "accuracy": 1.0, "confidence": 0.9},
+  ]
+  results["reliability"] = [
+    {"dataset": "dtd", "method": "class_name", "bins": bins},
+    {"dataset": "dtd", "method": "never sure", "bins": bins[:1]},
+  ]
+  picture = tmp_path / "x.png"
+  picture.write_bytes(b"not really a picture")
+  page = render_report(
+    plain(results),
+    baseline="class_name",
+    per_class=(),
+    pictures=[Picture("reliability", "x", picture)],
+  )
+  assert "answered above 60%" in page
+  cells = [cell.strip() for cell in read(page).cells]
+  start = cells.index("never sure") - 7
+  assert cells[start : start + 12] == [
+    *("dtd", "class_name", "50.00", "80.00", "20.00", "100.00"),
+    *("dtd", "never sure", "0.00", "–", "0.00", "–"),
+  ]

@@ -52,6 +52,26 @@ def test_the_csv_file_has_a_line_a_candidate(tmp_path):
   assert (bad["file"], bad["problem"]) == (r"caf\udce9.png", "cut off")
 
 
+def test_files_say_what_is_refused_where_a_run_refuses(tmp_path):
+  good, bad = rows()
+  some = [
+    good._replace(answered=True, names_above=0),
+    good._replace(answered=False, names_above=41),
+    bad,
+  ]
+  write_csv(tmp_path / "a.csv", some, rejects=True)
+  lines = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8")))
+  assert [(line["answered"], line["names_above"]) for line in lines] == [
+    *(2 * [("yes", "0")] + 2 * [("no", "41")]),
+    ("", ""),
+  ]
+  write_json(tmp_path / "a.json", {"a": 1}, [], [*some[:2], good])
+  images = json.loads((tmp_path / "a.json").read_text("utf-8"))["images"]
+  assert [image.get("answered") for image in images] == [True, False, None]
+  assert [image.get("names_above") for image in images] == [0, 41, None]
+  assert "answered" not in images[2]
+
+
 def test_the_json_file_has_a_line_an_image(tmp_path):
   path = tmp_path / "a.json"
   facts = {"config": {"images": "caf\udce9", "top": 2}, "notes": []}

@@ -5,7 +5,6 @@ Everything appears in the workdir together, classifier.json last.
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import pathlib
 from collections.abc import Callable
@@ -83,7 +82,6 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
   """Writes a classifier as files that JAX, numpy and Pillow can use."""
-  require_flatbuffers()
   session = Session(
     folder, config=run.config, dtype=run.dtype, mesh=1, clears=False
   )
@@ -141,15 +139,6 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
     log(f"{(folder / name).stat().st_size:>13,} bytes  {name}")
   log(f"Try it: python {folder / 'classify.py'} {folder} IMAGE")
   return path
-
-
-def require_flatbuffers() -> None:
-  """Refuses to work without the library that JAX writes programs with."""
-  if importlib.util.find_spec("flatbuffers") is None:
-    raise ValueError(
-      "`flatbuffers` must be installed for the task export, and is absent:"
-      ' pip install "s3_jax[export]" brings it.'
-    )
 
 
 def _write_program(file: pathlib.Path, program: PortableProgram) -> None:

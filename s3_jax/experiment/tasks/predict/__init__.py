@@ -5,7 +5,9 @@ the last image is through.
 """
 
 import contextlib
+import itertools
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.methods.spaces import build_core
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.tasks.predict.rejection import find_unrelated
 from s3_jax.experiment.tasks.predict.report import (
   check_good,
   class_records,
@@ -89,9 +92,12 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
     log(f"Classes of {visible(prediction.classes.taken)}")
   for note in words.notes:
     log(f"Note: {visible(note)}")
+  rejection = None
+  if prediction.reject:
+    with session.timed("embed_text"):
+      rejection = find_unrelated(prediction, embedder, words.space)
+    log(rejection.about)
   sheet = contact_sheet.Sheet(about, words.notes, len(found.files))
-  cards: list[contact_sheet.Card] = []  # of the page that is being filled
-  pages: list[str] = []
   with contextlib.ExitStack() as stack:
     # They appear when the stack is unwound, the last one first: once
     # predictions.json is there, everything is.
@@ -99,17 +105,11 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
       stack.enter_context(replacing(folder / name))
       for name in ("predictions.json", "predictions.csv")
     )
-
-    def add_card(card: contact_sheet.Card) -> None:
-      cards.append(card)
-      seen = len(pages) * contact_sheet.CARDS + len(cards)
-      if len(cards) == contact_sheet.CARDS or seen == len(found.files):
-        pages.append(contact_sheet.page_name(len(pages) + 1))
-        page = contact_sheet.render_page(sheet, cards, page=len(pages))
-        path = stack.enter_context(replacing(folder / pages[-1]))
-        path.write_text(page, encoding="utf-8")
-        cards.clear()
-
+    thumbnails = None
+    if prediction.contact_sheet:
+      # It has no name: nothing is left of it where a run is killed.
+      file = stack.enter_context(tempfile.TemporaryFile())
+      thumbnails = contact_sheet.Thumbnails(file)
     with session.timed("predict"):
       looked = look_at(
         found.files,
@@ -117,14 +117,32 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
         embedder,
         words.space,
         words.score,
-        use_card=add_card if prediction.contact_sheet else None,
+        names=None if rejection is None else rejection.names,
+        keep_thumbnail=None if thumbnails is None else thumbnails.add,
       )
     session.rate("images_per_second", len(found.files), "predict")
-    write_csv(table, looked.rows())
+    counts: dict[str, Any] = {}
+    if rejection is not None:
+      answered = rejection.answer(looked)
+      looked = looked._replace(answered=answered)
+      counts["rejection"] = rejection.describe(
+        answered=int(answered.sum()), good=int(looked.good.sum())
+      )
+    pages: list[str] = []
+    if thumbnails is not None:
+      cards = map(contact_sheet.Card, looked.rows(), thumbnails)
+      for number in range(1, sheet.pages + 1):
+        some = list(itertools.islice(cards, contact_sheet.CARDS))
+        page = contact_sheet.render_page(sheet, some, page=number)
+        pages.append(contact_sheet.page_name(number))
+        path = stack.enter_context(replacing(folder / pages[-1]))
+        path.write_text(page, encoding="utf-8")
+    write_csv(table, looked.rows(), rejects=rejection is not None)
     write_json(
       report,
       {
         **collect_facts(session.head(), clip, found, looked),
+        **counts,
         "notes": list(words.notes),
         "pages": pages,
         "timings": session.times(),

@@ -15,6 +15,7 @@ from s3_jax.messages import visible
 from s3_jax.results.document import Column, Table, percent
 from s3_jax.results.drawing import shorten
 from s3_jax.results.escaping import valid_unicode
+from s3_jax.results.predictions import NONE
 from s3_jax.results.renderers import align
 from s3_jax.space import SynonymousSpace
 
@@ -104,12 +105,15 @@ def format_table(looked: FilePredictions) -> str:
       rows.append((name, "bad: see below", "", "", "", ""))
       continue
     best = row.candidates[0]
+    said = (
+      (NONE, "", "")
+      if row.answered is False
+      else (shorten(visible(best.class_name), 28), best.score, best.probability)
+    )
     rows.append(
       (
         name,
-        shorten(visible(best.class_name), 28),
-        best.score,
-        best.probability,
+        *said,
         shorten(visible(best.text), 28),
         best.cosine,
       )
@@ -141,6 +145,12 @@ def format_counts(
   ]
   good = f"{len(looked.files) - len(bad):,} of {len(looked.files):,} files good"
   lines = ["; ".join([good, *counts]) + "."]
+  if looked.answered is not None and looked.good.any():
+    answered, of = int(looked.answered.sum()), int(looked.good.sum())
+    lines.append(
+      f"Answered: {answered:,} of {of:,} images (coverage"
+      f" {percent(answered / of)} %); {NONE}: {of - answered:,}."
+    )
   lines += [
     f"bad: {visible(looked.files[index])}: {visible(looked.problems[index])}"
     for index in bad[:SHOWN]

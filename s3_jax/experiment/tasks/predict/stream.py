@@ -1,27 +1,28 @@
 """Files through the image tower, one batch after the other.
 
 A file is read, decoded and made small once, a few batches ahead of the tower.
-Only numbers stay of it.
+Only numbers stay of it, and its thumbnail where pages are wanted.
 """
 
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from s3_jax import hosts
 from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import decoding_threads
 from s3_jax.data.loading import LoadedImage, load_image
 from s3_jax.evaluation.predictions import Ranking, rank_classes
+from s3_jax.evaluation.rejection import count_names_above
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import batch_images
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches
-from s3_jax.results.contact_sheet import Card
 from s3_jax.results.predictions import ImageRow, read_candidates
 from s3_jax.sharding import share_batch
 from s3_jax.space import SynonymousSpace
@@ -37,6 +38,10 @@ class FilePredictions(NamedTuple):
     problems: place of a bad file -> why it is one.
     names: of the classes.
     texts: of the classes.
+    above: unrelated names that are as near as the text that decided; zeros
+      where none were given.
+    answered: False for "none of these" and for bad files; None where no image
+      is refused.
   """
 
   files: tuple[str, ...]
@@ -45,6 +50,13 @@ class FilePredictions(NamedTuple):
   problems: dict[int, str]
   names: tuple[str, ...]
   texts: tuple[tuple[str, ...], ...]
+  above: Int32[np.ndarray, " files"]
+  answered: Bool[np.ndarray, " files"] | None = None
+
+  @property
+  def good(self) -> Bool[np.ndarray, " files"]:
+    """Which files could be used."""
+    return ~np.isin(np.arange(len(self.files)), list(self.problems))
 
   def row(self, index: int) -> ImageRow:
     """Returns what is to be said of one file."""
@@ -53,7 +65,12 @@ class FilePredictions(NamedTuple):
     if not problem:
       candidates = read_candidates(self.ranking, index, self.names, self.texts)
     size, width, height = self.facts[index].tolist()
-    return ImageRow(self.files[index], size, width, height, candidates, problem)
+    row = ImageRow(self.files[index], size, width, height, candidates, problem)
+    if self.answered is None or problem:
+      return row
+    return row._replace(
+      answered=bool(self.answered[index]), names_above=int(self.above[index])
+    )
 
   def rows(self) -> Iterator[ImageRow]:
     """Yields the row of every file, in order."""
@@ -67,15 +84,20 @@ def look_at(
   space: SynonymousSpace,
   score: Partial,
   *,
-  use_card: Callable[[Card], None] | None,
+  names: Float32[np.ndarray, "names dim"] | None,
+  keep_thumbnail: Callable[[bytes], None] | None,
 ) -> FilePredictions:
-  """Sends every file through the image tower and ranks its classes."""
+  """Sends every file through the image tower and ranks its classes.
+
+  Counts what comes near of the embeddings of unrelated `names`. Thumbnails are
+  given away in the order of the files, empty ones for bad files.
+  """
   clip, batch_size = embedder.clip, embedder.rows
   load = functools.partial(
     load_image,
     preprocess=clip.preprocess,
     max_pixels=prediction.max_pixels,
-    thumbnail=use_card is not None,
+    thumbnail=keep_thumbnail is not None,
     exif_orientation=prediction.exif_orientation,
   )
   waiting: dict[int, LoadedImage] = {}  # at most two batches
@@ -92,6 +114,8 @@ def look_at(
 
   top = min(prediction.top, len(prediction.classes.names))
   looked = _nothing_yet(files, prediction, top)
+  # Once, and not with every batch.
+  others = None if names is None else jnp.asarray(names)
   with hosts.progress_bar(total=len(files), desc="predict") as bar:
     for rows in embed_batches(embedder.tower, batches()):
       padded = np.zeros((batch_size, rows.embeddings.shape[1]), np.float32)
@@ -105,13 +129,16 @@ def look_at(
       )
       for kept, new in zip(looked.ranking, ranking, strict=True):
         kept[rows.indices] = np.asarray(new)[: len(rows.indices)]
+      if others is not None:
+        above = count_names_above(padded, ranking.cosines[:, 0], others)
+        looked.above[rows.indices] = np.asarray(above)[: len(rows.indices)]
       for index, good in zip(rows.indices.tolist(), rows.good, strict=True):
         image = waiting.pop(index)
         looked.facts[index] = (image.size, image.width, image.height)
         if not good:
           looked.problems[index] = image.problem or "no finite embedding"
-        if use_card is not None:
-          use_card(Card(looked.row(index), image.thumbnail))
+        if keep_thumbnail is not None:
+          keep_thumbnail(image.thumbnail)
       bar.update(len(rows.indices))
   return looked
 
@@ -129,6 +156,7 @@ def _nothing_yet(
   )
   classes = prediction.classes
   facts = np.zeros((len(files), 3), np.int64)
+  above = np.zeros(len(files), np.int32)
   return FilePredictions(
-    files, facts, ranking, {}, classes.names, classes.texts
+    files, facts, ranking, {}, classes.names, classes.texts, above
   )

@@ -18,14 +18,11 @@ from s3_jax.experiment.tasks.synonyms.answer_files import (
   answer_writer,
   read_answers,
 )
+from s3_jax.experiment.tasks.synonyms.completing import Asked
+from s3_jax.experiment.tasks.synonyms.offline import look_names_up
+from s3_jax.experiment.tasks.synonyms.pasting import print_prompts, take_pasted
 from s3_jax.experiment.tasks.synonyms.report import write_generation_report
 from s3_jax.experiment.tasks.synonyms.table_file import read_table, write_table
-from s3_jax.experiment.tasks.synonyms.without_key import (
-  Asked,
-  look_names_up,
-  print_prompts,
-  take_pasted,
-)
 from s3_jax.fields import Count, Inline, Rule, Where, words
 from s3_jax.lexicon.endpoint import endpoint_host, open_endpoint
 from s3_jax.lexicon.generate import Generated, Limits, generate
@@ -64,7 +61,7 @@ class Generation(NamedTuple):
   allow_fallback: bool = False  # plain names where no answer was usable
   dry_run: bool = False  # print the requests and what they cost, ask nothing
   offline: bool = False  # look the names up in packaged tables, no network
-  # Tables to look into, the first that has a name counts; default: all of them.
+  # Packaged tables to look into; of equal matches the first counts; all.
   tables: Annotated[tuple[str, ...], words(LOOKUP_TABLES, least=0)] = ()
   prompt: bool = False  # print what to paste into any chat, ask nothing
   paste_size: Count = 30  # classes in one text to paste

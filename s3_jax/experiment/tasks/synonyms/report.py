@@ -174,7 +174,8 @@ def _lists_by_hand(
   yield (
     "Pasted entries of which nothing was taken",
     [
-      f"index {_code(row['index'])}, {_code(row['name'])}: {row['reason']}"
+      f"index {_code(row['class_index'])}, {_code(row['name'])}:"
+      f" {row['reason']}"
       for row in report.get("refused", ())
     ],
   )
