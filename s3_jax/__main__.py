@@ -157,6 +157,8 @@ def _cache() -> str:
 
 def _what_remains(resumes: str) -> str:
   """Says what a run that was stopped leaves to the next one."""
+  if resumes == "nothing":
+    return "it keeps nothing"
   if resumes == "cache":
     return f"the same command goes on from here, with what is in {_cache()}"
   if resumes and _WORKDIR.value:

@@ -84,7 +84,12 @@ SLOW = (
     "experiment/processes",
     "experiment/killed",
   ),
-  *("experiment/cluster", "experiment/cli", "experiment/compiled_programs"),
+  *(
+    "experiment/serve",
+    "experiment/cluster",
+    "experiment/cli",
+    "experiment/compiled_programs",
+  ),
   *("experiment/train", "experiment/torch_baselines", "experiment/evidence"),
   *("experiment/synonyms_cli", "experiment/verify", "experiment/benchmark"),
   *("experiment/test_time", "golden", "site", "tour"),

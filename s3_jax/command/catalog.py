@@ -14,7 +14,13 @@ _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 _CONFIGS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-  "Your own images": ("predict", "segment", "own_images", "export"),
+  "Your own images": (
+    "predict",
+    "serve",
+    "segment",
+    "own_images",
+    "export",
+  ),
   "The words for your classes": ("synonyms", "lexicon_report"),
   "See it work, without a download": (
     "demo",
@@ -87,6 +93,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     'PHOTOS --classes="cat, dog" --model=openai/clip-vit-base-patch16',
     "*.jpg --classes=cats.txt --top=3",
     "PHOTOS --classes=imagenet --model=openai/clip-vit-large-patch14",
+  ),
+  "serve": (
+    "",
+    '"cat, dog" --model=openai/clip-vit-base-patch16',
+    "cats.txt --port=0",
   ),
   "segment": (
     'PHOTOS --classes="sky, tree, road" --model=openai/clip-vit-base-patch16',

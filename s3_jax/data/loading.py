@@ -50,6 +50,24 @@ def load_image(
     return LoadedImage(None, error.reason, size)
   except (OSError, MemoryError) as error:
     return LoadedImage(None, why_bad(error)[0])
+  return prepare_image(
+    data,
+    preprocess,
+    max_pixels=max_pixels,
+    thumbnail=thumbnail,
+    exif_orientation=exif_orientation,
+  )
+
+
+def prepare_image(
+  data: bytes,
+  preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
+  *,
+  max_pixels: int,
+  thumbnail: bool,
+  exif_orientation: bool,
+) -> LoadedImage:
+  """Decodes and prepares the bytes of one file."""
   width = height = 0
   try:
     with decoded_image(data, max_pixels=max_pixels) as image:

@@ -36,6 +36,7 @@ from s3_jax.experiment.tasks import (
   prepare_data,
   segment,
   segmentation,
+  serve,
   synonyms,
   train,
   verify,
@@ -62,6 +63,7 @@ class Task(NamedTuple):
     takes: fields that plain words of a command line fill, in order; one that
       ends in "..." takes all that are left.
     extra: a key of EXTRAS without which it cannot work, "" for none.
+    writes: whether it leaves files in a workdir.
   """
 
   read: Callable[[Settings], Work]
@@ -70,6 +72,7 @@ class Task(NamedTuple):
   computes: bool = True
   takes: tuple[str, ...] = ()
   extra: str = ""
+  writes: bool = True
 
 
 _DATA = ("data_dir",)
@@ -114,6 +117,7 @@ TASKS: dict[str, Task] = {
     takes=_DATA,
     extra="segmentation",
   ),
+  "serve": Task(serve.read_settings, takes=("classes",), writes=False),
   "sweep": Task(
     spaces.read_settings, "cache", shared=True, takes=_DATA, extra="data"
   ),
@@ -149,8 +153,18 @@ def computes(config: ml_collections.ConfigDict) -> bool:
 def resumes(
   config: ml_collections.ConfigDict | Mapping[str, Any] | None,
 ) -> str:
-  """Says where a stopped run has left what the next one goes on from."""
+  """Says where a stopped run has left what the next one goes on from.
+
+  Args:
+    config: as for `run`.
+
+  Returns:
+    "cache", "workdir", "" where the next run starts anew, or "nothing" where a
+    run has no results.
+  """
   task = TASKS.get(str(config.get("task"))) if config is not None else None
+  if task is not None and not task.writes:
+    return "nothing"
   return "" if task is None else task.resumes
 
 
@@ -182,12 +196,19 @@ def run(
   """
   task, programs = hosts.raise_on_all(lambda: _prepare(config, methods))
   _agree(config, methods or {})
+  writes = TASKS[config.task].writes
+  if workdir is not None and not writes:
+    raise ValueError(
+      f"`workdir` must be left out with the task {config.task!r}, got"
+      f" {workdir!r:.80}: it writes no file."
+    )
   is_new = workdir is None
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
   folder = pathlib.Path(hosts.gather_json(workdir)[0])
-  hosts.first_only(lambda: require_writable(folder, "workdir"))
+  if writes:
+    hosts.first_only(lambda: require_writable(folder, "workdir"))
   with contextlib.ExitStack() as stack:
     stack.enter_context(patient_streams())
     hosts.raise_on_all(lambda: stack.enter_context(kept_programs(programs)))

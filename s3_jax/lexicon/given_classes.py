@@ -8,15 +8,21 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import clean_text
-from s3_jax.lexicon.class_lines import without_numbers
+from s3_jax.lexicon.class_lines import line_classes, without_numbers
 from s3_jax.lexicon.class_lists import checked, is_table_of_ours
 from s3_jax.lexicon.class_values import ListedClasses, value_classes
-from s3_jax.lexicon.documents import parse_brackets, parse_json, read_text
+from s3_jax.lexicon.documents import (
+  parse_brackets,
+  parse_json,
+  read_text,
+  split_lines,
+)
 from s3_jax.lexicon.reading import ClassTexts, class_texts, read_own_classes
 from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
 from s3_jax.messages import nearest
@@ -64,15 +70,55 @@ def read_classes(
     names, read = read_own_classes(source)
     taken = _describe(pathlib.Path(source).name, read)
   elif isinstance(source, str) and source in _packaged():
-    lexicon = synonyms.load_lexicon(source)
     title = source
-    names = tuple(entry.name for entry in lexicon.classes)
-    read = ClassTexts(
-      synonyms.texts_of_classes(lexicon), len(names), (), (), (), 0, 0
-    )
+    names, read = _of_lexicon(synonyms.load_lexicon(source))
   else:
     names, read = _given(source, field)
     taken = _describe(field, read) if read.notes else ""
+  return _class_list(title, names, read, taken, field)
+
+
+def read_written_classes(text: str, field: str = "`classes`") -> ClassList:
+  """Reads classes from what a person has written; no file is opened.
+
+  The text is what a file of classes would hold, names between commas, or the
+  name of a packaged table.
+  """
+  text = text.strip()
+  if text in _packaged():
+    return _class_list(
+      text, *_of_lexicon(synonyms.load_lexicon(text)), "", field
+    )
+  if text[:1] == "{" and is_table_of_ours(parse_json(text, field)):
+    lexicon = synonyms.parse_lexicon(text.encode(), field)
+    return _class_list("classes", *_of_lexicon(lexicon), "", field)
+  if len(split_lines(text)) > 1:
+    found = checked(line_classes(split_lines(text), field), field)
+    names, read = class_texts(found, pathlib.Path(field))
+  elif re.match(r"[^,;{\[]+:", text):  # one line "cat: cat, kitten"
+    found = checked(line_classes([text], field, several=True), field)
+    names, read = class_texts(found, pathlib.Path(field))
+  else:
+    names, read = _given(text, field)
+  return _class_list("classes", names, read, _describe(field, read), field)
+
+
+def _of_lexicon(
+  lexicon: synonyms.Lexicon,
+) -> tuple[tuple[str, ...], ClassTexts]:
+  names = tuple(entry.name for entry in lexicon.classes)
+  texts = synonyms.texts_of_classes(lexicon)
+  return names, ClassTexts(texts, len(names), (), (), (), 0, 0)
+
+
+def _class_list(
+  title: str,
+  names: tuple[str, ...],
+  read: ClassTexts,
+  taken: str,
+  field: str,
+) -> ClassList:
+  """Checks what was read, and gives it its sha256."""
   _check_names(names, field)
   for label, of_class in enumerate(read.texts):
     for text in of_class:

@@ -124,7 +124,11 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
       f"lexicon {str(source)!r} must be a packaged table ({known}) or the path"
       " of a JSON file, and no such file exists."
     )
-  data = path.read_bytes()
+  return parse_lexicon(path.read_bytes(), str(path))
+
+
+def parse_lexicon(data: bytes, path: str) -> Lexicon:
+  """Checks a table; `path` is what messages call it."""
   try:
     table = json.loads(data)
   except ValueError as error:
@@ -178,7 +182,7 @@ def _entry(where: _InTable, position: int, record: Any) -> ClassEntry:
   return read(ClassEntry, record, where)
 
 
-def _check(path: pathlib.Path, entries: Sequence[ClassEntry]) -> None:
+def _check(path: str, entries: Sequence[ClassEntry]) -> None:
   if not entries:
     raise ValueError(f"lexicon {path} must hold at least one class, got 0.")
   for entry in entries:

@@ -23,7 +23,14 @@ from s3_jax.results.drawing import (
 )
 from s3_jax.results.labels import place_labels
 
-__all__ = ["Barcode", "bar_texts", "plot_barcodes", "plot_projection"]
+__all__ = [
+  "Barcode",
+  "Plane",
+  "bar_texts",
+  "plot_barcodes",
+  "plot_projection",
+  "principal_plane",
+]
 
 
 class Barcode(NamedTuple):
@@ -187,7 +194,7 @@ def plot_projection(
       f"{count}, {len(texts)}, {core.size} and {wrong.size}."
     )
   points = points.astype(np.float64)
-  plane, shares = _principal_plane(points)
+  plane, _, shares = principal_plane(points)
   difference = points[:, None, :] - points[None, :, :]
   # A hair above ε: the scale itself is often an edge length, in float32.
   near = np.linalg.norm(difference, axis=-1) <= max_edge_length + 1e-6
@@ -260,17 +267,32 @@ def _set_equal_units(figure, axis, plane) -> None:
   axis.set_ylim(start[1], end[1])
 
 
-def _principal_plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class Plane(NamedTuple):
+  """Points on their first two principal components.
+
+  Attributes:
+    places: f64[points, 2], the mean at the origin.
+    axes: the components, f64[2, dim]; zeros where the points have no such
+      direction.
+    shares: of the variance, f64[2].
+  """
+
+  places: Float[np.ndarray, "points 2"]
+  axes: Float[np.ndarray, "2 dim"]
+  shares: Float[np.ndarray, "2"]
+
+
+def principal_plane(points: Float[np.ndarray, "points dim"]) -> Plane:
   """Projects on the first two principal components, with fixed signs."""
   centred = points - points.mean(axis=0)
   _, values, axes = np.linalg.svd(centred, full_matrices=False)
-  plane = np.zeros((points.shape[0], 2))
+  chosen = np.zeros((2, points.shape[1]))
   shares = np.zeros(2)
   for k in range(min(2, values.size)):
     if values[k] <= 1e-9:
       continue
     # The largest coordinate is positive: the SVD's sign is arbitrary.
     sign = np.sign(axes[k][np.argmax(np.abs(axes[k]))])
-    plane[:, k] = sign * (centred @ axes[k])
+    chosen[k] = sign * axes[k]
     shares[k] = values[k] ** 2 / np.sum(values**2)
-  return plane, shares
+  return Plane(centred @ chosen.T, chosen, shares)

@@ -9,6 +9,7 @@ from s3_jax.lexicon.given_classes import (
   class_entries,
   is_list,
   read_classes,
+  read_written_classes,
   shared_texts,
 )
 from s3_jax.lexicon.synonyms import TABLES, load_lexicon
@@ -54,6 +55,44 @@ def test_files_of_every_kind(write):
   lines = read_classes(write("lines.txt", "n01440764 tench\ngreat_white\n"))
   assert lines.names == ("tench", "great_white")
   assert lines.texts == (("tench",), ("great white",))
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "cat: cat, kitten\ndog: dog",
+    "1. cat\n2. killer_whale",
+    "- hen\r\n- cock\r\n",
+    '{"cat": ["cat", "kitten"],\n "dog": []}',
+    "name\ttext\ncat\tkitten\ncat\ttabby",
+    "n01440764 tench\nn01443537 goldfish",
+  ],
+)
+def test_what_is_written_is_what_a_file_would_be(write, text):
+  written = read_written_classes(f"\n{text}\n")
+  in_file = read_classes(write("classes.txt", text))
+  assert (written.names, written.texts) == (in_file.names, in_file.texts)
+
+
+def test_a_table_that_is_written_is_the_table():
+  text = (TABLES / "dtd.json").read_text("utf-8")
+  table = read_classes("dtd")
+  for written in (read_written_classes(text), read_written_classes("dtd ")):
+    assert written.names == table.names and written.texts == table.texts
+  broken = text.replace('"schema": ', '"schema": 9', 1)
+  with pytest.raises(ValueError, match="`classes`: `schema` must be"):
+    read_written_classes(broken)
+
+
+def test_what_is_written_opens_no_file(write):
+  path = write("classes.txt", "cat\ndog")
+  with pytest.raises(ValueError, match="there is no such file or table"):
+    read_written_classes(path)
+  assert read_written_classes("cat, dog").names == ("cat", "dog")
+  assert read_written_classes("cat: kitten").texts == (("kitten",),)
+  for nothing in ("", " \n ", "#"):
+    with pytest.raises(ValueError, match="`classes` must"):
+      read_written_classes(nothing)
 
 
 def test_a_file_wins_over_a_table_of_its_name(write, tmp_path, monkeypatch):

@@ -182,11 +182,12 @@ def _read_words(
     space = build_core(table, options)
     score = space_scorer(space, options.metric, neighbors=options.neighbors)
   truncated = embedded.describe()["truncated"]
-  notes = tuple(_notes(prediction.classes, embedder.clip, truncated))
+  notes = tuple(notes_on(prediction.classes, embedder.clip, truncated))
   return Words(space, score, embedded, notes)
 
 
-def _notes(classes: ClassList, clip: Clip, truncated: int) -> Iterator[str]:
+def notes_on(classes: ClassList, clip: Clip, truncated: int) -> Iterator[str]:
+  """Yields what a reader should know of the classes or the model."""
   if clip.spec.name in MODELS:
     yield (
       "The embedded checkpoint knows pictographs only: what it says of"
