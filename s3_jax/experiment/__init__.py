@@ -62,8 +62,8 @@ class Task(NamedTuple):
     computes: whether it needs JAX's devices.
     takes: fields that plain words of a command line fill, in order; one that
       ends in "..." takes all that are left.
-    writes: whether it leaves files in a workdir.
     extra: a key of EXTRAS without which it cannot work, "" for none.
+    writes: whether it leaves files in a workdir.
   """
 
   read: Callable[[Settings], Work]
@@ -71,8 +71,8 @@ class Task(NamedTuple):
   shared: bool = False
   computes: bool = True
   takes: tuple[str, ...] = ()
-  writes: bool = True
   extra: str = ""
+  writes: bool = True
 
 
 _DATA = ("data_dir",)
