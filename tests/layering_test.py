@@ -26,7 +26,7 @@ class Rule(NamedTuple):
   inside_functions: tuple[str, ...] = ()  # third party, never at the top
 
 
-COMMON = ("jax", "numpy", "jaxtyping", "tqdm")
+COMMON = ("jax", "numpy", "jaxtyping")
 NUMPY = ("numpy", "jaxtyping")
 CORE = ("embeddings", "topology", "space", "point_to_space", "zero_shot")
 LIBRARY = (
@@ -36,6 +36,7 @@ LIBRARY = (
   "messages",
   "fields",
   "colors",
+  "progress",
   "sharding",
   "hosts",
   "clip",
@@ -52,8 +53,9 @@ RULES = {
   "messages": Rule(),
   "fields": Rule(("messages",)),
   "colors": Rule((), (*COMMON, "PIL")),
+  "progress": Rule(("messages",), ("tqdm",)),
   "sharding": Rule((), COMMON),
-  "hosts": Rule((), COMMON),
+  "hosts": Rule(("progress",), COMMON),
   "embeddings": Rule((), COMMON),
   "topology": Rule((), COMMON),
   "space": Rule((*CORE[:2], "files"), COMMON, ("safetensors",)),
@@ -61,15 +63,17 @@ RULES = {
   "zero_shot": Rule(CORE[:4], COMMON),
   "adaptation": Rule(CORE, (*COMMON, "optax")),
   "clip": Rule(
-    ("embeddings", "files", "messages", "colors"),
+    ("embeddings", "files", "messages", "colors", "hosts"),
     (*COMMON, "flax", "msgpack", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
-    ("messages", "fields"), ("tqdm",), ("openai", "httpx2", "httpcore2", "yaml")
+    ("messages", "fields", "progress"),
+    (),
+    ("openai", "httpx2", "httpcore2", "yaml"),
   ),
   "data": Rule(
-    ("files", "colors", "lexicon"),
+    ("files", "colors", "hosts", "lexicon"),
     (*COMMON, "PIL"),
     ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
   ),
@@ -84,7 +88,8 @@ RULES = {
     ("matplotlib", "jinja2"),
   ),
   "training": Rule(
-    (*CORE, "files", "fields", "clip", "lexicon", "data"), (*COMMON, "optax")
+    (*CORE, "files", "fields", "hosts", "clip", "lexicon", "data"),
+    (*COMMON, "optax"),
   ),
   "integrations": Rule(
     (
