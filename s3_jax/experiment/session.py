@@ -73,6 +73,10 @@ class Session:
     seconds = time.perf_counter() - start
     self.timings[part] = self.timings.get(part, 0.0) + seconds
 
+  def worked(self) -> float:
+    """Returns the seconds of a clock that stands still while XLA compiles."""
+    return time.perf_counter() - self._clock.seconds()
+
   def count(self, **counts: int) -> None:
     """Adds to the counters; a count of 0 makes its counter known."""
     for name, number in counts.items():
