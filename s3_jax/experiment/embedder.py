@@ -100,8 +100,12 @@ class Embedder:
   max_pixels: int = MAX_PIXELS  # of an image file; larger ones are bad
   model_axis: int = 1  # devices that share the classes and large towers
   # What was made to time the towers, until it is asked for.
-  _texts: dict[bytes, jax.Array] = dataclasses.field(default_factory=dict)
-  _images: dict[str, Lacking] = dataclasses.field(default_factory=dict)
+  _texts: dict[bytes, jax.Array] = dataclasses.field(
+    default_factory=dict, init=False
+  )
+  _images: dict[tuple[str, tuple[str, ...]], Lacking] = dataclasses.field(
+    default_factory=dict, init=False
+  )
 
   @property
   def folder(self) -> pathlib.Path:
@@ -320,7 +324,7 @@ class Embedder:
     layout = self.layout(spec, opened, options)
     numbers = own_shards(self.folder, layout)
     lacking = self._lacking(opened, layout, options, numbers)
-    self._images[layout.key] = lacking
+    self._images[layout.key, layout.contents] = lacking
     known = known_images(self.folder, layout)
     return hosts.raise_on_all(lambda: lacking.time(known, clock))
 
@@ -331,8 +335,8 @@ class Embedder:
     options: ViewOptions | None,
     numbers: Sequence[int],
   ) -> Lacking:
-    made = self._images.pop(layout.key, None)
-    if made is not None and made.layout.contents == layout.contents:
+    made = self._images.pop((layout.key, layout.contents), None)
+    if made is not None:
       return made
     imaging = Imaging(
       lambda: self.tower,

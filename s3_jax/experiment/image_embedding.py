@@ -118,8 +118,8 @@ class Lacking:
     lacking, which is done as soon as it is timed.
     """
     left = self._own[~known[self._own]]
-    batches = np.unique(left // self.batch)
-    if batches.size < 2:
+    batches = np.unique(left // self.batch).tolist()
+    if len(batches) < 2:
       return None
 
     units = self.batch * self._views

@@ -133,7 +133,7 @@ def time_texts(
   """
   own = hosts.own_items(found.stored) & ~found.stored.any(axis=0)
   left = np.unique(found.of_text, return_index=True)[1][own]
-  token_ids = [found.tokens.token_ids[left[block]] for block in _cut(left)]
+  token_ids = [found.tokens.token_ids[block] for block in _cut(left)]
   blocks = [
     [batch for _, batch in bucket_batches(spec, block, rows=TEXT_ROWS)]
     for block in token_ids
