@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import s3_jax
 from s3_jax import hosts
 from s3_jax.experiment.machine.environment import (
   CompileClock,
   describe_environment,
 )
-from s3_jax.experiment.run_log import RunLog
+from s3_jax.experiment.run_log import RunLog, tell
 from s3_jax.results.schema import SCHEMA
 from s3_jax.sharding import local_mesh
 
@@ -41,7 +42,7 @@ class Session:
     model_axis: int = 1,
     clears: bool = True,
   ):
-    """Opens a run; too many devices are refused before any work.
+    """Opens a run and says so; too many devices are refused before any work.
 
     Args:
       folder: of the run.
@@ -57,6 +58,11 @@ class Session:
     self._seed = seed
     self._dtype = dtype
     self._skipped: list[dict[str, str]] = []
+    if hosts.is_first():
+      # Before devices start and a checkpoint is read; not in the log, whose
+      # first line removes what an earlier run has left.
+      task = config.get("task", "run")
+      tell(f"s3_jax {s3_jax.__version__}: {task}, results in {folder}")
     self.folder = folder
     self.devices = hosts.raise_on_all(
       lambda: local_mesh(mesh, model=model_axis)
