@@ -1,4 +1,7 @@
-"""Runs one experiment: `python main.py --config=configs/demo.py`."""
+"""Runs one experiment: `python main.py --config=configs/demo.py`.
+
+`python main.py --help` lists the tasks; after an installation `s3-jax` does.
+"""
 
 if __name__ == "__main__":
   import signal
@@ -12,4 +15,4 @@ if __name__ == "__main__":
   import s3_jax.__main__ as program
 
   flags.adopt_module_key_flags(program)  # `--help` lists them
-  program.run_main()
+  program.run_main(default="demo")

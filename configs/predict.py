@@ -13,10 +13,14 @@ Hardware: any; seconds for a few images.
 Fields: `Prediction` in s3_jax/experiment/tasks/predict/settings.py.
 """
 
+import pathlib
+
 import ml_collections
 
 from s3_jax.experiment.settings import make_config
 from s3_jax.experiment.tasks.predict.settings import Prediction
+
+_EXAMPLE = pathlib.Path("docs/figures/airplane.png")  # of a checkout
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -24,7 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
   return make_config(
     "predict",
     Prediction,
-    images="docs/figures/airplane.png",
+    images=str(_EXAMPLE) if _EXAMPLE.is_file() else "",
     classes="pictographs",
     model="s3_jax/pictographs",
     metric="soft_local_center",

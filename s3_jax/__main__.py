@@ -1,10 +1,11 @@
-"""Runs one experiment: `python -m s3_jax`, or `python main.py` in a checkout.
+"""Runs one experiment: `s3-jax TASK`, or `python main.py --config=FILE`.
 
 Exit codes: 0 when every asked result exists; 2 for bad input, with one line on
 stderr; 130 after an interrupt; 134 in a run of several processes after one was
 lost; anything else is a bug.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -19,21 +20,17 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from s3_jax.command.arguments import Request, read_request
 from s3_jax.messages import MAX_LINE, nearest, one_line
-
-_PACKAGE = pathlib.Path(__file__).resolve().parent
-# In a wheel the experiments lie inside the package, in a checkout beside it.
-_CONFIGS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
-_DEMO = next(
-  (str(folder / "demo.py") for folder in _CONFIGS if folder.is_dir()), None
-)
 
 _STOPPED = 130  # 128 + SIGINT, as shells count
 _AGAIN = 3.0  # seconds after which an interrupt that was swallowed is repeated
 
+_short_names = False  # whether fields were named without `config.`
+
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
-  None,  # the demo: `_parse_flags` sets it, where it can refuse a field
+  None,
   "File of the experiment; its fields are set with --config.x.y=value.",
   lock_config=True,
 )
@@ -192,17 +189,40 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
   _say(str(message))
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
+def _parse_flags(argv: list[str], default: str = "") -> list[str]:
+  global _short_names
   try:
-    flags.set_default(_CONFIG, _DEMO)
+    request = read_request(argv, default=default)
+    if request.wants != "run":
+      _show(request)
+  except ValueError as error:
+    _refuse(str(error))
+  _short_names = not any(word[:8] == "--config" for word in argv)
+  sys.argv = argv = request.argv  # where ml_collections looks for fields
+  try:
     rest = flags.FLAGS(argv)
-    if _CONFIG.value is not None:
-      _CONFIG.value.get("task")  # raises here where the file is absent
+    with _CONFIG.value.ignore_type():  # raises here where the file is absent
+      for field, values in request.several.items():
+        _CONFIG.value[field] = values
     return rest
   except Exception as error:  # a config is the user's own program
     if "--debug" in argv and not isinstance(error, flags.Error):
       raise
     _refuse(_flag_problem(argv, error))
+
+
+def _show(request: Request) -> NoReturn:
+  """Prints what was asked instead of a run."""
+  from s3_jax.command import help
+
+  if request.wants == "list":
+    text = help.task_list()
+  elif request.wants == "help":
+    text = help.task_help(request.name, request.config)
+  else:
+    text = help.completion()
+  sys.stdout.write(f"{text}\n")
+  sys.exit(0)
 
 
 def _flag_problem(argv: list[str], error: Exception) -> str:
@@ -211,7 +231,7 @@ def _flag_problem(argv: list[str], error: Exception) -> str:
   last = text.strip().splitlines()[-1] if text.strip() else ""
   given = [word.lstrip("-") for word in argv if word.startswith("-")]
   file = next(
-    (word[7:] for word in reversed(given) if word[:7] == "config="), _DEMO
+    (word[7:] for word in reversed(given) if word[:7] == "config="), None
   )
   names = [word.partition("=")[0] for word in given if word[:7] == "config."]
   if "not available because" in text or "Failed loading config" in text:
@@ -285,20 +305,27 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _say(text: str) -> None:
+  if _short_names:  # as they were typed
+    text = text.replace("`config.", "`--").replace("--config.", "--")
   line = one_line(text, most=MAX_LINE - len("s3_jax: "))
   encoding = sys.stderr.encoding or "utf-8"
   line = line.encode(encoding, "backslashreplace").decode(encoding)
   sys.stderr.write(f"s3_jax: {line}\n")
 
 
-def run_main() -> None:
-  """Parses the flags and runs."""
+def run_main(default: str = "") -> None:
+  """Parses the flags and runs.
+
+  Args:
+    default: the packaged config where a command line names none; without it
+      the tasks are listed.
+  """
   # A shell's background job ignores interrupts, and so Python.
   if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)
   try:
-    app.run(main, flags_parser=_parse_flags)
+    app.run(main, flags_parser=functools.partial(_parse_flags, default=default))
   except KeyboardInterrupt:
     _quiet_interrupts()
     _say("stopped before the run began.")

@@ -96,7 +96,8 @@ class Rule(NamedTuple):
       without them the type, `minimum` or `choices` is named.
     test: whether a value of the right type keeps the rule.
     minimum: of a number.
-    choices: of a text; a function where a table may still grow.
+    choices: of a text, or of a list's texts; a function where a table may
+      still grow.
     given: the type in the mapping, where the record has another one.
     read: from the given value to the record's; refuses through `where`.
     flag: the type that a command line reads, where the default's is too narrow.
@@ -160,7 +161,7 @@ def words(choices: Choices | None = None, *, least: int = 1) -> Rule:
         raise ValueError(f"`{where.path}` must not repeat {value!r}.")
     return values
 
-  return Rule(given=tuple, read=read_words)
+  return Rule(given=tuple, read=read_words, choices=choices)
 
 
 def rows_of(table: Callable[[], Mapping[str, Any]]) -> Rule:
@@ -171,7 +172,7 @@ def rows_of(table: Callable[[], Mapping[str, Any]]) -> Rule:
     keys = Annotated[tuple[str, ...], words(rows)]
     return {key: rows[key] for key in read_value(keys, values, where)}
 
-  return Rule(given=tuple, read=read_rows)
+  return Rule(given=tuple, read=read_rows, choices=table)
 
 
 Words = Annotated[tuple[str, ...], words()]

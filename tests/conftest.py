@@ -71,7 +71,7 @@ def _compile_fast(request):
 # Rooms whose tests take seconds together, and what a change breaks first.
 FAST = (
   *("api", "fields", "files", "layering", "messages", "readme", "settings"),
-  *("launch", "zero_shot", "lexicon", "results", "storage"),
+  *("launch", "command", "zero_shot", "lexicon", "results", "storage"),
 )
 # Processes, kills, browsers, wheels, and runs of whole configs.
 SLOW = (

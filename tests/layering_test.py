@@ -104,8 +104,12 @@ RULES = {
   ),
   # The facade, the two entry points, and the experiments.
   "__init__": Rule(LIBRARY),
+  "command": Rule(
+    ("experiment", "fields", "messages"), ("ml_collections", "absl")
+  ),
   "__main__": Rule(
-    ("experiment", "files", "messages"), ("jax", "ml_collections", "absl")
+    ("experiment", "command", "files", "messages"),
+    ("jax", "ml_collections", "absl"),
   ),
   "launch": Rule(),
   "main": Rule(("experiment", "__main__"), ("jax", "ml_collections", "absl")),

@@ -2,8 +2,6 @@
 
 import re
 
-import numpy as np
-
 
 def test_the_library_example_runs_as_printed(repository, monkeypatch):
   text = (repository / "README.md").read_text("utf-8")
@@ -11,9 +9,15 @@ def test_the_library_example_runs_as_printed(repository, monkeypatch):
   monkeypatch.chdir(repository)
   names: dict = {}
   exec(compile(example, "README.md", "exec"), names)
-  scores = np.asarray(names["scores"])
-  assert scores.shape == (1, 2)
-  assert scores[0, 0] > scores[0, 1]
+  found = names["found"]
+  assert found.names == ("jet",) and found.texts == ("airplane",)
+  assert found.scores.shape == (1, 2)
+  assert found.probabilities[0, 0] > 0.9
+
+
+def test_the_page_is_short(repository):
+  text = (repository / "README.md").read_text("utf-8")
+  assert text.count("\n") <= 150
 
 
 def test_every_linked_file_exists(repository):

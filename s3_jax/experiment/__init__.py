@@ -58,38 +58,52 @@ class Task(NamedTuple):
       "cache", files of its "workdir", or "" where it starts anew.
     shared: whether the processes of a run share its work out.
     computes: whether it needs JAX's devices.
+    takes: fields that plain words of a command line fill, in order; one that
+      ends in "..." takes all that are left.
   """
 
   read: Callable[[Settings], Work]
   resumes: str = ""
   shared: bool = False
   computes: bool = True
+  takes: tuple[str, ...] = ()
 
 
+_DATA = ("data_dir",)
 # By what a config's `task` is called.
 TASKS: dict[str, Task] = {
-  "benchmark": Task(benchmark.read_settings, "cache", shared=True),
-  "check_data": Task(check_data.read_settings, computes=False),
-  "compare": Task(compare.read_settings, computes=False),
-  "convert": Task(convert.read_settings),
+  "benchmark": Task(benchmark.read_settings, "cache", shared=True, takes=_DATA),
+  "check_data": Task(check_data.read_settings, computes=False, takes=_DATA),
+  "compare": Task(compare.read_settings, computes=False, takes=("results...",)),
+  "convert": Task(convert.read_settings, takes=("source", "to")),
   # Without a tower there is nothing to keep.
-  "embeddings": Task(embeddings.read_settings, shared=True),
-  "embeddings_sweep": Task(embedded.read_settings, shared=True),
+  "embeddings": Task(
+    embeddings.read_settings, shared=True, takes=("images", "texts")
+  ),
+  "embeddings_sweep": Task(
+    embedded.read_settings, shared=True, takes=("images", "texts")
+  ),
   # As configs of the demo called it.
-  "evaluate": Task(benchmark.read_settings, "cache", shared=True),
-  "evidence": Task(evidence.read_settings),
-  "export": Task(export.read_settings),
+  "evaluate": Task(benchmark.read_settings, "cache", shared=True, takes=_DATA),
+  "evidence": Task(evidence.read_settings, takes=_DATA),
+  "export": Task(export.read_settings, takes=("classes",)),
   "gallery": Task(gallery.read_settings),
-  "lexicon_report": Task(lexicon_report.read_settings),
-  "models": Task(models.read_settings, computes=False),
-  "predict": Task(predict.read_settings),
-  "prepare_data": Task(prepare_data.read_settings, computes=False),
-  "segment": Task(segment.read_settings),
-  "segmentation": Task(segmentation.read_settings, "cache", shared=True),
-  "sweep": Task(spaces.read_settings, "cache", shared=True),
-  "synonyms": Task(synonyms.read_settings, "workdir", computes=False),
+  "lexicon_report": Task(lexicon_report.read_settings, takes=("tables...",)),
+  "models": Task(models.read_settings, computes=False, takes=("contains",)),
+  "predict": Task(predict.read_settings, takes=("images...",)),
+  "prepare_data": Task(
+    prepare_data.read_settings, computes=False, takes=("dataset",)
+  ),
+  "segment": Task(segment.read_settings, takes=("images...",)),
+  "segmentation": Task(
+    segmentation.read_settings, "cache", shared=True, takes=_DATA
+  ),
+  "sweep": Task(spaces.read_settings, "cache", shared=True, takes=_DATA),
+  "synonyms": Task(
+    synonyms.read_settings, "workdir", computes=False, takes=("classes",)
+  ),
   "train": Task(train.read_settings, "workdir"),
-  "verify": Task(verify.read_settings),
+  "verify": Task(verify.read_settings, takes=("model",)),
   "view_sweep": Task(views.read_settings, "cache", shared=True),
 }
 
@@ -98,7 +112,7 @@ class Common(NamedTuple):
   """The fields of every task."""
 
   task: Annotated[str, Rule(choices=TASKS)]
-  compilation_cache_dir: ProgramFolder = ""
+  compilation_cache_dir: ProgramFolder = ""  # keeps compiled programs
 
 
 def computes(config: ml_collections.ConfigDict) -> bool:
@@ -149,6 +163,7 @@ def run(
   """
   task, programs = hosts.raise_on_all(lambda: _read(config, methods))
   _agree(config, methods or {})
+  is_new = workdir is None
   if workdir is None:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     workdir = f"runs/{config.task}-{stamp}"
@@ -157,7 +172,21 @@ def run(
   with contextlib.ExitStack() as stack:
     stack.enter_context(patient_streams())
     hosts.raise_on_all(lambda: stack.enter_context(kept_programs(programs)))
+    if is_new:
+      stack.push(_remove_empty(folder))
     return task(folder)
+
+
+def _remove_empty(folder: pathlib.Path) -> Callable[..., None]:
+  """Returns what removes a folder in which a failed run has left nothing."""
+
+  def leave(kind: type | None, *details: Any) -> None:
+    del details
+    if kind is not None:
+      with contextlib.suppress(OSError):
+        folder.rmdir()
+
+  return leave
 
 
 def _agree(

@@ -51,10 +51,10 @@ class Limits(NamedTuple):
     max_tokens: tokens of this run, prompts and answers.
   """
 
-  batch: Count = 10
-  attempts: Count = 3
-  max_requests: Whole = 1000
-  max_tokens: Whole = 1_000_000
+  batch: Count = 10  # classes in a request
+  attempts: Count = 3  # tries of a class
+  max_requests: Whole = 1000  # of this run; 0 replays the stored answers
+  max_tokens: Whole = 1_000_000  # of this run, prompts and answers
 
 
 class Generated(NamedTuple):

@@ -48,18 +48,20 @@ CURVE_COLUMNS: tuple[str, ...] = (
 class TrainingOptions(NamedTuple):
   """What makes one training run differ from another."""
 
-  seed: Whole = 0
-  steps: Count = 500
-  batch_size: Count = 128
+  seed: Whole = 0  # of weights, captions and images
+  steps: Count = 500  # of the optimizer
+  batch_size: Count = 128  # images and captions
+  # Of the matrices.
   optimizer: Annotated[str, Rule(choices=("muon", "adamw"))] = "muon"
-  learning_rate: NonNegative = 0.02
-  warmup_steps: Whole = 50
-  weight_decay: NonNegative = 0.05
+  learning_rate: NonNegative = 0.02  # after the warm-up
+  warmup_steps: Whole = 50  # in which the learning rate rises
+  weight_decay: NonNegative = 0.05  # decoupled
+  # Of the steps, in which the auxiliary loss fades out.
   auxiliary_share: Annotated[float, Rule(minimum=0.01)] = 0.8
   # Of the matrix products; sums are float32.
   dtype: Annotated[str, Rule(choices=("float32", "bfloat16"))] = "bfloat16"
-  validate_every: Count = 50
-  save_every: Count = 50
+  validate_every: Count = 50  # steps
+  save_every: Count = 50  # steps
 
   def check(self, where: Where) -> None:
     """Refuses steps that do not fit each other."""

@@ -254,8 +254,8 @@ def test_an_interrupt_that_was_swallowed_comes_again(tmp_path):
     "  os.kill(os.getpid(), signal.SIGINT)\n"
     "  time.sleep(0.01)\n"
     "gc.callbacks.append(swallow)\n"
-    "gc.collect()\n"
     "try:\n"
+    "  gc.collect()\n"
     "  time.sleep(20)\n"
     "except KeyboardInterrupt:\n"
     "  print('interrupted')\n"
@@ -362,3 +362,54 @@ def test_a_bad_command_is_refused_in_one_line(finished, name):
   left = {path.name for path in (root / name).rglob("*")}
   # At most the empty folders of the run and of the cache.
   assert left <= {"results", "s3_jax"}
+
+
+def typed(*words, cwd):
+  """Runs the command as a person types it."""
+  return subprocess.run(
+    [sys.executable, "-m", "s3_jax", *words],
+    cwd=cwd,
+    env={
+      **os.environ,
+      "JAX_PLATFORMS": "cpu",
+      "PYTHONPATH": str(pathlib.Path(cli.__file__).parent.parent),
+    },
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+
+
+def test_plain_words_and_lists_reach_the_run(repository, tmp_path):
+  picture = repository / "docs" / "figures" / "airplane.png"
+  for name in ("a, b.png", "c.png", "not_named.png"):
+    shutil.copy(picture, tmp_path / name)
+  done = typed(
+    *("predict", "a, b.png", "c.png", "--classes", "cat, jet", "--top", "1"),
+    *("--nocontact_sheet", "--workdir=run"),
+    cwd=tmp_path,
+  )
+  assert done.returncode == 0, done.stderr
+  found = json.loads((tmp_path / "run" / "predictions.json").read_text())
+  assert found["config"]["images"] == ["a, b.png", "c.png"]
+  assert found["config"]["top"] == 1
+  answers = [row["predictions"][0]["class"] for row in found["images"]]
+  assert answers == ["jet", "jet"]
+  assert not list((tmp_path / "run").glob("*.html"))
+
+
+@pytest.mark.parametrize(
+  ("words", "says"),
+  [
+    (("predict", "none.png"), "got 'none.png', which does not exist"),
+    (("demo", "--methods=class_name,centr"), "`--methods` must hold one of"),
+    (("demo", "--neighbors=few"), "`--neighbors` must be of the type"),
+    (("demmo",), "must be one of demo"),
+  ],
+)
+def test_what_is_wrong_is_named_as_it_was_typed(tmp_path, words, says):
+  done = typed(*words, cwd=tmp_path)
+  assert done.returncode == 2 and done.stdout == ""
+  assert says in done.stderr and done.stderr.count("\n") == 1
+  assert "`config." not in done.stderr and not list(tmp_path.rglob("runs/*"))

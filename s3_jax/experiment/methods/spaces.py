@@ -72,14 +72,18 @@ def _read_share(scale: tuple[Any, ...], where: Where) -> tuple[str, float]:
 class SpaceOptions(NamedTuple):
   """How spaces are pruned and scored."""
 
+  # From an image to a class's space.
   metric: Annotated[str, Rule(choices=POINT_TO_SPACE)]
-  neighbors: Count = 4
+  neighbors: Count = 4  # texts that the metric local_center averages
+  # Which texts belong: "two_witnesses", a rule, a length, or None for all.
   scale: Annotated[
     Scale, Rule(given=str | int | float | tuple | None, read=_read_scale)
   ] = TWO_WITNESSES
+  # Part of the complex that is the core; "label": that of the official name.
   keep: Annotated[str, Rule(choices=("largest", "label", "all"))] = "largest"
+  # Of the texts that the core must hold, under scale rules.
   min_fraction: Share = 0.5
-  min_gap: NonNegative = 0.05
+  min_gap: NonNegative = 0.05  # smallest gap that cuts, of the last merge
 
 
 class Core(NamedTuple):

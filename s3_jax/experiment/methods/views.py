@@ -42,10 +42,11 @@ SHIFTS = ("per_class", "shared")
 class Adaptation(NamedTuple):
   """How spaces are shifted; the fields of `adapt_space`."""
 
-  learning_rate: NonNegative = 5e-3
-  weight_decay: NonNegative = 0.01
-  steps: Count = 1
+  learning_rate: NonNegative = 5e-3  # of AdamW, for the shift
+  weight_decay: NonNegative = 0.01  # of AdamW
+  steps: Count = 1  # of gradient descent for each image
   confident_fraction: Share = 0.1  # of the views, those of lowest entropy
+  # What moves: each class by itself, or all alike.
   shift: Annotated[str, Rule(choices=SHIFTS)] = "per_class"
 
 

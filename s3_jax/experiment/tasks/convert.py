@@ -26,13 +26,14 @@ _DTYPES = ("float32", "float16", "bfloat16")
 class Conversion(NamedTuple):
   """The settings of a conversion; of the source as in `CheckpointSource`."""
 
-  source: str
-  to: str
-  model_spec: ModelSpecName = ""
-  tokenizer: str = ""
-  revision: str = ""
+  source: str  # a name of the zoo, a folder or a file
+  to: str  # the new folder
+  model_spec: ModelSpecName = ""  # of the zoo, for a bare file
+  tokenizer: str = ""  # a file; default: the one beside the weights
+  revision: str = ""  # of a hub repository; default: the zoo's or the newest
+  # Of the written weights.
   dtype: Annotated[str, Rule(choices=_DTYPES)] = "float32"
-  cache_dir: str = ""
+  cache_dir: str = ""  # of fetched files; default: the hub's own cache
 
   @property
   def checkpoint(self) -> CheckpointSource:

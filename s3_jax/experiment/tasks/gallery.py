@@ -17,9 +17,10 @@ from s3_jax.results.plots import plot_contact_sheet
 class Gallery(NamedTuple):
   """The settings of a gallery."""
 
-  lexicon: str = "pictographs"
+  lexicon: str = "pictographs"  # whose classes are drawn
+  # Classes that are drawn in every style.
   labels: tuple[Any, ...] = (0, 10, 17, 18, 37, 46, 56, 64, 69, 72, 74, 81)
-  seed: Whole = 7
+  seed: Whole = 7  # of place, size and colour
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:

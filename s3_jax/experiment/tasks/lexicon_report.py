@@ -53,11 +53,11 @@ class LexiconReport(NamedTuple):
   tables: Annotated[tuple[str, ...], Rule(given=tuple, read=_read_tables)] = (
     raw(())
   )
-  template: Template = NAME_TEMPLATE
-  min_fraction: Share = 0.5
-  min_gap: NonNegative = 0.05
+  template: Template = NAME_TEMPLATE  # that the names stand in
+  min_fraction: Share = 0.5  # as of a run's core
+  min_gap: NonNegative = 0.05  # as of a run's core
   margin: float = 0.0  # by how much nearer to another class counts
-  cache_dir: CacheDir = raw("")
+  cache_dir: CacheDir = raw("")  # default: the user's cache folder
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:

@@ -69,8 +69,10 @@ class Segment(NamedTuple):
   model: Inline[CheckpointSource]  # a ViT with a class token
   options: Inline[SpaceOptions]
   background: bool = False  # True: the first class is the background
-  protocol: Protocol = "sclip"
+  protocol: Protocol = "sclip"  # whose sizes, windows and thresholds
+  # One of each patch; "windows": each window as one image.
   embeddings: Embeddings = "patches"
+  # Fields of the protocol with values of your own.
   protocol_changes: ProtocolChanges = raw({})
   # "synonyms_max": each text alone, the best counts.
   method: Annotated[str, Rule(choices=("synonyms_max", "s3"))] = "s3"

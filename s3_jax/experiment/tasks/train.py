@@ -25,16 +25,16 @@ class TrainedSpec(NamedTuple):
   """The sizes of the towers that are trained."""
 
   image_size: Count = 48  # images are rendered at 64 and resized
-  patch_size: Count = 6
-  image_width: Count = 192
-  image_layers: Count = 6
-  image_heads: Count = 3
-  text_width: Count = 128
-  text_layers: Count = 4
-  text_heads: Count = 2
-  vocab_size: Count = 1024
-  context_length: Count = 48
-  embed_dim: Count = 128
+  patch_size: Count = 6  # pixels
+  image_width: Count = 192  # of the image tower
+  image_layers: Count = 6  # of the image tower
+  image_heads: Count = 3  # of the image tower
+  text_width: Count = 128  # of the text tower
+  text_layers: Count = 4  # of the text tower
+  text_heads: Count = 2  # of the text tower
+  vocab_size: Count = 1024  # of the tokenizer
+  context_length: Count = 48  # tokens of a text
+  embed_dim: Count = 128  # of both towers' embeddings
 
   def check(self, where: Where) -> None:
     """Refuses sizes that do not divide each other."""
@@ -54,8 +54,8 @@ class Training(NamedTuple):
   """The settings of a training run."""
 
   options: Inline[TrainingOptions]
-  spec: TrainedSpec = raw({})
-  lexicon: str = "pictographs"
+  spec: TrainedSpec = raw({})  # sizes of the towers
+  lexicon: str = "pictographs"  # whose names are the captions'
   cache_dir: CacheDir = raw("")  # default: the user's cache folder
 
 

@@ -67,9 +67,13 @@ class Benchmark(NamedTuple):
   model: Inline[CheckpointSource]
   views: Inline[ViewSettings]
   options: Inline[SpaceOptions]
+  # Rows of the table, in its order.
   methods: Annotated[dict[str, Method | ViewMethod], rows_of(_methods)]
+  # One data set, or "own" for images of yours.
   dataset: Annotated[str, Rule(choices=_data_sets)] = ""
+  # Several; those that are not on disk are left out.
   datasets: Annotated[tuple[str, ...], words(_data_sets)] = ()
+  # Of the embedded world, which need no files.
   test_sets: Annotated[tuple[str, ...], words(_embedded)] = ()
   data_dir: Folder = raw("")  # docs/DATASETS.md shows what may lie there
   # "auto", or the one reader to try.
@@ -77,11 +81,11 @@ class Benchmark(NamedTuple):
   lexicon: str = ""  # a table in place of the data set's own
   partial: bool = False  # True: another number of images is accepted
   strict: bool = False  # True: a bad image makes the run fail at its end
-  baseline: str = "class_name"
+  baseline: str = "class_name"  # the method that the others are compared with
   template: NameTemplate = ""  # of each name alone; default: as `templates`
   templates: Templates = ()  # of the vertices; default: the data set's
   cupl_file: str = ""  # your files, for the methods cupl, dclip and waffle
-  dclip_file: str = ""
+  dclip_file: str = ""  # the same for dclip
   waffle_file: str = ""  # default: nonsense drawn by seed
   dtype: Dtype = "float32"  # of the towers' matrix products
   batch_size: Count = 64  # images, or views
@@ -92,7 +96,7 @@ class Benchmark(NamedTuple):
   write_embeddings: bool = False  # True: as files, docs/EMBEDDINGS.md
   figure_classes: tuple[Any, ...] = ()  # of the first set: texts are drawn
   diagnosis: bool = True  # False: no confusions, no reliability diagrams
-  seed: Whole = 0
+  seed: Whole = 0  # of drawn names and of the bootstrap
 
   @property
   def names(self) -> tuple[str, ...]:

@@ -109,13 +109,14 @@ class EmbeddingRun(NamedTuple):
   config: Given
   source: Inline[EmbeddingSource]
   options: Inline[SpaceOptions]
+  # Rows of the table, in its order.
   methods: Annotated[dict[str, Method], Rule(given=tuple, read=_read_methods)]
-  baseline: str = "class_name"
+  baseline: str = "class_name"  # the method that the others are compared with
   logit_scale: LogitScale = raw(100.0)  # CLIP's; here its natural logarithm
-  mesh: Whole = 0
-  model_axis: Count = 1
+  mesh: Whole = 0  # devices of each process that are used; 0 for all
+  model_axis: Count = 1  # of them share the classes; the rest share images
   strict: bool = False  # True: a name without a vector makes the run fail
-  seed: Whole = 0
+  seed: Whole = 0  # of drawn names and of the bootstrap
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:

@@ -42,9 +42,10 @@ File = Annotated[str, Rule("must name a file", bool)]
 class EmbeddingSource(NamedTuple):
   """Which files hold the embeddings, and which text is of which class."""
 
+  # Their file: .npz, .npy with a JSON, .safetensors or .pt.
   images: File = "images.npz"
   labels: str = ""  # their file, where the file of images has none
-  texts: File = "texts.npz"
+  texts: File = "texts.npz"  # their file, with names and classes
   classes: Sources = ""  # as `read_classes` takes them; default: the texts'
   template: Template = "{}"  # that names of `classes` stand in, in `texts`
   # Kinds of text to take; default: all.

@@ -109,7 +109,8 @@ class Evidence(NamedTuple):
   """The settings."""
 
   config: Given
-  data_dir: str = ""
+  data_dir: str = ""  # has `sets` and `images`, docs/EVIDENCE.md
+  # Of classes, names and images.
   sets: Annotated[tuple[str, ...], words(SETS)] = (
     "imagenet84",
     "imagenet189",
@@ -135,7 +136,7 @@ class Evidence(NamedTuple):
   )
   studies: bool = True  # other geometry, 2 to 30 texts, unequal sizes
   seeds: Count = 8  # draws of wrong texts
-  seed: Whole = 0
+  seed: Whole = 0  # of the bootstrap
 
   def check(self, where: Where) -> None:
     """Refuses metrics without those that the tables compare."""

@@ -24,8 +24,8 @@ class Prediction(NamedTuple):
   exif_orientation: bool = True  # turn photographs as their tag says
   max_pixels: Count = MAX_PIXELS  # larger images are bad files
   strict: bool = False  # bad files end in exit code 2, after all is written
-  contact_sheet: bool = True
+  contact_sheet: bool = True  # False: no pages with the pictures
   dtype: Dtype = "float32"  # of the towers' matrix products
-  batch_size: Count = 64
+  batch_size: Count = 64  # images
   mesh: Whole = 0  # devices that share the images; 0 for all
   cache_dir: CacheDir = raw("")  # default: the user's cache folder

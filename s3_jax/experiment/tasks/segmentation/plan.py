@@ -39,26 +39,30 @@ class Segmentation(NamedTuple):
   config: Given
   model: Inline[CheckpointSource]
   options: Inline[SpaceOptions]
+  # Rows of the table, in its order.
   methods: Annotated[tuple[str, ...], words(PATCH_METHODS)]
-  dataset: Annotated[str, Rule(choices=SEGMENTATION_SETS)] = ""
+  dataset: Annotated[str, Rule(choices=SEGMENTATION_SETS)] = ""  # one data set
+  # Several; those that are not on disk are left out.
   datasets: Annotated[tuple[str, ...], words(SEGMENTATION_SETS)] = ()
   data_dir: Folder = raw(
     ""
   )  # docs/SEGMENTATION_DATA.md says what may lie there
-  protocol: Protocol = "sclip"
+  protocol: Protocol = "sclip"  # whose sizes, windows and thresholds
+  # One of each patch; "windows": each window as one image.
   embeddings: Embeddings = "patches"
+  # Fields of the protocol with values of your own.
   protocol_changes: ProtocolChanges = raw({})
   partial: bool = False  # True: another number of images is accepted
   strict: bool = False  # True: a bad example makes the run fail at its end
   thresholds: Thresholds = {}  # of methods; default: the protocol's
-  baseline: str = "names_max"
+  baseline: str = "names_max"  # the method that the others are compared with
   templates: NameTemplates = raw(())  # default: the 80 of ImageNet
   pictures: Whole = 3  # worst, best, most gained and most lost images of each
   dtype: Dtype = "float32"  # of the towers' matrix products
   mesh: Whole = 0  # devices of each process that share windows; 0 for all
   max_pixels: Count = MAX_PIXELS  # of an image file, all frames together
   cache_dir: CacheDir = raw("")  # default: the user's cache folder
-  seed: Whole = 0
+  seed: Whole = 0  # of the bootstrap
 
   @property
   def names(self) -> tuple[str, ...]:

@@ -50,18 +50,18 @@ Statistics = Annotated[
 class ProtocolChanges(NamedTuple):
   """Which fields of a protocol a config changes; None leaves one as it is."""
 
-  attention: str | None = None
-  position_offset: float | None = None
-  short_side: int | None = None
-  long_side: int | None = None
-  window: int | None = None
-  stride: int | None = None
-  padding: str | None = None
-  pixel_mean: Statistics = None
-  pixel_std: Statistics = None
-  logit_factor: float | None = None
-  prob_threshold: float | None = None
-  area_threshold: float | None = None
+  attention: str | None = None  # of the last block
+  position_offset: float | None = None  # of position embeddings, patches
+  short_side: int | None = None  # of the resized image, pixels
+  long_side: int | None = None  # its bound, pixels
+  window: int | None = None  # rows and columns, pixels; 0: the whole image
+  stride: int | None = None  # pixels between windows
+  padding: str | None = None  # floor, center or corner: of a window
+  pixel_mean: Statistics = None  # three, or "checkpoint"
+  pixel_std: Statistics = None  # the same
+  logit_factor: float | None = None  # of the cosines, before the softmax
+  prob_threshold: float | None = None  # below it a pixel is background
+  area_threshold: float | None = None  # share of pixels, below it a class goes
 
   @property
   def given(self) -> dict[str, Any]:

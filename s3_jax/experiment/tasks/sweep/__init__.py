@@ -39,10 +39,11 @@ class SweepData(NamedTuple):
 
   config: Given
   model: Inline[CheckpointSource]
+  # One data set; a choice is made on validation images.
   dataset: Annotated[str, Rule(choices=DATASETS)] = "validation"
-  data_dir: Folder = raw("")
-  layout: str = "auto"
-  partial: bool = False
+  data_dir: Folder = raw("")  # docs/DATASETS.md shows what may lie there
+  layout: str = "auto"  # "auto", or the one reader to try
+  partial: bool = False  # True: another number of images is accepted
   cache_dir: CacheDir = raw("")  # default: the user's cache folder
 
 

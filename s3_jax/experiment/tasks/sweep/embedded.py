@@ -29,7 +29,7 @@ class EmbeddingSweep(NamedTuple):
   config: Given
   source: Inline[EmbeddingSource]
   choices: Inline[Choices]
-  logit_scale: LogitScale = raw(100.0)
+  logit_scale: LogitScale = raw(100.0)  # CLIP's, not its logarithm
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:

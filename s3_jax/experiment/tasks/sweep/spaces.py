@@ -102,8 +102,10 @@ def _read_gaps(gaps: tuple[Any, ...], where: Where) -> tuple[float, ...]:
 class Choices(NamedTuple):
   """What a sweep tries, each with each."""
 
+  # Point-to-space metrics to try.
   metrics: Annotated[tuple[str, ...], words(POINT_TO_SPACE)]
-  neighbors: tuple[Any, ...]
+  neighbors: tuple[Any, ...]  # numbers of texts that local_center averages
+  # Scale rules and lengths to try.
   scales: Annotated[tuple[Any, ...], Rule(read=_read_scales)]
   # Of the scale rules that have one.
   min_gaps: Annotated[tuple[float, ...], Rule(given=tuple, read=_read_gaps)]
@@ -148,8 +150,8 @@ class Sweep(NamedTuple):
   templates: Templates = ()  # default: the data set's own
   # "concepts_x_descriptors" as well.
   texts: Annotated[tuple[str, ...], words(TEXTS)] = ("concepts",)
-  dtype: Dtype = "float32"
-  batch_size: Count = 100
+  dtype: Dtype = "float32"  # of the towers' matrix products
+  batch_size: Count = 100  # images
 
 
 def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:

@@ -73,18 +73,20 @@ class ViewSweep(NamedTuple):
 
   data: Inline[SweepData]
   options: Inline[SpaceOptions]  # its metric is that of s3_anchored
-  # Of TS3.
+  # Of TS3: metrics to try.
   metrics: Annotated[tuple[str, ...], words(METRICS)] = METRICS[:3]
-  learning_rates: Rates = (0.0, 0.001, 0.0025, 0.005, 0.01)
-  steps: Steps = (1,)
-  confident_fractions: Fractions = (0.1, 0.3)
+  learning_rates: Rates = (0.0, 0.001, 0.0025, 0.005, 0.01)  # of TS3
+  steps: Steps = (1,)  # of TS3
+  confident_fractions: Fractions = (0.1, 0.3)  # of TS3: shares of the views
+  # Of TS3: each class by itself, or all alike.
   shifts: Annotated[tuple[str, ...], words(SHIFTS)] = SHIFTS
-  # Of s3_anchored.
+  # Of s3_anchored: shares of the views.
   anchored_fractions: Fractions = (0.1, 0.2, 0.3, 0.5, 1.0)
+  # Of s3_anchored: weight of the original against the views' mean.
   anchors: Anchors = (1.0, 2.0, 4.0)
-  views: Count = 64
-  augmix: bool = False
-  seed: Whole = 0
+  views: Count = 64  # of an image, itself included
+  augmix: bool = False  # True: AugMix beside crop and flip
+  seed: Whole = 0  # of the views
   dtype: Dtype = "bfloat16"  # of the products; sums are float32
   batch_size: Count = 64  # views
 

@@ -48,14 +48,15 @@ class Generation(NamedTuple):
   limits: Inline[Limits]
   domain: Text = ""  # what every class is, such as "a type of pet"
   name: str = ""  # of the table; default: after the file or table
-  base_url: str = "http://localhost:8000/v1"
+  base_url: str = "http://localhost:8000/v1"  # of an OpenAI-compatible endpoint
   model: Text = ""  # its name at the endpoint; nothing is asked without one
   # Of the sampling; None leaves one out of the requests.
   temperature: Annotated[float | None, Rule(minimum=0, flag=object)] = 0.7
+  # Of the sampling; None leaves it out.
   seed: Annotated[int | None, Rule(minimum=0, flag=object)] = 0
   timeout: Annotated[float, Rule(minimum=0.001)] = 300.0  # seconds a request
   allow_fallback: bool = False  # plain names where no answer was usable
-  dry_run: bool = False
+  dry_run: bool = False  # True: shows the prompts, asks nothing
 
   @property
   def job(self) -> Job:
