@@ -140,5 +140,5 @@ def describe_methods(
   )
   if cheaper and (views or 2 * len(fewer) <= len(users)):
     needs = f"{len(fewer):,} texts and no views" if views else f"{len(fewer):,}"
-    notes.append(f"`--config.methods={','.join(cheaper)}` needs {needs}")
+    notes.append(f"`--methods={','.join(cheaper)}` needs {needs}")
   return tuple(notes)

@@ -23,10 +23,10 @@ def test_costs_are_said_kind_by_kind():
     Cost("images", 96, 404, 20.4),
     Cost("views", 0, 6400),
   )
-  notes = ("`--config.methods=class_name,s3` needs 7,283",)
+  notes = ("`--methods=class_name,s3` needs 7,283",)
   assert describe_costs(costs, notes) == (
     "To embed: texts 122,178: 58 min; images 96 (404 more are in the cache):"
-    " 20 s; `--config.methods=class_name,s3` needs 7,283."
+    " 20 s; `--methods=class_name,s3` needs 7,283."
   )
   assert describe_costs((Cost("texts", 3), Cost("images", 1))) == (
     "To embed: texts 3; images 1."
@@ -60,13 +60,13 @@ def test_the_method_that_most_texts_are_for_is_named():
   cheaper = ("class_name", "s3")
   assert describe_methods(lookup(texts), prompts, cheaper) == (
     "20 of the texts are for templates_80 alone",
-    "`--config.methods=class_name,s3` needs 4",
+    "`--methods=class_name,s3` needs 4",
   )
   # What is stored costs nothing, nor does a text of another's token ids.
   found = lookup(texts, same=[("t0", "a")], stored=["c", *many[5:]])
   assert describe_methods(found, prompts, cheaper) == (
     "4 of the texts are for templates_80 alone",
-    "`--config.methods=class_name,s3` needs 3",
+    "`--methods=class_name,s3` needs 3",
   )
 
 
@@ -84,7 +84,7 @@ def test_a_choice_that_saves_little_is_not_proposed():
   cheaper = ("class_name", "s3")
   assert describe_methods(lookup(texts), prompts, cheaper) == ()
   assert describe_methods(lookup(texts), prompts, cheaper, views=True) == (
-    "`--config.methods=class_name,s3` needs 2 texts and no views",
+    "`--methods=class_name,s3` needs 2 texts and no views",
   )
   assert describe_methods(lookup(texts), prompts, ()) == ()
   only = {"s3": texts}
