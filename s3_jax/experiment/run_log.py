@@ -63,7 +63,7 @@ def log_bad(
 
 
 def time_some(
-  work: Iterable[tuple[Callable[[], object], float]],
+  work: Iterable[tuple[Callable[[], object], int]],
   clock: Callable[[], float],
 ) -> float:
   """Does the first pieces of work, until one says how long the rest will take.

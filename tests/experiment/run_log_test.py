@@ -24,6 +24,6 @@ def test_work_is_timed_until_it_says_enough(seconds, done, rate):
     clock[0] += length
     finished.append(length)
 
-  work = [(lambda each=each: take(each), 10.0) for each in seconds]
+  work = [(lambda each=each: take(each), 10) for each in seconds]
   assert time_some(work, lambda: clock[0]) == pytest.approx(rate)
   assert len(finished) == done
