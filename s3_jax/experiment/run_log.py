@@ -16,14 +16,20 @@ class RunLog:
   """Writes every line to the terminal and to the end of a file.
 
   Of several processes only the first speaks. Its first line removes the results
-  and the log of an earlier run from the file's folder.
+  and the log of an earlier run from the file's folder; the opening, which the
+  terminal has at once, goes before it.
   """
 
-  def __init__(self, path: pathlib.Path, *, clears: bool = True):
+  def __init__(
+    self, path: pathlib.Path, *, clears: bool = True, opening: str = ""
+  ):
     self._path = path
+    self._unwritten = f"{visible_lines(opening)}\n" if opening else ""
     self._clears = clears
     self._speaks = hosts.is_first()
     self._is_new = True
+    if self._speaks and opening:
+      tell(opening)
 
   def __call__(self, text: str) -> None:
     """Says a text of one or more lines."""
@@ -37,7 +43,8 @@ class RunLog:
       self._is_new = False
     tell(text)
     with open(self._path, "a", encoding="utf-8") as file:
-      file.write(visible_lines(text.rstrip("\n")) + "\n")
+      file.write(self._unwritten + visible_lines(text.rstrip("\n")) + "\n")
+    self._unwritten = ""
 
 
 def tell(text: str) -> None:

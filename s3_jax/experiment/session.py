@@ -13,7 +13,7 @@ from s3_jax.experiment.machine.environment import (
   CompileClock,
   describe_environment,
 )
-from s3_jax.experiment.run_log import RunLog, tell
+from s3_jax.experiment.run_log import RunLog
 from s3_jax.results.schema import SCHEMA
 from s3_jax.sharding import local_mesh
 
@@ -58,16 +58,17 @@ class Session:
     self._seed = seed
     self._dtype = dtype
     self._skipped: list[dict[str, str]] = []
-    if hosts.is_first():
-      # Before devices start and a checkpoint is read; not in the log, whose
-      # first line removes what an earlier run has left.
-      task = config.get("task", "run")
-      tell(f"s3_jax {s3_jax.__version__}: {task}, results in {folder}")
+    # Said before devices start and a checkpoint is read.
+    self.log = RunLog(
+      folder / "log.txt",
+      clears=clears,
+      opening=f"s3_jax {s3_jax.__version__}: {config.get('task', 'run')},"
+      f" results in {folder}",
+    )
     self.folder = folder
     self.devices = hosts.raise_on_all(
       lambda: local_mesh(mesh, model=model_axis)
     )
-    self.log = RunLog(folder / "log.txt", clears=clears)
     self.timings: dict[str, float] = {}
     self.counters: dict[str, int] = {}
 

@@ -215,7 +215,8 @@ def test_all_files_are_there(dtd):
 def test_the_run_says_what_it_is_about_to_do(dtd):
   _, done = dtd
   said = (done.folder / "log.txt").read_text().splitlines()
-  assert "Describable Textures" in said[0] or "DTD" in said[0]
+  assert said[0] == f"s3_jax 0.1.0: benchmark, results in {done.folder}"
+  assert "Describable Textures" in said[1] or "DTD" in said[1]
   facts = next(line for line in said if "12 methods" in line)
   assert "141 images" in facts and "47 classes" in facts and "texts" in facts
   assert any("texts for 2 of 47 classes" in line for line in said)
