@@ -28,10 +28,11 @@ from s3_jax.clip import ZOO, embed_images, init_params, load_clip
 from s3_jax.evaluation import classification
 from s3_jax.evaluation.accumulators import init_counts
 from s3_jax.evaluation.classification import evaluate_scores
-from s3_jax.experiment.methods.spaces import classifier_scorer, space_scorer
+from s3_jax.experiment.methods.spaces import classifier_scorer
 from s3_jax.experiment.scoring import SCORE_ROWS
 from s3_jax.experiment.text_embedding import look_up
 from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.named_classes.cores import space_scorer
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import attach_complex, build_space
 from s3_jax.storage.text_blocks import BLOCK_TEXTS, TextBlocks

@@ -18,8 +18,8 @@ from s3_jax.clip import ModelSpec, embed_images, init_params
 from s3_jax.evaluation import classification, vocabulary
 from s3_jax.evaluation.accumulators import init_counts
 from s3_jax.evaluation.score_layout import ScoreLayout
-from s3_jax.experiment.methods.spaces import space_scorer
 from s3_jax.experiment.methods.views import CHUNK
+from s3_jax.named_classes.cores import space_scorer
 from s3_jax.sharding import (
   batch_sharding,
   class_sharding,

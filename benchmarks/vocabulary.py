@@ -31,7 +31,7 @@ from s3_jax.evaluation.score_layout import (
   place_score,
 )
 from s3_jax.evaluation.vocabulary import build_sharded_space, top_classes
-from s3_jax.experiment.methods.spaces import space_scorer
+from s3_jax.named_classes.cores import space_scorer
 from s3_jax.sharding import local_mesh, replicated
 from s3_jax.space import SynonymousSpace, build_space
 

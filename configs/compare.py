@@ -7,7 +7,7 @@ Command:
 Prints one table of all data sets and methods, with the differences of
 same-named methods to the first run, and what else differs: checkpoint, texts,
 images, settings, versions. Where both runs have a predictions.csv for the same
-images, the differences are paired. Writes compare.md, compare.tex, compare.csv.
+images, the differences are paired. Writes compare.html, .md, .tex and .csv.
 
 Hardware: any; seconds.
 """

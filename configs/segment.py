@@ -5,8 +5,9 @@ Command:
     --config.classes='sky,grass,dog,person' --workdir=runs/segment
 
 Writes overlays/*.png (the image beside its label map, with a legend),
-labels/*.png (class indices, 8 bits) and segments.json (the share of each class
-in each image). docs/PREDICT.md says what images and classes may be; classes
+labels/*.png (class indices, 8 bits), segments.html (both small, side by side,
+to be looked at) and segments.json (the share of each class in each image).
+docs/PREDICT.md says what images and classes may be; classes
 with synonyms, such as a packaged table or a file, become spaces. With
 `--config.background=True` the first class is the background, and
 `--config.protocol_changes.prob_threshold=0.1` gives it all pixels of which

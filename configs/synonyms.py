@@ -1,13 +1,21 @@
-r"""Asks a language model for synonyms and visual descriptors of your classes.
+r"""Finds synonyms and visual descriptors of your classes, also without a key.
 
-Command:
+Commands:
+  python main.py --config=configs/synonyms.py --config.offline=True \
+    --config.classes="cat, sofa, gray whale" --workdir=runs/words
+  python main.py --config=configs/synonyms.py --config.prompt=True \
+    --config.classes="cat, sofa, gray whale" --workdir=runs/words
+  python main.py --config=configs/synonyms.py --config.paste=answer.txt \
+    --config.classes="cat, sofa, gray whale" --workdir=runs/words
   python main.py --config=configs/synonyms.py --config.classes=cats.txt \
     --config.model=NAME --workdir=runs/cats
 
-Hardware: any; needs the extra `generate` and an OpenAI-compatible endpoint,
-whose key is read from the environment variable OPENAI_API_KEY. The table is
-runs/cats/cats.json. --config.dry_run=True shows the prompts and asks nothing;
-docs/LEXICON.md says the rest.
+Hardware: any. The first looks the names up in the packaged tables, the second
+prints what to paste into any chat about those that are left, the third takes
+the answer. The last asks an OpenAI-compatible endpoint: it needs the extra
+`generate`, and reads the key from the environment variable OPENAI_API_KEY. The
+tables are runs/words/classes.json and runs/cats/cats.json; docs/LEXICON.md says
+the rest.
 
 Fields: `Generation` in s3_jax/experiment/tasks/synonyms/__init__.py.
 """

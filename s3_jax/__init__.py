@@ -18,6 +18,7 @@ from s3_jax.clip import (
   embed_images,
   embed_patches,
   embed_texts,
+  list_models,
   load_clip,
   normalize_images,
 )
@@ -25,7 +26,14 @@ from s3_jax.embeddings import (
   chordal_distances,
   gram_matrix,
   l2_normalize,
+  probabilities,
   template_mean,
+)
+from s3_jax.named_classes import (
+  NamedSpace,
+  Predictions,
+  classify,
+  embed_classes,
 )
 from s3_jax.point_to_space import (
   POINT_TO_SPACE,
@@ -75,7 +83,9 @@ __version__ = "0.1.0"
 __all__ = [
   "ModelSpec",
   "NameClassifier",
+  "NamedSpace",
   "POINT_TO_SPACE",
+  "Predictions",
   "Projection",
   "RipsComplex",
   "SEGMENTATION_PROTOCOLS",
@@ -86,7 +96,9 @@ __all__ = [
   "average_views",
   "build_space",
   "chordal_distances",
+  "classify",
   "connected_components",
+  "embed_classes",
   "embed_images",
   "embed_patches",
   "embed_texts",
@@ -94,6 +106,7 @@ __all__ = [
   "gram_matrix",
   "h0_persistence",
   "l2_normalize",
+  "list_models",
   "load_clip",
   "load_space",
   "name_classifier",
@@ -104,6 +117,7 @@ __all__ = [
   "point_to_local_center",
   "point_to_mean_similarity",
   "point_to_nearest_point",
+  "probabilities",
   "project_to_complex",
   "project_to_hull",
   "random_synonym_classifier",

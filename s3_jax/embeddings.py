@@ -201,3 +201,32 @@ def scale_logits(
     CLIP (arXiv 2103.00020, section 2.5).
   """
   return jnp.exp(logit_scale) * scores
+
+
+def probabilities(
+  scores: Float[Array | np.ndarray, "*batch classes"],
+  logit_scale: float | int | Float[Array | np.ndarray, ""],
+) -> Float[Array, "*batch classes"]:
+  """Turns scores into shares of the given classes that add up to 1.
+
+  `softmax(exp(logit_scale) * scores)` over the last axis. It says which of
+  these classes an image is, not whether it is any of them: with one class it
+  is always 1. A checkpoint that was trained with a sigmoid, as SigLIP was, gets
+  the same softmax, as its bias is equal for all classes.
+
+  Args:
+    scores: cosines, larger = closer.
+    logit_scale: natural logarithm of the factor, as checkpoints store it and
+      `embed_classes` takes over.
+
+  Returns:
+    Probabilities, of the shape of `scores`.
+
+  References:
+    CLIP (arXiv 2103.00020, section 3.1.2). For checkpoints trained with a
+    sigmoid (arXiv 2303.15343) it is ours.
+  """
+  logits = scale_logits(
+    jnp.asarray(scores), jnp.asarray(logit_scale, jnp.float32)
+  )
+  return jax.nn.softmax(logits, axis=-1)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,13 @@ def safe_name(index: int, name: str) -> str:
   slug = slug[:60].strip("-") or "x"
   digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
   return f"{index:04d}-{slug}-{digest[:8]}"
+
+
+def below_common_folder(files: Sequence[str]) -> list[str]:
+  """Shortens paths to what lies behind the folder that all of them share."""
+  parts = [file.split(os.sep) for file in files]
+  shared = len(os.path.commonprefix([each[:-1] for each in parts]))
+  return [os.sep.join(each[shared:]) for each in parts]
 
 
 def is_lfs_pointer(first_bytes: bytes) -> bool:

@@ -124,7 +124,8 @@ def gather_arrays(
   if count() == 1:
     return [dict(arrays)]
   buffer = io.BytesIO()
-  np.savez(buffer, allow_pickle=False, **arrays)
+  named: dict[str, Any] = dict(arrays)
+  np.savez(buffer, **named)
   received = []
   for part in _gather_bytes(buffer.getvalue()):
     with np.load(io.BytesIO(part), allow_pickle=False) as file:

@@ -8,6 +8,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 MAX_LINE = 300
 """Characters of a line that says what is wrong."""
@@ -117,3 +118,23 @@ def _cut_between_paths(line: str, most: int) -> str:
     room = (most - (last - first) - 2 * len(_GAP)) // 2
     return f"{line[:room]}{_GAP}{line[first:last]}{_GAP}{line[-room:]}"
   return line[:start] + _GAP + line[start + excess :]
+
+
+def short_repr(record: Any) -> str:
+  """Shows a NamedTuple in a line: arrays by type and shape, lists cut short.
+
+  A record of a data set's arrays would fill the screen, and a notebook shows
+  whatever stands last in a cell.
+  """
+  fields = zip(record._fields, record, strict=True)
+  shown = ", ".join(f"{name}={_shape(value)}" for name, value in fields)
+  return f"{type(record).__name__}({shown})"
+
+
+def _shape(value: Any) -> str:
+  if hasattr(value, "shape") and hasattr(value, "dtype"):
+    return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
+  if type(value) in (tuple, list) and len(value) > _SHOWN:
+    first = ", ".join(map(_shape, value[:2]))
+    return f"({first}, … {len(value):,} in all)"
+  return one_line(repr(value), most=_SHORT_LIST)

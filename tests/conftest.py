@@ -16,6 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import jax  # noqa: E402
 
+from tests.browser import Browser, find_browser  # noqa: E402
+
 CPU_DEVICES = 8
 
 jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
@@ -75,7 +77,13 @@ FAST = (
 )
 # Processes, kills, browsers, wheels, and runs of whole configs.
 SLOW = (
-  *("packaging", "integrations", "experiment/processes", "experiment/killed"),
+  *(
+    "browser",
+    "packaging",
+    "integrations",
+    "experiment/processes",
+    "experiment/killed",
+  ),
   *("experiment/cluster", "experiment/cli", "experiment/compiled_programs"),
   *("experiment/train", "experiment/torch_baselines", "experiment/evidence"),
   *("experiment/synonyms_cli", "experiment/verify", "experiment/benchmark"),
@@ -123,3 +131,14 @@ def reference() -> pathlib.Path:
   if not path.is_dir():
     pytest.fail(f"S3_JAX_REFERENCE must be a folder, got {folder!r}.")
   return path
+
+
+@pytest.fixture(scope="session")
+def browser():
+  """A headless Chromium, one for all tests of a process."""
+  program = find_browser()
+  if program is None:
+    pytest.skip("no Chromium is here; S3_JAX_BROWSER names one")
+  opened = Browser(program)
+  yield opened
+  opened.close()

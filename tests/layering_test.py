@@ -35,6 +35,7 @@ LIBRARY = (
   "files",
   "messages",
   "fields",
+  "extras",
   "colors",
   "progress",
   "sharding",
@@ -45,20 +46,22 @@ LIBRARY = (
   "segmentation",
   "storage",
   "evaluation",
+  "named_classes",
   "results",
   "training",
 )
 RULES = {
   "files": Rule(),
   "messages": Rule(),
+  "extras": Rule(),
   "fields": Rule(("messages",)),
   "colors": Rule((), (*COMMON, "PIL")),
   "progress": Rule(("messages",), ("tqdm",)),
   "sharding": Rule((), COMMON),
   "hosts": Rule(("progress",), COMMON),
   "embeddings": Rule((), COMMON),
-  "topology": Rule((), COMMON),
-  "space": Rule((*CORE[:2], "files"), COMMON, ("safetensors",)),
+  "topology": Rule(("messages",), COMMON),
+  "space": Rule((*CORE[:2], "files", "messages"), COMMON, ("safetensors",)),
   "point_to_space": Rule(CORE[:3], COMMON),
   "zero_shot": Rule(CORE[:4], COMMON),
   "adaptation": Rule(CORE, (*COMMON, "optax")),
@@ -68,22 +71,28 @@ RULES = {
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
-    ("messages", "fields", "progress"),
+    ("messages", "fields", "extras", "progress"),
     (),
     ("openai", "httpx2", "httpcore2", "yaml"),
   ),
   "data": Rule(
-    ("files", "colors", "hosts", "lexicon"),
+    ("files", "colors", "extras", "hosts", "lexicon"),
     (*COMMON, "PIL"),
     ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
   ),
   "evaluation": Rule((*CORE, "sharding"), COMMON),
   "segmentation": Rule(
-    (*CORE, "messages", "clip", "sharding", "evaluation"), COMMON, ("cv2",)
+    (*CORE, "messages", "extras", "clip", "sharding", "evaluation"),
+    COMMON,
+    ("cv2",),
   ),
   "storage": Rule(("files", "messages", "clip"), COMMON),
+  "named_classes": Rule(
+    (*CORE, "messages", "clip", "lexicon", "data", "storage", "evaluation"),
+    (*COMMON, "PIL"),
+  ),
   "results": Rule(
-    ("files", "messages", "fields", "evaluation", "segmentation"),
+    ("files", "messages", "fields", "extras", "evaluation", "segmentation"),
     NUMPY,
     ("matplotlib", "jinja2"),
   ),
@@ -94,10 +103,10 @@ RULES = {
   "integrations": Rule(
     (
       *("space", "point_to_space", "zero_shot", "messages"),
-      *("clip", "data", "evaluation", "storage"),
+      *("clip", "data", "evaluation", "storage", "lexicon", "named_classes"),
     ),
     (*COMMON, "flax"),
-    ("scenic",),
+    ("scenic", "sklearn"),
   ),
   "experiment": Rule(
     (*LIBRARY, "__init__"), (*COMMON, "ml_collections", "absl")
@@ -123,6 +132,7 @@ DEFERRED = {
   "s3_jax.data.pictograph_builder",
   "s3_jax.data.segmentation_builders",
   "s3_jax.data.stored_builder",
+  "s3_jax.integrations.sklearn",
   "s3_jax.lexicon.transport",
 }
 

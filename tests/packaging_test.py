@@ -1,9 +1,11 @@
 """The wheel holds all that the package needs, and works away from here."""
 
 import email
+import itertools
 import json
 import os
 import pathlib
+import runpy
 import shutil
 import subprocess
 import sys
@@ -189,17 +191,45 @@ def _requirements(file: pathlib.Path) -> dict[str, Requirement]:
   return {canonicalize_name(pin.name): pin for pin in pins}
 
 
+def test_the_lowest_versions_are_read_off_the_bounds(repository):
+  project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))[
+    "project"
+  ]
+  script = runpy.run_path(str(repository / "tools" / "lower_bounds.py"))
+  bounds = script["lower_bounds"](project)
+  extras = project["optional-dependencies"]
+  rows = [rows for name, rows in extras.items() if name != "dev"]
+  wanted = [
+    requirement
+    for requirement in map(
+      Requirement, itertools.chain(project["dependencies"], *rows)
+    )
+    if canonicalize_name(requirement.name) != "s3-jax"
+  ]
+  assert {(r.name, f">={bounds[r.name]}") for r in wanted} == {
+    (r.name, str(r.specifier)) for r in wanted
+  }
+  assert len(bounds) == len(wanted)
+
+
 def test_pins_satisfy_the_declared_bounds(repository):
   project = tomllib.loads(
     (repository / "pyproject.toml").read_text(encoding="utf-8")
   )["project"]
   run_time = _requirements(repository / "requirements.txt")
   development = run_time | _requirements(repository / "requirements-dev.txt")
+  extras = project["optional-dependencies"]
+  # Synonyms are asked for by those who want them, and by the tests.
+  on_demand = ("dev", "generate")
+  whole = [rows for name, rows in extras.items() if name not in on_demand]
   for declared, pins in (
     (project["dependencies"], run_time),
-    (project["optional-dependencies"]["dev"], development),
+    (itertools.chain(*whole), run_time),
+    (itertools.chain(*(extras[name] for name in on_demand)), development),
   ):
     for requirement in map(Requirement, declared):
+      if canonicalize_name(requirement.name) == "s3-jax":
+        continue  # an extra made of others
       pin = pins[canonicalize_name(requirement.name)]
       (specifier,) = pin.specifier
       assert specifier.operator == "=="

@@ -3,6 +3,7 @@
 from s3_jax.clip.bpe import train_tokenizer
 from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.dense import embed_patches
+from s3_jax.clip.listing import list_models
 from s3_jax.clip.load import Clip, load_clip
 from s3_jax.clip.tokenizer import load_tokenizer
 from s3_jax.clip.towers import (
@@ -23,6 +24,7 @@ __all__ = [
   "embed_patches",
   "embed_texts",
   "init_params",
+  "list_models",
   "load_clip",
   "load_tokenizer",
   "normalize_images",

@@ -104,8 +104,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "imagenet --dtype=bfloat16",
   ),
   "synonyms": (
-    "cats.txt --dry_run",
-    "cats.txt --model=NAME --base_url=http://localhost:8000/v1",
+    '"cat, sofa, gray whale" --offline --workdir=runs/words',
+    "cats.txt --prompt",
     'cats.txt --model=NAME --domain="a breed of cat" --workdir=runs/cats',
   ),
   "lexicon_report": (

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from PIL import Image, ImageDraw, ImageFont
 
+from s3_jax.extras import require
+
 FIELD_SIZE = 128  # pixels of a glyph's stored distance field
 GLYPH_SPAN = 104  # of which the longer side of the glyph's box takes this many
 
@@ -29,6 +31,7 @@ class Placement(NamedTuple):
 
 def font_path() -> pathlib.Path:
   """Returns the path of DejaVuSans.ttf inside the installed matplotlib."""
+  require("figures", by="The font of the pictographs")
   import matplotlib
 
   return pathlib.Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
@@ -44,11 +47,12 @@ def glyph_fields(
   it. The box is centred and its longer side spans GLYPH_SPAN; the ink alone may
   be shorter and lie off the centre.
   """
+  path = font_path()
   from matplotlib.ft2font import FT2Font
 
-  covered = FT2Font(str(font_path())).get_charmap()
+  covered = FT2Font(str(path)).get_charmap()
   layout = ImageFont.Layout.BASIC
-  probe = ImageFont.truetype(font_path(), 512, layout_engine=layout)
+  probe = ImageFont.truetype(path, 512, layout_engine=layout)
   fields = []
   for codepoint in codepoints:
     if codepoint not in covered:
@@ -59,7 +63,7 @@ def glyph_fields(
     text = chr(codepoint)
     left, top, right, bottom = probe.getbbox(text)
     font = ImageFont.truetype(
-      font_path(),
+      path,
       512 * GLYPH_SPAN / max(right - left, bottom - top),
       layout_engine=layout,
     )

@@ -20,6 +20,7 @@ from s3_jax.data.decoding import (
   decoding_threads,
 )
 from s3_jax.data.records import Records
+from s3_jax.extras import require
 
 _UNKNOWN = -1  # the label of padding, and of a record that cannot be read
 
@@ -118,6 +119,7 @@ def padded_batches(
   own `index`, its label where that is known, and a false `mask`; its reason is
   in `bad` before its batch is yielded. No other record takes its place.
   """
+  require("data", "grain", by="Reading the images of a data set")
   import grain
 
   threads = decoding_threads() if threads is None else threads

@@ -28,12 +28,14 @@ from s3_jax.data.records import (
 )
 from s3_jax.data.segmentation_specs import SegmentationSpec
 from s3_jax.data.specs import DatasetSpec, TfdsSource
+from s3_jax.extras import require
 
 
 def open_pictographs(
   spec: DatasetSpec | SegmentationSpec, folder: pathlib.Path
 ) -> Sequence[Any]:
   """Opens a test set for random access, preparing it on first use."""
+  require("data", by="Drawing the embedded world's data sets")
   import tensorflow_datasets as tfds
 
   from s3_jax.data.pictograph_builder import Pictographs

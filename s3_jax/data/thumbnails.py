@@ -3,7 +3,9 @@
 import io
 from typing import Any
 
-from PIL import ImageOps
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
 from s3_jax.colors import to_rgb
 
@@ -34,3 +36,8 @@ def make_thumbnail(image: Any, *, side: int = SIDE) -> bytes:
   rgb.info.clear()
   rgb.save(encoded, "JPEG", quality=80)
   return encoded.getvalue()
+
+
+def shrink_pixels(pixels: UInt8[np.ndarray, "rows cols 3"]) -> bytes:
+  """Shrinks a picture that is in memory and encodes it."""
+  return make_thumbnail(Image.fromarray(pixels))

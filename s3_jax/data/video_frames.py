@@ -20,6 +20,7 @@ from s3_jax.data.readers.listing import (
 from s3_jax.data.readers.naming import benchmark_finder
 from s3_jax.data.records import OpenedDataset, Stamps
 from s3_jax.data.specs import DatasetSpec
+from s3_jax.extras import require
 from s3_jax.lexicon.documents import read_text, split_lines
 
 VIDEOS = "UCF-101"  # the folder in the authors' archive
@@ -96,6 +97,7 @@ def read_videos(
 
 
 def _read_list(spec: DatasetSpec, root: pathlib.Path) -> OpenedDataset:
+  require("segmentation", "cv2", by=f"The folder of videos {root}")
   folders = [root.parent / "ucfTrainTestlist", root.parent, root]
   files = [folder / TEST_LIST for folder in folders]
   file = next((each for each in files if each.is_file()), None)

@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from s3_jax.embeddings import scale_logits
+from s3_jax.embeddings import probabilities
 from s3_jax.space import SynonymousSpace
 
-__all__ = ["Ranking", "rank_classes"]
+__all__ = ["Ranking", "nearest_texts", "rank_classes"]
 
 
 class Ranking(NamedTuple):
@@ -70,8 +70,25 @@ def rank_classes(
 @functools.partial(jax.jit, static_argnames="top")
 def _rank(score, points, mask, embeddings, logit_scale, *, top):
   scores = score(embeddings)
-  probabilities = jax.nn.softmax(scale_logits(scores, logit_scale))
+  shares = probabilities(scores, logit_scale)
   best, labels = jax.lax.top_k(scores, top)
+  texts, cosines = nearest_texts(points, mask, embeddings, labels)
+  return Ranking(
+    labels=labels,
+    scores=best,
+    probabilities=jnp.take_along_axis(shares, labels, axis=1),
+    texts=texts,
+    cosines=cosines,
+  )
+
+
+def nearest_texts(
+  points: Float[Array, "classes synonyms dim"],
+  mask: Bool[Array, "classes synonyms"],
+  embeddings: Float[Array, "images dim"],
+  labels: Int[Array, "images top"],
+) -> tuple[Int[Array, "images top"], Float[Array, "images top"]]:
+  """Finds which text of a core is nearest to the image, and its cosine."""
 
   def nearest(image):
     # One image at a time: the texts of `top` classes, never of a whole batch.
@@ -86,10 +103,4 @@ def _rank(score, points, mask, embeddings, logit_scale, *, top):
     return jnp.argmax(cosines, axis=1), jnp.max(cosines, axis=1)
 
   texts, cosines = jax.lax.map(nearest, (embeddings, labels))
-  return Ranking(
-    labels=labels,
-    scores=best,
-    probabilities=jnp.take_along_axis(probabilities, labels, axis=1),
-    texts=texts.astype(jnp.int32),
-    cosines=jnp.clip(cosines, -1.0, 1.0),
-  )
+  return texts.astype(jnp.int32), jnp.clip(cosines, -1.0, 1.0)

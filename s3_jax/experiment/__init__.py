@@ -42,6 +42,7 @@ from s3_jax.experiment.tasks import (
 )
 from s3_jax.experiment.tasks.sweep import embedded, spaces, views
 from s3_jax.experiment.workdir import patient_streams
+from s3_jax.extras import require
 from s3_jax.fields import Rule
 from s3_jax.hosts import LostPeer as LostPeer
 
@@ -60,6 +61,7 @@ class Task(NamedTuple):
     computes: whether it needs JAX's devices.
     takes: fields that plain words of a command line fill, in order; one that
       ends in "..." takes all that are left.
+    extra: a key of EXTRAS without which it cannot work, "" for none.
   """
 
   read: Callable[[Settings], Work]
@@ -67,44 +69,60 @@ class Task(NamedTuple):
   shared: bool = False
   computes: bool = True
   takes: tuple[str, ...] = ()
+  extra: str = ""
 
 
 _DATA = ("data_dir",)
 # By what a config's `task` is called.
 TASKS: dict[str, Task] = {
-  "benchmark": Task(benchmark.read_settings, "cache", shared=True, takes=_DATA),
+  "benchmark": Task(
+    benchmark.read_settings, "cache", shared=True, takes=_DATA, extra="data"
+  ),
   "check_data": Task(check_data.read_settings, computes=False, takes=_DATA),
   "compare": Task(compare.read_settings, computes=False, takes=("results...",)),
   "convert": Task(convert.read_settings, takes=("source", "to")),
   # Without a tower there is nothing to keep.
   "embeddings": Task(
-    embeddings.read_settings, shared=True, takes=("images", "texts")
+    embeddings.read_settings,
+    shared=True,
+    takes=("images", "texts"),
+    extra="figures",
   ),
   "embeddings_sweep": Task(
     embedded.read_settings, shared=True, takes=("images", "texts")
   ),
   # As configs of the demo called it.
-  "evaluate": Task(benchmark.read_settings, "cache", shared=True, takes=_DATA),
+  "evaluate": Task(
+    benchmark.read_settings, "cache", shared=True, takes=_DATA, extra="data"
+  ),
   "evidence": Task(evidence.read_settings, takes=_DATA),
-  "export": Task(export.read_settings, takes=("classes",)),
-  "gallery": Task(gallery.read_settings),
+  "export": Task(export.read_settings, takes=("classes",), extra="export"),
+  "gallery": Task(gallery.read_settings, extra="figures"),
   "lexicon_report": Task(lexicon_report.read_settings, takes=("tables...",)),
   "models": Task(models.read_settings, computes=False, takes=("contains",)),
   "predict": Task(predict.read_settings, takes=("images...",)),
   "prepare_data": Task(
-    prepare_data.read_settings, computes=False, takes=("dataset",)
+    prepare_data.read_settings, computes=False, takes=("dataset",), extra="data"
   ),
-  "segment": Task(segment.read_settings, takes=("images...",)),
+  "segment": Task(
+    segment.read_settings, takes=("images...",), extra="segmentation"
+  ),
   "segmentation": Task(
-    segmentation.read_settings, "cache", shared=True, takes=_DATA
+    segmentation.read_settings,
+    "cache",
+    shared=True,
+    takes=_DATA,
+    extra="segmentation",
   ),
-  "sweep": Task(spaces.read_settings, "cache", shared=True, takes=_DATA),
+  "sweep": Task(
+    spaces.read_settings, "cache", shared=True, takes=_DATA, extra="data"
+  ),
   "synonyms": Task(
     synonyms.read_settings, "workdir", computes=False, takes=("classes",)
   ),
-  "train": Task(train.read_settings, "workdir"),
+  "train": Task(train.read_settings, "workdir", extra="figures"),
   "verify": Task(verify.read_settings, takes=("model",)),
-  "view_sweep": Task(views.read_settings, "cache", shared=True),
+  "view_sweep": Task(views.read_settings, "cache", shared=True, extra="data"),
 }
 
 
@@ -157,11 +175,12 @@ def run(
     What the task returns.
 
   Raises:
-    ValueError: for a setting, file or data set that breaks a rule.
+    ValueError: for a setting, file or data set that breaks a rule, or for a
+      library that is not installed.
     OSError: if the workdir cannot be written.
     LostPeer: in a run of several processes, when one of them has ended.
   """
-  task, programs = hosts.raise_on_all(lambda: _read(config, methods))
+  task, programs = hosts.raise_on_all(lambda: _prepare(config, methods))
   _agree(config, methods or {})
   is_new = workdir is None
   if workdir is None:
@@ -173,20 +192,14 @@ def run(
     stack.enter_context(patient_streams())
     hosts.raise_on_all(lambda: stack.enter_context(kept_programs(programs)))
     if is_new:
-      stack.push(_remove_empty(folder))
+      stack.callback(_remove_empty, folder)
     return task(folder)
 
 
-def _remove_empty(folder: pathlib.Path) -> Callable[..., None]:
-  """Returns what removes a folder in which a failed run has left nothing."""
-
-  def leave(kind: type | None, *details: Any) -> None:
-    del details
-    if kind is not None:
-      with contextlib.suppress(OSError):
-        folder.rmdir()
-
-  return leave
+def _remove_empty(folder: pathlib.Path) -> None:
+  """Removes a folder in which a run has left nothing."""
+  with contextlib.suppress(OSError):
+    folder.rmdir()
 
 
 def _agree(
@@ -222,6 +235,16 @@ def dry_run(config: ml_collections.ConfigDict) -> None:
     ValueError: naming the first field that breaks a rule.
   """
   _read(config)
+
+
+def _prepare(
+  config: ml_collections.ConfigDict, methods: Mapping[str, Any] | None
+) -> tuple[Work, str]:
+  """Reads the settings, and refuses a task whose libraries are not there."""
+  prepared = _read(config, methods)
+  if extra := TASKS[config.task].extra:
+    require(extra, by=f"The task {config.task!r}")
+  return prepared
 
 
 def _read(

@@ -1,19 +1,15 @@
-"""Image files of one's own: found, read and prepared, one after the other."""
+"""Image files of one's own: found, and stacked into batches."""
 
 import glob
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
 
-from s3_jax.data.decoding import BadImage, decoded_image
-from s3_jax.data.input_pipeline import why_bad
+from s3_jax.data.loading import LoadedImage
 from s3_jax.data.readers.listing import is_clutter
-from s3_jax.data.reading import read_file
-from s3_jax.data.thumbnails import make_thumbnail, turn_upright
 
 # Files with these endings are taken for images unopened, so that one that is
 # damaged is listed as such. HEIC is among them although nothing here reads it.
@@ -53,26 +49,6 @@ class FoundImages(NamedTuple):
   other: tuple[str, ...]
   links: tuple[str, ...]
   closed: tuple[tuple[str, str], ...]
-
-
-class LoadedImage(NamedTuple):
-  """One file, read and prepared, or the reason why not.
-
-  Attributes:
-    pixels: what the image tower takes; None for a file that cannot be used.
-    problem: the reason, empty for a good file.
-    size: bytes of the file; -1 where it could not be read.
-    width: of the picture in pixels as stored; 0 where unknown.
-    height: likewise.
-    thumbnail: a small JPEG; empty where none was wanted or could be made.
-  """
-
-  pixels: UInt8[np.ndarray, "rows cols 3"] | None
-  problem: str
-  size: int = -1
-  width: int = 0
-  height: int = 0
-  thumbnail: bytes = b""
 
 
 def find_images(images: str | Sequence[Any]) -> FoundImages:
@@ -220,37 +196,6 @@ def _is_image(path: str) -> bool:
     or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
     or (start[4:8] == b"ftyp" and start[8:12] in _BRANDS)
   )
-
-
-def load_image(
-  path: str,
-  preprocess: Callable[[Any], UInt8[np.ndarray, "rows cols 3"]],
-  *,
-  max_pixels: int,
-  thumbnail: bool,
-  exif_orientation: bool,
-) -> LoadedImage:
-  """Reads, decodes and prepares one file, once for the tower and the page."""
-  size = -1
-  try:
-    size = os.stat(path).st_size
-    data = read_file(path)
-  except BadImage as error:
-    return LoadedImage(None, error.reason, size)
-  except (OSError, MemoryError) as error:
-    return LoadedImage(None, why_bad(error)[0])
-  width = height = 0
-  try:
-    with decoded_image(data, max_pixels=max_pixels) as image:
-      width, height = image.size
-      if exif_orientation:
-        image = turn_upright(image)
-      pixels = preprocess(image)
-      small = make_thumbnail(image) if thumbnail else b""
-  # BadImage, or what `preprocess` cannot take
-  except (ValueError, MemoryError) as error:
-    return LoadedImage(None, why_bad(error)[0], len(data), width, height)
-  return LoadedImage(pixels, "", len(data), width, height, small)
 
 
 def batch_images(

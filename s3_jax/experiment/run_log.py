@@ -47,14 +47,15 @@ class RunLog:
     self._unwritten = ""
 
 
-def tell(text: str) -> None:
-  """Writes a text to the terminal, whatever is in it."""
+def tell(text: str, *, aside: bool = False) -> None:
+  """Writes a text to the terminal, or aside to stderr, whatever is in it."""
+  file = sys.stderr if aside else sys.stdout
   # A terminal need not know every letter of a class name.
-  encoding = sys.stdout.encoding or "utf-8"
+  encoding = file.encoding or "utf-8"
   shown = visible_lines(text.rstrip("\n"))
   shown = shown.encode(encoding, "backslashreplace").decode(encoding)
-  sys.stdout.write(shown + "\n")
-  sys.stdout.flush()
+  file.write(shown + "\n")
+  file.flush()
 
 
 def log_bad(

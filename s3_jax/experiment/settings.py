@@ -22,6 +22,7 @@ from s3_jax.fields import (
   read,
 )
 from s3_jax.files import default_cache_dir
+from s3_jax.lexicon.given_classes import ClassList, read_classes
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.messages import nearest
 
@@ -52,6 +53,11 @@ def _read_folder(value: str, where: Where) -> pathlib.Path | None:
   return pathlib.Path(value).expanduser() if value else None
 
 
+def _read_classes(source: Any, where: Where) -> ClassList:
+  del where  # every message names `config.classes`
+  return read_classes(source, "`config.classes`")
+
+
 # Fields that many tasks have. What stands for a default in a config, such as
 # "" for the user's cache folder, is said beside the field.
 Dtype = Annotated[str, Rule(choices=("float32", "bfloat16"))]
@@ -61,6 +67,7 @@ CacheDir = Annotated[pathlib.Path, Rule(given=str, read=_read_cache_dir)]
 Folder = Annotated[pathlib.Path | None, Rule(given=str, read=_read_folder)]
 Sources = str | tuple[Any, ...]
 """Images or classes: a text, or several."""
+Classes = Annotated[ClassList, Rule(given=Sources, read=_read_classes)]
 
 
 def make_config(

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from s3_jax.results.contact_sheet import remove_pages
+from s3_jax.results.contact_sheet import PREDICTIONS, remove_pages
+from s3_jax.results.segments_page import SEGMENTS
 
 # A run of predictions writes all of its files at its very end, and clears then.
 # What says that everything else is there comes first.
@@ -20,7 +21,7 @@ _RESULTS = (
   *("view_sweep.md", "view_sweep.csv"),
 )
 _FOLDERS = ("figures", "labels", "overlays")
-_DRAWN = re.compile(r"accuracy|barcodes|(.*-)?\d{4}-[a-z0-9-]+-[0-9a-f]{8}")
+_DRAWN = re.compile(r"accuracy|barcodes|(.*-)?\d{4,}-[a-z0-9-]+-[0-9a-f]{8}")
 
 
 def clear_results(folder: pathlib.Path) -> None:
@@ -31,7 +32,8 @@ def clear_results(folder: pathlib.Path) -> None:
   """
   for name in _RESULTS:
     (folder / name).unlink(missing_ok=True)
-  remove_pages(folder, after=0)
+  for kind in (PREDICTIONS, SEGMENTS):
+    remove_pages(folder, after=0, kind=kind)
   for part in _FOLDERS:
     for path in (folder / part).glob("*.png"):
       if _DRAWN.fullmatch(path.stem):

@@ -5,6 +5,7 @@ put into a format string, never a path. Entries count for the class index that
 they name, and only if the name that they repeat is that class's.
 """
 
+import contextlib
 import json
 import re
 import unicodedata
@@ -15,9 +16,14 @@ from s3_jax.lexicon.synonyms import MAX_WORDS, comparison_key
 
 MAX_DESCRIPTOR_WORDS = 12
 MAX_TEXTS = 20  # of one kind, of one class
+NOTHING_USABLE = "class without a usable text"
 # Scripts without blanks have one word a text: counting words bounds nothing.
 _MAX_CHARACTERS_A_WORD = 20
 _MAX_STARTS = 64  # places where an object may start inside prose
+
+
+class ManyBrackets(ValueError):
+  """A text with more beginnings of JSON than are tried."""
 
 
 class Entry(NamedTuple):
@@ -100,25 +106,35 @@ def read_answer(
   problems: list[str] = []
   seen: set[int] = set()
   for record in records:
-    label = _label(record)
+    label, problem = asked_label(record, labels, names)
     if label is None:
-      problems.append("entry without a class index")
-    elif label not in labels:
-      problems.append("class that was not asked about")
-    elif not _same_name(record.get("name", names[label]), names[label]):
-      problems.append("index and name disagree")
+      problems.append(problem)
     elif label in seen:
       problems.append("class answered twice")
     else:
       seen.add(label)
-      entry, dropped = _read_entry(record, label, owners)
+      entry, dropped = read_entry(record, label, owners)
       drops.extend(dropped)
       if entry.synonyms or entry.descriptors:
         entries[label] = entry
       else:
-        problems.append("class without a usable text")
+        problems.append(NOTHING_USABLE)
   problems.extend(["class left out"] * len(set(labels) - seen))
   return Reading(entries, tuple(drops), tuple(problems))
+
+
+def asked_label(
+  record: Any, labels: Collection[int], names: Sequence[str]
+) -> tuple[int | None, str]:
+  """Says which class an entry is about, or why it is about none."""
+  label = _label(record)
+  if label is None:
+    return None, "entry without a class index"
+  if label not in labels:
+    return None, "class that was not asked about"
+  if not _same_name(record.get("name", names[label]), names[label]):
+    return None, "index and name disagree"
+  return label, ""
 
 
 def drop_shared(
@@ -147,28 +163,59 @@ def drop_shared(
 
 def _find_records(text: str) -> list[Any] | None:
   found = None
-  for value in _json_values(text):
-    records = value.get("classes") if isinstance(value, dict) else value
-    if isinstance(records, list) and any(isinstance(r, dict) for r in records):
-      found = records
+  with contextlib.suppress(ManyBrackets):
+    for value in json_values(text, starts=_MAX_STARTS):
+      found = listed_records(value) or found
   return found
 
 
-def _json_values(text: str) -> Iterator[Any]:
-  """Yields the outermost JSON objects and lists in a text."""
+def listed_records(value: Any) -> list[Any]:
+  """Returns the entries of an answer; none where a value is no answer."""
+  records = value.get("classes") if isinstance(value, dict) else value
+  is_answer = isinstance(records, list) and any(
+    isinstance(record, dict) for record in records
+  )
+  return records if is_answer else []
+
+
+def add_entries(
+  known: Mapping[int, Entry], more: Mapping[int, Entry]
+) -> tuple[dict[int, Entry], tuple[Drop, ...]]:
+  """Adds entries to others, which stay as they are, without shared synonyms."""
+  entries, drops = drop_shared({**more, **known})
+  return (
+    {label: known.get(label, entry) for label, entry in entries.items()},
+    tuple(drop for drop in drops if drop.label not in known),
+  )
+
+
+def json_values(*texts: str, starts: int) -> Iterator[Any]:
+  """Yields the outermost JSON objects and lists in a text.
+
+  Of several texts, all equally long, the first is read that can be read from a
+  place on.
+  """
   decoder = json.JSONDecoder()
+  bracket = re.compile(r"[\[{]")
   index = 0
-  for _ in range(_MAX_STARTS):
-    start = re.search(r"[\[{]", text[index:])
+  for _ in range(starts):
+    start = bracket.search(texts[0], index)
     if start is None:
       return
-    index += start.start()
-    try:
-      value, index = decoder.raw_decode(text, index)
-    except (ValueError, RecursionError):
-      index += 1
-    else:
+    index = start.start()
+    for text in texts:
+      try:
+        value, index = decoder.raw_decode(text, index)
+      except (ValueError, RecursionError):
+        continue
       yield value
+      break
+    else:
+      index += 1
+  raise ManyBrackets(
+    f"an answer must have at most {starts:,} places where JSON may begin, got"
+    " more: leave out what is around it."
+  )
 
 
 def _label(record: Any) -> int | None:
@@ -189,9 +236,10 @@ def _same_name(given: Any, name: str) -> bool:
   return squeeze(given) == squeeze(name)
 
 
-def _read_entry(
+def read_entry(
   record: Mapping[str, Any], label: int, owners: Mapping[str, frozenset[int]]
 ) -> tuple[Entry, list[Drop]]:
+  """Takes the texts of a class that may be taken, and says why not others."""
   drops: list[Drop] = []
 
   def take(kind: str, max_words: int) -> tuple[str, ...]:

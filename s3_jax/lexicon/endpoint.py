@@ -15,6 +15,7 @@ import urllib.parse
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
+from s3_jax.extras import require
 from s3_jax.lexicon.answers import clean_text
 from s3_jax.lexicon.prompting import ANSWER_SCHEMA, Request
 from s3_jax.lexicon.refusals import error_words, refused_setting
@@ -128,14 +129,9 @@ def open_endpoint(
 def _connect(
   stack: contextlib.ExitStack, base_url: str, key: str, timeout: float
 ) -> tuple[Any, Any]:
-  try:
-    import openai
-  except ImportError as error:
-    raise ValueError(
-      "the library `openai` must be installed to ask a model, and is absent;"
-      " run pip install openai, or install s3_jax[generate], the extra."
-    ) from error
+  require("generate", by="Asking a model")
   import httpx2
+  import openai
 
   from s3_jax.lexicon.transport import BoundedTransport
 

@@ -19,7 +19,7 @@ from s3_jax.fields import Count, Whole
 from s3_jax.lexicon.answers import (
   Drop,
   Entry,
-  drop_shared,
+  add_entries,
   name_owners,
   read_answer,
 )
@@ -95,15 +95,17 @@ def generate(
   limits: Limits,
   stored: Iterable[Mapping[str, Any]],
   store: Callable[[dict[str, Any]], Mapping[str, Any]],
+  known: Mapping[int, Entry] | None = None,
   sleep: Callable[[float], None] = time.sleep,
 ) -> Generated:
-  """Gets texts for every class of a job.
+  """Gets texts for every class of a job but those that are `known`.
 
   `stored` are answers of earlier runs, oldest first, as `store` returned them;
   those of other jobs are passed over. `store` keeps an answer for good before
   it returns what is kept.
   """
-  state = _State(job, limits, ask, sleep)
+  known = known or {}
+  state = _State(job, limits, ask, sleep, full=dict(known))
   key = job_key(job)
   for record in stored:
     if record["job"] == key:
@@ -126,7 +128,7 @@ def generate(
       bar.set_postfix(requests=state.requests, tokens=state.tokens)
       bar.update(len(state.full) - bar.n)
   # A class whose answers never held a synonym keeps the first descriptors.
-  entries, shared = drop_shared({**state.partial, **state.full})
+  entries, shared = add_entries(known, {**state.partial, **state.full})
   return Generated(
     entries=entries,
     fallback=tuple(i for i in range(classes) if i not in entries),

@@ -3,7 +3,7 @@
 A table is a JSON file:
 `{"schema": 1, "dataset", "provenance", "subsets"?, "classes": [{"index",
 "wnid"?, "name", "synonyms", "descriptors", "polluted"?, "captioned"?,
-"codepoint"?}]}`.
+"codepoint"?, "source"?}]}`.
 `name` is spelled as the benchmark spells it ("apple_pie"); texts are made with
 blanks for its underscores. `synonyms` leaves out the name itself. Classes are
 keyed by index, never by name: real label sets repeat names. `subsets` names
@@ -85,6 +85,7 @@ class ClassEntry(NamedTuple):
   captioned: Texts = ()  # names in training captions, by frequency
   codepoint: Any = None  # of the pictograph; embedded world only
   wnid: Any = None  # WordNet's id of the class; ImageNet only
+  source: Any = None  # of the texts, in a table that a person has a hand in
 
   @property
   def names(self) -> tuple[str, ...]:

@@ -15,11 +15,13 @@ from s3_jax.results.renderers import (
 )
 from s3_jax.results.results_index import headline, partial_sets
 from s3_jax.results.sentences import partial_sentence
+from s3_jax.results.templating import render
 
 __all__ = [
   "comparison_csv",
   "comparison_latex",
   "comparison_markdown",
+  "comparison_page",
   "comparison_text",
 ]
 
@@ -66,14 +68,25 @@ def comparison_markdown(comparison: RunComparison) -> str:
   """Formats a comparison as Markdown."""
   text = to_markdown(_table(comparison)._replace(title="Comparison"))
   if comparison.differing:
-    titles = ("", *(run.label for run in comparison.runs))
-    other = Table(
-      [Column(title, words=True) for title in titles],
-      [[name, *values] for name, values in comparison.differing],
-      caption=("What differs beside the results:",),
-    )
+    other = _differing_table(comparison)
+    other = other._replace(caption=("What differs beside the results:",))
     text += f"\n{to_markdown(other)}"
   return text
+
+
+def comparison_page(comparison: RunComparison) -> str:
+  """Formats a comparison as one HTML page."""
+  differing = _differing_table(comparison) if comparison.differing else None
+  context = {"table": _table(comparison), "differing": differing}
+  return render("comparison.html", context)
+
+
+def _differing_table(comparison: RunComparison) -> Table:
+  titles = ("", *(run.label for run in comparison.runs))
+  return Table(
+    [Column(title, words=True) for title in titles],
+    [[name, *values] for name, values in comparison.differing],
+  )
 
 
 def comparison_latex(comparison: RunComparison) -> str:

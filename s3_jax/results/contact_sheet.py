@@ -1,6 +1,7 @@
 """Predictions as pages of small pictures, to be looked at.
 
-Names of files are shown with every character visible, and never linked.
+Names of files are shown with every character visible, and never linked: what
+lies behind the folder that all files of a page share; a title has the path.
 """
 
 import re
@@ -8,8 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from s3_jax.files import below_common_folder
 from s3_jax.results.predictions import ImageRow
 from s3_jax.results.templating import render
+
+PREDICTIONS = "contact_sheet"
+"""What the files of the pages begin with."""
 
 CARDS = 500
 """Images of a page: some megabytes, which a browser shows at once."""
@@ -45,32 +50,38 @@ class Sheet(NamedTuple):
     """How many pages they fill."""
     return -(-self.images // CARDS)
 
+  def say_shown(self, page: int, problems: Sequence[str]) -> str:
+    """Says which images a page has, given what is wrong with each of them."""
+    start = (page - 1) * CARDS
+    bad = sum(map(bool, problems))
+    text = f"Images {start + 1:,} to {start + len(problems):,}"
+    text += f" of {self.images:,}"
+    return text + f"; {bad:,} of them could not be used" * bool(bad)
 
-def page_name(page: int) -> str:
+
+def page_name(page: int, kind: str = PREDICTIONS) -> str:
   """Names the file of a page."""
-  return "contact_sheet.html" if page == 1 else f"contact_sheet_{page}.html"
+  return f"{kind}.html" if page == 1 else f"{kind}_{page}.html"
 
 
-def remove_pages(folder: Path, *, after: int) -> None:
+def remove_pages(folder: Path, *, after: int, kind: str = PREDICTIONS) -> None:
   """Removes the pages that an earlier run left in a folder."""
-  for path in folder.glob("contact_sheet*.html"):
-    found = re.fullmatch(r"contact_sheet(?:_([1-9]\d*))?\.html", path.name)
+  for path in folder.glob(f"{kind}*.html"):
+    found = re.fullmatch(rf"{kind}(?:_([1-9]\d*))?\.html", path.name)
     if found and int(found[1] or 1) > after:
       path.unlink()
 
 
 def render_page(sheet: Sheet, cards: Sequence[Card], *, page: int) -> str:
   """Writes one page."""
-  start = (page - 1) * CARDS
-  bad = sum(bool(card.row.problem) for card in cards)
-  shown = f"Images {start + 1:,} to {start + len(cards):,} of {sheet.images:,}"
-  if bad:
-    shown += f"; {bad:,} of them could not be used"
+  file_names = below_common_folder([card.row.file for card in cards])
   names = {number: page_name(number) for number in range(1, sheet.pages + 1)}
   context = {
-    "shown": shown,
+    "shown": sheet.say_shown(page, [card.row.problem for card in cards]),
     "sheet": sheet,
-    "cards": cards,
+    "cards": [
+      (*card, name) for card, name in zip(cards, file_names, strict=True)
+    ],
     "page": page,
     "names": names,
   }

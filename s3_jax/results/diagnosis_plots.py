@@ -13,6 +13,7 @@ import numpy as np
 from s3_jax.evaluation.diagnosis import Confusion, confused_classes
 from s3_jax.results.drawing import (
   BLUE,
+  FITTED,
   GREY,
   INK,
   PALE,
@@ -40,7 +41,7 @@ def plot_reliability(
   columns = min(_COLUMNS, len(rows))
   lines = math.ceil(len(rows) / columns)
   with open_figure(path, (0.6 + 3.0 * columns, 0.7 + 3.6 * lines)) as figure:
-    figure.suptitle(shorten(title, 26 * columns), fontsize=11)
+    figure.suptitle(shorten(title, 80), fontsize=11, gid=FITTED)
     axes = figure.subplots(
       2 * lines, columns, squeeze=False, height_ratios=[4, 1] * lines
     )
@@ -73,7 +74,7 @@ def _reliability_panel(upper, lower, row: Mapping[str, Any]) -> None:
   upper.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle="--")
   upper.set_ylim(0, 100)
   upper.set_title(
-    f"{shorten(row['method'], 24)}\nECE {error:.1f} %", fontsize=9
+    f"{shorten(row['method'], 40)}\nECE {error:.1f} %", fontsize=9, gid=FITTED
   )
   lower.bar(
     middles, [part["n"] for part in bins], width, color=GREY, edgecolor="white"
@@ -115,11 +116,11 @@ def plot_confusion(confusion: Confusion, path: Path, *, most: int = 30) -> None:
   size = 0.3 * np.array(table.shape[::-1]) + (3.4, 3.0)
   with open_figure(path, (float(max(size[0], 5.5)), float(size[1]))) as figure:
     axis = figure.subplots()
-    axis.set_title(
-      f"{shorten(confusion.method, 30)} on {shorten(confusion.dataset, 30)}: "
+    figure.suptitle(
+      f"{shorten(confusion.method, 60)} on {shorten(confusion.dataset, 60)}\n"
       f"% of each class{about}",
       fontsize=10,
-      loc="right",
+      gid=FITTED,
     )
     axis.imshow(share, cmap="Blues", vmin=0, vmax=100)
     for (i, j), value in np.ndenumerate(share):

@@ -1,9 +1,11 @@
 """The lexicon as a page that a person reads to find words that are wrong."""
 
+import json
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from s3_jax.results.properties import Property, list_properties
 from s3_jax.results.templating import render
 
 
@@ -53,7 +55,7 @@ class TableWords(NamedTuple):
   Attributes:
     dataset: its name.
     sha256: of its file.
-    provenance: who wrote it, and when.
+    provenance: JSON of who wrote it, and when.
     classes: its classes.
     shared: texts that several classes claim, with these classes' names.
     cut: classes whose core leaves texts out; None without a checkpoint.
@@ -121,7 +123,15 @@ def render_page(tables: Sequence[TableWords], about: str) -> str:
       [row[key] for key, _ in _COLUMNS] for row in map(summarize, tables)
     ],
     "tables": [
-      (table, {text.casefold() for text, _ in table.shared}) for table in tables
+      (table, _facts(table), {text.casefold() for text, _ in table.shared})
+      for table in tables
     ],
   }
   return render("lexicon.html", context)
+
+
+def _facts(table: TableWords) -> list[Property]:
+  """Lists where a table comes from."""
+  return list_properties(
+    {**json.loads(table.provenance), "sha256": table.sha256}
+  )

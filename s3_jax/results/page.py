@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from s3_jax.files import below_common_folder
 from s3_jax.results.class_tables import ClassRow, class_tables
 from s3_jax.results.document import (
   PARTIAL,
@@ -108,14 +109,7 @@ def render_report(
     "confusions": list(map(_pairs, results.get("confusions", ()))),
     "classes": class_tables(per_class, index),
     "pictures": pictures,
-    "bad": _words(
-      ("data set", "file", "reason"),
-      [
-        [entry["name"], bad["file"], bad["reason"]]
-        for entry in results["datasets"]
-        for bad in entry["bad_examples"]
-      ],
-    ),
+    "bad": _words(("data set", "file", "reason"), _bad_files(results)),
     "skipped": _words(
       ("data set", "reason"),
       [[e["dataset"], e["reason"]] for e in results.get("skipped", ())],
@@ -234,6 +228,19 @@ def _pairs(entry: Mapping[str, Any]) -> Table:
   ]
   title = f"Most confused on {entry['dataset']} by {entry['method']}"
   return Table(columns, rows, title=title)
+
+
+def _bad_files(results: Mapping[str, Any]) -> list[list[str]]:
+  """Lists what could not be used; results.json has the whole paths."""
+  rows = []
+  for entry in results["datasets"]:
+    bad = entry["bad_examples"]
+    files = below_common_folder([each["file"] for each in bad])
+    rows += [
+      [entry["name"], file, each["reason"]]
+      for file, each in zip(files, bad, strict=True)
+    ]
+  return rows
 
 
 def _words(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -11,10 +11,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from s3_jax.results.drawing import BLUE, GREEN, GREY, open_figure, shorten
+from s3_jax.results.drawing import (
+  BLUE,
+  FITTED,
+  GREEN,
+  GREY,
+  fit_text,
+  open_figure,
+  shorten,
+)
 from s3_jax.results.results_index import headline
 
 __all__ = ["plot_accuracy", "plot_contact_sheet", "plot_training_curve"]
+
+_NAMES = 165.0
+"""Points for the names of methods beside their bars."""
 
 
 def plot_accuracy(
@@ -75,12 +86,13 @@ def _accuracy_panel(axis, dataset, methods, cells, baseline) -> None:
   # Room on the right for the figures beside the bars.
   axis.set_xlim(low - 0.08 * span, high + 0.42 * span)
   axis.set_ylim(len(methods) - 0.4, -0.6)
-  axis.set_yticks(range(len(methods)), [shorten(name, 28) for name in methods])
+  names = [fit_text(shorten(name, 80), _NAMES, 10.0) for name in methods]
+  axis.set_yticks(range(len(methods)), names)
   axis.tick_params(axis="y", length=0)
   axis.locator_params(axis="x", nbins=4)
   axis.grid(axis="x")
   axis.spines["left"].set_visible(False)
-  axis.set_title(shorten(dataset, 24))
+  axis.set_title(shorten(dataset, 40), gid=FITTED)
 
 
 def plot_training_curve(
@@ -159,5 +171,9 @@ def plot_contact_sheet(
     for axis, image, caption in zip(axes, images, captions, strict=False):
       axis.imshow(image, interpolation="nearest")
       axis.set_title(
-        shorten(caption, 18), fontsize=8, fontweight="normal", pad=3
+        shorten(caption, 30),
+        fontsize=8,
+        fontweight="normal",
+        pad=3,
+        gid=FITTED,
       )

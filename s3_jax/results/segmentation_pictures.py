@@ -8,7 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from s3_jax.results.drawing import open_figure, shorten
+from s3_jax.results.drawing import (
+  FITTED,
+  fit_text,
+  open_figure,
+  shorten,
+  text_width,
+)
 from s3_jax.segmentation import IGNORED
 
 __all__ = [
@@ -20,6 +26,10 @@ __all__ = [
 
 _MOST = 24
 """Classes that a legend names; the largest ones where there are more."""
+
+_SIZE, _LABEL, _BESIDE = 8.0, 120.0, 40.0
+"""Of a legend in points: its letters, the most for a name, and what a column
+has beside it, the patch and the gaps."""
 
 
 class Example(NamedTuple):
@@ -85,7 +95,14 @@ def plot_example(
   width = 2.6
   height = min(max(width * rows / cols, 1.2), 5.0)
   present = _by_area(list(example.panels.values()))
-  per_line = 6
+  labels = {
+    label: fit_text(shorten(names[label], 80), _LABEL, _SIZE)
+    for label in present
+  }
+  widest = max(
+    (text_width(text, _SIZE) for text in labels.values()), default=0.0
+  )
+  per_line = max(1, int((72 * width * panels - 10) / (widest + _BESIDE)))
   lines = -(-len(present) // per_line)
   size = (width * panels, height + 0.6 + 0.22 * lines)
   with open_figure(path, size) as figure:
@@ -97,18 +114,18 @@ def plot_example(
     for axis, (title, pixels) in zip(axes, shown.items(), strict=True):
       axis.imshow(pixels, interpolation="nearest")
       axis.set_axis_off()
-      axis.set_title(shorten(title, 30), fontsize=9)
-    figure.suptitle(shorten(example.title, 20 * panels), fontsize=9)
+      axis.set_title(shorten(title, 80), fontsize=9, gid=FITTED)
+    figure.suptitle(shorten(example.title, 120), fontsize=9, gid=FITTED)
     handles = [
-      Patch(color=colours[label] / 255, label=shorten(names[label], 24))
-      for label in present
+      Patch(color=colours[label] / 255, label=text)
+      for label, text in labels.items()
     ]
     if handles:
       figure.legend(
         handles=handles,
         loc="outside lower center",
         ncols=min(per_line, len(handles)),
-        fontsize=8,
+        fontsize=_SIZE,
         frameon=False,
       )
 

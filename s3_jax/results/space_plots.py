@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 
 from s3_jax.results.drawing import (
   BLUE,
+  FITTED,
   GREY,
   INK,
   RED,
@@ -130,7 +131,7 @@ def _barcode_panel(axis, barcode: Barcode, deaths, right: float) -> None:
   axis.tick_params(axis="y", length=0, labelsize=9)
   axis.set_xlim(0, 1.16 * right)
   axis.spines["left"].set_visible(False)
-  axis.set_title(shorten(barcode.name, 40), loc="left")
+  axis.set_title(shorten(barcode.name, 60), loc="left", gid=FITTED)
 
 
 def bar_texts(
@@ -226,9 +227,10 @@ def plot_projection(
     axis.set_xlabel(f"component 1 ({100 * shares[0]:.0f} % of the variance)")
     axis.set_ylabel(f"component 2 ({100 * shares[1]:.0f} %)")
     axis.set_title(
-      f"{shorten(name, 40)}: {int(core.sum())} of {count} texts in the core, "
+      f"{shorten(name, 60)}: {int(core.sum())} of {count} texts in the core, "
       f"scale ε = {max_edge_length:.2f}",
       loc="left",
+      gid=FITTED,
     )
     axis.set_xticks([])
     axis.set_yticks([])

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from s3_jax.extras import require
+
 
 class Axis(NamedTuple):
   """How the windows lie on one axis of the resized image.
@@ -64,6 +66,7 @@ def resize_image(
     OpenCV's INTER_LINEAR, which rounds in fixed point: Pillow's bilinear filter
     widens where it shrinks and gives other pixels.
   """
+  require("segmentation", "cv2", by="Resizing as mmseg does")
   import cv2
 
   rows, cols = image.shape[:2]

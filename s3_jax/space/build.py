@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from s3_jax import topology
 from s3_jax.embeddings import chordal_distances, gram_matrix
+from s3_jax.messages import short_repr
 from s3_jax.space import checks, rules
 from s3_jax.space.blocks import block_size, finite_padding, map_classes
 from s3_jax.topology import validation
@@ -38,6 +39,10 @@ class SynonymousSpace(NamedTuple):
   simplices: topology.RipsComplex | None
   max_edge_length: Float[Array, " classes"]
   deaths: Float[Array, "classes deaths"]
+
+  def __repr__(self) -> str:
+    """Shows the shapes of its arrays, not their values."""
+    return short_repr(self)
 
 
 def build_space(

@@ -18,6 +18,7 @@ from s3_jax.embeddings import (
   chordal_distances,
   gram_matrix,
 )
+from s3_jax.messages import short_repr
 from s3_jax.space import rules
 from s3_jax.space.blocks import block_size, map_classes
 
@@ -61,6 +62,10 @@ class Evidence(NamedTuple):
   common_scale: Float[Array, ""]
   is_common: Bool[Array, ""]
   is_on: Bool[Array, ""]
+
+  def __repr__(self) -> str:
+    """Shows the shapes of its arrays, not their values."""
+    return short_repr(self)
 
 
 @functools.partial(

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32
 
 from s3_jax.files import texts_sha256
+from s3_jax.messages import short_repr
 from s3_jax.storage.embedding_content import (
   IMAGE_KEYS,
   LABEL_KEYS,
@@ -53,6 +54,10 @@ class ImageEmbeddings(NamedTuple):
   normalized: bool
   sha256: str
 
+  def __repr__(self) -> str:
+    """Shows the shapes of its arrays, not their values."""
+    return short_repr(self)
+
 
 class TextEmbeddings(NamedTuple):
   """Embedded texts.
@@ -77,6 +82,10 @@ class TextEmbeddings(NamedTuple):
   class_names: tuple[str, ...]
   normalized: bool
   sha256: str
+
+  def __repr__(self) -> str:
+    """Shows the shapes of its arrays, not their values."""
+    return short_repr(self)
 
 
 def read_image_embeddings(

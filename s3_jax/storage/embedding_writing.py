@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -67,8 +68,8 @@ def write_text_embeddings(
   _write(path, arrays)
 
 
-def _write(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+def _write(path: pathlib.Path, arrays: dict[str, Any]) -> None:
   if path.suffix != ".npz":
     raise ValueError(f"`path` must end in .npz, got {str(path)!r}.")
   with replacing(path) as temporary, open(temporary, "wb") as file:
-    np.savez(file, allow_pickle=False, **arrays)
+    np.savez(file, **arrays)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int32
 
+from s3_jax.messages import short_repr
 from s3_jax.storage.embedding_files import TextEmbeddings
 
 __all__ = ["TextTable", "pad_classes", "pad_texts"]
@@ -27,6 +28,10 @@ class TextTable(NamedTuple):
   mask: Bool[np.ndarray, "classes synonyms"]
   forms: Int32[np.ndarray, "classes synonyms"]
   official: Bool[np.ndarray, "classes synonyms"] | None = None
+
+  def __repr__(self) -> str:
+    """Shows the shapes of its arrays, not their values."""
+    return short_repr(self)
 
 
 def pad_classes(

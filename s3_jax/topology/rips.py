@@ -16,6 +16,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
+from s3_jax.messages import short_repr
 from s3_jax.topology import validation
 
 _WORD = 32
@@ -43,6 +44,10 @@ class RipsComplex(NamedTuple):
   # Shadows the method of tuples, which nothing here calls.
   count: Int32[Array, "*batch"]  # pyright: ignore[reportIncompatibleMethodOverride]
   overflow: Bool[Array, "*batch"]
+
+  def __repr__(self) -> str:
+    """Shows the shapes of its arrays, not their values."""
+    return short_repr(self)
 
 
 class _Level(NamedTuple):

@@ -13,14 +13,11 @@ from s3_jax.experiment.methods.images import (
   Scorers,
   prepare_methods,
 )
-from s3_jax.experiment.methods.prompts import (
-  MethodTexts,
-  concepts,
-  embed_vertices,
-)
+from s3_jax.experiment.methods.prompts import MethodTexts, concepts
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.templates import IMAGENET_7, IMAGENET_80
+from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import build_space
 

@@ -58,7 +58,7 @@ def test_folders_and_files_side_by_side(tmp_path, capsys):
   comparison = run(out, tmp_path / "a" / "run", path)
   assert [each.label for each in comparison.runs] == ["run (1)", "run (2)"]
   assert comparison.changes["plain", "center", "run (2)"].p_value is None
-  names = ["compare.csv", "compare.md", "compare.tex"]
+  names = ["compare.csv", "compare.html", "compare.md", "compare.tex"]
   assert sorted(path.name for path in out.iterdir()) == names
   said = capsys.readouterr().out
   assert "center, run (2) − run (1)" in said
@@ -66,6 +66,11 @@ def test_folders_and_files_side_by_side(tmp_path, capsys):
   text = (out / "compare.csv").read_text("utf-8")
   assert len(list(csv.DictReader(io.StringIO(text)))) == 12
   assert "run (2)" in (out / "compare.md").read_text("utf-8")
+  page = (out / "compare.html").read_text("utf-8")
+  assert "<td>center, run (2) − run (1)</td>" in page
+  assert (
+    '<td>texts.sha256</td><td class="t">–</td><td class="t">ef</td>' in page
+  )
   assert r"\begin{tabular}" in (out / "compare.tex").read_text("utf-8")
 
 

@@ -18,11 +18,11 @@ from PIL import Image
 from s3_jax.clip import embed_images, embed_texts, load_clip
 from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.experiment import Common, dry_run
-from s3_jax.experiment.methods.spaces import space_scorer
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks import export, predict
 from s3_jax.experiment.tasks.export import portable_programs
 from s3_jax.experiment.tasks.export.classify_script import CLASSIFY
+from s3_jax.named_classes.cores import space_scorer
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import attach_complex, build_space
 
@@ -403,14 +403,6 @@ def test_several_templates_are_averaged(exported, checkpoint, tmp_path):
   with np.load(tmp_path / "a" / "classifier.npz") as stored:
     point = stored["space.points"][0, 0]
   np.testing.assert_allclose(point, mean / np.linalg.norm(mean), atol=1e-5)
-
-
-def test_without_flatbuffers(exported, monkeypatch, tmp_path):
-  _, fields, _ = exported
-  monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
-  with pytest.raises(ValueError, match=r"`flatbuffers` .*s3_jax\[export\]"):
-    run_task(export, fields, tmp_path / "a")
-  assert list((tmp_path / "a").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,8 @@ import pytest
 from PIL import Image
 
 from s3_jax.data import reading
-from s3_jax.experiment.image_files import (
-  LoadedImage,
-  batch_images,
-  find_images,
-  load_image,
-)
+from s3_jax.data.loading import LoadedImage, load_image
+from s3_jax.experiment.image_files import batch_images, find_images
 
 
 def encode(kind, size=(4, 3), mode="RGB"):

@@ -19,14 +19,11 @@ from s3_jax.experiment.methods.prompts import (
   concepts,
   concepts_with_wrong_ones,
   drawn_by_jax,
-  embed_vertices,
 )
-from s3_jax.experiment.methods.spaces import (
-  SpaceOptions,
-  count_removed,
-  space_scorer,
-)
+from s3_jax.experiment.methods.spaces import SpaceOptions, count_removed
 from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.named_classes.cores import space_scorer
+from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.zero_shot import random_synonym_classifier
 
 TEMPLATE = "a photo of a {}."

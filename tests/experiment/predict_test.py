@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import s3_jax
 from s3_jax.clip import embed_images, embed_texts, load_clip
 from s3_jax.experiment import Common, tower_batches
 from s3_jax.experiment.settings import Settings
@@ -536,3 +537,42 @@ def test_notes_say_what_happened_to_the_texts(run, tmp_path):
   assert document["texts"]["classes_without"] == [1]
   page = read_page(tmp_path / "run" / "contact_sheet.html")
   assert cut in page.text
+
+
+MIXED = {
+  "sky": ["sun", "rain cloud", "crescent moon", "jet", "anchor"],
+  "sea": ["anchor", "sailing boat", "fish", "whale"],
+  **{name: [name] for name in ("cat", "dog", "cup", "key", "leaf", "tree")},
+}
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [{}, {"metric": "local_center", "neighbors": 2}, {"metric": "complex"}],
+)
+def test_the_five_lines_of_python_give_the_same(
+  run, clip, images, tmp_path, changes
+):
+  """`embed_classes` and `classify` are this task, as functions."""
+  path = tmp_path / "mixed.json"
+  path.write_text(json.dumps(MIXED), "utf-8")
+  document, _ = run(classes=str(path), top=len(MIXED), **changes)
+  space = s3_jax.embed_classes(clip, path)
+  found = s3_jax.classify(
+    clip, space, [images / name for name in PNG], **changes
+  )
+  assert any(space.left_out)
+  for entry, left_out in zip(document["classes"], space.left_out, strict=True):
+    assert tuple(entry["left_out"]) == left_out
+  assert len(document["images"]) == len(PNG)
+  for row, image in enumerate(document["images"]):
+    best = image["predictions"][0]
+    assert best["class"] == found.names[row]
+    assert best["nearest_text"] == found.texts[row]
+    assert best["nearest_cosine"] == pytest.approx(found.cosines[row], abs=2e-6)
+    for each in image["predictions"]:
+      column = each["label"]
+      assert each["score"] == pytest.approx(found.scores[row, column], abs=2e-6)
+      assert each["probability"] == pytest.approx(
+        found.probabilities[row, column], abs=1e-5
+      )

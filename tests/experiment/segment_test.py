@@ -1,6 +1,7 @@
 """Label maps of one's own photographs."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -73,6 +74,16 @@ def test_overlays_labels_and_shares(run, photos, tmp_path):
     {"file": str(photos / "c.jpg"), "reason": "empty file"}
   ]
   assert [row["name"] for row in document["classes"]] == ["sun", "cloud", "cat"]
+  page = (tmp_path / "out" / "segments.html").read_text("utf-8")
+  assert page.count('src="data:image/jpeg;base64,') == 2 * 2
+  assert re.findall(r"<bdi>(.*)</bdi></h2>", page) == [
+    *("a.jpg", "b.png", "c.jpg")
+  ]
+  assert str(photos) in re.findall('title="(.*)/a.jpg"', page)
+  shares = [s["share"] for row in document["files"] for s in row["shares"]]
+  said = re.findall(r"<span>([\d.]+) %</span>", page)
+  assert said == [f"{100 * share:.1f}" for share in shares]
+  assert "could not be used" in page and "empty file" in page
 
 
 def test_classes_with_synonyms_are_spaces(run, photos):

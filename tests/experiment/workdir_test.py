@@ -11,6 +11,12 @@ from s3_jax import experiment, files
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.workdir import clear_results, patient_streams
 from s3_jax.files import atomic_write
+from s3_jax.results.report import write_report
+from tests.results.sample_results import (
+  HOSTILE_NAMES,
+  make_everything,
+  make_results,
+)
 
 OLD = (
   "results.json",
@@ -25,6 +31,8 @@ OLD = (
   "contact_sheet.html",
   "contact_sheet_2.html",
   "segments.json",
+  "segments.html",
+  "segments_2.html",
   "evidence.json",
   "evidence.md",
   "sweep.csv",
@@ -32,7 +40,10 @@ OLD = (
   "figures/accuracy.png",
   "figures/reliability-0000-plain-0f1e2d3c.png",
   "figures/confusion-0000-plain-0f1e2d3c-0001-s3-0f1e2d3c.png",
+  "figures/voc21-most-gained-12345-2008-000003-0f1e2d3c.png",
   "labels/0003-cat-0f1e2d3c.png",
+  "labels/10000-cat-0f1e2d3c.png",
+  "overlays/10000-cat-0f1e2d3c.png",
 )
 OWN = ("notes.txt", "results.xlsx", "figures/mine.png", "figures/sketch.svg")
 
@@ -53,6 +64,22 @@ def test_what_another_run_left_goes_and_what_is_the_user_s_stays(tmp_path):
   log("goes on")
   assert (tmp_path / "results.json").read_text() == "new"
   clear_results(tmp_path / "not there")
+
+
+def test_a_run_with_fewer_figures_leaves_none_of_an_earlier_one(tmp_path):
+  """Whatever the data sets and the methods were called."""
+  results, confusions = make_everything(
+    ("dtd", "plain"), ("class_name", *HOSTILE_NAMES[:3])
+  )
+  options = {"baseline": "class_name", "per_class": []}
+  write_report(results, tmp_path, confusion=confusions, **options)
+  figures = tmp_path / "figures"
+  assert len(list(figures.iterdir())) == 1 + 2 + 4
+  RunLog(tmp_path / "log.txt")("begins")
+  assert list(figures.iterdir()) == []
+  fewer = make_results(("dtd",), ("class_name", "center"))
+  write_report(fewer, tmp_path, **options)
+  assert [path.name for path in figures.iterdir()] == ["accuracy.png"]
 
 
 def test_a_run_that_fails_leaves_no_mixture(

@@ -75,7 +75,10 @@ def test_everything_is_escaped():
   assert not [
     name for _, attrs in page.tags for name in attrs if name[:2] == "on"
   ]
-  assert page.text.count(SHOWN) == 2 + 4 + 2
+  assert page.text.count(SHOWN) == 2 + 3 + 1
+  # Of a path the part behind the folders, and the whole where one points at it.
+  assert page.text.count(SHOWN.partition("/")[2]) == 2 + 3 + 1 + 2
+  assert [name["title"] for name in page.all("h2")] == [SHOWN, SHOWN]
   assert "\u202e" not in page.text
 
 

@@ -15,19 +15,19 @@ from tests.results.sample_results import (
   make_results,
 )
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "wbr"}
 TAGS = set(
   re.findall(
     r"\w+",
-    "html head meta title style body h1 h2 h3 p ul ol li nav a div table tr th "
-    "td b details summary figure img figcaption dl dt dd",
+    "html head meta title style body main h1 h2 h3 p ul ol li nav a div table "
+    "tr th td b details summary figure img figcaption dl dt dd wbr",
   )
 )
 ATTRIBUTES = set(
   re.findall(
     r"[\w-]+",
     "lang charset name content http-equiv class id href alt src colspan open "
-    "start",
+    "start scope tabindex role aria-label",
   )
 )
 
@@ -39,9 +39,11 @@ class Reader(html.parser.HTMLParser):
     super().__init__(convert_charrefs=True)
     self.open, self.tags, self.attributes = [], set(), []
     self.texts, self.cells, self.ids = [], [], set()
+    self.goes_on = False
 
   def handle_starttag(self, tag, attrs):
     self.tags.add(tag)
+    self.goes_on = tag == "wbr"
     self.attributes += [(tag, *pair) for pair in attrs]
     self.ids |= {value for name, value in attrs if name == "id"}
     if tag not in VOID:
@@ -51,10 +53,14 @@ class Reader(html.parser.HTMLParser):
 
   def handle_endtag(self, tag):
     assert self.open.pop() == tag
+    self.goes_on = False
 
   def handle_data(self, data):
     if "style" not in self.open:
-      self.texts.append(data)
+      if self.goes_on:
+        self.texts[-1] += data
+      else:
+        self.texts.append(data)
     if "td" in self.open:
       self.cells[-1] += data
 

@@ -11,8 +11,20 @@ import scipy.cluster.hierarchy
 import scipy.spatial.distance
 from PIL import Image
 
-from s3_jax.results import labels, plots, space_plots
-from s3_jax.results.drawing import open_figure, shorten
+from s3_jax.evaluation.diagnosis import (
+  Confusion,
+  reliability_bins,
+  reliability_row,
+)
+from s3_jax.results import (
+  diagnosis_plots,
+  drawing,
+  labels,
+  plots,
+  segmentation_pictures,
+  space_plots,
+)
+from s3_jax.results.drawing import FITTED, open_figure, shorten
 from s3_jax.results.space_plots import Barcode
 
 
@@ -198,6 +210,135 @@ def test_a_users_settings_are_put_back(tmp_path):
   with open_figure(tmp_path / "x.png", (1.0, 1.0)):
     assert matplotlib.rcParams["text.parse_math"] is False
   assert dict(matplotlib.rcParams) == before
+
+
+@pytest.fixture
+def figures(monkeypatch):
+  """The figures that are drawn."""
+  from matplotlib.figure import Figure
+
+  drawn = []
+  original = Figure.savefig
+
+  def savefig(self, *args, **options):
+    drawn.append(self)
+    return original(self, *args, **options)
+
+  monkeypatch.setattr(Figure, "savefig", savefig)
+  return drawn
+
+
+def extents(figure, artists):
+  renderer = figure.canvas.get_renderer()
+  return [artist.get_window_extent(renderer).extents for artist in artists]
+
+
+WIDE = ("W" * 34, f"{'M' * 20}_2")
+
+
+def draw_accuracy(path):
+  results = make_accuracy(3, 2)
+  for entry in (*results["datasets"], *results["methods"]):
+    entry["name"] = f"{WIDE[0]} {entry['name']}"
+    if "dataset" in entry:
+      entry["dataset"] = f"{WIDE[0]} {entry['dataset']}"
+  plots.plot_accuracy(results, path, baseline="")
+
+
+def draw_labels(path):
+  labels = np.arange(24).reshape(4, 6)
+  image = np.zeros((4, 6, 3), np.uint8)
+  panels = {"ground truth": labels, f"{WIDE[0]}: 55 %": labels}
+  segmentation_pictures.plot_example(
+    path,
+    segmentation_pictures.Example(f"worst: {WIDE[0]}.jpg", image, panels),
+    [f"{name} {i}" for i in range(12) for name in WIDE],
+    colours=segmentation_pictures.label_colours(24, background=False),
+  )
+
+
+def draw_barcodes(path):
+  codes = [Barcode(name, np.array([0.2], np.float32), 0.5) for name in WIDE]
+  space_plots.plot_barcodes(codes, path)
+
+
+def draw_projection(path):
+  space_plots.plot_projection(
+    WIDE[0], make_points(3), "abc", np.ones(3, bool), path, max_edge_length=1.25
+  )
+
+
+def draw_sheet(path):
+  images = np.zeros((3, 4, 4, 3), np.uint8)
+  plots.plot_contact_sheet(images, (*WIDE, "cat"), path, columns=3)
+
+
+def draw_confusion(path):
+  counts = np.array([[3, 1], [0, 2]])
+  confusion = Confusion(*WIDE, ("a", "b"), counts)  # M… on W…
+  diagnosis_plots.plot_confusion(confusion, path)
+
+
+def draw_reliability(path):
+  bins = reliability_bins(np.full(9, 0.5), np.arange(9) % 2 == 0)
+  rows = [reliability_row("plain", name, bins) for name in WIDE]
+  diagnosis_plots.plot_reliability(rows, path, title=WIDE[1])
+
+
+@pytest.mark.parametrize(
+  ("draw", "titles", "ends"),
+  [
+    (draw_accuracy, 3, ["set 0", "set 1", "set 2"]),
+    (draw_labels, 4, [": 55 %", "W.jpg"]),
+    (draw_barcodes, 2, ["W", "M_2"]),
+    (draw_projection, 1, ["scale ε = 1.25"]),
+    (draw_sheet, 3, ["W", "_2", "cat"]),
+    (draw_confusion, 1, ["W\n% of each class"]),
+    (draw_reliability, 3, ["ECE 5.6 %", "M_2"]),
+  ],
+)
+def test_titles_stay_in_their_room(tmp_path, figures, draw, titles, ends):
+  """No title is cut by the edge, or meets another; what ends it is kept."""
+  draw(tmp_path / "x.png")
+  (figure,) = figures
+  found = figure.findobj(lambda artist: artist.get_gid() == FITTED)
+  assert len(found) == titles
+  text = "\n".join(each.get_text() for each in found)
+  assert "…" in text
+  for end in ends:
+    assert end in text
+  width, height = figure.bbox.size
+  boxes = extents(figure, [*found, *figure.legends])
+  for index, (left, bottom, right, top) in enumerate(boxes):
+    assert left >= 0 and bottom >= 0 and right <= width and top <= height
+    for other in boxes[:index]:
+      assert (
+        right <= other[0]
+        or left >= other[2]
+        or top <= other[1]
+        or bottom >= other[3]
+      )
+
+
+@pytest.mark.parametrize(
+  ("text", "room", "shown"),
+  [
+    ("cat", 100.0, "cat"),
+    ("synonyms_of_all_12", 60.0, "synon…_12"),
+    ("WW", 1.0, "…"),
+    ("", 0.0, ""),
+  ],
+)
+def test_a_wide_text_loses_its_middle(text, room, shown):
+  assert drawing.fit_text(text, room, 10.0) == shown
+
+
+def test_widths_are_those_that_are_drawn(tmp_path, figures):
+  with open_figure(tmp_path / "x.png", (4.0, 1.0)) as figure:
+    drawn = figure.text(0, 0, "synonyms_max 名", fontsize=9, fontweight="bold")
+  (box,) = extents(figure, [drawn])
+  width = drawing.text_width("synonyms_max 名", 9.0, bold=True)
+  assert width == pytest.approx((box[2] - box[0]) * 72 / figure.dpi, rel=0.03)
 
 
 def test_a_failed_figure_writes_nothing(tmp_path):

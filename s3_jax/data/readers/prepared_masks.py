@@ -16,6 +16,7 @@ from s3_jax.data.readers.tfds import (
 from s3_jax.data.records import OpenedDataset, fingerprint
 from s3_jax.data.segmentation_specs import SegmentationSpec
 from s3_jax.data.specs import TfdsSource
+from s3_jax.extras import require
 
 _BUILDER = "segmentation"  # of `s3_jax.data.segmentation_builders`
 OWN_VERSION = "1.0.0"
@@ -42,6 +43,7 @@ def read(spec: SegmentationSpec, data_dir: pathlib.Path) -> OpenedMasks | None:
   if not folder.is_dir():
     return None
   where = f"data set {spec.name!r} in {folder}"
+  require("data", by="Reading a data set that `prepare_data` has stored")
   import tensorflow_datasets as tfds
 
   try:

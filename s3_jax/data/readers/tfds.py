@@ -21,6 +21,7 @@ from s3_jax.data.records import (
   make_stamp,
 )
 from s3_jax.data.specs import DatasetSpec, TfdsSource, official_names, wnids
+from s3_jax.extras import require
 
 OWN_BUILDER = "benchmarks"  # of `s3_jax.data.benchmark_builders`
 OWN_VERSION = "1.0.0"
@@ -76,6 +77,7 @@ def read(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
 def _open(
   spec: DatasetSpec, source: TfdsSource, folder: pathlib.Path
 ) -> OpenedDataset:
+  require("data", by="Reading a data set that TFDS has prepared")
   import tensorflow_datasets as tfds
 
   where = f"data set {spec.name!r} in {folder}"

@@ -19,14 +19,13 @@ from s3_jax.experiment.methods.prompts import (
   names_in,
 )
 from s3_jax.experiment.methods.spaces import (
-  Core,
   SpaceOptions,
   classifier_scorer,
   cut_core,
-  space_scorer,
 )
 from s3_jax.lexicon.templates import IMAGENET_7, IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, distinct_prompts
+from s3_jax.named_classes.cores import Core, space_scorer
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.storage.text_tables import TextTable
 from s3_jax.zero_shot import name_classifier

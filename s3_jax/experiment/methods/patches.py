@@ -19,14 +19,11 @@ from s3_jax.data.segmentation_sets import (
   benchmark_names,
   class_entries,
 )
-from s3_jax.experiment.methods.prompts import embed_vertices
-from s3_jax.experiment.methods.spaces import (
-  SpaceOptions,
-  build_core,
-  space_scorer,
-)
+from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
 from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
 from s3_jax.lexicon.vertices import Vertices, concept_vertices
+from s3_jax.named_classes.cores import space_scorer
+from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.segmentation import NameClassifier, Target
 from s3_jax.space import SynonymousSpace

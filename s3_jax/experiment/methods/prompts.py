@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float32
 
-from s3_jax.embeddings import MIN_SQUARED_MEAN
 from s3_jax.lexicon.forms import prompt_forms
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import ClassEntry, most_frequent_names
@@ -28,13 +26,10 @@ from s3_jax.lexicon.vertices import (
   sentence_vertices,
   waffle_texts,
 )
-from s3_jax.storage.text_tables import TextTable, pad_classes
+from s3_jax.named_classes.vertices import Forms
 from s3_jax.zero_shot import draw_texts
 
 WAFFLE_PAIRS = 15
-
-Forms = tuple[Mapping[str, str], ...]
-"""Of each class: prompt -> its form, as `prompt_forms` says."""
 
 
 class MethodTexts(NamedTuple):
@@ -200,48 +195,3 @@ def waffle(texts: MethodTexts) -> Vertices:
     tuple((f"{described(photo, text)}.",) for text in of_class) or ((photo,),)
     for photo, of_class in zip(photos, given, strict=True)
   )
-
-
-def embed_vertices(
-  vertices: Vertices,
-  prompts: Sequence[str],
-  embeddings: Float32[np.ndarray, "prompts dim"],
-  forms: Forms | None = None,
-) -> TextTable:
-  """Averages the prompts of every vertex and pads the classes."""
-  index = {prompt: row for row, prompt in enumerate(prompts)}
-  firsts = [[texts[0] for texts in of_class] for of_class in vertices]
-  kinds, numbers = None, {}
-  if forms is not None:
-    kinds = [
-      [numbers.setdefault(known[text], len(numbers)) for text in texts]
-      for texts, known in zip(firsts, forms, strict=True)
-    ]
-  return pad_classes(
-    firsts,
-    [
-      _means(
-        embeddings, [[index[text] for text in texts] for texts in of_class]
-      )
-      for of_class in vertices
-    ],
-    kinds,
-  )
-
-
-def _means(
-  embeddings: Float32[np.ndarray, "prompts dim"],
-  vertices: Sequence[Sequence[int]],
-) -> Float32[np.ndarray, "vertices dim"]:
-  """Averages rows, as `template_mean` does, for lists of any lengths."""
-  rows = np.concatenate([np.asarray(texts) for texts in vertices])
-  lengths = np.array([len(texts) for texts in vertices])
-  starts = np.cumsum(lengths) - lengths
-  sums = np.add.reduceat(embeddings[rows].astype(np.float64), starts, axis=0)
-  means = sums / lengths[:, None]
-  squared = np.sum(np.square(means), axis=-1, keepdims=True)
-  unit = means / np.sqrt(np.maximum(squared, MIN_SQUARED_MEAN))
-  averaged = np.where(squared < MIN_SQUARED_MEAN, 0.0, unit)
-  # One prompt needs no rounding twice.
-  alone = lengths[:, None] == 1
-  return np.where(alone, embeddings[rows[starts]], averaged).astype(np.float32)

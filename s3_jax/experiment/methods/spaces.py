@@ -5,9 +5,8 @@ use all texts of a class score a `SynonymousSpace` through a point-to-space
 metric.
 """
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -15,23 +14,16 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
 from s3_jax.fields import Count, NonNegative, Rule, Share, Where
-from s3_jax.point_to_space import POINT_TO_SPACE
-from s3_jax.space import (
-  Evidence,
-  SynonymousSpace,
-  attach_complex,
-  build_space,
-  weigh_texts,
+from s3_jax.named_classes.cores import (
+  TWO_WITNESSES,
+  Core,
+  Scale,
+  build_cores,
 )
+from s3_jax.point_to_space import POINT_TO_SPACE
+from s3_jax.space import SynonymousSpace
 from s3_jax.storage.text_tables import TextTable
 from s3_jax.zero_shot import zero_shot_scores
-
-TWO_WITNESSES = "two_witnesses"
-"""The scale rule that looks at all classes; the others are `build_space`'s."""
-
-
-Scale = str | float | tuple[str, float] | None
-"""A scale rule: TWO_WITNESSES, or one of `build_space`."""
 
 
 def _read_scale(scale: Any, where: Where) -> Scale:
@@ -86,38 +78,15 @@ class SpaceOptions(NamedTuple):
   min_gap: NonNegative = 0.05  # smallest gap that cuts, of the last merge
 
 
-class Core(NamedTuple):
-  """Spaces of kept texts, without a complex, and what spoke for them.
-
-  Attributes:
-    space: the spaces.
-    evidence: what the two witnesses said; None under another rule.
-  """
-
-  space: SynonymousSpace
-  evidence: Evidence | None
-
-
 def cut_core(table: TextTable, options: SpaceOptions) -> Core:
   """Builds spaces and cuts their cores out."""
-  rule: Any = {
-    "keep": options.keep,
-    "min_fraction": options.min_fraction,
-    "min_gap": options.min_gap,
-  }
-  if options.scale != TWO_WITNESSES:
-    return Core(
-      build_space(table.embeddings, table.mask, scale=options.scale, **rule),
-      None,
-    )
-  evidence = weigh_texts(
-    table.embeddings,
-    table.mask,
-    forms=table.forms,
-    official=table.official,
-    **rule,
+  return build_cores(
+    table,
+    scale=options.scale,
+    keep=options.keep,
+    min_fraction=options.min_fraction,
+    min_gap=options.min_gap,
   )
-  return Core(build_space(table.embeddings, evidence.kept), evidence)
 
 
 def build_core(table: TextTable, options: SpaceOptions) -> SynonymousSpace:
@@ -151,27 +120,6 @@ def _score_classifier(
   embeddings: Float[Array, "batch dim"],
 ) -> Float[Array, "batch classes"]:
   return zero_shot_scores(embeddings, classifier)
-
-
-@functools.cache
-def _metric(name: str, neighbors: int | None) -> Callable[..., Any]:
-  """One function object a metric, so that its scoring compiles once."""
-  options = {} if neighbors is None else {"neighbors": neighbors}
-
-  def score(space, embeddings):
-    return POINT_TO_SPACE[name](embeddings, space, **options)
-
-  return score
-
-
-def space_scorer(
-  space: SynonymousSpace, metric: str, *, neighbors: int
-) -> Partial:
-  """Binds a metric of POINT_TO_SPACE to a space."""
-  if metric in ("simplex_center", "complex") and space.simplices is None:
-    space = attach_complex(space)
-  local = metric == "local_center"
-  return Partial(_metric(metric, neighbors if local else None), space)
 
 
 def classifier_scorer(classifier: Float[Array, "classes dim"]) -> Partial:

@@ -18,6 +18,7 @@ from s3_jax.results.comparison_tables import (
   comparison_csv,
   comparison_latex,
   comparison_markdown,
+  comparison_page,
   comparison_text,
 )
 from s3_jax.results.predictions_table import read_answers
@@ -69,7 +70,7 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 def compare(
   paths: Sequence[pathlib.Path], folder: pathlib.Path, *, seed: int
 ) -> RunComparison:
-  """Compares runs and writes compare.md, compare.tex and compare.csv."""
+  """Compares runs and writes compare.html, .md, .tex and .csv."""
   files = [path / _FILE if path.is_dir() else path for path in paths]
   names = [
     file.resolve().parent.name if file.name == _FILE else file.stem
@@ -83,9 +84,10 @@ def compare(
       answers = read_answers(file.with_name("predictions.csv"), results)
     runs.append(Run(label, results, answers))
   comparison = compare_runs(runs, seed=seed)
+  atomic_write(folder / "compare.html", comparison_page(comparison))
   atomic_write(folder / "compare.md", comparison_markdown(comparison))
   atomic_write(folder / "compare.tex", comparison_latex(comparison))
   atomic_write(folder / "compare.csv", comparison_csv(comparison))
   tell(f"{comparison_text(comparison)}\n")
-  tell(f"compare.md, .tex and .csv: {folder}\n")
+  tell(f"compare.html, .md, .tex and .csv: {folder}\n")
   return comparison

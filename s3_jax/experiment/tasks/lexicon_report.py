@@ -10,23 +10,20 @@ from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   load_checkpoint,
 )
-from s3_jax.experiment.class_list import shared_texts
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.methods.spaces import (
-  TWO_WITNESSES,
-  SpaceOptions,
-  build_core,
-)
+from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import CacheDir, Settings, Template
 from s3_jax.fields import Inline, NonNegative, Rule, Share, Where, raw
 from s3_jax.files import atomic_write, write_json
+from s3_jax.lexicon.given_classes import shared_texts
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import (
   BENCHMARK_TABLES,
   Lexicon,
   load_lexicon,
 )
+from s3_jax.named_classes.cores import TWO_WITNESSES
 from s3_jax.results.lexicon_page import (
   ClassWords,
   NearerWord,

@@ -9,6 +9,7 @@ import jax
 
 from s3_jax.clip import init_params
 from s3_jax.clip.checkpoints import ZOO
+from s3_jax.clip.listing import describe_towers
 from s3_jax.clip.zoo import ModelSpec, Source
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
@@ -134,17 +135,9 @@ def _plain(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _row(spec: ModelSpec, entry: Mapping[str, Any]) -> tuple[str | int, ...]:
-  if spec.image_tower == "resnet":
-    blocks = "-".join(map(str, spec.image_stages))
-    image = f"ResNet {blocks} x {spec.image_width}"
-  else:
-    size = f"{spec.image_layers} x {spec.image_width}"
-    image = f"ViT/{spec.patch_size} {size}"
-  text = f"{spec.text_layers} x {spec.text_width}"
   return (
     spec.name,
-    image,
-    text,
+    *describe_towers(spec),
     f"{entry['parameters']['total'] / 1e6:.1f} M",
     spec.image_size,
     spec.embed_dim,

@@ -12,17 +12,18 @@ from s3_jax import hosts
 from s3_jax.clip import Clip
 from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import MAX_PIXELS
+from s3_jax.data.loading import load_image
 from s3_jax.data.masks import encode_mask
 from s3_jax.data.segmentation_stream import rgb_pixels
+from s3_jax.data.thumbnails import shrink_pixels
 from s3_jax.experiment.checkpoint import (
   CheckpointSource,
   describe_model,
   load_checkpoint,
 )
-from s3_jax.experiment.class_list import Classes
 from s3_jax.experiment.costs import Cost, announce_texts
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.image_files import find_images, load_image
+from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.methods.patches import (
   PATCH_METHODS,
   PatchTarget,
@@ -30,7 +31,13 @@ from s3_jax.experiment.methods.patches import (
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import CacheDir, Dtype, Settings, Sources
+from s3_jax.experiment.settings import (
+  CacheDir,
+  Classes,
+  Dtype,
+  Settings,
+  Sources,
+)
 from s3_jax.experiment.tasks.segmentation.settings import (
   Embeddings,
   NameTemplates,
@@ -43,11 +50,19 @@ from s3_jax.fields import Count, Given, Inline, Rule, Where, raw
 from s3_jax.files import atomic_write, safe_name, write_json
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible
+from s3_jax.results.contact_sheet import CARDS, Sheet, page_name
 from s3_jax.results.escaping import valid_unicode
 from s3_jax.results.segmentation_pictures import (
   Example,
   label_colours,
+  overlay,
   plot_example,
+)
+from s3_jax.results.segments_page import (
+  SEGMENTS,
+  Area,
+  SegmentCard,
+  render_page,
 )
 from s3_jax.segmentation import (
   EMBEDDINGS,
@@ -127,15 +142,27 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   check_embeddings(clip, run.as_changed, run.embeddings)
   target = _target(run, session, clip, len(found.files))
   names = run.classes.names
-  log(
+  about = (
     f"{clip.spec.name}, {len(names):,} classes of"
-    f" {visible(run.classes.title)}, method {run.method};"
-    f" {len(found.files):,} files."
+    f" {visible(run.classes.title)}, method {run.method}"
   )
+  log(f"{about}; {len(found.files):,} files.")
   if run.classes.taken:
     log(f"Classes of {visible(run.classes.taken)}")
   colours = label_colours(len(names), background=run.background)
   rows, bad = [], []
+  cards: list[SegmentCard] = []  # of the page that is being filled
+  sheet = Sheet(f"{about}.", (), len(found.files))
+  pages: list[str] = []
+
+  def add_card(card: SegmentCard) -> None:
+    cards.append(card)
+    if len(cards) == CARDS or len(rows) + len(bad) == len(found.files):
+      pages.append(page_name(len(pages) + 1, SEGMENTS))
+      page = render_page(sheet, cards, page=len(pages))
+      atomic_write(folder / pages[-1], page)
+      cards.clear()
+
   bar = hosts.progress_bar(
     _load(run, found.files), desc="segment", total=len(found.files)
   )
@@ -146,6 +173,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
       problem = too_small(size, clip.spec, run.as_changed, run.embeddings)
     if image.pixels is None or problem:
       bad.append({"file": valid_unicode(image.file), "reason": problem})
+      add_card(SegmentCard(image.file, 0, 0, (), (), problem))
       continue
     (patches,) = EMBEDDINGS[run.embeddings](
       clip.spec,
@@ -158,12 +186,18 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
     name = safe_name(index, pathlib.Path(image.file).stem)
     plot_example(
       folder / "overlays" / f"{name}.png",
-      Example(visible(image.file), image.pixels, {run.method: labels}),
+      Example(
+        visible(pathlib.Path(image.file).name),
+        image.pixels,
+        {run.method: labels},
+      ),
       names,
       colours=colours,
     )
     atomic_write(folder / "labels" / f"{name}.png", encode_mask(labels))
     rows.append(_row(image.file, name, labels, names))
+    painted = overlay(image.pixels, labels, colours)
+    add_card(_card(image.file, image.pixels, painted, rows[-1], colours))
   document = {
     "schema": SCHEMA,
     "kind": "segments",
@@ -183,7 +217,10 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
       for each in row["shares"][:4]
     )
     log(f"{visible(row['file'])}: {shares}")
-  log(f"{len(rows):,} of {len(found.files):,} files good; overlays: {folder}")
+  log(
+    f"{len(rows):,} of {len(found.files):,} files good; {', '.join(pages)},"
+    f" overlays: {folder}"
+  )
   if bad and (run.strict or not rows):
     raise ValueError(
       "`config.images` must hold images that can be used, got"
@@ -248,6 +285,31 @@ def _row(
   }
 
 
+def _card(
+  file: str,
+  pixels: UInt8[np.ndarray, "rows cols 3"],
+  painted: UInt8[np.ndarray, "rows cols 3"],
+  row: dict[str, Any],
+  colours: UInt8[np.ndarray, "classes 3"],
+) -> SegmentCard:
+  """Makes a photograph and its labels small, and puts words to the colours."""
+  return SegmentCard(
+    file,
+    row["rows"],
+    row["cols"],
+    (shrink_pixels(pixels), shrink_pixels(painted)),
+    tuple(
+      Area(each["name"], _hex(colours[each["label"]]), each["share"])
+      for each in row["shares"]
+    ),
+    "",
+  )
+
+
+def _hex(colour: UInt8[np.ndarray, " 3"]) -> str:
+  return "#" + colour.tobytes().hex()
+
+
 def _classes(
   run: Segment,
   target: PatchTarget,
@@ -259,12 +321,11 @@ def _classes(
     kept = [True] * len(texts)
     if target.space is not None:
       kept = np.asarray(target.space.mask)[label, : len(texts)].tolist()
-    red, green, blue = colours[label].tolist()
     rows.append(
       {
         "label": label,
         "name": run.classes.names[label],
-        "colour": f"#{red:02x}{green:02x}{blue:02x}",
+        "colour": _hex(colours[label]),
         "texts": [t for t, is_in in zip(texts, kept, strict=True) if is_in],
         "left_out": [
           t for t, is_in in zip(texts, kept, strict=True) if not is_in

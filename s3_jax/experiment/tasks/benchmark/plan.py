@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from s3_jax.experiment.class_list import shared_texts
 from s3_jax.experiment.costs import (
   WORTH_SAYING,
   describe_costs,
@@ -18,11 +17,7 @@ from s3_jax.experiment.methods.images import (
   MethodPlan,
   prepare_methods,
 )
-from s3_jax.experiment.methods.prompts import (
-  MethodTexts,
-  drawn_by_jax,
-  embed_vertices,
-)
+from s3_jax.experiment.methods.prompts import MethodTexts, drawn_by_jax
 from s3_jax.experiment.methods.view_scores import view_options
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.run_log import RunLog
@@ -30,9 +25,11 @@ from s3_jax.experiment.session import Session
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.experiment.text_embedding import EmbeddedTexts
+from s3_jax.lexicon.given_classes import shared_texts
 from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 from s3_jax.lexicon.vertices import drawn_indices
+from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.results.results_index import looked_into
 from s3_jax.storage.text_tables import TextTable
 

@@ -15,7 +15,7 @@ from s3_jax.data.datasets import (
 )
 from s3_jax.data.readers.own import spelled_wnids
 from s3_jax.data.records import OpenedDataset
-from s3_jax.experiment.class_list import class_entries, is_list, read_classes
+from s3_jax.lexicon.given_classes import class_entries, is_list, read_classes
 from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import (
@@ -128,7 +128,7 @@ def _read_classes(
 ) -> tuple[tuple[ClassEntry, ...], str, str]:
   """Reads a table, or any list of classes."""
   if is_list(lexicon):
-    read = read_classes(lexicon)
+    read = read_classes(lexicon, "`config.lexicon`")
     note = f"classes of {read.taken or read.title}".rstrip(".")
     return class_entries(read), read.sha256, note
   table = load_lexicon(lexicon)

@@ -8,11 +8,11 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from s3_jax.data.specs import DatasetSpec
-from s3_jax.experiment.class_list import ClassList, read_classes, shared_texts
 from s3_jax.experiment.embedder import EmbeddedImages
 from s3_jax.experiment.settings import Sources, Template
 from s3_jax.experiment.tasks.benchmark.sets import own_name
 from s3_jax.fields import Rule, Where
+from s3_jax.lexicon.given_classes import ClassList, read_classes, shared_texts
 from s3_jax.lexicon.matching import match_rows
 from s3_jax.lexicon.prompts import fill_template
 from s3_jax.messages import nearest, visible
@@ -121,7 +121,9 @@ def load_input(source: EmbeddingSource) -> EmbeddedInput:
       f"Texts of the forms {', '.join(source.forms)}:"
       f" {len(texts.embeddings):,} of {total:,}."
     )
-  listed = read_classes(source.classes) if source.classes else None
+  listed = (
+    read_classes(source.classes, "`config.classes`") if source.classes else None
+  )
   classes = _sort_into_classes(texts, count, listed, source)
   without = [label for label, rows in enumerate(classes.rows) if not rows]
   if without:

@@ -8,8 +8,8 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float32, Int
 
-from s3_jax.experiment.methods.spaces import space_scorer
 from s3_jax.experiment.tasks.evidence.sets import EvidenceSet
+from s3_jax.named_classes.cores import space_scorer
 from s3_jax.point_to_space import POINT_TO_SPACE
 from s3_jax.space import SynonymousSpace
 

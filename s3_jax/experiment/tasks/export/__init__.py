@@ -5,7 +5,6 @@ Everything appears in the workdir together, classifier.json last.
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import pathlib
 from collections.abc import Callable
@@ -20,17 +19,17 @@ from s3_jax.experiment.checkpoint import (
   describe_model,
   load_checkpoint,
 )
-from s3_jax.experiment.class_list import Classes
 from s3_jax.experiment.costs import announce_texts
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.methods.prompts import embed_vertices
-from s3_jax.experiment.methods.spaces import (
-  SpaceOptions,
-  build_core,
-  space_scorer,
-)
+from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import CacheDir, Dtype, Settings, Templates
+from s3_jax.experiment.settings import (
+  CacheDir,
+  Classes,
+  Dtype,
+  Settings,
+  Templates,
+)
 from s3_jax.experiment.tasks.export.classify_script import CLASSIFY
 from s3_jax.experiment.tasks.export.portable_programs import (
   PLATFORMS,
@@ -44,6 +43,8 @@ from s3_jax.files import file_sha256, replacing
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible
+from s3_jax.named_classes.cores import space_scorer
+from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.results.escaping import valid_unicode
 
 SCHEMA = 1
@@ -82,7 +83,6 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
 
 def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
   """Writes a classifier as files that JAX, numpy and Pillow can use."""
-  require_flatbuffers()
   session = Session(
     folder, config=run.config, dtype=run.dtype, mesh=1, clears=False
   )
@@ -141,15 +141,6 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
     log(f"{(folder / name).stat().st_size:>13,} bytes  {name}")
   log(f"Try it: python {folder / 'classify.py'} {folder} IMAGE")
   return path
-
-
-def require_flatbuffers() -> None:
-  """Refuses to work without the library that JAX writes programs with."""
-  if importlib.util.find_spec("flatbuffers") is None:
-    raise ValueError(
-      "`flatbuffers` must be installed for the task export, and is absent:"
-      ' pip install "s3_jax[export]" brings it.'
-    )
 
 
 def _write_program(file: pathlib.Path, program: PortableProgram) -> None:

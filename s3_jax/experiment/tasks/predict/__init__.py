@@ -14,12 +14,10 @@ from jax.tree_util import Partial
 from s3_jax import hosts
 from s3_jax.clip import MODELS, Clip
 from s3_jax.experiment.checkpoint import load_checkpoint
-from s3_jax.experiment.class_list import ClassList, shared_texts
 from s3_jax.experiment.costs import Cost, announce_texts
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images
-from s3_jax.experiment.methods.prompts import embed_vertices
-from s3_jax.experiment.methods.spaces import build_core, space_scorer
+from s3_jax.experiment.methods.spaces import build_core
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.predict.report import (
@@ -34,8 +32,11 @@ from s3_jax.experiment.tasks.predict.stream import FileStream, look_at
 from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import replacing
+from s3_jax.lexicon.given_classes import ClassList, shared_texts
 from s3_jax.lexicon.vertices import concept_vertices, distinct_prompts
 from s3_jax.messages import visible
+from s3_jax.named_classes.cores import space_scorer
+from s3_jax.named_classes.vertices import embed_vertices
 from s3_jax.results import contact_sheet
 from s3_jax.results.predictions import write_csv, write_json
 from s3_jax.space import SynonymousSpace

@@ -8,9 +8,9 @@ import numpy as np
 
 from s3_jax.clip import Clip
 from s3_jax.experiment.checkpoint import describe_model
-from s3_jax.experiment.class_list import ClassList
 from s3_jax.experiment.image_files import FoundImages
 from s3_jax.experiment.tasks.predict.stream import FilePredictions
+from s3_jax.lexicon.given_classes import ClassList
 from s3_jax.messages import visible
 from s3_jax.results.document import Column, Table, percent
 from s3_jax.results.drawing import shorten

@@ -4,9 +4,14 @@ from typing import NamedTuple
 
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.experiment.checkpoint import CheckpointSource
-from s3_jax.experiment.class_list import Classes
 from s3_jax.experiment.methods.spaces import SpaceOptions
-from s3_jax.experiment.settings import CacheDir, Dtype, Sources, Template
+from s3_jax.experiment.settings import (
+  CacheDir,
+  Classes,
+  Dtype,
+  Sources,
+  Template,
+)
 from s3_jax.fields import Count, Given, Inline, Whole, raw
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 

@@ -16,13 +16,10 @@ from jaxtyping import Int64
 from s3_jax import hosts
 from s3_jax.data.ahead import ahead
 from s3_jax.data.decoding import decoding_threads
+from s3_jax.data.loading import LoadedImage, load_image
 from s3_jax.evaluation.predictions import Ranking, rank_classes
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.image_files import (
-  LoadedImage,
-  batch_images,
-  load_image,
-)
+from s3_jax.experiment.image_files import batch_images
 from s3_jax.experiment.run_log import time_some
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches

@@ -17,17 +17,14 @@ from s3_jax.experiment.methods.prompts import (
   concepts_with_descriptors,
   concepts_with_wrong_ones,
 )
-from s3_jax.experiment.methods.spaces import (
-  TWO_WITNESSES,
-  SpaceOptions,
-  count_removed,
-)
+from s3_jax.experiment.methods.spaces import SpaceOptions, count_removed
 from s3_jax.experiment.methods.view_scores import ViewSettings
 from s3_jax.experiment.methods.views import Adaptation
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Dtype, Settings, Templates
 from s3_jax.experiment.tasks.sweep import SweepData, open_sweep, write_choices
 from s3_jax.fields import Count, Inline, Rule, Where, words
+from s3_jax.named_classes.cores import TWO_WITNESSES
 from s3_jax.point_to_space import POINT_TO_SPACE
 
 # What the spaces may be made of.

@@ -1,31 +1,36 @@
-"""The task "synonyms": a table of names and descriptors from a language model.
+"""The task "synonyms": a table of names and descriptors for one's classes.
 
-The key is read from the environment variable OPENAI_API_KEY, handed to the
-client, and kept nowhere else.
+From an endpoint's language model, from the packaged tables, or from answers
+that a person copied from a chat. The key of an endpoint is read from the
+environment variable OPENAI_API_KEY, handed to the client, kept nowhere else.
 """
 
 import datetime
-import json
 import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from s3_jax.experiment.class_list import Classes, is_text
 from s3_jax.experiment.run_log import tell
-from s3_jax.experiment.settings import Settings
+from s3_jax.experiment.settings import Classes, Settings
 from s3_jax.experiment.tasks.synonyms.answer_files import (
   answer_writer,
   read_answers,
 )
 from s3_jax.experiment.tasks.synonyms.report import write_generation_report
-from s3_jax.fields import Inline, Rule, Where
-from s3_jax.files import atomic_write
-from s3_jax.lexicon import synonyms
-from s3_jax.lexicon.answers import Entry
+from s3_jax.experiment.tasks.synonyms.table_file import read_table, write_table
+from s3_jax.experiment.tasks.synonyms.without_key import (
+  Asked,
+  look_names_up,
+  print_prompts,
+  take_pasted,
+)
+from s3_jax.fields import Count, Inline, Rule, Where, words
 from s3_jax.lexicon.endpoint import endpoint_host, open_endpoint
 from s3_jax.lexicon.generate import Generated, Limits, generate
+from s3_jax.lexicon.given_classes import is_text
+from s3_jax.lexicon.lookup import LOOKUP_TABLES
 from s3_jax.lexicon.prompting import (
   PROMPT_VERSION,
   Job,
@@ -36,6 +41,7 @@ from s3_jax.messages import visible
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _OWN_FILES = ("report",)
+_WITHOUT_KEY = ("dry_run", "offline", "prompt", "paste")
 
 
 Text = Annotated[str, Rule("must be text", is_text)]
@@ -56,7 +62,13 @@ class Generation(NamedTuple):
   seed: Annotated[int | None, Rule(minimum=0, flag=object)] = 0
   timeout: Annotated[float, Rule(minimum=0.001)] = 300.0  # seconds a request
   allow_fallback: bool = False  # plain names where no answer was usable
-  dry_run: bool = False  # True: shows the prompts, asks nothing
+  dry_run: bool = False  # print the requests and what they cost, ask nothing
+  offline: bool = False  # look the names up in packaged tables, no network
+  # Tables to look into, the first that has a name counts; default: all of them.
+  tables: Annotated[tuple[str, ...], words(LOOKUP_TABLES, least=0)] = ()
+  prompt: bool = False  # print what to paste into any chat, ask nothing
+  paste_size: Count = 30  # classes in one text to paste
+  paste: Text = ""  # a file with answers copied from a chat, - is stdin
 
   @property
   def job(self) -> Job:
@@ -70,9 +82,22 @@ class Generation(NamedTuple):
     """The name of the table, which is that of its file."""
     return _table_name(self.name, self.classes.title)
 
+  def asked(self, folder: pathlib.Path) -> Asked:
+    """Returns the classes and their table's place, for work without a key."""
+    return Asked(self.job, self.classes.wnids, folder / f"{self.table}.json")
+
   def check(self, where: Where) -> None:
-    """Refuses a name that no file can have, and an address of no use."""
-    del where
+    """Refuses a name that no file can have, and two ways at once."""
+    ways = [way for way in _WITHOUT_KEY if getattr(self, way)]
+    if len(ways) > 1:
+      where.at(ways[1]).refuse(
+        f"must be left out beside `{where.at(ways[0]).path}`",
+        getattr(self, ways[1]),
+      )
+    if self.tables and not self.offline:
+      where.at("tables").refuse(
+        f"must be left out without `{where.at('offline').path}`", self.tables
+      )
     assert self.table
     endpoint_host(self.base_url)
 
@@ -82,7 +107,22 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   generation = settings.read(Generation)
   if generation.dry_run:
     return lambda folder: _show_prompts(generation)
+  if generation.prompt:
+    return lambda folder: print_prompts(
+      generation.asked(folder), size=generation.paste_size
+    )
+  if generation.offline or generation.paste:
+    return lambda folder: _make_by_hand(generation, folder)
   return lambda folder: make_table(generation, folder)
+
+
+def _make_by_hand(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
+  """Makes or completes the table without asking an endpoint."""
+  _say_taken(generation)
+  asked = generation.asked(folder)
+  if generation.offline:
+    return look_names_up(asked, tables=generation.tables)
+  return take_pasted(asked, generation.paste)
 
 
 def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
@@ -93,6 +133,14 @@ def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
       "`config.model` must name a model of the endpoint, got ''; set"
       " --config.model=NAME."
     )
+  path = folder / f"{generation.table}.json"
+  before = read_table(path, job.names, replaces=True)
+  # A table that a person has a hand in is completed, not written anew.
+  kept = {
+    label: before.entries[label]
+    for label in before.sources
+    if before.entries[label].synonyms
+  }
   write = answer_writer(
     folder / "answers", host=endpoint_host(generation.base_url)
   )
@@ -111,19 +159,18 @@ def make_table(generation: Generation, folder: pathlib.Path) -> pathlib.Path:
       limits=generation.limits,
       stored=read_answers(folder / "answers"),
       store=store,
+      known=kept,
     )
   missing = len(generated.fallback)
   usable = not missing or (
     generation.allow_fallback and generated.stopped != "endpoint"
   )
-  path = folder / f"{generation.table}.json"
   provenance = _provenance(job, generated.records)
+  if kept:
+    provenance["earlier"] = [before.provenance]
   if usable:
-    entries = generated.entries
-    atomic_write(
-      path, _format_table(generation.table, job, entries, provenance)
-    )
-    synonyms.load_lexicon(path)  # what is written can be read
+    sources = {label: before.sources[label] for label in kept}
+    write_table(path, job.names, generated.entries, provenance, sources)
   write_generation_report(
     generated,
     job,
@@ -195,30 +242,6 @@ def _provenance(
     "how": "asked in batches and checked by program, not read by people; see"
     " docs/LEXICON.md",
   }
-
-
-def _format_table(
-  name: str,
-  job: Job,
-  entries: Mapping[int, Entry],
-  provenance: Mapping[str, Any],
-) -> str:
-  """Writes a table with one class a line, as the packaged ones are."""
-
-  def dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-  rows = []
-  for label, class_name in enumerate(job.names):
-    entry = entries.get(label, Entry((), ()))
-    row = {"index": label, "name": class_name, **entry._asdict()}
-    rows.append(f"  {dump(row)}")
-  return (
-    f'{{\n "schema": {synonyms.SCHEMA},\n "dataset": {dump(name)},\n'
-    f' "provenance": {dump(provenance)},\n "classes": [\n'
-    + ",\n".join(rows)
-    + "\n ]\n}\n"
-  )
 
 
 def _complaint(

@@ -2,7 +2,7 @@
 
 import pathlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from s3_jax.files import atomic_write, write_json
@@ -22,9 +22,10 @@ def write_generation_report(
   *,
   provenance: Mapping[str, Any],
   table: str | None,
+  more: Mapping[str, Any] | None = None,
 ) -> None:
-  """Writes report.json and report.md."""
-  report = _report(generated, job, provenance, table)
+  """Writes report.json and report.md; `more` is what else a run knows."""
+  report = {**_report(generated, job, provenance, table), **(more or {})}
   write_json(folder / "report.json", report, ascii=False)
   atomic_write(folder / "report.md", _markdown(report, job.names))
 
@@ -80,10 +81,7 @@ def _markdown(report: Mapping[str, Any], names: Sequence[str]) -> str:
   lines = [
     "# Synonyms and descriptors from a language model",
     "",
-    f"- Model {_code(origin['model'])}, temperature"
-    f" {_setting(origin['temperature'])}, seed {_setting(origin['seed'])},"
-    f" prompt version {origin['prompt_version']},"
-    f" date {_code(origin['date'] or 'none')}",
+    _origin_line(origin),
     f"- Table: {_code(table) if table else 'not written'}",
     f"- Classes with an answer: {report['answered']} of {report['classes']}",
     f"- Synonyms: {report['synonyms']}; descriptors: {report['descriptors']}",
@@ -102,10 +100,17 @@ def _markdown(report: Mapping[str, Any], names: Sequence[str]) -> str:
     if counts:
       lines += ["", f"## {title}", "", "| reason | count |", "| --- | ---: |"]
       lines += [f"| {reason} | {count} |" for reason, count in counts.items()]
+  hints = {
+    label: f": {_code(hint)}" for label, hint in report.get("hints", {}).items()
+  }
   for title, rows in (
+    *_lists_by_hand(report, names),
     (
       "Classes that keep their plain name",
-      [_named(row["index"], names) for row in report["fallback"]],
+      [
+        _named(row["index"], names) + hints.get(row["index"], "")
+        for row in report["fallback"]
+      ],
     ),
     (
       "Classes without synonyms",
@@ -133,6 +138,54 @@ def _markdown(report: Mapping[str, Any], names: Sequence[str]) -> str:
       if len(rows) > _MOST_LINES:
         lines.append(f"- and {len(rows) - _MOST_LINES} more, in report.json")
   return "\n".join(lines) + "\n"
+
+
+def _origin_line(origin: Mapping[str, Any]) -> str:
+  if "model" not in origin:
+    return "- Each class of the table says its `source`"
+  return (
+    f"- Model {_code(origin['model'])}, temperature"
+    f" {_setting(origin['temperature'])}, seed {_setting(origin['seed'])},"
+    f" prompt version {origin['prompt_version']},"
+    f" date {_code(origin['date'] or 'none')}"
+  )
+
+
+def _lists_by_hand(
+  report: Mapping[str, Any], names: Sequence[str]
+) -> Iterator[tuple[str, list[str]]]:
+  """Lists what was looked up, and what was refused of a pasted text."""
+  yield (
+    "Classes found in packaged tables",
+    [
+      f"{_named(row['label'], names)}: {row['table']} {row['index']}"
+      f" {_code(row['name'])}, {row['match']}"
+      for row in report.get("found", ())
+    ],
+  )
+  yield (
+    "Classes of tables that bear a name and no other of its names",
+    [
+      f"{_named(row['label'], names)}: {row['table']} {_code(row['name'])},"
+      f" {row['match']}, {_code(', '.join(row['synonyms']))}"
+      for row in report.get("others", ())
+    ],
+  )
+  yield (
+    "Pasted entries of which nothing was taken",
+    [
+      f"index {_code(row['index'])}, {_code(row['name'])}: {row['reason']}"
+      for row in report.get("refused", ())
+    ],
+  )
+  yield (
+    "Classes pasted twice, of which the last counts",
+    [_named(label, names) for label in report.get("repeated", ())],
+  )
+  yield (
+    "Pasted classes that had synonyms and keep them",
+    [_named(label, names) for label in report.get("kept", ())],
+  )
 
 
 def _setting(value: float | int | None) -> str:

@@ -1,11 +1,11 @@
-"""A config's classes: from anywhere, with their texts, or refused."""
+"""Classes as they are given: from anywhere, with their texts, or refused."""
 
 import hashlib
 import json
 
 import pytest
 
-from s3_jax.experiment.class_list import (
+from s3_jax.lexicon.given_classes import (
   class_entries,
   is_list,
   read_classes,
@@ -92,7 +92,7 @@ def test_shared_texts_are_found_however_they_are_spelled():
 def test_what_names_no_class_is_refused(source, message):
   with pytest.raises(ValueError, match=message) as error:
     read_classes(source)
-  assert "`config.classes`" in str(error.value)
+  assert "`classes`" in str(error.value)
 
 
 def test_texts_that_cannot_be_read_are_refused(write):
@@ -112,7 +112,7 @@ def test_a_list_may_stand_in_the_config_as_python_writes_it():
   numbered = read_classes("0: cat, 1: dog")
   assert numbered.names == ("cat", "dog")
   assert "numbers from 0 before the names left out" in numbered.taken
-  with pytest.raises(ValueError, match="`config.classes` begins with a brack"):
+  with pytest.raises(ValueError, match="`classes` begins with a brack"):
     read_classes("[cat, dog]")
 
 

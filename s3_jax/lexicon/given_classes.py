@@ -1,17 +1,16 @@
-"""A config's `classes`: names between commas, files, packaged tables.
+"""Classes as they are given: names, between commas or not, files, tables.
 
-Every task that takes classes takes them from here.
+Whatever takes classes takes them from here, so that the same list is the same
+classes everywhere.
 """
 
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from s3_jax.experiment.settings import Sources
-from s3_jax.fields import Rule, Where
 from s3_jax.lexicon import synonyms
 from s3_jax.lexicon.answers import clean_text
 from s3_jax.lexicon.class_lines import without_numbers
@@ -21,8 +20,6 @@ from s3_jax.lexicon.documents import parse_brackets, parse_json, read_text
 from s3_jax.lexicon.reading import ClassTexts, class_texts, read_own_classes
 from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
 from s3_jax.messages import nearest
-
-_FIELD = "`config.classes`"
 
 
 class ClassList(NamedTuple):
@@ -52,8 +49,15 @@ class ClassList(NamedTuple):
   wnids: tuple[str | None, ...] = ()
 
 
-def read_classes(source: str | Sequence[Any]) -> ClassList:
-  """Reads classes with all their texts."""
+def read_classes(
+  source: str | os.PathLike[str] | Iterable[Any] | ClassList,
+  field: str = "`classes`",
+) -> ClassList:
+  """Reads classes with all their texts; `field` is what messages call them."""
+  if isinstance(source, ClassList):
+    return source
+  if isinstance(source, os.PathLike):
+    source = os.fspath(source)
   title, taken = "classes", ""
   if isinstance(source, str) and os.path.isfile(source):
     title = pathlib.Path(source).stem
@@ -67,14 +71,14 @@ def read_classes(source: str | Sequence[Any]) -> ClassList:
       synonyms.texts_of_classes(lexicon), len(names), (), (), (), 0, 0
     )
   else:
-    names, read = _given(source)
-    taken = _describe(_FIELD, read) if read.notes else ""
-  _check_names(names)
+    names, read = _given(source, field)
+    taken = _describe(field, read) if read.notes else ""
+  _check_names(names, field)
   for label, of_class in enumerate(read.texts):
     for text in of_class:
       if not is_text(text) or not clean_text(text):
         raise ValueError(
-          f"{_FIELD} must hold texts that can be read, got {text!r} for class"
+          f"{field} must hold texts that can be read, got {text!r} for class"
           f" {label}."
         )
   digest = hashlib.sha256(json.dumps([names, read.texts]).encode()).hexdigest()
@@ -91,15 +95,6 @@ def read_classes(source: str | Sequence[Any]) -> ClassList:
   )
 
 
-def _read_classes(source: Any, where: Where) -> ClassList:
-  del where  # every message names `config.classes`
-  return read_classes(source)
-
-
-Classes = Annotated[ClassList, Rule(given=Sources, read=_read_classes)]
-"""A config's `classes`."""
-
-
 def _describe(title: str, read: ClassTexts) -> str:
   """Says what a list was read as."""
   classes, texts = len(read.texts), sum(map(len, read.texts))
@@ -110,28 +105,32 @@ def _describe(title: str, read: ClassTexts) -> str:
   return "; ".join((counts, *read.notes)) + "."
 
 
-def _given(source: str | Sequence[Any]) -> tuple[tuple[str, ...], ClassTexts]:
-  """Reads names that stand in the config itself."""
-  if not isinstance(source, str):
-    found = value_classes(list(source), _FIELD)
+def _given(
+  source: str | Iterable[Any], field: str
+) -> tuple[tuple[str, ...], ClassTexts]:
+  """Reads classes that are given themselves, and not where they stand."""
+  if isinstance(source, Mapping):
+    found = value_classes(dict(source), field)
+  elif not isinstance(source, str):
+    found = value_classes(list(source), field)
   elif source.lstrip()[:1] in ("[", "{"):
-    found = value_classes(parse_brackets(source, _FIELD), _FIELD)
+    found = value_classes(parse_brackets(source, field), field)
   elif "," in source:
     parts = [name.strip() for name in source.split(",")]
     parts = parts[:-1] if not parts[-1] else parts  # "dog," is one class
     notes: list[str] = []
-    parts = without_numbers(parts, notes, _FIELD)
-    found = value_classes(parts, _FIELD)
+    parts = without_numbers(parts, notes, field)
+    found = value_classes(parts, field)
     found = ListedClasses(found.classes, (*notes, *found.notes))
   else:
     raise ValueError(
-      f"{_FIELD} must be names between commas, a file of names, or a packaged"
+      f"{field} must be names between commas, a file of names, or a packaged"
       f" table ({nearest(_packaged(), source)}), got {source!r:.80}: there is"
       ' no such file or table; one class is "NAME,".'
     )
-  _check_names([entry.name for entry in found.classes])
-  found = checked(found, _FIELD)
-  return class_texts(found, pathlib.Path(_FIELD))
+  _check_names([entry.name for entry in found.classes], field)
+  found = checked(found, field)
+  return class_texts(found, pathlib.Path(field))
 
 
 def is_list(source: str) -> bool:
@@ -190,9 +189,9 @@ def _packaged() -> list[str]:
   return sorted(path.stem for path in synonyms.TABLES.glob("*.json"))
 
 
-def _check_names(names: Sequence[Any]) -> None:
+def _check_names(names: Sequence[Any], field: str) -> None:
   if not names:
-    raise ValueError("`config.classes` must name at least one class, got none.")
+    raise ValueError(f"{field} must name at least one class, got none.")
   for label, name in enumerate(names):
     if (
       not isinstance(name, str)
@@ -200,6 +199,6 @@ def _check_names(names: Sequence[Any]) -> None:
       or not clean_text(name.replace("_", " "))
     ):
       raise ValueError(
-        "`config.classes` must hold names that can be read, got"
-        f" {name!r} as class {label}."
+        f"{field} must hold names that can be read, got {name!r} as class"
+        f" {label}."
       )
