@@ -8,7 +8,7 @@ from s3_jax import hosts
 from s3_jax.experiment.workdir import clear_results
 from s3_jax.messages import visible, visible_lines
 
-ENOUGH = 8.0
+ENOUGH = 30.0
 """Seconds of work that say how fast it is, whatever else they hold."""
 
 

@@ -340,8 +340,8 @@ def test_what_is_left_is_what_the_cache_lacks(embedder, opened):
 
 @pytest.fixture
 def clock():
-  """A clock by which each piece of work takes ten seconds."""
-  return functools.partial(next, itertools.count(0, 10))
+  """A clock by which each piece of work takes forty seconds."""
+  return functools.partial(next, itertools.count(0, 40))
 
 
 def test_the_first_texts_are_timed_and_kept(
@@ -358,8 +358,8 @@ def test_the_first_texts_are_timed_and_kept(
     return embed_texts(spec, params, token_ids, **options)
 
   monkeypatch.setattr("s3_jax.experiment.embedder.embed_texts", count)
-  # Blocks of 4 and 3 are four batches, of which the first takes 10 s.
-  assert embedder.time_texts(embedder.look_up(texts), clock) == 40.0
+  # Blocks of 4 and 3 are four batches, of which the first takes 40 s.
+  assert embedder.time_texts(embedder.look_up(texts), clock) == 160.0
   assert len(calls) == 1
   embedded = embedder.texts(texts)
   assert len(calls) == embedded.tower_batches == 4
@@ -375,7 +375,7 @@ def test_longer_texts_cost_more(embedder, monkeypatch, clock):
   long = tuple(f"{each} " * (columns - 2) for each in "ab")
   whole = embedder.time_texts(embedder.look_up(("a", "b", *long)), clock)
   # The first batch has 16 columns, the second all that there are.
-  assert whole == pytest.approx(10.0 * (16 + columns) / 16)
+  assert whole == pytest.approx(40.0 * (16 + columns) / 16)
 
 
 def test_the_first_images_are_timed_and_kept(embedder, tmp_path, clock):
@@ -391,7 +391,7 @@ def test_the_first_images_are_timed_and_kept(embedder, tmp_path, clock):
     return preprocess(image)
 
   counting = replace(embedder, clip=embedder.clip._replace(preprocess=count))
-  assert counting.time_images(spec, opened, None, clock) == 10.0 / 64
+  assert counting.time_images(spec, opened, None, clock) == 40.0 / 64
   first = len(decoded)
   test_set = counting.images(spec, opened)
   assert (test_set.images_decoded, test_set.tower_batches) == (180, 3)
@@ -405,7 +405,7 @@ def test_bad_images_of_the_first_batch_are_known(embedder, clock):
   good = [(f"{index}.png", encoded((index, 9, 9))) for index in range(150)]
   files = [good[0], ("bad.png", b"no image"), *good[1:]]
   spec, opened = DATASETS["plain"], open_these(files)
-  assert embedder.time_images(spec, opened, None, clock) == 10.0 / 64
+  assert embedder.time_images(spec, opened, None, clock) == 40.0 / 64
   test_set = embedder.images(spec, opened)
   ((file, reason),) = test_set.bad
   assert file == "bad.png" and "image" in reason

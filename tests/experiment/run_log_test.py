@@ -11,8 +11,8 @@ from s3_jax.experiment.run_log import time_some
     # Of a short piece, tracing may be most; the next one says it.
     ((3.0, 0.5), 2, 0.05),
     ((3.0, 4.0, 1.0), 3, 0.1),
-    ((9.0, 0.5), 1, 0.9),
-    ((3.0, 9.0, 1.0), 2, 0.9),
+    ((40.0, 0.5), 1, 4.0),
+    ((3.0, 40.0, 1.0), 2, 4.0),
     ((), 0, 0.0),
   ],
 )
