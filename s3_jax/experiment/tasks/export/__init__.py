@@ -165,7 +165,8 @@ def _describe(
   if spec.name in MODELS:
     notes.append(
       "The embedded checkpoint knows pictographs only: what it says of"
-      " photographs means nothing."
+      " photographs means nothing; openai/clip-vit-base-patch16 is a model for"
+      " those."
     )
   if classes.unnamed:
     notes.append(

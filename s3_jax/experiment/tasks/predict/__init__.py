@@ -166,9 +166,10 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
 def _about(prediction: Prediction, clip: Clip) -> str:
   classes = prediction.classes
   texts = sum(map(len, classes.texts))
+  source = f" of {visible(classes.title)}" * (classes.title != "classes")
   return (
     f"{clip.spec.name} (sha256 {clip.sha256[:12]}…), {len(classes.names):,}"
-    f" classes of {visible(classes.title)}, {texts:,} texts in"
+    f" classes{source}, {texts:,} texts in"
     f" {visible(prediction.template)!r}, metric {prediction.options.metric}."
   )
 
@@ -203,7 +204,8 @@ def notes_on(classes: ClassList, clip: Clip, truncated: int) -> Iterator[str]:
   if clip.spec.name in MODELS:
     yield (
       "The embedded checkpoint knows pictographs only: what it says of"
-      " photographs means nothing."
+      " photographs means nothing; openai/clip-vit-base-patch16 is a model for"
+      " those."
     )
   shared = shared_texts(classes.texts)
   if shared:
