@@ -47,7 +47,8 @@ class Rejection(NamedTuple):
     """How images are judged, before there is a result."""
     how = f"the share {self.rule} that they reach most often is refused"
     if self.rule == BY_TEXTS:
-      how = f"about {100 * self.false_answers:g} % of images of no class get an answer"
+      share = f"{100 * self.false_answers:g} %"
+      how = f"about {share} of images of no class get an answer"
     return (
       f"None of these: {self.texts:,} texts of classes against"
       f" {len(self.names):,} unrelated names ({self.related:,} near to a class"
