@@ -3,7 +3,7 @@
 Command:
   python main.py --config=configs/check_data.py --config.data_dir=data
 
-`--config.datasets='("dtd", "eurosat")'` looks for these alone.
+`--config.datasets=dtd,eurosat` looks for these alone.
 
 Hardware: any; some seconds for a data set of 50,000 files, no network.
 docs/DATASETS.md shows the folders that are read.

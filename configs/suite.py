@@ -6,7 +6,7 @@ Command:
 
 What is not under DATA is left out and named; averages are made only over
 complete groups (the ten fine-grained sets, the five of ImageNet's family, its
-four shifts). One test: `--config.datasets="('plain', 'outline')"
+four shifts). One test: `--config.datasets=plain,outline
 --config.model=s3_jax/pictographs` runs on the embedded world, which needs no
 download.
 

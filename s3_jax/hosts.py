@@ -14,6 +14,7 @@ References:
   `with_barriers` keeps the waits far below that.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -24,7 +25,8 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 from jaxtyping import Bool, Int
-from tqdm import tqdm
+
+from s3_jax import progress
 
 _PACE = 300.0
 """Seconds between the meetings of processes that work for long."""
@@ -166,14 +168,16 @@ def _shown(value: Any) -> str:
   return f"{text[:60]}... (sha256 {hashlib.sha256(text.encode()).hexdigest()})"
 
 
-def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> tqdm:
-  """Makes a bar of images, unless told otherwise, that goes when it is full.
+def progress_bar(
+  items: Iterable[Any] = (), *, desc: str, **options: Any
+) -> progress.Progress:
+  """Makes a `progress.progress_bar` of which only the first process speaks."""
+  return progress.progress_bar(items, desc=desc, speaks=is_first(), **options)
 
-  Of several processes only the first has one, and none where the output is no
-  terminal.
-  """
-  options = {"unit": "image", "leave": False, **options}
-  return tqdm(items, disable=None if is_first() else True, **options)
+
+def step(desc: str) -> contextlib.AbstractContextManager[None]:
+  """Makes a `progress.step` of which only the first process speaks."""
+  return progress.step(desc, speaks=is_first())
 
 
 def raise_on_all(work: Callable[[], _Result]) -> _Result:

@@ -26,7 +26,7 @@ class Rule(NamedTuple):
   inside_functions: tuple[str, ...] = ()  # third party, never at the top
 
 
-COMMON = ("jax", "numpy", "jaxtyping", "tqdm")
+COMMON = ("jax", "numpy", "jaxtyping")
 NUMPY = ("numpy", "jaxtyping")
 CORE = ("embeddings", "topology", "space", "point_to_space", "zero_shot")
 LIBRARY = (
@@ -37,6 +37,7 @@ LIBRARY = (
   "fields",
   "extras",
   "colors",
+  "progress",
   "sharding",
   "hosts",
   "clip",
@@ -55,8 +56,9 @@ RULES = {
   "extras": Rule(),
   "fields": Rule(("messages",)),
   "colors": Rule((), (*COMMON, "PIL")),
+  "progress": Rule(("messages",), ("tqdm",)),
   "sharding": Rule((), COMMON),
-  "hosts": Rule((), COMMON),
+  "hosts": Rule(("progress",), COMMON),
   "embeddings": Rule((), COMMON),
   "topology": Rule(("messages",), COMMON),
   "space": Rule((*CORE[:2], "files", "messages"), COMMON, ("safetensors",)),
@@ -64,17 +66,17 @@ RULES = {
   "zero_shot": Rule(CORE[:4], COMMON),
   "adaptation": Rule(CORE, (*COMMON, "optax")),
   "clip": Rule(
-    ("embeddings", "files", "messages", "colors"),
+    ("embeddings", "files", "messages", "colors", "hosts"),
     (*COMMON, "flax", "msgpack", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
   "lexicon": Rule(
-    ("messages", "fields", "extras"),
-    ("tqdm",),
+    ("messages", "fields", "extras", "progress"),
+    (),
     ("openai", "httpx2", "httpcore2", "yaml"),
   ),
   "data": Rule(
-    ("files", "colors", "extras", "lexicon"),
+    ("files", "colors", "extras", "hosts", "lexicon"),
     (*COMMON, "PIL"),
     ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
   ),
@@ -95,7 +97,8 @@ RULES = {
     ("matplotlib", "jinja2"),
   ),
   "training": Rule(
-    (*CORE, "files", "fields", "clip", "lexicon", "data"), (*COMMON, "optax")
+    (*CORE, "files", "fields", "hosts", "clip", "lexicon", "data"),
+    (*COMMON, "optax"),
   ),
   "integrations": Rule(
     (

@@ -14,8 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 
-from tqdm import tqdm
-
+from s3_jax import hosts
 from s3_jax.files import replacing
 
 _CHUNK = 1 << 20  # bytes
@@ -35,7 +34,8 @@ def download(
   folder = None
   for file in files:
     try:
-      with _quiet("huggingface_hub"):
+      # Its own bar is for terminals.
+      with _quiet("huggingface_hub"), hosts.step(f"fetch {file}"):
         path = hf_hub_download(
           repository,
           file,
@@ -123,13 +123,8 @@ def _stream(address: str, path: pathlib.Path, sha256: str) -> None:
   ):
     length = response.headers.get("Content-Length")
     total = int(length) if length and length.isdigit() else None
-    # Silent where there is no terminal to draw a bar on.
-    with tqdm(
-      total=total,
-      unit="B",
-      unit_scale=True,
-      desc=address.rpartition("/")[2],
-      disable=None,
+    with hosts.progress_bar(
+      total=total, unit="B", desc=address.rpartition("/")[2], leave=True
     ) as bar:
       while chunk := response.read(_CHUNK):
         file.write(chunk)

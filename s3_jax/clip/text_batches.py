@@ -6,11 +6,11 @@ behind the longest text of a batch can be cut off without changing a result.
 Lengths are rounded up to a few buckets, which bounds how often XLA compiles.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int, Int32
 
 from s3_jax.clip.towers import may_cut_padding
 from s3_jax.clip.zoo import ModelSpec
@@ -51,16 +51,26 @@ def embed_in_buckets(
   with texts that it has, so every batch has the same number of rows and `embed`
   meets at most `len(LENGTHS) + 1` shapes.
   """
-  lengths = text_lengths(spec, token_ids)
-  order = np.argsort(lengths, kind="stable")
   embeddings = np.zeros((len(token_ids), spec.embed_dim), np.float32)
-  pieces = []
-  for start in range(0, len(order), rows):
-    texts = order[start : start + rows]
-    length = bucket(spec, int(lengths[texts].max()))
-    batch = np.resize(token_ids[texts, :length], (rows, length))
-    # Left on the device, so that it works while the next batch is cut.
-    pieces.append((texts, embed(batch)))
+  # Left on the device, so that it works while the next batch is cut.
+  pieces = [
+    (texts, embed(batch))
+    for texts, batch in bucket_batches(spec, token_ids, rows=rows)
+  ]
   for texts, piece in pieces:
     embeddings[texts] = np.asarray(piece)[: len(texts)]
   return embeddings
+
+
+def bucket_batches(
+  spec: ModelSpec, token_ids: Int32[np.ndarray, "texts context"], *, rows: int
+) -> Iterator[
+  tuple[Int[np.ndarray, " places"], Int32[np.ndarray, "rows length"]]
+]:
+  """Cuts texts into the batches of `embed_in_buckets`, with their places."""
+  lengths = text_lengths(spec, token_ids)
+  order = np.argsort(lengths, kind="stable")
+  for start in range(0, len(order), rows):
+    texts = order[start : start + rows]
+    length = bucket(spec, int(lengths[texts].max()))
+    yield texts, np.resize(token_ids[texts, :length], (rows, length))

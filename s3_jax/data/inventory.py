@@ -8,8 +8,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tqdm import tqdm
-
+from s3_jax import hosts
 from s3_jax.data.datasets import DatasetSpec, find_dataset
 from s3_jax.data.readers.imagenet import TarRecords
 from s3_jax.data.readers.listing import FileRecords
@@ -59,7 +58,7 @@ def take_inventory(
       f"`data_dir` must be the folder that holds the data sets, got {data_dir},"
       " which is no folder."
     )
-  bar = tqdm(specs, desc="look", unit="data set", delay=2, leave=False)
+  bar = hosts.progress_bar(specs, desc="look", unit="data set", delay=2)
   return [_look(spec, data_dir) for spec in bar]
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.data import glyphs, pictographs
 from s3_jax.lexicon.synonyms import load_lexicon
 
@@ -89,14 +89,7 @@ class Pictographs(tfds.core.GeneratorBasedBuilder):
       examples = _single(fields, split, style, count)
       total = count * len(fields)
     yield from enumerate(
-      tqdm(
-        examples,
-        desc=f"draw {style} {split}",
-        total=total,
-        unit="image",
-        leave=False,
-        disable=None,
-      )
+      hosts.progress_bar(examples, desc=f"draw {style} {split}", total=total)
     )
 
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.data.quiet import quiet_tfds
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.segmentation_specs import SegmentationSpec
@@ -68,12 +68,8 @@ class StoredBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   ) -> dict[str, list[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
     del dl_manager  # the user has downloaded it
     total = len(self._config.opened.records)
-    bar = tqdm(
-      total=total,
-      desc=f"prepare {self._config.spec.name}",
-      unit="image",
-      leave=False,
-      disable=None,
+    bar = hosts.progress_bar(
+      total=total, desc=f"prepare {self._config.spec.name}"
     )
     shards = [
       range(start, min(start + SHARD, total))
@@ -85,7 +81,7 @@ class StoredBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     return {self._config.source.split: examples}
 
   def _examples(
-    self, indices: range, bar: tqdm
+    self, indices: range, bar: Any
   ) -> Iterator[tuple[int, dict[str, Any]]]:
     for index in indices:
       bar.update()

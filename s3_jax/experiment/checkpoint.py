@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Annotated, Any, NamedTuple
 
+from s3_jax import hosts
 from s3_jax.clip import ZOO, Clip, load_clip
 from s3_jax.fields import Rule
 
@@ -22,13 +23,14 @@ class CheckpointSource(NamedTuple):
 
 def load_checkpoint(source: CheckpointSource) -> Clip:
   """Loads what a config asks for."""
-  return load_clip(
-    source.model,
-    spec=source.model_spec or None,
-    tokenizer=source.tokenizer or None,
-    cache_dir=pathlib.Path(source.cache_dir) if source.cache_dir else None,
-    revision=source.revision or None,
-  )
+  with hosts.step(f"load {pathlib.Path(source.model).name}"):
+    return load_clip(
+      source.model,
+      spec=source.model_spec or None,
+      tokenizer=source.tokenizer or None,
+      cache_dir=pathlib.Path(source.cache_dir) if source.cache_dir else None,
+      revision=source.revision or None,
+    )
 
 
 def checkpoint_facts(clip: Clip) -> dict[str, str]:

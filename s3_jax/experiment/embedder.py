@@ -11,13 +11,13 @@ import hashlib
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Float32, Int32
 
 from s3_jax import hosts
 from s3_jax.clip import Clip, embed_texts
@@ -25,12 +25,15 @@ from s3_jax.clip.towers import TOWERS_VERSION
 from s3_jax.clip.zoo import identify
 from s3_jax.data.datasets import DatasetSpec
 from s3_jax.data.decoding import MAX_PIXELS
-from s3_jax.data.input_pipeline import padded_batches
-from s3_jax.data.records import OpenedDataset, Records
-from s3_jax.data.views import make_views, view_batches
+from s3_jax.data.records import OpenedDataset
+from s3_jax.data.views import make_views
 from s3_jax.experiment.canary import pixels_canary
-from s3_jax.experiment.contents import Verified, know_images, known_contents
-from s3_jax.experiment.run_log import TimeLeft
+from s3_jax.experiment.contents import know_images, known_contents
+from s3_jax.experiment.image_embedding import (
+  Imaging,
+  Lacking,
+  ViewOptions,
+)
 from s3_jax.experiment.settings import require_writable
 from s3_jax.experiment.shared_shards import (
   gather_shards,
@@ -42,23 +45,23 @@ from s3_jax.experiment.text_embedding import (
   TextLookup,
   embed_or_read,
   look_up,
+  time_texts,
 )
-from s3_jax.experiment.tower_batches import embed_batches, image_tower
+from s3_jax.experiment.tower_batches import image_tower
 from s3_jax.results.escaping import valid_unicode
 from s3_jax.sharding import (
   gather_params,
   local_mesh,
   replicated,
   shard_params,
-  share_batch,
 )
 from s3_jax.storage import cache
 from s3_jax.storage.embedding_shards import (
   SHARD_ROWS,
-  Rows,
   fill_shards,
   read_shards,
 )
+from s3_jax.storage.known_images import known_images
 from s3_jax.storage.shards import Layout, Shard, join_shards
 from s3_jax.storage.text_blocks import TextBlocks
 
@@ -69,25 +72,8 @@ larger."""
 VIEW_SHARD = 64
 """Images of a shard of views: 8 MB for 64 views of 512 numbers each."""
 
-UNUSABLE = "its embedding is zero or not finite"
-"""Why an image is bad that could be decoded."""
-
 _DRAWING = 1
 """Raise it when `make_views` draws other views for the same seed."""
-
-
-class ViewOptions(NamedTuple):
-  """How the views of an image are made.
-
-  Attributes:
-    views: how many, the image itself the first.
-    augmix: whether the others are mixed with altered copies of themselves.
-    seed: of what is drawn.
-  """
-
-  views: int
-  augmix: bool
-  seed: int
 
 
 class EmbeddedImages(NamedTuple):
@@ -113,8 +99,13 @@ class Embedder:
   cache_dir: pathlib.Path
   max_pixels: int = MAX_PIXELS  # of an image file; larger ones are bad
   model_axis: int = 1  # devices that share the classes and large towers
-  # "texts", "images", "views" -> who is told what has been done of them
-  time_left: dict[str, TimeLeft] = dataclasses.field(default_factory=dict)
+  # What was made to time the towers, until it is asked for.
+  _texts: dict[bytes, jax.Array] = dataclasses.field(
+    default_factory=dict, init=False
+  )
+  _images: dict[tuple[str, tuple[str, ...]], Lacking] = dataclasses.field(
+    default_factory=dict, init=False
+  )
 
   @property
   def folder(self) -> pathlib.Path:
@@ -171,16 +162,36 @@ class Embedder:
     blocks = TextBlocks(self.folder, key, dim=self.clip.spec.embed_dim)
     return look_up(self.clip.tokenize, blocks, texts)
 
+  def time_texts(
+    self, found: TextLookup, clock: Callable[[], float]
+  ) -> float | None:
+    """Embeds a first batch or more, which `texts` takes; estimates the whole.
+
+    Returns what this process will need for its share, in seconds of the clock;
+    None where no more than a batch is lacking.
+    """
+    return hosts.raise_on_all(
+      lambda: time_texts(
+        found, self._text_tower, self.clip.spec, clock, self._texts
+      )
+    )
+
+  def _text_tower(
+    self, token_ids: Int32[np.ndarray, "rows length"]
+  ) -> jax.Array:
+    clip, made = self.clip, self._texts.pop(token_ids.tobytes(), None)
+    if made is not None:
+      return made
+    return embed_texts(clip.spec, clip.params, token_ids, dtype=self.dtype)
+
   def texts(self, texts: Sequence[str]) -> EmbeddedTexts:
     """Embeds texts, each distinct one once."""
-    clip = self.clip
     return embed_or_read(
       self.look_up(texts),
-      functools.partial(embed_texts, clip.spec, clip.params, dtype=self.dtype),
-      clip.spec,
+      self._text_tower,
+      self.clip.spec,
       # Now, and not after the first block; every task with a cache gets here.
       prepare=lambda: require_writable(self.cache_dir, "config.cache_dir"),
-      time_left=self.time_left.get("texts"),
     )
 
   def layout(
@@ -236,8 +247,7 @@ class Embedder:
     opened = self._know(spec, opened)
     layout = self.layout(spec, opened)
     numbers = own_shards(self.folder, layout)
-    counts = {"images_decoded": 0, "tower_batches": 0}
-    lacking = _Lacking(self, opened, layout, None, counts, numbers)
+    lacking = self._lacking(opened, layout, None, numbers)
     part = hosts.raise_on_all(
       lambda: fill_shards(
         self.folder,
@@ -268,7 +278,7 @@ class Embedder:
         for index in np.flatnonzero(whole.good).tolist()
       ),
       bad,
-      **hosts.add_up(counts),
+      **hosts.add_up(lacking.counts),
     )
 
   def views(
@@ -287,7 +297,8 @@ class Embedder:
     layout = self.layout(spec, opened, options)
     # Here, and not with the first shard: all processes meet for it.
     numbers = own_shards(self.folder, layout)
-    lacking = _Lacking(self, opened, layout, options, counts, numbers)
+    lacking = self._lacking(opened, layout, options, numbers)
+    lacking.count_in(counts)
     return read_shards(
       self.folder,
       layout,
@@ -297,113 +308,44 @@ class Embedder:
       numbers=numbers,
     )
 
-  def _know(self, spec: DatasetSpec, opened: OpenedDataset) -> OpenedDataset:
-    return know_images(self.cache_dir, opened, name=spec.title, labelled=True)
-
-
-class _Subset:
-  """Some records of a data set, under their own numbers."""
-
-  def __init__(self, records: Records, indices: Int[np.ndarray, " images"]):
-    self._records = records
-    self._indices = indices
-
-  def __len__(self) -> int:
-    return self._indices.size
-
-  def __getitem__(self, index: int):
-    return self._records[int(self._indices[index])]
-
-
-class _Lacking:
-  """Embeds what the cache lacks of a data set: one view an image, or several.
-
-  Attributes:
-    batch: images that go through the tower at once.
-    reasons: index -> why that image is bad, noted as it is found.
-  """
-
-  def __init__(
+  def time_images(
     self,
-    embedder: Embedder,
+    spec: DatasetSpec,
+    opened: OpenedDataset,
+    options: ViewOptions | None,
+    clock: Callable[[], float],
+  ) -> float | None:
+    """Embeds a first batch or two, which `images` or `views` will take.
+
+    Returns the seconds of an image or view; None where this process lacks no
+    more than a batch.
+    """
+    opened = self._know(spec, opened)
+    layout = self.layout(spec, opened, options)
+    numbers = own_shards(self.folder, layout)
+    lacking = self._lacking(opened, layout, options, numbers)
+    self._images[layout.key, layout.contents] = lacking
+    known = known_images(self.folder, layout)
+    return hosts.raise_on_all(lambda: lacking.time(known, clock))
+
+  def _lacking(
+    self,
     opened: OpenedDataset,
     layout: Layout,
     options: ViewOptions | None,
-    counts: dict[str, int],
     numbers: Sequence[int],
-  ):
-    self.reasons: dict[int, str] = {}
-    self._embedder, self._layout, self._options = embedder, layout, options
-    self._records = Verified(opened.records, known_contents(opened))
-    self._counts = counts
-    self._total = sum(layout.span(number).size for number in numbers)
-    self._views = 1 if options is None else options.views
-    # Whole images, whose views the devices can share equally.
-    devices = embedder.devices.size
-    step = devices // math.gcd(self._views, devices)
-    self.batch = max(1, embedder.rows // self._views // step) * step
+  ) -> Lacking:
+    made = self._images.pop((layout.key, layout.contents), None)
+    if made is not None:
+      return made
+    imaging = Imaging(
+      lambda: self.tower,
+      self.clip.preprocess,
+      self.rows,
+      self.max_pixels,
+      self.devices,
+    )
+    return Lacking(imaging, opened, layout, options, numbers)
 
-  def embed(self, indices: Int[np.ndarray, " images"]) -> Iterator[Rows]:
-    """Embeds images by their indices in the data set, batch by batch."""
-    left = self._embedder.time_left.get(
-      "images" if self._options is None else "views"
-    )
-    if left is not None:
-      left.start()
-    mesh = self._embedder.devices
-    found: dict[int, str] = {}
-    passing: set[int] = set()
-    flat = (
-      {
-        **batch,
-        "image": share_batch(
-          batch["image"].reshape((-1, *batch["image"].shape[-3:])), mesh
-        ),
-      }
-      for batch in self._batches(indices, found, passing)
-    )
-    with hosts.progress_bar(
-      total=self._total,
-      initial=max(self._total - indices.size, 0),
-      desc=f"embed {self._layout.name}",
-    ) as bar:
-      for piece in embed_batches(self._embedder.tower, flat):
-        for inner in piece.indices[~piece.good].tolist():
-          self.reasons[int(indices[inner])] = found.get(inner, UNUSABLE)
-        done = piece.indices.size
-        self._counts["images_decoded"] += done
-        self._counts["tower_batches"] += 1
-        bar.update(done)
-        if left is not None:
-          left.done(done * self._views)
-        yield piece._replace(
-          indices=indices[piece.indices],
-          embeddings=piece.embeddings.reshape((-1, *self._layout.shape)),
-          final=~np.isin(piece.indices, sorted(passing)),
-        )
-
-  def _batches(
-    self,
-    indices: Int[np.ndarray, " images"],
-    found: dict[int, str],
-    passing: set[int],
-  ) -> Iterator[dict[str, np.ndarray]]:
-    records = _Subset(self._records, indices)
-    preprocess = self._embedder.clip.preprocess
-    common: Any = {
-      "batch_size": self.batch,
-      "max_pixels": self._embedder.max_pixels,
-      "bad": found,
-      "passing": passing,
-    }
-    if self._options is None:
-      return padded_batches(records, preprocess, **common)
-    return view_batches(
-      records,
-      preprocess,
-      count=self._options.views,
-      augmix=self._options.augmix,
-      seed=self._options.seed,
-      numbers=indices,
-      **common,
-    )
+  def _know(self, spec: DatasetSpec, opened: OpenedDataset) -> OpenedDataset:
+    return know_images(self.cache_dir, opened, name=spec.title, labelled=True)

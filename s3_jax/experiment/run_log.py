@@ -2,26 +2,34 @@
 
 import pathlib
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from s3_jax import hosts
 from s3_jax.experiment.workdir import clear_results
 from s3_jax.messages import visible, visible_lines
+
+ENOUGH = 30.0
+"""Seconds of work that say how fast it is, whatever else they hold."""
 
 
 class RunLog:
   """Writes every line to the terminal and to the end of a file.
 
   Of several processes only the first speaks. Its first line removes the results
-  and the log of an earlier run from the file's folder.
+  and the log of an earlier run from the file's folder; the opening, which the
+  terminal has at once, goes before it.
   """
 
-  def __init__(self, path: pathlib.Path, *, clears: bool = True):
+  def __init__(
+    self, path: pathlib.Path, *, clears: bool = True, opening: str = ""
+  ):
     self._path = path
+    self._unwritten = f"{visible_lines(opening)}\n" if opening else ""
     self._clears = clears
     self._speaks = hosts.is_first()
     self._is_new = True
+    if self._speaks and opening:
+      tell(opening)
 
   def __call__(self, text: str) -> None:
     """Says a text of one or more lines."""
@@ -35,7 +43,8 @@ class RunLog:
       self._is_new = False
     tell(text)
     with open(self._path, "a", encoding="utf-8") as file:
-      file.write(visible_lines(text.rstrip("\n")) + "\n")
+      file.write(self._unwritten + visible_lines(text.rstrip("\n")) + "\n")
+    self._unwritten = ""
 
 
 def tell(text: str, *, aside: bool = False) -> None:
@@ -61,44 +70,22 @@ def log_bad(
     )
 
 
-class TimeLeft:
-  """Says once, when its speed is known, how long the rest of work will take.
+def time_some(
+  work: Iterable[tuple[Callable[[], object], int]],
+  clock: Callable[[], float],
+) -> float:
+  """Does the first pieces of work, until one says how long the rest will take.
 
-  What is done first in a part of the work is not timed: a tower compiles then.
+  A piece is a function and the units that it does; returns seconds a unit. What
+  comes first is traced and warmed up, which a clock that leaves compilation out
+  still counts: a short piece says little, the next one more.
   """
-
-  _STEADY = 10.0
-  """Seconds of work from which on its speed is known."""
-
-  def __init__(self, log: Callable[[str], None], *, what: str, total: int):
-    self._log, self._what, self._left = log, what, total
-    self._seconds, self._timed, self._said = 0.0, 0, False
-    self._last: float | None = None
-
-  def start(self) -> None:
-    """Begins a part of the work."""
-    self._last = None
-
-  def done(self, count: int) -> None:
-    """Counts what has been done since the last call, or since the start."""
-    now = time.monotonic()
-    self._left -= count
-    if self._last is not None:
-      self._seconds += now - self._last
-      self._timed += count
-    self._last = now
-    is_known = self._timed > 0 and self._seconds >= self._STEADY
-    if is_known and self._left > 0 and not self._said:
-      self._said = True
-      rest = self._seconds / self._timed * self._left
-      self._log(
-        f"{self._left:,} {self._what} left: about {format_duration(rest)}."
-      )
-
-
-def format_duration(seconds: float) -> str:
-  """Says a duration in one unit."""
-  if seconds < 100:
-    return f"{seconds:.0f} s"
-  minutes = seconds / 60
-  return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+  rate = 0.0
+  for do, units in work:
+    start = clock()
+    do()
+    seconds = clock() - start
+    rate = seconds / units
+    if seconds >= ENOUGH:
+      break
+  return rate

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import s3_jax
 from s3_jax import hosts
 from s3_jax.experiment.machine.environment import (
   CompileClock,
@@ -41,7 +42,7 @@ class Session:
     model_axis: int = 1,
     clears: bool = True,
   ):
-    """Opens a run; too many devices are refused before any work.
+    """Opens a run and says so; too many devices are refused before any work.
 
     Args:
       folder: of the run.
@@ -57,11 +58,17 @@ class Session:
     self._seed = seed
     self._dtype = dtype
     self._skipped: list[dict[str, str]] = []
+    # Said before devices start and a checkpoint is read.
+    self.log = RunLog(
+      folder / "log.txt",
+      clears=clears,
+      opening=f"s3_jax {s3_jax.__version__}: {config.get('task', 'run')},"
+      f" results in {folder}",
+    )
     self.folder = folder
     self.devices = hosts.raise_on_all(
       lambda: local_mesh(mesh, model=model_axis)
     )
-    self.log = RunLog(folder / "log.txt", clears=clears)
     self.timings: dict[str, float] = {}
     self.counters: dict[str, int] = {}
 
@@ -72,6 +79,10 @@ class Session:
     yield
     seconds = time.perf_counter() - start
     self.timings[part] = self.timings.get(part, 0.0) + seconds
+
+  def worked(self) -> float:
+    """Returns the seconds of a clock that stands still while XLA compiles."""
+    return time.perf_counter() - self._clock.seconds()
 
   def count(self, **counts: int) -> None:
     """Adds to the counters; a count of 0 makes its counter known."""

@@ -1,5 +1,6 @@
 """Embeddings of texts: each distinct one once, from the cache where it is."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -11,9 +12,9 @@ from jaxtyping import Bool, Float32, Int, Int32
 
 from s3_jax import hosts
 from s3_jax.clip import ModelSpec
-from s3_jax.clip.text_batches import embed_in_buckets
+from s3_jax.clip.text_batches import bucket_batches, embed_in_buckets
 from s3_jax.clip.tokenizer import TextTokenizer, Tokens
-from s3_jax.experiment.run_log import TimeLeft
+from s3_jax.experiment.run_log import time_some
 from s3_jax.storage.text_blocks import BLOCK_TEXTS, TextBlocks
 
 TEXT_ROWS = 256
@@ -118,13 +119,44 @@ def _tokenized(tokenize: TextTokenizer, texts: tuple[str, ...]) -> Tokens:
   return tokenize.encode(texts)
 
 
+def time_texts(
+  found: TextLookup,
+  tower: Callable[[Int32[np.ndarray, "rows length"]], jax.Array],
+  spec: ModelSpec,
+  clock: Callable[[], float],
+  made: dict[bytes, jax.Array],
+) -> float | None:
+  """Embeds the first batches that `embed_or_read` will ask for, by their bytes.
+
+  Returns the seconds of the whole share: the towers' work grows with the
+  columns of a batch.
+  """
+  own = hosts.own_items(found.stored) & ~found.stored.any(axis=0)
+  left = np.unique(found.of_text, return_index=True)[1][own]
+  token_ids = [found.tokens.token_ids[block] for block in _cut(left)]
+  blocks = [
+    [batch for _, batch in bucket_batches(spec, block, rows=TEXT_ROWS)]
+    for block in token_ids
+  ]
+  columns = sum(batch.shape[1] for block in blocks for batch in block)
+  if left.size <= TEXT_ROWS:
+    return None
+
+  def embed(batch: Int32[np.ndarray, "rows length"]) -> None:
+    made[batch.tobytes()] = jax.block_until_ready(tower(batch))
+
+  first = (
+    (functools.partial(embed, batch), batch.shape[1]) for batch in blocks[0]
+  )
+  return columns * time_some(first, clock)
+
+
 def embed_or_read(
   found: TextLookup,
   tower: Callable[[Int32[np.ndarray, "rows length"]], jax.Array],
   spec: ModelSpec,
   *,
   prepare: Callable[[], None],
-  time_left: TimeLeft | None,
 ) -> EmbeddedTexts:
   """Reads texts from the cache, and embeds and stores those it lacks.
 
@@ -140,8 +172,6 @@ def embed_or_read(
     prepare()
     embeddings, is_there = found.blocks.read(contents)
     left = np.flatnonzero(~is_there)
-    if time_left is not None:
-      time_left.start()
     with hosts.progress_bar(
       total=own.size,
       initial=own.size - left.size,
@@ -156,8 +186,6 @@ def embed_or_read(
         counts["batches"] += -(-block.size // TEXT_ROWS)
         counts["computed"] += block.size
         bar.update(block.size)
-        if time_left is not None:
-          time_left.done(block.size)
     return embeddings
 
   part = {"own": own, "embeddings": hosts.raise_on_all(embed)}

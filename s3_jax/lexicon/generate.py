@@ -15,8 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from s3_jax.fields import Count, Whole
 from s3_jax.lexicon.answers import (
   Drop,
@@ -35,6 +33,7 @@ from s3_jax.lexicon.prompting import (
   request_key,
   write_request,
 )
+from s3_jax.progress import progress_bar
 
 FIRST_PAUSE = 1.0  # seconds before a request is repeated, doubled each time
 MAX_PAUSE = 60.0  # seconds, also of what an endpoint asks for
@@ -112,11 +111,12 @@ def generate(
     if record["job"] == key:
       _take(state, record)
   classes = len(job.names)
-  with tqdm(
+  with progress_bar(
     total=classes,
     initial=len(state.full),
+    desc="ask",
     unit="class",
-    disable=None,  # where nobody looks
+    leave=True,
   ) as bar:
     while not state.stopped and (labels := _next_labels(state)):
       attempt = max(_tries(state, label) for label in labels)

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.clip.bpe import train_tokenizer
 from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.clip.tokenizer import load_tokenizer
@@ -137,10 +137,12 @@ def train_checkpoint(
   check = _make_check(spec, validation, tokenize, options.dtype)
   first = int(state.step)
   recent: list[Any] = []
-  with tqdm(
+  with hosts.progress_bar(
     total=options.steps,
     initial=first,
+    desc="train",
     unit="step",
+    leave=True,
     smoothing=0.05,
     mininterval=1,
   ) as bar:

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import io
-import re
+import itertools
 from dataclasses import replace
 
 import jax
@@ -23,7 +23,6 @@ from s3_jax.data.pictograph_sets import all_images
 from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment import text_embedding
 from s3_jax.experiment.embedder import SPLIT_BYTES, Embedder
-from s3_jax.experiment.run_log import TimeLeft
 from s3_jax.experiment.tasks.benchmark.sets import find_test_set
 from s3_jax.sharding import shard_params
 
@@ -54,7 +53,9 @@ def no_tower(monkeypatch):
 
     monkeypatch.setattr("s3_jax.experiment.embedder.embed_texts", tower)
     monkeypatch.setattr("s3_jax.experiment.tower_batches.embed_images", tower)
-    monkeypatch.setattr("s3_jax.experiment.embedder.padded_batches", tower)
+    monkeypatch.setattr(
+      "s3_jax.experiment.image_embedding.padded_batches", tower
+    )
 
   return refuse
 
@@ -337,18 +338,78 @@ def test_what_is_left_is_what_the_cache_lacks(embedder, opened):
   assert left((*PROMPTS, "sun")) == (1, 0)
 
 
-def test_long_work_says_its_speed(embedder, opened, monkeypatch):
-  said = []
-  monkeypatch.setattr(TimeLeft, "_STEADY", 0.0)
-  monkeypatch.setattr(text_embedding, "BLOCK_TEXTS", 2)
-  for what, total in (("texts", 5), ("images", 180)):
-    embedder.time_left[what] = TimeLeft(said.append, what=what, total=total)
-  embedder.texts(tuple("abcde"))
-  embed_set(embedder, DATASETS["plain"])
-  assert [re.sub(r"[0-9]+ s", "N s", line) for line in said] == [
-    "1 texts left: about N s.",
-    "52 images left: about N s.",
-  ]
+@pytest.fixture
+def clock():
+  """A clock by which each piece of work takes forty seconds."""
+  return functools.partial(next, itertools.count(0, 40))
+
+
+def test_the_first_texts_are_timed_and_kept(
+  embedder, tmp_path, monkeypatch, clock
+):
+  monkeypatch.setattr(text_embedding, "TEXT_ROWS", 2)
+  monkeypatch.setattr(text_embedding, "BLOCK_TEXTS", 4)
+  texts = tuple("abcdefg")
+  untimed = replace(embedder, cache_dir=tmp_path / "untimed").texts(texts)
+  calls = []
+
+  def count(spec, params, token_ids, **options):
+    calls.append(token_ids)
+    return embed_texts(spec, params, token_ids, **options)
+
+  monkeypatch.setattr("s3_jax.experiment.embedder.embed_texts", count)
+  # Blocks of 4 and 3 are four batches, of which the first takes 40 s.
+  assert embedder.time_texts(embedder.look_up(texts), clock) == 160.0
+  assert len(calls) == 1
+  embedded = embedder.texts(texts)
+  assert len(calls) == embedded.tower_batches == 4
+  assert len({call.tobytes() for call in calls}) == 4
+  np.testing.assert_array_equal(embedded.embeddings, untimed.embeddings)
+  more = embedder.look_up((*texts, "h", "i"))
+  assert embedder.time_texts(more, clock) is None, "no more than a batch"
+
+
+def test_longer_texts_cost_more(embedder, monkeypatch, clock):
+  monkeypatch.setattr(text_embedding, "TEXT_ROWS", 2)
+  columns = embedder.clip.spec.context_length
+  long = tuple(f"{each} " * (columns - 2) for each in "ab")
+  whole = embedder.time_texts(embedder.look_up(("a", "b", *long)), clock)
+  # The first batch has 16 columns, the second all that there are.
+  assert whole == pytest.approx(40.0 * (16 + columns) / 16)
+
+
+def test_the_first_images_are_timed_and_kept(embedder, tmp_path, clock):
+  files = [(f"{index}.png", encoded((index, 9, 9))) for index in range(180)]
+  spec, opened = DATASETS["plain"], open_these(files)
+  other = replace(embedder, cache_dir=tmp_path / "untimed")
+  untimed = other.images(spec, opened)
+  decoded = []
+  preprocess = embedder.clip.preprocess
+
+  def count(image):
+    decoded.append(image)
+    return preprocess(image)
+
+  counting = replace(embedder, clip=embedder.clip._replace(preprocess=count))
+  assert counting.time_images(spec, opened, None, clock) == 40.0 / 64
+  first = len(decoded)
+  test_set = counting.images(spec, opened)
+  assert (test_set.images_decoded, test_set.tower_batches) == (180, 3)
+  # And three fixed pictures, by which pixels are known, each time.
+  assert (first, len(decoded)) == (3 + 64, 2 * 3 + 180)
+  np.testing.assert_array_equal(test_set.embeddings, untimed.embeddings)
+  assert counting.time_images(spec, opened, None, clock) is None
+
+
+def test_bad_images_of_the_first_batch_are_known(embedder, clock):
+  good = [(f"{index}.png", encoded((index, 9, 9))) for index in range(150)]
+  files = [good[0], ("bad.png", b"no image"), *good[1:]]
+  spec, opened = DATASETS["plain"], open_these(files)
+  assert embedder.time_images(spec, opened, None, clock) == 40.0 / 64
+  test_set = embedder.images(spec, opened)
+  ((file, reason),) = test_set.bad
+  assert file == "bad.png" and "image" in reason
+  assert len(test_set.files) == 150 and "bad.png" not in test_set.files
 
 
 def test_a_real_data_set_needs_its_folder(embedder):

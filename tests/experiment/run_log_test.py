@@ -1,76 +1,29 @@
-"""What a run says of its time."""
+"""How a run finds out what its work will take."""
 
 import pytest
 
-from s3_jax.experiment import run_log
-from s3_jax.experiment.run_log import TimeLeft, format_duration
-
-
-@pytest.fixture
-def clock(monkeypatch):
-  """A clock that is moved by hand."""
-  now = [100.0]
-  monkeypatch.setattr(run_log.time, "monotonic", lambda: now[0])
-
-  def wait(seconds):
-    now[0] += seconds
-
-  return wait
-
-
-def test_the_time_left_is_that_of_compiled_work(clock):
-  said = []
-  left = TimeLeft(said.append, what="images", total=1000)
-  left.start()
-  clock(60)  # of these most is compilation
-  left.done(100)
-  for _ in range(3):
-    clock(4)
-    left.done(50)
-  # 150 in 12 s, and 750 are left.
-  assert said == ["750 images left: about 60 s."]
-  clock(4)
-  left.done(50)
-  assert len(said) == 1
-
-
-def test_what_happens_between_the_parts_is_not_timed(clock):
-  said = []
-  left = TimeLeft(said.append, what="texts", total=100_000)
-  for _ in range(4):
-    left.start()
-    left.done(100)
-    clock(3)
-    left.done(100)
-    clock(1000)  # of something else
-  assert said == ["99,200 texts left: about 50 min."]
-
-
-def test_short_work_says_nothing(clock):
-  said = []
-  left = TimeLeft(said.append, what="images", total=300)
-  left.start()
-  for seconds in (50, 4, 5.9):
-    clock(seconds)
-    left.done(100)
-  assert not said
-  late = TimeLeft(said.append, what="images", total=200)
-  late.start()
-  for _ in range(2):
-    clock(50)
-    late.done(100)
-  assert not said, "nothing is left"
+from s3_jax.experiment.run_log import time_some
 
 
 @pytest.mark.parametrize(
-  ("seconds", "words"),
+  ("seconds", "done", "rate"),
   [
-    (0.2, "0 s"),
-    (99.0, "99 s"),
-    (120.0, "2 min"),
-    (5940.0, "99 min"),
-    (9e3, "2.5 h"),
+    # Of a short piece, tracing may be most; the next one says it.
+    ((3.0, 0.5), 2, 0.05),
+    ((3.0, 4.0, 1.0), 3, 0.1),
+    ((40.0, 0.5), 1, 4.0),
+    ((3.0, 40.0, 1.0), 2, 4.0),
+    ((), 0, 0.0),
   ],
 )
-def test_durations_have_one_unit(seconds, words):
-  assert format_duration(seconds) == words
+def test_work_is_timed_until_it_says_enough(seconds, done, rate):
+  clock = [50.0]
+  finished = []
+
+  def take(length):
+    clock[0] += length
+    finished.append(length)
+
+  work = [(lambda each=each: take(each), 10) for each in seconds]
+  assert time_some(work, lambda: clock[0]) == pytest.approx(rate)
+  assert len(finished) == done

@@ -11,8 +11,7 @@ import tarfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
+from s3_jax import hosts
 from s3_jax.data.readers.folders import list_folder
 from s3_jax.data.readers.ground_truth import (
   Truth,
@@ -101,8 +100,8 @@ def _index(
   try:
     with (
       tarfile.open(archive, "r:") as tar,
-      tqdm(
-        desc=f"index {archive.name}", unit="file", delay=2, leave=False
+      hosts.progress_bar(
+        desc=f"index {archive.name}", unit="file", delay=2
       ) as bar,
     ):
       for member in tar:

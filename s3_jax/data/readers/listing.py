@@ -13,8 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
+from s3_jax import hosts
 from s3_jax.data.reading import check_file, read_file
 from s3_jax.data.records import (
   NO_STAMP,
@@ -83,8 +82,8 @@ def open_files(
   listings: dict[pathlib.Path, dict[str, str]] = {}
   owners: dict[tuple[int, int], int] = {}
   same = other = 0
-  for image in tqdm(
-    images, desc=f"list {root.name}", unit="file", delay=2, leave=False
+  for image in hosts.progress_bar(
+    images, desc=f"list {root.name}", unit="file", delay=2
   ):
     file, status = look_at(root, image.file, listings)
     sizes.append(size_and_time(status))

@@ -10,8 +10,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from tqdm import tqdm
-
+from s3_jax import hosts
 from s3_jax.data.decoding import BadImage, UnreadImage
 from s3_jax.data.masks import LabelMap, Palette
 from s3_jax.data.readers.listing import (
@@ -224,9 +223,7 @@ def _with_sizes(
   stamps: list[tuple[bytes, int]] = []
   stored: list[_Pair] = []
   listings: dict[pathlib.Path, dict[str, str]] = {}
-  bar = tqdm(
-    pairs, desc=f"list {spec.name}", unit="image", delay=2, leave=False
-  )
+  bar = hosts.progress_bar(pairs, desc=f"list {spec.name}", delay=2)
   for pair in bar:
     sizes, known, found_at = [], [], []
     for index, file in enumerate(pair):

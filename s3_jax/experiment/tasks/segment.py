@@ -21,6 +21,7 @@ from s3_jax.experiment.checkpoint import (
   describe_model,
   load_checkpoint,
 )
+from s3_jax.experiment.costs import Cost, announce_texts
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.methods.patches import (
@@ -139,7 +140,7 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   found = find_images(run.images)
   clip = load_checkpoint(run.model)
   check_embeddings(clip, run.as_changed, run.embeddings)
-  target = _target(run, clip)
+  target = _target(run, session, clip, len(found.files))
   names = run.classes.names
   about = (
     f"{clip.spec.name}, {len(names):,} classes of"
@@ -230,10 +231,13 @@ def segment(run: Segment, folder: pathlib.Path) -> pathlib.Path:
   return path
 
 
-def _target(run: Segment, clip: Clip) -> PatchTarget:
+def _target(
+  run: Segment, session: Session, clip: Clip, files: int
+) -> PatchTarget:
   vertices = {run.method: concept_vertices(run.classes.texts, run.templates)}
   prompts = distinct_prompts(vertices.values())
   embedder = Embedder(clip, run.dtype, 64, 1, run.cache_dir)
+  announce_texts(session, embedder, prompts, Cost("images", files))
   embedded = embedder.texts(prompts)
   methods = {run.method: PATCH_METHODS[run.method]}
   return make_targets(

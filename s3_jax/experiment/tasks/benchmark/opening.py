@@ -71,8 +71,7 @@ def open_run(benchmark: Benchmark, folder: pathlib.Path) -> OpenRun:
       for data in found
     )
   session.skip(skipped)
-  with session.timed("estimate"):
-    announce(embedder, found, plans, benchmark.views, session.log)
+  announce(benchmark, session, embedder, found, plans)
   with session.timed("embed_text"):
     texts = embed_plans(embedder, plans)
   session.count(

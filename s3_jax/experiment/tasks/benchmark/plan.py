@@ -1,15 +1,27 @@
-"""What a benchmark run will do: its prompts, and how long it will take."""
+"""What a benchmark run will do: its prompts, and what they cost."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from s3_jax import hosts
+from s3_jax.experiment.costs import (
+  WORTH_SAYING,
+  describe_costs,
+  describe_methods,
+  image_cost,
+  text_cost,
+)
 from s3_jax.experiment.embedder import Embedder
-from s3_jax.experiment.methods.images import MethodPlan, prepare_methods
+from s3_jax.experiment.methods.images import (
+  METHODS,
+  MethodPlan,
+  prepare_methods,
+)
 from s3_jax.experiment.methods.prompts import MethodTexts, drawn_by_jax
-from s3_jax.experiment.methods.view_scores import ViewSettings, view_options
+from s3_jax.experiment.methods.view_scores import view_options
 from s3_jax.experiment.methods.views import ViewMethod
-from s3_jax.experiment.run_log import RunLog, TimeLeft
+from s3_jax.experiment.run_log import RunLog
+from s3_jax.experiment.session import Session
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.experiment.text_embedding import EmbeddedTexts
@@ -18,6 +30,7 @@ from s3_jax.lexicon.matching import finder
 from s3_jax.lexicon.reading import ALIASES, ClassTexts, read_class_texts
 from s3_jax.lexicon.vertices import drawn_indices
 from s3_jax.named_classes.vertices import embed_vertices
+from s3_jax.results.results_index import looked_into
 from s3_jax.storage.text_tables import TextTable
 
 
@@ -106,41 +119,64 @@ def _aliases(data: BenchmarkSet) -> Mapping[str, int | str]:
 
 
 def announce(
+  benchmark: Benchmark,
+  session: Session,
   embedder: Embedder,
   found: Sequence[BenchmarkSet],
   plans: Sequence[Sequence[MethodPlan]],
-  views: ViewSettings,
-  log: RunLog,
 ) -> None:
-  """Says what is about to happen; what takes long says its speed later."""
+  """Says what is about to happen, and what embedding will cost."""
   for data, plan in zip(found, plans, strict=True):
-    log(
+    session.log(
       f"{data.spec.title}: {len(data.opened.records):,} images,"
       f" {len(data.classes)} classes, {len(plan)} methods,"
       f" {len(_distinct([plan])):,} texts; {data.opened.found}."
     )
-  left = {"texts": embedder.look_up(_distinct(plans)).missing}
-  layouts = [embedder.layout(data.spec, data.opened) for data in found]
-  left["images"] = sum(map(embedder.count_missing, layouts))
+  with session.timed("estimate"):
+    looked_up = embedder.look_up(_distinct(plans))
+  costs = [text_cost(session, embedder, looked_up)]
+  sets = [(data.spec, data.opened, None) for data in found]
+  costs.append(image_cost(session, embedder, "images", sets))
   if any(looks_at_views(plan) for plan in plans):
-    layouts = [
-      embedder.layout(data.spec, data.opened, options)
+    sets = [
+      (data.spec, data.opened, options)
       for data in found
-      for options in view_options(views, data.spec)
+      for options in view_options(benchmark.views, data.spec)
     ]
-    left["views"] = sum(map(embedder.count_missing, layouts))
-  for what, total in left.items():
-    # Processes share them out.
-    own = -(-total // hosts.count())
-    embedder.time_left[what] = TimeLeft(log, what=what, total=own)
-  if any(left.values()):
-    pictures = left["images"] + left.get("views", 0)
-    log(
-      f"To embed: {pictures:,} images or views, {left['texts']:,} texts. A run"
-      " that is stopped goes on from there."
+    costs.append(image_cost(session, embedder, "views", sets))
+  if not any(cost.missing for cost in costs):
+    session.log("The cache has every embedding.")
+    return
+  notes = ()
+  if any((cost.seconds or 0.0) >= WORTH_SAYING for cost in costs):
+    notes = describe_methods(
+      looked_up,
+      _by_method(plans),
+      _cheaper(benchmark, plans),
+      views=any(cost.what == "views" and cost.missing for cost in costs),
     )
-  else:
-    log("The cache has every embedding.")
+  session.log(
+    f"{describe_costs(costs, notes)} A run that is stopped goes on from there."
+  )
+
+
+def _by_method(
+  plans: Sequence[Sequence[MethodPlan]],
+) -> dict[str, list[str]]:
+  """Collects the texts of each method over all data sets."""
+  texts: dict[str, list[str]] = {}
+  for each in itertools.chain.from_iterable(plans):
+    texts.setdefault(each.name, []).extend(each.prompts)
+  return texts
+
+
+def _cheaper(
+  benchmark: Benchmark, plans: Sequence[Sequence[MethodPlan]]
+) -> tuple[str, ...]:
+  """Names methods that would do, if the user has asked for more."""
+  names = {each.name for plan in plans for each in plan}
+  cheaper = looked_into(benchmark.methods, benchmark.baseline)
+  return cheaper if set(cheaper) <= METHODS.keys() & names else ()
 
 
 def embed_plans(

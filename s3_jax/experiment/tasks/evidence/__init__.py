@@ -13,8 +13,8 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from tqdm import tqdm
 
+from s3_jax import hosts
 from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.settings import Settings
 from s3_jax.experiment.tasks.evidence.records import (
@@ -182,7 +182,9 @@ def run_evidence(evidence: Evidence, folder: pathlib.Path) -> Findings:
     findings.named[each.name] = right.astype(np.float32)
     findings.drawn[each.name] = _drawn_names(each, seed=evidence.seed)
   work = list(_work(found, pool, evidence))
-  for condition, made in tqdm(work, unit="condition", disable=None):
+  for condition, made in hosts.progress_bar(
+    work, desc="measure", unit="condition", leave=True
+  ):
     _measure(condition, made, evidence.metric, findings)
   write_evidence(
     findings,

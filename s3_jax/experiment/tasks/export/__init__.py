@@ -19,6 +19,7 @@ from s3_jax.experiment.checkpoint import (
   describe_model,
   load_checkpoint,
 )
+from s3_jax.experiment.costs import announce_texts
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
 from s3_jax.experiment.session import Session
@@ -92,6 +93,7 @@ def export_classifier(run: Export, folder: pathlib.Path) -> pathlib.Path:
   embedder = Embedder(
     clip, run.dtype, batch_size=1, mesh=1, cache_dir=run.cache_dir
   )
+  announce_texts(session, embedder, prompts)
   embedded = embedder.texts(prompts)
   table = embed_vertices(vertices, prompts, embedded.embeddings)
   space = build_core(table, run.options)
@@ -163,7 +165,8 @@ def _describe(
   if spec.name in MODELS:
     notes.append(
       "The embedded checkpoint knows pictographs only: what it says of"
-      " photographs means nothing."
+      " photographs means nothing; openai/clip-vit-base-patch16 is a model for"
+      " those."
     )
   if classes.unnamed:
     notes.append(

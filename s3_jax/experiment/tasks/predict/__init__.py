@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 from jax.tree_util import Partial
 
+from s3_jax import hosts
 from s3_jax.clip import MODELS, Clip
 from s3_jax.experiment.checkpoint import load_checkpoint
+from s3_jax.experiment.costs import Cost, announce_texts
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import find_images
 from s3_jax.experiment.methods.spaces import build_core
@@ -29,7 +31,7 @@ from s3_jax.experiment.tasks.predict.report import (
   format_table,
 )
 from s3_jax.experiment.tasks.predict.settings import Prediction
-from s3_jax.experiment.tasks.predict.stream import look_at
+from s3_jax.experiment.tasks.predict.stream import FileStream, look_at
 from s3_jax.experiment.text_embedding import EmbeddedTexts
 from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import replacing
@@ -84,7 +86,10 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
     prediction.mesh,
     prediction.cache_dir,
   )
-  words = _read_words(prediction, session, embedder)
+  stream = FileStream(
+    found.files, prediction, embedder, thumbnails=prediction.contact_sheet
+  )
+  words = _read_words(prediction, session, embedder, stream)
   about = _about(prediction, clip)
   log = session.log
   log(f"{about}\nFiles: {len(found.files):,}.")
@@ -112,7 +117,7 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
       thumbnails = contact_sheet.Thumbnails(file)
     with session.timed("predict"):
       looked = look_at(
-        found.files,
+        stream,
         prediction,
         embedder,
         words.space,
@@ -161,20 +166,28 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
 def _about(prediction: Prediction, clip: Clip) -> str:
   classes = prediction.classes
   texts = sum(map(len, classes.texts))
+  source = f" of {visible(classes.title)}" * (classes.title != "classes")
   return (
     f"{clip.spec.name} (sha256 {clip.sha256[:12]}…), {len(classes.names):,}"
-    f" classes of {visible(classes.title)}, {texts:,} texts in"
+    f" classes{source}, {texts:,} texts in"
     f" {visible(prediction.template)!r}, metric {prediction.options.metric}."
   )
 
 
 def _read_words(
-  prediction: Prediction, session: Session, embedder: Embedder
+  prediction: Prediction,
+  session: Session,
+  embedder: Embedder,
+  stream: FileStream,
 ) -> Words:
-  """Embeds the texts and builds the classes' spaces."""
+  """Says what the run costs, embeds the texts and builds the spaces."""
   options = prediction.options
   vertices = concept_vertices(prediction.classes.texts, (prediction.template,))
   prompts = distinct_prompts([vertices])
+  with session.timed("predict"), hosts.step("time the image tower"):
+    seconds = stream.time(session.worked)
+  images = Cost("images", len(stream.files), seconds=seconds)
+  announce_texts(session, embedder, prompts, images)
   with session.timed("embed_text"):
     embedded = embedder.texts(prompts)
     table = embed_vertices(vertices, prompts, embedded.embeddings)
@@ -191,7 +204,8 @@ def notes_on(classes: ClassList, clip: Clip, truncated: int) -> Iterator[str]:
   if clip.spec.name in MODELS:
     yield (
       "The embedded checkpoint knows pictographs only: what it says of"
-      " photographs means nothing."
+      " photographs means nothing; openai/clip-vit-base-patch16 is a model for"
+      " those."
     )
   shared = shared_texts(classes.texts)
   if shared:

@@ -47,12 +47,11 @@ class Rejection(NamedTuple):
     """How images are judged, before there is a result."""
     how = f"the share {self.rule} that they reach most often is refused"
     if self.rule == BY_TEXTS:
-      how = f"an image of no class is answered in {self.false_answers:.1%}"
+      how = f"about {100 * self.false_answers:g} % of images of no class get an answer"
     return (
       f"None of these: {self.texts:,} texts of classes against"
       f" {len(self.names):,} unrelated names ({self.related:,} near to a class"
-      f" left out);"
-      f" {how}."
+      f" left out); {how}."
     )
 
   def answer(self, looked: FilePredictions) -> Bool[np.ndarray, " files"]:

@@ -5,6 +5,7 @@ Only numbers stay of it, and its thumbnail where pages are wanted.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,11 +22,13 @@ from s3_jax.evaluation.predictions import Ranking, rank_classes
 from s3_jax.evaluation.rejection import count_names_above
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.image_files import batch_images
+from s3_jax.experiment.run_log import time_some
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tower_batches import embed_batches
 from s3_jax.results.predictions import ImageRow, read_candidates
 from s3_jax.sharding import share_batch
 from s3_jax.space import SynonymousSpace
+from s3_jax.storage.embedding_shards import Rows
 
 
 class FilePredictions(NamedTuple):
@@ -77,8 +80,65 @@ class FilePredictions(NamedTuple):
     return map(self.row, range(len(self.files)))
 
 
+class FileStream:
+  """Files through the image tower, batch after batch, each once."""
+
+  def __init__(
+    self,
+    files: tuple[str, ...],
+    prediction: Prediction,
+    embedder: Embedder,
+    *,
+    thumbnails: bool,
+  ):
+    self.files = files
+    self._embedder = embedder
+    self._load = functools.partial(
+      load_image,
+      preprocess=embedder.clip.preprocess,
+      max_pixels=prediction.max_pixels,
+      thumbnail=thumbnails,
+      exif_orientation=prediction.exif_orientation,
+    )
+    self._waiting: dict[int, LoadedImage] = {}  # at most two batches
+    self._made: list[Rows] = []  # to time the tower
+    self._rows = embed_batches(embedder.tower, self._batches())
+
+  def time(self, clock: Callable[[], float]) -> float | None:
+    """Embeds a first batch or two, which are kept; estimates all files.
+
+    None where one batch holds them all.
+    """
+    batch = self._embedder.rows
+    if len(self.files) <= batch:
+      return None
+
+    def make() -> None:
+      self._made.append(next(self._rows))
+
+    return len(self.files) * time_some([(make, batch)] * 2, clock)
+
+  def __iter__(self) -> Iterator[tuple[Rows, list[LoadedImage]]]:
+    """Yields embedded batches, and what is known of their files."""
+    for rows in itertools.chain(self._made, self._rows):
+      yield rows, [self._waiting.pop(each) for each in rows.indices.tolist()]
+
+  def _batches(self) -> Iterator[dict[str, Any]]:
+    clip, batch_size = self._embedder.clip, self._embedder.rows
+    images = ahead(
+      self._load, self.files, threads=decoding_threads(), most=2 * batch_size
+    )
+    for batch, loaded in batch_images(
+      images, batch_size=batch_size, size=clip.spec.crop_size
+    ):
+      for index, image in zip(batch["index"].tolist(), loaded, strict=False):
+        self._waiting[index] = image._replace(pixels=None)
+      pixels = share_batch(batch["image"], self._embedder.devices)
+      yield {**batch, "image": pixels}
+
+
 def look_at(
-  files: tuple[str, ...],
+  stream: FileStream,
   prediction: Prediction,
   embedder: Embedder,
   space: SynonymousSpace,
@@ -92,32 +152,13 @@ def look_at(
   Counts what comes near of the embeddings of unrelated `names`. Thumbnails are
   given away in the order of the files, empty ones for bad files.
   """
-  clip, batch_size = embedder.clip, embedder.rows
-  load = functools.partial(
-    load_image,
-    preprocess=clip.preprocess,
-    max_pixels=prediction.max_pixels,
-    thumbnail=keep_thumbnail is not None,
-    exif_orientation=prediction.exif_orientation,
-  )
-  waiting: dict[int, LoadedImage] = {}  # at most two batches
-
-  def batches() -> Iterator[dict[str, Any]]:
-    images = ahead(load, files, threads=decoding_threads(), most=2 * batch_size)
-    for batch, loaded in batch_images(
-      images, batch_size=batch_size, size=clip.spec.crop_size
-    ):
-      for index, image in zip(batch["index"].tolist(), loaded, strict=False):
-        waiting[index] = image._replace(pixels=None)
-      pixels = share_batch(batch["image"], embedder.devices)
-      yield {**batch, "image": pixels}
-
+  files, batch_size = stream.files, embedder.rows
   top = min(prediction.top, len(prediction.classes.names))
   looked = _nothing_yet(files, prediction, top)
   # Once, and not with every batch.
   others = None if names is None else jnp.asarray(names)
   with hosts.progress_bar(total=len(files), desc="predict") as bar:
-    for rows in embed_batches(embedder.tower, batches()):
+    for rows, images in stream:
       padded = np.zeros((batch_size, rows.embeddings.shape[1]), np.float32)
       padded[: len(rows.embeddings)] = rows.embeddings
       ranking = rank_classes(
@@ -132,8 +173,9 @@ def look_at(
       if others is not None:
         above = count_names_above(padded, ranking.cosines[:, 0], others)
         looked.above[rows.indices] = np.asarray(above)[: len(rows.indices)]
-      for index, good in zip(rows.indices.tolist(), rows.good, strict=True):
-        image = waiting.pop(index)
+      for index, good, image in zip(
+        rows.indices.tolist(), rows.good, images, strict=True
+      ):
         looked.facts[index] = (image.size, image.width, image.height)
         if not good:
           looked.problems[index] = image.problem or "no finite embedding"

@@ -1,5 +1,6 @@
 """The task "segmentation": every method on images with masks."""
 
+import itertools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,10 +11,14 @@ from s3_jax.data.readers.masks import OpenedMasks
 from s3_jax.data.records import timeless_part
 from s3_jax.experiment import checkpoint
 from s3_jax.experiment.contents import know_images
+from s3_jax.experiment.costs import announce_texts
 from s3_jax.experiment.embedder import Embedder
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.settings import Settings
-from s3_jax.experiment.tasks.segmentation.counting import segment_set
+from s3_jax.experiment.tasks.segmentation.counting import (
+  prompts_of,
+  segment_set,
+)
 from s3_jax.experiment.tasks.segmentation.plan import (
   FoundSet,
   Segmentation,
@@ -57,6 +62,10 @@ def run_segmentation(run: Segmentation, folder: pathlib.Path) -> dict[str, Any]:
   # All windows of an image are one batch here, however the tower takes them.
   session.count(
     images_decoded=0, tower_batches=0, windows=0, text_tower_batches=0
+  )
+  prompts = (prompts_of(run, each.spec) for each in sets)
+  announce_texts(
+    session, embedder, list(itertools.chain.from_iterable(prompts))
   )
   outcomes = [segment_set(run, session, embedder, each) for each in sets]
   session.rate(

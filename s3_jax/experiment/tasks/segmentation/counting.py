@@ -53,6 +53,13 @@ from s3_jax.storage.pixel_shards import (
 from s3_jax.storage.shards import Layout, Shard, join_shards, stored_shards
 
 
+def prompts_of(run: Segmentation, spec: SegmentationSpec) -> tuple[str, ...]:
+  """Lists the texts of all methods on one data set."""
+  methods = {name: PATCH_METHODS[name] for name in run.methods}
+  vertices = method_vertices(methods, texts_of(spec, run.templates))
+  return distinct_prompts(vertices.values())
+
+
 def segment_set(
   run: Segmentation,
   session: Session,
