@@ -89,7 +89,7 @@ class StoredBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
       if example is not None:
         file = self._config.opened.files[index]
         yield index, {**example, "file_name": file}
-    if indices.stop == bar.total:
+    if indices.stop == len(self._config.opened.records):
       bar.close()
 
 
