@@ -97,7 +97,7 @@ def warm(cold, run_demo, new_folder, cache):
   with pytest.MonkeyPatch.context() as patch:
     for module, name in (
       ("tower_batches", "embed_images"),
-      ("embedder", "padded_batches"),
+      ("image_embedding", "padded_batches"),
       ("embedder", "embed_texts"),
     ):
       patch.setattr(f"s3_jax.experiment.{module}.{name}", refused)

@@ -117,8 +117,8 @@ def test_a_sweep_goes_on_from_the_cache(sweep, config, make_small, tmp_path):
 
   with pytest.MonkeyPatch.context() as patch:
     make_small(patch)
-    for name in ("padded_batches", "embed_texts"):
-      patch.setattr(f"s3_jax.experiment.embedder.{name}", refused)
+    for name in ("image_embedding.padded_batches", "embedder.embed_texts"):
+      patch.setattr(f"s3_jax.experiment.{name}", refused)
     assert experiment.run(config, str(tmp_path / "run")) == rows
 
 

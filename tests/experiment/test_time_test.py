@@ -157,7 +157,7 @@ def test_a_second_run_draws_no_view(first, run, monkeypatch):
   def refused(*_, **__):
     raise AssertionError("views were made")
 
-  monkeypatch.setattr("s3_jax.experiment.embedder.view_batches", refused)
+  monkeypatch.setattr("s3_jax.experiment.image_embedding.view_batches", refused)
   results, predictions = run(view_seeds=(0, 4))
   assert results["counters"]["cache"] == "warm"
   assert predictions == first[1]
