@@ -79,7 +79,7 @@ def read_request(argv: Sequence[str], *, default: str = "") -> Request:
   if wants != "run":
     known = (*_HELP, "completion")
     words = [w for w in words if w.lstrip("-") not in known or w[:1] != "-"]
-  name, config, words = _find_config(words, default)
+  name, config, words = _find_config(words, default if wants == "run" else "")
   if not config:
     if not words or wants != "run":
       wants = "list" if wants != "completion" else wants

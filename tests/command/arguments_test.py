@@ -62,7 +62,8 @@ def test_without_words_the_tasks_are_listed():
   assert asked().wants == "list"
   assert asked("--help").wants == "list"
   assert asked(default="demo").name == "demo"
-  assert asked("--help", default="demo").wants == "help"
+  assert asked("--help", default="demo").wants == "list"
+  assert asked("demo", "--help", default="demo").wants == "help"
 
 
 def test_fields_need_no_prefix():
