@@ -2,6 +2,7 @@
 
 import pytest
 
+import s3_jax.__main__  # noqa: F401  (defines the flags of every task)
 from s3_jax.command.arguments import Request, read_request
 from s3_jax.command.catalog import config_file
 
