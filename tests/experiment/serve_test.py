@@ -579,6 +579,18 @@ def test_a_bad_picture_is_said_on_its_card(opened, tmp_path):
   assert "at most 300000 bytes, got 300001" in text
 
 
+def test_fewer_pictures_are_asked_about_again(opened, monkeypatch, tmp_path):
+  monkeypatch.setattr(classifier, "MAX_PICTURES", 1)
+  Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+  opened.choose_files("#files", PLANE, tmp_path / "black.png")
+  problem = "document.getElementById('problem')"
+  opened.wait_for(f"!{problem}.hidden")
+  assert "at most 1, got 2" in opened.run(f"{problem}.textContent")
+  opened.run("document.querySelector('#pictures button').click()")
+  opened.wait_for(f"{problem}.hidden")
+  assert opened.run("document.querySelector('.bars bdi').textContent") == "jet"
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_is_readable(opened, width, dark):
