@@ -35,6 +35,7 @@ _HOSTS = (LOOPBACK, "localhost", "::1")
 _AT_ONCE = 16  # requests
 _SECONDS = 20.0  # that a request may take to arrive
 _MOST_PASSED_OVER = 1 << 26  # bytes of a body that is refused
+_PIECE = 1 << 16
 _HEADERS = {
   "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
   "X-Content-Type-Options": "nosniff",
@@ -255,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
   def _read_body(self, route: Route) -> bytes:
     """Reads the body of a request, which says how long it is beforehand."""
     length = self.headers.get("Content-Length", "0" if not route.takes else "")
-    if self.headers.get("Transfer-Encoding") or not (_is_number(length)):
+    if self.headers.get("Transfer-Encoding") or not _is_number(length):
       raise _Refusal(
         HTTPStatus.LENGTH_REQUIRED, "a request must say how long it is."
       )
@@ -288,7 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
     left = min(left, _MOST_PASSED_OVER)
     self.connection.shutdown(socket.SHUT_WR)
     with contextlib.suppress(TimeoutError):
-      while left and (piece := self.rfile.read1(left)):
+      while left and (piece := self.rfile.read1(min(left, _PIECE))):
         left -= len(piece)
 
   def _refuse(self, status: HTTPStatus, reason: str) -> None:
