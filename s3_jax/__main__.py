@@ -322,6 +322,10 @@ def run_main(default: str = "") -> None:
     default: the packaged config where a command line names none; without it
       the tasks are listed.
   """
+  for stream in ("stdout", "stderr"):
+    if getattr(sys, stream) is None:  # closed, as `2>&-` does
+      nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+      setattr(sys, stream, nowhere)
   # A shell's background job ignores interrupts, and so Python.
   if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
     signal.signal(signal.SIGINT, _interrupt)

@@ -186,7 +186,8 @@ def progress_bar(
   if total is None:
     with contextlib.suppress(TypeError):
       total = len(items) or None  # pyright: ignore[reportArgumentType]
-  if not speaks or _is_seen():
+  speaks = speaks and _can_be_heard()
+  if not speaks or sys.stderr.isatty():
     options = {"leave": False, "unit_scale": unit == "B", **bar}
     return tqdm(
       items,
@@ -212,7 +213,7 @@ def progress_bar(
 @contextlib.contextmanager
 def step(desc: str, *, speaks: bool = True) -> Iterator[None]:
   """Says that work goes on of which nothing is counted; no bar has it."""
-  if not speaks or _is_seen():
+  if not speaks or not _can_be_heard() or sys.stderr.isatty():
     yield
     return
   lines = ProgressLines(desc=desc, unit="", total=None, write=_write)
@@ -220,9 +221,9 @@ def step(desc: str, *, speaks: bool = True) -> Iterator[None]:
     yield
 
 
-def _is_seen() -> bool:
-  """Says whether somebody looks at a terminal, or nobody can read at all."""
-  return sys.stderr is None or sys.stderr.isatty()
+def _can_be_heard() -> bool:
+  """Says whether there is a stderr; a service or `2>&-` may have closed it."""
+  return sys.stderr is not None and not getattr(sys.stderr, "closed", False)
 
 
 def _watched(lines: ProgressLines) -> ProgressLines:

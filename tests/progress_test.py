@@ -1,6 +1,7 @@
 """What long work says of itself, on a terminal and elsewhere."""
 
 import gc
+import io
 import subprocess
 import sys
 import textwrap
@@ -218,6 +219,17 @@ def test_a_terminal_has_a_bar(monkeypatch):
     assert isinstance(bar, tqdm) and not bar.disable and bar.total == 3
   quiet = progress_bar(range(3), desc="look", speaks=False)
   assert isinstance(quiet, tqdm) and quiet.disable and list(quiet) == [0, 1, 2]
+
+
+def test_without_stderr_work_goes_on_unsaid(monkeypatch):
+  closed = io.StringIO()
+  closed.close()
+  for stderr in (None, closed):
+    monkeypatch.setattr(sys, "stderr", stderr)
+    bar = progress_bar(range(3), desc="look")
+    assert list(bar) == [0, 1, 2] and isinstance(bar, tqdm) and bar.disable
+    with progress.step("read"):
+      pass
 
 
 def test_dropped_work_is_forgotten(monkeypatch):

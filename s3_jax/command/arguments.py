@@ -9,6 +9,7 @@ plain words for the fields that the task takes them for.
 """
 
 import ast
+import os
 import pathlib
 import runpy
 from collections.abc import Iterator, Sequence
@@ -102,11 +103,18 @@ def read_request(argv: Sequence[str], *, default: str = "") -> Request:
     else:
       argv += _flag(word, rest, task, name)
   several = {}
+  set_by = {word.partition("=")[0] for word in argv}
   for field, values in _share_out(plain, task, name or config):
-    if len(values) == 1:
-      argv.append(f"--config.{field}={_as_list(values[0], task, field)}")
-    else:
+    if f"--config.{field}" in set_by:
+      raise ValueError(
+        f"`--{field}` must be given once, got {values[0]!r:.80} beside it: a"
+        " plain word is the same field."
+      )
+    is_list = isinstance(task.fields[field].default, tuple)
+    if len(values) > 1 or (is_list and os.path.exists(values[0])):
       several[field] = values
+    else:
+      argv.append(f"--config.{field}={_as_list(values[0], task, field)}")
   return Request(argv, name, config, several, wants)
 
 
@@ -114,19 +122,22 @@ def _find_config(words: list[str], default: str) -> tuple[str, str, list[str]]:
   """Finds which config is meant; returns it and what else was said."""
   of_flags = [index for index, w in enumerate(words) if _is_config(w)]
   if of_flags:
-    index = of_flags[-1]
+    index = of_flags[-1]  # the last one counts, as of all flags
     _, has_value, value = words[index].partition("=")
-    used = {index} if has_value else {index, index + 1}
     if not has_value:
       value = words[index + 1] if index + 1 < len(words) else ""
-    used |= {i for i in of_flags[:-1] if "=" in words[i]}
+    if not value:
+      raise ValueError(
+        "`--config` must name a config or its file, got nothing: --config=FILE."
+      )
+    used = {i + 1 for i in of_flags if "=" not in words[i]} | {*of_flags}
     rest = [word for i, word in enumerate(words) if i not in used]
     stem, colon, argument = value.partition(":")
     if stem in names() and not pathlib.Path(stem).is_file():
       return stem, f"{config_file(stem)}{colon}{argument}", rest
     return "", value, rest
   for index, word in enumerate(words):
-    if word[:1] != "-":
+    if word[:1] != "-" and not (index and _takes_word(words[index - 1])):
       stem, colon, argument = word.partition(":")
       config = f"{config_file(stem)}{colon}{argument}"
       return stem, config, words[:index] + words[index + 1 :]
@@ -137,6 +148,13 @@ def _find_config(words: list[str], default: str) -> tuple[str, str, list[str]]:
 
 def _is_config(word: str) -> bool:
   return word[:1] == "-" and word.lstrip("-").partition("=")[0] == "config"
+
+
+def _takes_word(word: str) -> bool:
+  """Says whether a flag of absl has its value in the next word."""
+  key = word.lstrip("-")
+  known = flags.FLAGS
+  return word[:1] == "-" and key in known and not known[key].boolean
 
 
 def load_config(config: str) -> ConfigDict | None:
@@ -156,9 +174,7 @@ def _flag(
   key, has_value, value = word.lstrip("-").partition("=")
   known = flags.FLAGS
   if key in known or (key[:2] == "no" and key[2:] in known and not has_value):
-    if has_value or key not in known or known[key].boolean:
-      return [word]
-    return [word, *[each for _, each in zip(range(1), rest, strict=False)]]
+    return [word, _next_word(word, rest)] if _takes_word(word) else [word]
   field = key.removeprefix("config.")
   if field not in task.fields:
     if key != field:
@@ -170,8 +186,19 @@ def _flag(
       f" {nearest((*task.fields, *SHARED), key)}; --help shows all."
     )
   if not has_value:
-    value = "True" if _is_bool(task, field) else next(rest, "")
+    value = "True" if _is_bool(task, field) else _next_word(word, rest)
   return [f"--config.{field}={_as_list(value, task, field)}"]
+
+
+def _next_word(word: str, rest: Iterator[str]) -> str:
+  value = next(rest, None)
+  if value is None or value[:2] == "--":
+    got = "nothing" if value is None else f"{value!r:.80}"
+    raise ValueError(
+      f"`{word:.80}` must have its value behind it, got {got}; with `=` between"
+      " them it may be anything."
+    )
+  return value
 
 
 def _is_bool(task: TaskFields, field: str) -> bool:

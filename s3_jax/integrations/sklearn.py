@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from s3_jax.clip import load_clip
+from s3_jax.clip import Clip, load_clip
 from s3_jax.lexicon.given_classes import ClassList, read_classes
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.messages import nearest
@@ -39,6 +39,8 @@ except ImportError as error:
   ) from error
 
 __all__ = ["S3Classifier"]
+
+_SOURCE = str | os.PathLike
 
 
 class S3Classifier(ClassifierMixin, BaseEstimator):
@@ -116,9 +118,13 @@ class S3Classifier(ClassifierMixin, BaseEstimator):
         of `y` is none of `classes`.
     """
     labels = None if y is None else _distinct(y)
-    self.clip_ = self.model
-    if isinstance(self.model, str | os.PathLike):
-      self.clip_ = load_clip(self.model)
+    if self.model is not None and not isinstance(self.model, Clip | _SOURCE):
+      raise ValueError(
+        "`model` must be what `load_clip` takes, what it gives, or None, got"
+        f" {self.model!r:.60}."
+      )
+    is_source = isinstance(self.model, _SOURCE)
+    self.clip_ = load_clip(self.model) if is_source else self.model
     if self.classes is not None:
       classes = self.classes
     elif labels is None:
@@ -188,6 +194,18 @@ class S3Classifier(ClassifierMixin, BaseEstimator):
       neighbors=self.neighbors,
       batch_size=self.batch_size,
     )
+
+  def __getstate__(self) -> dict[str, Any]:
+    # A checkpoint holds functions, which no file takes; its name is enough.
+    state = dict(super().__getstate__())
+    if isinstance(self.model, _SOURCE):
+      state.pop("clip_", None)
+    return state
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    super().__setstate__(state)
+    if hasattr(self, "space_") and isinstance(self.model, _SOURCE):
+      self.clip_ = load_clip(self.model)
 
   def __sklearn_tags__(self):
     tags = super().__sklearn_tags__()

@@ -121,6 +121,12 @@ def classify(
       "`clip` must be a checkpoint of `load_clip` where `images` are pictures,"
       f" got None; embedded images are f32[images, {_size(space)}]."
     )
+  elif clip.spec.embed_dim != _size(space):  # known before any work is done
+    raise ValueError(
+      f"`clip` must embed in the {_size(space)} dimensions of the classes, got"
+      f" {clip.spec.embed_dim} of {clip.spec.name}; embed both with one"
+      " checkpoint."
+    )
   else:
     embeddings, problems = embed_pictures(
       clip,

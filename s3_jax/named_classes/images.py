@@ -96,6 +96,8 @@ def _load(
   """Prepares one picture, or says why it cannot be used."""
   if isinstance(picture, str | os.PathLike):
     path = os.fspath(picture)
+    if "\0" in path:  # which no system takes
+      return None, "a path must not hold a NUL character"
     if os.path.isdir(path):
       raise ValueError(
         f"`images` must be files, got the folder {visible(path)!r}: give"
@@ -109,13 +111,16 @@ def _load(
       exif_orientation=exif_orientation,
     )
     return loaded.pixels, loaded.problem
+  is_image = isinstance(picture, Image.Image)
+  image = picture if is_image else _picture(picture)
+  if not (image.width and image.height):
+    return None, f"{image.width} x {image.height} pixels"
   try:
-    if not isinstance(picture, Image.Image):
-      picture = _picture(picture)
-    elif exif_orientation:
-      picture = turn_upright(picture)
-    return clip.preprocess(picture), ""
-  except (OSError, MemoryError) as error:  # of a file that PIL reads only now
+    if is_image and exif_orientation:
+      image = turn_upright(image)
+    return clip.preprocess(image), ""
+  # Of a file that PIL reads only now, or what `preprocess` cannot take.
+  except (OSError, ValueError, MemoryError) as error:
     return None, why_bad(error)[0]
 
 

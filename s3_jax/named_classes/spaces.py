@@ -1,6 +1,7 @@
 """Classes as people name them to the space that answers for them."""
 
 import functools
+import math
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,9 +61,10 @@ class NamedSpace(NamedTuple):
     names = ", ".join(self.names[:4])
     more = f", … {len(self.names):,} in all" if len(self.names) > 4 else ""
     texts = sum(map(len, self.texts))
+    plural = "" if texts == 1 else "s"
     outside = sum(map(len, self.left_out))
     return (
-      f"NamedSpace({one_line(names, most=120)}{more}; {texts:,} texts,"
+      f"NamedSpace({one_line(names, most=120)}{more}; {texts:,} text{plural},"
       f" {outside:,} of them outside the core;"
       f" {self.space.points.shape[-1]} dimensions,"
       f" logit_scale {self.logit_scale:.3f})"
@@ -135,7 +137,12 @@ def embed_classes(
         " logarithm of the factor of the encoder's cosines, math.log(100) for"
         " most of CLIP's kind."
       )
-    logit_scale = float(clip.params["logit_scale"])
+    logit_scale = clip.params["logit_scale"]
+  if not math.isfinite(logit_scale := float(logit_scale)):
+    raise ValueError(
+      f"`logit_scale` must be finite, got {logit_scale}: the natural logarithm"
+      " of the factor, math.log(100) for most of CLIP's kind."
+    )
   if isinstance(classes, TextEmbeddings):
     table = pad_texts(classes)
     texts = table.texts
@@ -156,7 +163,7 @@ def embed_classes(
   core = build_cores(
     table, scale=scale, keep=keep, min_fraction=min_fraction, min_gap=min_gap
   )
-  return NamedSpace(core.space, names, texts, float(logit_scale))
+  return NamedSpace(core.space, names, texts, logit_scale)
 
 
 def _embed(
@@ -216,7 +223,7 @@ def _unit_rows(
 ) -> Float32[np.ndarray, "texts dim"]:
   rows = np.asarray(value)
   rows = rows[None] if rows.ndim == 1 else rows
-  is_float = np.issubdtype(rows.dtype, np.floating)
+  is_float = jnp.issubdtype(rows.dtype, np.floating)
   if rows.ndim != 2 or not is_float or not rows.size:
     raise ValueError(
       f"`classes` must give {name!r:.60} embeddings f32[texts, dim], got"

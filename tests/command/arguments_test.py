@@ -154,6 +154,15 @@ def test_words_behind_two_dashes_are_plain():
     (("predict", "--clases=x"), ("may be classes",)),
     (("imagenet", "one", "two"), ("takes DATA_DIR", "got 'two'")),
     (("models", "a", "b"), ("takes CONTAINS", "got 'b'")),
+    (("--config",), ("`--config` must name", "got nothing")),
+    (("predict", "--config="), ("`--config` must name", "got nothing")),
+    (("predict", "--classes"), ("`--classes` must have", "got nothing")),
+    (("predict", "--classes", "--top=3"), ("`--classes`", "got '--top=3'")),
+    (("predict", "--workdir", "--top=3"), ("`--workdir`", "got '--top=3'")),
+    (
+      ("predict", "a.jpg", "--images=b.jpg"),
+      ("`--images` must be given once", "got 'a.jpg'"),
+    ),
     (("--workdir=x",), ("a task must come first", "--workdir=x")),
   ],
 )
@@ -162,6 +171,38 @@ def test_what_is_mistyped_is_named_with_what_was_meant(words, says):
     asked(*words)
   assert all(word in str(refused.value) for word in says)
   assert len(str(refused.value)) <= 300
+
+
+def test_the_last_config_counts():
+  for first in (("--config=demo",), ("--config", "demo")):
+    for last in (("--config=predict",), ("--config", "predict")):
+      request = asked(*first, *last, "--top=3")
+      assert request.name == "predict"
+      assert request.argv[1:] == [
+        f"--config={config_file('predict')}",
+        "--config.top=3",
+      ]
+
+
+def test_flags_of_every_task_may_come_before_it():
+  request = asked("--platform", "cpu", "--debug", "predict", "a.jpg")
+  assert request.name == "predict"
+  assert request.argv[2:] == [
+    "--platform",
+    "cpu",
+    "--debug",
+    "--config.images=a.jpg",
+  ]
+
+
+def test_a_file_whose_name_has_a_comma_is_one(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  word = "cats, dogs.json"
+  assert flags_of("lexicon_report", word) == [
+    "--config.tables=('cats', 'dogs.json')"
+  ]
+  (tmp_path / word).write_text("{}")
+  assert asked("lexicon_report", word).several == {"tables": (word,)}
 
 
 @pytest.mark.parametrize("word", ["-h", "--help", "-help", "-?"])

@@ -381,6 +381,22 @@ def typed(*words, cwd):
   )
 
 
+def test_without_stderr_exit_codes_stay(tmp_path):
+  command = [sys.executable, "-m", "s3_jax", "predict", "none.png"]
+  done = subprocess.run(
+    ["sh", "-c", 'exec "$@" 2>&-', "sh", *command],
+    cwd=tmp_path,
+    env={
+      **os.environ,
+      "JAX_PLATFORMS": "cpu",
+      "PYTHONPATH": str(pathlib.Path(cli.__file__).parent.parent),
+    },
+    timeout=120,
+    check=False,
+  )
+  assert done.returncode == 2
+
+
 def test_plain_words_and_lists_reach_the_run(repository, tmp_path):
   picture = repository / "docs" / "figures" / "airplane.png"
   for name in ("a, b.png", "c.png", "not_named.png"):

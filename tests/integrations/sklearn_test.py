@@ -1,6 +1,7 @@
 """The estimator: scikit-learn's own checks, words, images, and its tools."""
 
 import math
+import pickle
 import subprocess
 import sys
 
@@ -87,6 +88,19 @@ def test_names_of_a_target_are_the_classes(pictures):
   assert estimator.predict(pictures).tolist() == ["jet", "jet"]
   with pytest.raises(ValueError, match=r"`y` must hold names .* got 0: give"):
     S3Classifier(MODEL).fit(pictures, [0, 1])
+
+
+def test_a_fitted_one_can_be_kept(fitted, pictures):
+  kept = pickle.dumps(fitted)
+  assert len(kept) < 1e5, "the checkpoint's weights are in it"
+  again = pickle.loads(kept)
+  assert again.predict(pictures).tolist() == fitted.predict(pictures).tolist()
+  assert not hasattr(pickle.loads(pickle.dumps(S3Classifier("no"))), "clip_")
+
+
+def test_a_model_is_a_checkpoint():
+  with pytest.raises(ValueError, match="`model` must be what .*, got 3"):
+    S3Classifier(3).fit(["cat", "dog"])
 
 
 def test_two_classes_of_one_name_are_refused(tmp_path):

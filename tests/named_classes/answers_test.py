@@ -193,6 +193,31 @@ def test_a_bad_image_is_named_or_listed(clip, space, airplane, tmp_path):
   assert "more than 9 in all" in large.problems[0]
 
 
+def test_images_in_memory_are_listed_as_files_are(clip, space, airplane):
+  closed = Image.open(airplane)
+  closed.close()
+  images = [
+    Image.new("RGB", (0, 3)),
+    Image.new("F", (4, 4), 0.5),
+    closed,
+    "a\0.png",
+    airplane,
+  ]
+  found = s3_jax.classify(clip, space, images, strict=False)
+  assert found.labels.tolist() == [-1, -1, -1, -1, 0]
+  says = ("0 x 3 pixels", "mode 'F'", "closed", "NUL", "")
+  for problem, words in zip(found.problems, says, strict=True):
+    assert words in problem and bool(problem) == bool(words)
+  for number in range(4):
+    with pytest.raises(ValueError, match="got image 0, .*strict=False"):
+      s3_jax.classify(clip, space, images[number])
+
+
+def test_another_checkpoints_classes_are_refused_before_images(clip, plane):
+  with pytest.raises(ValueError, match="in the 2 dimensions .*, got 128 of"):
+    s3_jax.classify(clip, plane, "no such file")
+
+
 def test_an_embedding_without_direction_is_named_or_listed(plane):
   points = np.array([[1.0, 0], [0, 0], [np.nan, 1]])
   with pytest.raises(ValueError, match="image 1: its embedding is zero"):
@@ -209,6 +234,7 @@ def test_an_embedding_without_direction_is_named_or_listed(plane):
     (pathlib.Path("."), r"got the folder '\.'"),
     (np.zeros((3, 8, 8), np.uint8), r"uint8\[3, 8, 8\].*channels last"),
     (np.zeros((1, 8, 8, 3), np.float32), r"float32\[8, 8, 3\]"),
+    ([np.zeros(128, np.float32)], r"float32\[128\]"),
     (np.ones((2, 5)), "the 128 dimensions of the classes, got 5"),
   ],
 )

@@ -4,6 +4,7 @@ import json
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -165,6 +166,19 @@ def test_what_is_no_class_is_refused(classes, options, message):
 def test_options_are_checked(clip, classes, options, message):
   with pytest.raises(ValueError, match=message):
     s3_jax.embed_classes(clip, classes, **options)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_logit_scale_makes_probabilities(value):
+  with pytest.raises(ValueError, match="`logit_scale` must be finite"):
+    s3_jax.embed_classes(None, {"a": np.ones((1, 3))}, logit_scale=value)
+
+
+def test_embeddings_may_be_bfloat16():
+  rows = jnp.array([[3.0, 4.0]], jnp.bfloat16)
+  space = s3_jax.embed_classes(None, {"a": rows}, logit_scale=1)
+  np.testing.assert_allclose(space.space.points, [[[0.6, 0.8]]], rtol=1e-6)
+  assert repr(space).startswith("NamedSpace(a; 1 text, 0 of")
 
 
 def test_texts_that_are_cut_are_told(clip):
