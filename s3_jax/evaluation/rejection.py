@@ -33,6 +33,8 @@ __all__ = [
 RELATED = 0.005
 """A class is related to a name that has it among this share of its nearest."""
 
+_ROUNDING = 1e-12  # of a p-value, which may be just what is allowed
+
 _BLOCK = 1024  # names that are compared with all others at a time
 
 
@@ -173,7 +175,8 @@ def answer_by_texts(
   References:
     Ours.
   """
-  return none_p_values(above, texts=texts, names=names) <= false_answers
+  p_values = none_p_values(above, texts=texts, names=names)
+  return p_values <= false_answers + _ROUNDING
 
 
 def answer_by_share(

@@ -141,7 +141,7 @@ def parse_brackets(text: str, where: str) -> Any:
       for number, line in enumerate(lines, 1)
     ]
   raise ValueError(
-    f"{where} begins with a bracket and must be a list or an object in JSON or"
-    f" Python, got {text.strip()!r:.60}: put names between quotes, or leave the"
+    f"{where}: what begins with a bracket must be a list or an object in JSON"
+    f" or Python, got {text.strip()!r:.60}: put names between quotes, or leave the"
     " brackets out."
   )

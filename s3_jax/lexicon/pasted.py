@@ -15,6 +15,7 @@ from s3_jax.lexicon.answers import (
   Drop,
   Entry,
   asked_label,
+  clean_text,
   json_values,
   listed_records,
   read_entry,
@@ -30,7 +31,7 @@ class Refused(NamedTuple):
   """An entry of which nothing was taken.
 
   Attributes:
-    class_index: the index that it gives, as it gives it.
+    class_index: the index that it gives, normalised, at most 200 characters.
     name: the name that it gives, likewise.
     reason: a fixed phrase.
   """
@@ -111,5 +112,7 @@ def _repaired(text: str) -> str:
 
 def _refuse(record: Any, reason: str) -> Refused:
   given = record if isinstance(record, dict) else {}
-  index, name = (str(given.get(key, ""))[:200] for key in ("index", "name"))
+  index, name = (
+    clean_text(str(given.get(key, "")))[:200] for key in ("index", "name")
+  )
   return Refused(index, name, reason)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -49,6 +50,22 @@ def test_p_values_by_hand():
   large = none_p_values(np.array([0, 3]), texts=700, names=14_000)
   expected = 1 - math.comb(14_000, 4) / math.comb(14_700, 4)
   np.testing.assert_allclose(large, [1 / 21, expected], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+  ("texts", "names", "above"),
+  [(1, 19, 0), (2, 38, 0), (7, 133, 0), (1, 999, 49), (2, 8, 1), (1, 9999, 0)],
+)
+def test_the_share_itself_is_allowed(texts, names, above):
+  """The least share that a run accepts must answer something."""
+  orders = [math.comb(n, above + 1) for n in (names, names + texts)]
+  share = float(1 - Fraction(*orders))
+  if not above:
+    assert share == least_error(texts=texts, names=names)
+  answered = answer_by_texts(
+    np.array([above, above + 1]), texts=texts, names=names, false_answers=share
+  )
+  assert answered.tolist() == [True, False]
 
 
 def test_images_of_no_class_are_answered_as_often_as_is_said():

@@ -371,10 +371,45 @@ def test_the_page_trusts_nobody(page):
 
 
 def test_a_slow_request_is_given_up(page, monkeypatch):
-  monkeypatch.setattr(local_server._Handler, "timeout", 0.2)
-  monkeypatch.setattr(local_server, "_SECONDS", 0.2)
+  monkeypatch.setattr(local_server, "_SECONDS", 0.5)
+  head = (
+    "POST /classes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+    f"Content-Type: application/json\r\nX-S3-Token: {page.token}\r\n\r\n"
+  )
+  # Silent, with headers that never end, with a body that never does.
+  for start, trickle, says in (
+    ("", "", b""),
+    ("GET / HTTP/1.1\r\n", "a: b\r\n", b""),
+    (head, "", b" 408 "),
+    (head, " ", b" 408 "),
+  ):
+    with socket.create_connection(("127.0.0.1", page.port), 30) as peer:
+      peer.sendall(start.encode())
+      peer.settimeout(0.2)
+      end, found = time.monotonic() + 30, None
+      while found is None:
+        assert time.monotonic() < end
+        try:
+          found = peer.recv(100)
+        except TimeoutError:
+          peer.sendall(trickle.encode())
+        except ConnectionError:
+          found = b""
+      assert found[8:13] == says, start
+
+
+def test_a_refusal_can_be_read_after_a_large_body(page):
+  """A connection that is closed on what it has not read loses the answer."""
+  kind = "application/json"
+  body = b" " * (1 << 24)
+  assert page.post("/answers", body)[0] == 413
+  assert page.post("/answers", body, X_S3_Token="old")[0] == 403
   with socket.create_connection(("127.0.0.1", page.port), 30) as peer:
-    assert peer.recv(1) == b""
+    head = f"POST /answers HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+    peer.sendall(f"{head}Content-Length: {1 << 50}\r\n\r\n".encode())
+    with pytest.raises(ConnectionError):  # its end is not waited for
+      for _ in range(1 << 10):
+        peer.sendall(b" " * (1 << 20))
 
 
 def test_too_many_requests_are_turned_away(page):
@@ -542,6 +577,18 @@ def test_a_bad_picture_is_said_on_its_card(opened, tmp_path):
   text = opened.run("document.getElementById('pictures').innerText")
   assert "not an image of a known format" in text and "<i>.png" in text
   assert "at most 300000 bytes, got 300001" in text
+
+
+def test_fewer_pictures_are_asked_about_again(opened, monkeypatch, tmp_path):
+  monkeypatch.setattr(classifier, "MAX_PICTURES", 1)
+  Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+  opened.choose_files("#files", PLANE, tmp_path / "black.png")
+  problem = "document.getElementById('problem')"
+  opened.wait_for(f"!{problem}.hidden")
+  assert "at most 1, got 2" in opened.run(f"{problem}.textContent")
+  opened.run("document.querySelector('#pictures button').click()")
+  opened.wait_for(f"{problem}.hidden")
+  assert opened.run("document.querySelector('.bars bdi').textContent") == "jet"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -253,6 +253,26 @@ def test_descriptors_of_a_class_stay_beside_new_synonyms(paste, table):
   assert (table()[4].synonyms, table()[4].descriptors) == (("frob",), ("d",))
 
 
+def test_a_class_that_loses_all_texts_is_a_gap(run, paste, table, tmp_path):
+  text = answer((0, "cat", "pet"), (1, "sofa", "pet"))
+  paste(text.replace('"d"', ""))
+  assert all(entry.source == {"how": "none"} for entry in table())
+  fill(tmp_path / "run/classes.json", 0, synonyms=["mouser"])
+  run(offline=True)
+  assert table()[0].source == {"how": "hand"}
+  assert table()[1].source["how"] == "table"
+
+
+def test_what_is_no_unicode_is_refused_like_the_rest(paste, report):
+  """JSON can spell half of a character, which no file can hold."""
+  wrong = {"index": "\ud800x", "name": "\udfff", "synonyms": ["y"]}
+  right = {"index": 0, "name": "cat", "synonyms": ["mouser\ud800"]}
+  paste(json.dumps({"classes": [wrong, right]}))
+  (refused,) = report()["refused"]
+  assert (refused["class_index"], refused["name"]) == ("x", "")
+  assert report()["synonyms"] == 1
+
+
 def test_an_endpoint_is_asked_for_the_rest_alone(run, table, tmp_path):
   path = run(offline=True)
   fill(path, 4, synonyms=["frob"])

@@ -119,6 +119,7 @@ function addPicture(file) {
   remove.addEventListener("click", () => {
     card.remove();
     pictures.splice(pictures.indexOf(picture), 1);
+    askSoon(); // there may have been too many
   });
   pictures.push(picture);
   return picture;

@@ -7,7 +7,9 @@ Everything that a request brings is bounded: bytes, time, and how many there are
 at once.
 """
 
+import contextlib
 import hmac
+import io
 import json
 import socket
 import sys
@@ -32,6 +34,7 @@ TOKEN = "X-S3-Token"
 _HOSTS = (LOOPBACK, "localhost", "::1")
 _AT_ONCE = 16  # requests
 _SECONDS = 20.0  # that a request may take to arrive
+_MOST_PASSED_OVER = 1 << 26  # bytes of a body that is refused
 _PIECE = 1 << 16
 _HEADERS = {
   "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
@@ -95,6 +98,26 @@ class _Refusal(Exception):
   def __init__(self, status: HTTPStatus, reason: str):
     super().__init__(reason)
     self.status = status
+
+
+class _Arriving(io.RawIOBase):
+  """What arrives at a socket until a moment, after which it is too late."""
+
+  def __init__(self, connection: socket.socket, end: float):
+    self._connection = connection
+    self._end = end
+
+  def readable(self) -> bool:
+    """Says that it can be read."""
+    return True
+
+  def readinto(self, buffer: Any) -> int:
+    """Waits for bytes, and never longer than until the end."""
+    left = self._end - time.monotonic()
+    if left <= 0:
+      raise TimeoutError
+    self._connection.settimeout(left)
+    return self._connection.recv_into(buffer)
 
 
 class _Server(ThreadingHTTPServer):
@@ -166,7 +189,17 @@ class _Handler(BaseHTTPRequestHandler):
 
   known: Mapping[tuple[str, str], Route]
   secret: str
-  timeout = _SECONDS
+  is_read = False  # its body
+
+  def setup(self) -> None:
+    """Lets the whole request, with its headers, arrive in time or not at all.
+
+    A time-out of the socket begins anew with every byte.
+    """
+    super().setup()
+    self.rfile.close()
+    end = time.monotonic() + _SECONDS
+    self.rfile = io.BufferedReader(_Arriving(self.connection, end))
 
   def do_GET(self) -> None:
     """Answers with a page."""
@@ -186,6 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
         raise _Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
     except _Refusal as refusal:
       self._refuse(refusal.status, str(refusal))
+      if not self.is_read:
+        self._pass_over()
     except (OSError, TimeoutError):
       raise  # nobody listens any more
     except Exception:
@@ -221,9 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
   def _read_body(self, route: Route) -> bytes:
     """Reads the body of a request, which says how long it is beforehand."""
     length = self.headers.get("Content-Length", "0" if not route.takes else "")
-    if self.headers.get("Transfer-Encoding") or not (
-      length.isascii() and length.isdecimal() and len(length) < 16
-    ):
+    if self.headers.get("Transfer-Encoding") or not _is_number(length):
       raise _Refusal(
         HTTPStatus.LENGTH_REQUIRED, "a request must say how long it is."
       )
@@ -239,17 +272,25 @@ class _Handler(BaseHTTPRequestHandler):
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         f"the request must be {route.takes}, got {kind!r:.40}.",
       )
-    end = time.monotonic() + _SECONDS
-    pieces, left = [], int(length)
-    while left:
-      piece = self.rfile.read1(min(left, _PIECE))
-      if not piece or time.monotonic() > end:
-        raise _Refusal(
-          HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive whole."
-        )
-      pieces.append(piece)
-      left -= len(piece)
-    return b"".join(pieces)
+    self.is_read = True
+    body = b""
+    with contextlib.suppress(TimeoutError):
+      body = self.rfile.read(int(length))
+    if len(body) < int(length):
+      raise _Refusal(
+        HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive whole."
+      )
+    return body
+
+  def _pass_over(self) -> None:
+    """Lets a browser send the rest, or it would not read why it is refused."""
+    length = self.headers.get("Content-Length", "")
+    left = int(length) if _is_number(length) else 0
+    left = min(left, _MOST_PASSED_OVER)
+    self.connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(TimeoutError):
+      while left and (piece := self.rfile.read1(min(left, _PIECE))):
+        left -= len(piece)
 
   def _refuse(self, status: HTTPStatus, reason: str) -> None:
     self._send(
@@ -257,6 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
     )
 
   def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    self.connection.settimeout(_SECONDS)
     self.send_response(status)
     for name, value in _HEADERS.items():
       self.send_header(name, value)
@@ -271,6 +313,10 @@ class _Handler(BaseHTTPRequestHandler):
 
   def log_message(self, format: str, *args: Any) -> None:
     """Stays silent: what a person looks at is nobody's business."""
+
+
+def _is_number(length: str) -> bool:
+  return length.isascii() and length.isdecimal() and len(length) < 16
 
 
 def _is_here(host: str) -> bool:

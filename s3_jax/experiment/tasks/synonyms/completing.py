@@ -68,11 +68,11 @@ def complete(
     if entry.synonyms or descriptors:
       added[label] = Entry(entry.synonyms, descriptors)
   entries, shared = add_entries(known, added)
-  where = {
-    label: {**before.sources, **sources}.get(label) if label in entries else GAP
-    for label in range(len(names))
-  }
-  where = {label: source for label, source in where.items() if source}
+  where = {**before.sources, **sources}
+  # A class that lost all of its texts is a gap like any other.
+  for label in range(len(names)):
+    if not any(entries.get(label, ())):
+      where[label] = GAP
   provenance = _provenance(before, where)
   write_table(asked.path, names, entries, provenance, where)
   generated = Generated(

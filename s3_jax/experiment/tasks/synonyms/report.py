@@ -79,7 +79,7 @@ def _markdown(report: Mapping[str, Any], names: Sequence[str]) -> str:
   origin = report["provenance"]
   table = report["table"]
   lines = [
-    "# Synonyms and descriptors from a language model",
+    "# Synonyms and descriptors",
     "",
     _origin_line(origin),
     f"- Table: {_code(table) if table else 'not written'}",
