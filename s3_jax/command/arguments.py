@@ -105,16 +105,17 @@ def read_request(argv: Sequence[str], *, default: str = "") -> Request:
   several = {}
   set_by = {word.partition("=")[0] for word in argv}
   for field, values in _share_out(plain, task, name or config):
+    first, *others = values
     if f"--config.{field}" in set_by:
       raise ValueError(
-        f"`--{field}` must be given once, got {values[0]!r:.80} beside it: a"
-        " plain word is the same field."
+        f"`--{field}` must be given once, got {first!r:.80} beside it: a plain"
+        " word is the same field."
       )
     is_list = isinstance(task.fields[field].default, tuple)
-    if len(values) > 1 or (is_list and os.path.exists(values[0])):
+    if others or (is_list and os.path.exists(first)):
       several[field] = values
     else:
-      argv.append(f"--config.{field}={_as_list(values[0], task, field)}")
+      argv.append(f"--config.{field}={_as_list(first, task, field)}")
   return Request(argv, name, config, several, wants)
 
 

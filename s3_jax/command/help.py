@@ -18,6 +18,7 @@ def task_list() -> str:
   lines = [
     "usage: s3-jax TASK [WORDS] [--field=value ...]",
     "       s3-jax TASK --help     the fields of a task, and examples",
+    "       s3-jax --completion    a completion for bash and zsh",
     "",
     "In a checkout, `python main.py --config=configs/TASK.py"
     " --config.field=value` is the same.",

@@ -40,8 +40,6 @@ except ImportError as error:
 
 __all__ = ["S3Classifier"]
 
-_SOURCE = str | os.PathLike
-
 
 class S3Classifier(ClassifierMixin, BaseEstimator):
   """Classifies images, or embeddings, by the words for their classes.
@@ -118,13 +116,14 @@ class S3Classifier(ClassifierMixin, BaseEstimator):
         of `y` is none of `classes`.
     """
     labels = None if y is None else _distinct(y)
-    if self.model is not None and not isinstance(self.model, Clip | _SOURCE):
+    self.clip_ = self.model
+    if isinstance(self.model, str | os.PathLike):
+      self.clip_ = load_clip(self.model)
+    elif not isinstance(self.model, Clip | None):
       raise ValueError(
         "`model` must be what `load_clip` takes, what it gives, or None, got"
         f" {self.model!r:.60}."
       )
-    is_source = isinstance(self.model, _SOURCE)
-    self.clip_ = load_clip(self.model) if is_source else self.model
     if self.classes is not None:
       classes = self.classes
     elif labels is None:
@@ -197,14 +196,14 @@ class S3Classifier(ClassifierMixin, BaseEstimator):
 
   def __getstate__(self) -> dict[str, Any]:
     # A checkpoint holds functions, which no file takes; its name is enough.
-    state = dict(super().__getstate__())
-    if isinstance(self.model, _SOURCE):
+    state = dict(cast(Any, super().__getstate__()))
+    if isinstance(self.model, str | os.PathLike):
       state.pop("clip_", None)
     return state
 
   def __setstate__(self, state: dict[str, Any]) -> None:
     super().__setstate__(state)
-    if hasattr(self, "space_") and isinstance(self.model, _SOURCE):
+    if hasattr(self, "space_") and isinstance(self.model, str | os.PathLike):
       self.clip_ = load_clip(self.model)
 
   def __sklearn_tags__(self):

@@ -137,10 +137,11 @@ def embed_classes(
         " logarithm of the factor of the encoder's cosines, math.log(100) for"
         " most of CLIP's kind."
       )
-    logit_scale = clip.params["logit_scale"]
-  if not math.isfinite(logit_scale := float(logit_scale)):
+    logit_scale = float(clip.params["logit_scale"])
+  log_factor = float(logit_scale)
+  if not math.isfinite(log_factor):
     raise ValueError(
-      f"`logit_scale` must be finite, got {logit_scale}: the natural logarithm"
+      f"`logit_scale` must be finite, got {log_factor}: the natural logarithm"
       " of the factor, math.log(100) for most of CLIP's kind."
     )
   if isinstance(classes, TextEmbeddings):
@@ -163,7 +164,7 @@ def embed_classes(
   core = build_cores(
     table, scale=scale, keep=keep, min_fraction=min_fraction, min_gap=min_gap
   )
-  return NamedSpace(core.space, names, texts, logit_scale)
+  return NamedSpace(core.space, names, texts, log_factor)
 
 
 def _embed(

@@ -37,6 +37,7 @@ def test_the_list_has_one_line_of_each():
     first = catalog.about(name).partition("\n")[0]
     assert first.endswith(".") and len(first) <= 80
     assert f" {name} {first}" in re.sub(r"\s+", " ", text)
+  assert "s3-jax --completion" in text
   assert all(len(line) <= 92 for line in text.split("\n"))
 
 
