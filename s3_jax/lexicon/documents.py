@@ -142,6 +142,6 @@ def parse_brackets(text: str, where: str) -> Any:
     ]
   raise ValueError(
     f"{where}: what begins with a bracket must be a list or an object in JSON"
-    f" or Python, got {text.strip()!r:.60}: put names between quotes, or leave the"
-    " brackets out."
+    f" or Python, got {text.strip()!r:.60}: put names between quotes, or leave"
+    " the brackets out."
   )

@@ -15,6 +15,7 @@ import PIL.Image
 import pytest
 from absl import logging
 
+import s3_jax
 from s3_jax import __main__ as cli
 from s3_jax import experiment
 
@@ -52,6 +53,11 @@ def call(monkeypatch, capsys):
   logging.set_verbosity(verbosity)
 
 
+def opening(task, workdir):
+  """The line that a run has before its files are read."""
+  return f"s3_jax {s3_jax.__version__}: {task}, results in {workdir}\n"
+
+
 def damage(folder: pathlib.Path, fault: str) -> None:
   weights = folder / "model.safetensors"
   if fault == "truncated":
@@ -78,7 +84,7 @@ def test_a_broken_checkpoint(call, read_config, checkpoint, tmp_path, fault):
   shutil.copytree(checkpoint, folder)
   damage(folder, fault)
   code, out, err = call(read_config("demo", model=str(folder)), workdir)
-  assert code == 2 and out == ""
+  assert code == 2 and out == opening("benchmark", workdir)
   assert err.count("\n") == 1 and err.startswith("s3_jax: ")
   assert "broken" in err and "Traceback" not in err
   name = fault if fault in FILES else "model.safetensors"
@@ -98,8 +104,12 @@ def test_a_broken_checkpoint(call, read_config, checkpoint, tmp_path, fault):
   ids=["method", "neighbors", "model", "lexicon", "field"],
 )
 def test_a_bad_setting(call, read_config, tmp_path, changes, words):
-  code, out, err = call(read_config("demo", **changes), tmp_path / "run")
-  assert code == 2 and out == ""
+  workdir = tmp_path / "run"
+  code, out, err = call(read_config("demo", **changes), workdir)
+  assert code == 2
+  # Files are read only once a run has said what it is.
+  reads = {"model", "lexicon"} & changes.keys()
+  assert out == (opening("benchmark", workdir) if reads else "")
   assert err.count("\n") == 1 and err.startswith("s3_jax: ")
   assert all(word in err for word in words)
   assert list(tmp_path.rglob("*")) in ([], [tmp_path / "run"])
@@ -355,7 +365,8 @@ def finished(repository, checkpoint, tmp_path_factory):
 def test_a_bad_command_is_refused_in_one_line(finished, name):
   root, results = finished
   out, err, code = results[name]
-  assert (code, out) == (2, ""), err
+  begun = opening("benchmark", "results") if name == "checkpoint" else ""
+  assert (code, out) == (2, begun), err
   assert err.count("\n") == 1 and err.startswith("s3_jax: "), err
   assert len(err) <= 301
   assert all(word in err for word in COMMANDS[name][1]), err
