@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import s3_jax
 from s3_jax import experiment
 from s3_jax.experiment.methods.images import Method
 from s3_jax.experiment.methods.prompts import names_in
@@ -395,7 +396,9 @@ def test_the_command_line_refuses_in_one_line(repository, tmp_path, files):
     timeout=300,
     check=False,
   )
-  assert (done.returncode, done.stdout) == (2, "")
+  opening = f"s3_jax {s3_jax.__version__}: embeddings, results in"
+  assert done.returncode == 2
+  assert done.stdout == f"{opening} {tmp_path / 'run'}\n"
   assert done.stderr.count("\n") == 1
   assert done.stderr.startswith("s3_jax: 'x' in ")
   assert "nan in row 7" in done.stderr
