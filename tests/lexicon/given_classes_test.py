@@ -151,7 +151,7 @@ def test_a_list_may_stand_in_the_config_as_python_writes_it():
   numbered = read_classes("0: cat, 1: dog")
   assert numbered.names == ("cat", "dog")
   assert "numbers from 0 before the names left out" in numbered.taken
-  with pytest.raises(ValueError, match="`classes` begins with a brack"):
+  with pytest.raises(ValueError, match="`classes`: what begins with a brack"):
     read_classes("[cat, dog]")
 
 
