@@ -113,9 +113,7 @@ def _default(field: TaskField) -> str:
 
 def _entry(left: str, right: str) -> str:
   """Writes two columns; a long left one has the right one below it."""
-  wrapped = textwrap.wrap(right, _WIDTH - _INDENT, break_on_hyphens=False) or [
-    ""
-  ]
+  wrapped = textwrap.wrap(right, _WIDTH - _INDENT, break_on_hyphens=False)
   space = " " * _INDENT
   if len(left) + 4 > _INDENT:
     head, rest = f"  {left}", wrapped

@@ -1,4 +1,6 @@
-"""A misbehaving endpoint for the tests of the generator."""
+"""A misbehaving endpoint for the tests of the generator, and files of words."""
+
+import json
 
 import pytest
 
@@ -37,3 +39,17 @@ def server(running):
 @pytest.fixture
 def run(ask, server):
   return Run(ask)
+
+
+@pytest.fixture
+def write(tmp_path):
+  """Writes a file of a text, or of a value as JSON."""
+
+  def write(name, content):
+    path = tmp_path / name
+    if not isinstance(content, str):
+      content = json.dumps(content)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+  return write

@@ -16,15 +16,9 @@ from s3_jax.lexicon.synonyms import TABLES, load_lexicon
 
 
 @pytest.fixture
-def write(tmp_path):
-  def write(name, content):
-    path = tmp_path / name
-    if not isinstance(content, str):
-      content = json.dumps(content)
-    path.write_text(content, encoding="utf-8")
-    return str(path)
-
-  return write
+def write(write):
+  """The same, with a path as a config has it."""
+  return lambda name, content: str(write(name, content))
 
 
 def test_names_between_commas_are_their_own_texts():

@@ -1,7 +1,5 @@
 """Files of other projects: matched by name, reported, never guessed."""
 
-import json
-
 import pytest
 
 from s3_jax.lexicon.reading import (
@@ -11,18 +9,6 @@ from s3_jax.lexicon.reading import (
   read_own_classes,
 )
 from s3_jax.lexicon.synonyms import TABLES, load_lexicon
-
-
-@pytest.fixture
-def write(tmp_path):
-  def write(name, content):
-    path = tmp_path / name
-    if not isinstance(content, str):
-      content = json.dumps(content)
-    path.write_text(content, encoding="utf-8")
-    return path
-
-  return write
 
 
 @pytest.mark.parametrize(
