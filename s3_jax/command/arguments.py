@@ -111,8 +111,7 @@ def read_request(argv: Sequence[str], *, default: str = "") -> Request:
         f"`--{field}` must be given once, got {first!r:.80} beside it: a plain"
         " word is the same field."
       )
-    is_list = isinstance(task.fields[field].default, tuple)
-    if others or (is_list and os.path.exists(first)):
+    if others:
       several[field] = values
     else:
       argv.append(f"--config.{field}={_as_list(first, task, field)}")
@@ -213,8 +212,9 @@ def _as_list(value: str, task: TaskFields, field: str) -> str:
     return value
   parts = [part.strip() for part in value.split(",")]
   parts = parts[:-1] if not parts[-1] else parts
-  # A comma may belong to a template; each has its "{}".
-  if "{}" in value and not all("{}" in part for part in parts):
+  # A comma may belong to a file's name, or to a template: each has its "{}".
+  cuts_template = "{}" in value and not all("{}" in part for part in parts)
+  if cuts_template or os.path.exists(value):
     parts = [value]
   read = str if about.texts else _literal
   return repr(tuple(map(read, parts)))

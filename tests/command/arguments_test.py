@@ -202,7 +202,10 @@ def test_a_file_whose_name_has_a_comma_is_one(tmp_path, monkeypatch):
     "--config.tables=('cats', 'dogs.json')"
   ]
   (tmp_path / word).write_text("{}")
-  assert asked("lexicon_report", word).several == {"tables": (word,)}
+  for given in (word, f"--tables={word}", f"--config.tables={word}"):
+    assert flags_of("lexicon_report", given) == [
+      "--config.tables=('cats, dogs.json',)"
+    ]
 
 
 @pytest.mark.parametrize("word", ["-h", "--help", "-help", "-?"])
