@@ -122,7 +122,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
   "lexicon_report": (
     "--workdir=runs/lexicon",
     "imagenet,dtd --model=openai/clip-vit-base-patch16",
-    "table.json --margin=0.02",
+    "imagenet --embeddings=names.npz",
   ),
   "demo": (
     "--workdir=runs/demo",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from s3_jax.data.masks import LabelMap, Palette
 from s3_jax.data.specs import TfdsSource
-from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
+from s3_jax.lexicon.synonyms import ClassEntry, read_lexicon
 
 
 class MaskKind(NamedTuple):
@@ -75,11 +75,18 @@ class SegmentationSpec(NamedTuple):
 
 
 @functools.cache
-def class_entries(spec: SegmentationSpec) -> tuple[ClassEntry, ...]:
-  """Lists the classes with the lexicon's texts, in label order."""
-  classes = load_lexicon(spec.lexicon).classes[int(spec.drop_first) :]
+def class_entries(
+  spec: SegmentationSpec, kinds: str = ""
+) -> tuple[ClassEntry, ...]:
+  """Lists the classes with the lexicon's texts, in label order.
+
+  Names, descriptors and so on; `kinds` as in "+subtype" asks for synonyms
+  beside the common ones.
+  """
+  table = read_lexicon(f"{spec.lexicon}{kinds}")
+  classes = table.classes[int(spec.drop_first) :]
   if len(classes) == spec.classes - 1 and spec.background:
-    background = load_lexicon("pascal_context").classes[0]
+    background = read_lexicon(f"pascal_context{kinds}").classes[0]
     classes = (background, *classes)
   if len(classes) != spec.classes:
     raise ValueError(

@@ -28,6 +28,7 @@ from s3_jax.experiment.run_log import RunLog
 from s3_jax.experiment.scoring import score_images
 from s3_jax.experiment.session import Session
 from s3_jax.experiment.tasks.benchmark.report import write_benchmark
+from s3_jax.lexicon.spelling import first_spellings
 from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.vertices import Vertices
 from s3_jax.results.results_index import HEADLINE
@@ -189,8 +190,8 @@ def built_spaces(
   classes: Sequence[ClassEntry], tables: Tables, scorers: Scorers
 ) -> DrawnSpaces | None:
   """Returns the spaces of the names, with the wrong entries if a method has."""
-  right = [entry.names for entry in classes]
-  every = [(*entry.names, *entry.polluted) for entry in classes]
+  right = [first_spellings(entry.names) for entry in classes]
+  every = [first_spellings((*e.names, *e.polluted)) for e in classes]
   for vertices, names in (
     (concepts_with_wrong_ones, every),
     (concepts, right),

@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.lexicon.synonyms import MAX_WORDS, comparison_key
+from s3_jax.lexicon.spelling import concept_keys, written_key
+from s3_jax.lexicon.synonyms import MAX_WORDS
 
 MAX_DESCRIPTOR_WORDS = 12
 MAX_TEXTS = 20  # of one kind, of one class
@@ -31,6 +32,7 @@ class Entry(NamedTuple):
 
   synonyms: tuple[str, ...]
   descriptors: tuple[str, ...]
+  kinds: tuple[str, ...] = ()  # of the synonyms; (): all are common names
 
 
 class Drop(NamedTuple):
@@ -74,24 +76,30 @@ def clean_text(text: str) -> str:
   return " ".join(unicodedata.normalize("NFKC", kept).split())
 
 
-def text_key(text: str) -> str:
-  """Returns the form in which texts repeat: case, hyphens, blanks ignored."""
-  return " ".join(re.sub(r"[-_]", " ", comparison_key(text)).split())
+class NameOwners:
+  """Which classes bear a name as it is, and which in another spelling."""
 
+  def __init__(self, names: Sequence[str]):
+    """Indexes official names."""
+    self.exact: dict[str, set[int]] = {}
+    self._concepts: dict[str, set[int]] = {}
+    for label, name in enumerate(names):
+      text = clean_text(name)
+      self.exact.setdefault(written_key(text), set()).add(label)
+      for key in concept_keys(text):
+        self._concepts.setdefault(key, set()).add(label)
 
-def name_owners(names: Sequence[str]) -> dict[str, frozenset[int]]:
-  """Maps the key of every official name to the classes that bear it."""
-  owners: dict[str, set[int]] = {}
-  for label, name in enumerate(names):
-    owners.setdefault(text_key(clean_text(name)), set()).add(label)
-  return {key: frozenset(labels) for key, labels in owners.items()}
+  def of(self, text: str) -> set[int]:
+    """Returns the classes of which a text is a spelling."""
+    keys = concept_keys(text)
+    return set().union(*(self._concepts.get(key, ()) for key in keys))
 
 
 def read_answer(
   text: str,
   labels: Collection[int],
   names: Sequence[str],
-  owners: Mapping[str, frozenset[int]],
+  owners: NameOwners,
 ) -> Reading:
   """Reads one answer, whatever it is.
 
@@ -148,10 +156,15 @@ def drop_shared(
   claims: dict[str, set[int]] = {}
   for label, entry in entries.items():
     for text in entry.synonyms:
-      claims.setdefault(text_key(text), set()).add(label)
+      for key in concept_keys(text):
+        claims.setdefault(key, set()).add(label)
   kept, drops = {}, []
   for label, entry in sorted(entries.items()):
-    own = tuple(t for t in entry.synonyms if len(claims[text_key(t)]) == 1)
+    own = tuple(
+      text
+      for text in entry.synonyms
+      if all(len(claims[key]) == 1 for key in concept_keys(text))
+    )
     drops.extend(
       Drop(label, "synonym", text, "claimed by several classes")
       for text in entry.synonyms
@@ -229,14 +242,13 @@ def _same_name(given: Any, name: str) -> bool:
     return False
 
   def squeeze(text: str) -> str:
-    key = text_key(clean_text(text))
-    return re.sub(r"\W", "", key) or key
+    return written_key(clean_text(text))
 
   return squeeze(given) == squeeze(name)
 
 
 def read_entry(
-  record: Mapping[str, Any], label: int, owners: Mapping[str, frozenset[int]]
+  record: Mapping[str, Any], label: int, owners: NameOwners
 ) -> tuple[Entry, list[Drop]]:
   """Takes the texts of a class that may be taken, and says why not others."""
   drops: list[Drop] = []
@@ -248,7 +260,7 @@ def read_entry(
       text = _strip(value, kind) if isinstance(value, str) else ""
       reason = _refuse(text, max_words, taken, label, owners)
       if reason is None:
-        taken[text_key(text)] = text
+        taken[written_key(text)] = text
       elif values is not None:
         drops.append(Drop(label, kind, text[:200], reason))
     return tuple(taken.values())
@@ -271,18 +283,18 @@ def _refuse(
   max_words: int,
   taken: Mapping[str, str],
   label: int,
-  owners: Mapping[str, frozenset[int]],
+  owners: NameOwners,
 ) -> str | None:
-  key = text_key(text)
-  bearers = owners.get(key, frozenset())
+  key = written_key(text)
+  bearers = owners.of(text)
   words = len(text.split())
   if not any(c.isalnum() for c in text):
     return "empty"
   if words > max_words or len(text) > _MAX_CHARACTERS_A_WORD * max_words:
     return "too long"
-  if label in bearers:
+  if label in owners.exact.get(key, ()):
     return "the name itself"
-  if bearers:
+  if bearers - {label}:
     return "another class's name"
   if key in taken:
     return "repeated"

@@ -91,7 +91,7 @@ def _named(found: ListedClasses, where: str) -> ListedClasses:
       )
     if entry.name in known:
       ours = known[entry.name]
-      texts = ours.names if entry.texts is None else entry.texts
+      texts = ours.only().names if entry.texts is None else entry.texts
       entry = ListedClass(ours.name, texts, entry.name)
     classes.append(entry)
   note = "WordNet ids found in the table imagenet, names and synonyms are its"
@@ -106,5 +106,5 @@ def is_table_of_ours(value: Any) -> bool:
 def _own_table(path: pathlib.Path) -> tuple[ListedClass, ...]:
   return tuple(
     ListedClass(entry.name, entry.names, entry.wnid)
-    for entry in load_lexicon(path).classes
+    for entry in load_lexicon(path).only().classes
   )

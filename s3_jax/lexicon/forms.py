@@ -7,7 +7,7 @@ compared within a form. The form of a name in a template is the template.
 from collections.abc import Iterable, Iterator, Sequence
 
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
-from s3_jax.lexicon.synonyms import comparison_key
+from s3_jax.lexicon.spelling import comparison_key
 from s3_jax.lexicon.templates import IMAGENET_7, IMAGENET_80
 
 NAME_WITH_DESCRIPTOR = "name with descriptor"

@@ -19,8 +19,8 @@ from s3_jax.fields import Count, Whole
 from s3_jax.lexicon.answers import (
   Drop,
   Entry,
+  NameOwners,
   add_entries,
-  name_owners,
   read_answer,
 )
 from s3_jax.lexicon.endpoint import FORMATS, SETTINGS, Ask, Failure, Reply
@@ -173,7 +173,7 @@ class _State:
 
   def __post_init__(self):
     self.jitter = random.Random(self.job.seed or 0)
-    self.owners = name_owners(self.job.names)
+    self.owners = NameOwners(self.job.names)
 
   @property
   def left_out(self) -> set[str]:

@@ -24,7 +24,12 @@ from s3_jax.lexicon.documents import (
   split_lines,
 )
 from s3_jax.lexicon.reading import ClassTexts, class_texts, read_own_classes
-from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
+from s3_jax.lexicon.spelling import (
+  comparison_key,
+  first_spellings,
+  shared_concepts,
+)
+from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.messages import nearest
 
 
@@ -54,6 +59,11 @@ class ClassList(NamedTuple):
   taken: str = ""
   wnids: tuple[str | None, ...] = ()
 
+  @property
+  def concepts(self) -> tuple[tuple[str, ...], ...]:
+    """What each vertex of a class is called: the first spelling of a name."""
+    return tuple(map(first_spellings, self.texts))
+
 
 def read_classes(
   source: str | os.PathLike[str] | Iterable[Any] | ClassList,
@@ -69,9 +79,9 @@ def read_classes(
     title = pathlib.Path(source).stem
     names, read = read_own_classes(source)
     taken = _describe(pathlib.Path(source).name, read)
-  elif isinstance(source, str) and source in _packaged():
+  elif isinstance(source, str) and _is_table(synonyms.split_kinds(source)[0]):
     title = source
-    names, read = _of_lexicon(synonyms.load_lexicon(source))
+    names, read = _of_lexicon(synonyms.read_lexicon(source))
   else:
     names, read = _given(source, field)
     taken = _describe(field, read) if read.notes else ""
@@ -85,12 +95,11 @@ def read_written_classes(text: str, field: str = "`classes`") -> ClassList:
   name of a packaged table.
   """
   text = text.strip()
-  if text in _packaged():
-    return _class_list(
-      text, *_of_lexicon(synonyms.load_lexicon(text)), "", field
-    )
+  if synonyms.split_kinds(text)[0] in _packaged():
+    lexicon = synonyms.read_lexicon(text)
+    return _class_list(text, *_of_lexicon(lexicon), "", field)
   if text[:1] == "{" and is_table_of_ours(parse_json(text, field)):
-    lexicon = synonyms.parse_lexicon(text.encode(), field)
+    lexicon = synonyms.parse_lexicon(text.encode(), field).only()
     return _class_list("classes", *_of_lexicon(lexicon), "", field)
   if len(split_lines(text)) > 1:
     found = checked(line_classes(split_lines(text), field), field)
@@ -214,21 +223,23 @@ def class_entries(classes: ClassList) -> tuple[ClassEntry, ...]:
 def shared_texts(
   texts: Sequence[Sequence[str]],
 ) -> tuple[tuple[str, tuple[int, ...]], ...]:
-  """Lists the texts that several classes have, with those classes."""
-  owners: dict[str, dict[int, str]] = {}
-  for label, of_class in enumerate(texts):
-    for text in of_class:
-      owners.setdefault(comparison_key(text), {}).setdefault(label, text)
+  """Lists the texts that several classes have, however they are spelled."""
   return tuple(
-    (next(iter(spelt.values())), tuple(spelt))
-    for spelt in owners.values()
-    if len(spelt) > 1
+    (shared[0][0], tuple(label for _, label in shared))
+    for shared in shared_concepts(texts)
   )
 
 
 def is_text(text: str) -> bool:
   """Tells whether a text is Unicode; arguments may be broken bytes."""
   return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _is_table(source: str) -> bool:
+  """Says whether a source is a packaged table, or a file with one of ours."""
+  if not os.path.isfile(source):
+    return source in _packaged()
+  return is_list(source) is False
 
 
 def _packaged() -> list[str]:

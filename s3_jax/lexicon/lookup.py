@@ -12,9 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from s3_jax.lexicon.answers import text_key
-from s3_jax.lexicon.matching import plain_key
-from s3_jax.lexicon.spelling import number_keys, spelling_key, word_forms
+from s3_jax.lexicon.spelling import (
+  concept_keys,
+  plain_key,
+  spelling_key,
+  word_stems,
+)
 from s3_jax.lexicon.synonyms import ClassEntry, Lexicon, load_lexicon
 
 LOOKUP_TABLES = (
@@ -36,8 +39,8 @@ MATCHES = (
   "official name, spelled otherwise",
   "synonym",
   "synonym, spelled otherwise",
-  "official name in the other number",
-  "synonym in the other number",
+  "official name, in another number or order",
+  "synonym, in another number or order",
 )
 WORDNET_ID = "WordNet id"
 
@@ -133,7 +136,9 @@ def look_up(
 
 def other_names(name: str, entry: ClassEntry) -> tuple[str, ...]:
   """Lists the texts of a class but for a name, however it is written."""
-  return tuple(text for text in entry.names if text_key(text) != text_key(name))
+  return tuple(
+    text for text in entry.only().names if plain_key(text) != plain_key(name)
+  )
 
 
 class _Index:
@@ -146,7 +151,7 @@ class _Index:
       for entry in lexicon.classes:
         if (lexicon.dataset, entry.name) not in _SKIPPED:
           for place, text in enumerate(entry.names):
-            for key in number_keys(text):
+            for key in concept_keys(text):
               place_of = (table, entry.label, place)
               self._texts.setdefault(key, {})[place_of] = None
 
@@ -154,7 +159,7 @@ class _Index:
     """Returns the classes that a name may mean, the closest first."""
     plain, spelled = plain_key(name), spelling_key(name)
     best: dict[tuple[int, int], int] = {}
-    for key in number_keys(name):
+    for key in concept_keys(name):
       for table, label, place in self._texts.get(key, ()):
         text = self._lexicons[table].classes[label].names[place]
         if plain_key(text) == plain:
@@ -186,12 +191,8 @@ class _Index:
       for lexicon in reversed(self._lexicons)
       for entry in lexicon.classes
     }
-    words = word_forms(plain_key(name))
-    holding = [
-      key
-      for key in known
-      if words and all(any(w & o for o in word_forms(key)) for w in words)
-    ]
+    words = word_stems(name)
+    holding = [key for key in known if words and words <= word_stems(key)]
     nearest = sorted(holding, key=len) or difflib.get_close_matches(
       plain_key(name)[:60], known, n=_MOST_NEAR, cutoff=_LIKENESS
     )

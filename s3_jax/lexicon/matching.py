@@ -1,47 +1,10 @@
-"""Which class a spelling means: names as published files write them.
-
-Blanks, hyphens, slashes and other separators may be forgiven in words. They are
-never forgiven in numbers, where they change the value ("2.5" is not "25"), and
-symbols that tell names apart are no separators ("C#" is not "C++").
-"""
+"""Which class a spelling means: names as published files write them."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from s3_jax.lexicon.synonyms import comparison_key
-
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII)
-# A number inside of a name with its sign, its point, and whatever stands
-# between its digits.
-_DIGITS = re.compile(r"(?:(?<!\S)[-+−±.,]+)?\d+(?:[^\w]+\d+)*(?:e[-+]\d+)?")
-_SEPARATORS = re.compile(r"[\s_.,:;!?'\"`´’‘“”/\\|()\[\]{}&‐‑‒–—-]+")
-
-
-def plain_key(name: str) -> str:
-  """Returns the form in which names are equal but for case and blanks."""
-  key = comparison_key(name.replace("_", " "))
-  # "²" alone is no "2", though "m²" may be written "m2".
-  odd = any(unicodedata.category(character) == "No" for character in name)
-  return name.strip() if odd and is_number(key) else key
-
-
-def loose_key(name: str) -> str:
-  """Returns the form in which names are equal but for separators as well."""
-  plain = plain_key(name)
-  if is_number(plain) or not any(map(str.isalpha, plain)):
-    return ""
-  parts, start = [], 0
-  for digits in _DIGITS.finditer(plain):
-    parts += [_SEPARATORS.sub("", plain[start : digits.start()]), digits[0]]
-    start = digits.end()
-  return "".join(parts) + _SEPARATORS.sub("", plain[start:])
-
-
-def is_number(text: str) -> bool:
-  """Says whether a text is a number, whole or not, in ASCII digits."""
-  return _NUMBER.fullmatch(text.casefold()) is not None
+from s3_jax.lexicon.spelling import concept_keys, loose_key, plain_key
 
 
 def index_names(
@@ -56,6 +19,28 @@ def index_names(
   return {each: tuple(labels) for each, labels in found.items()}
 
 
+def by_concept(
+  names: Iterable[Sequence[str]],
+) -> Callable[[Iterable[str]], tuple[int, ...]]:
+  """Makes the function that finds the one class of a name written otherwise.
+
+  Number, order of words, articles and British or American spelling do not
+  count; where several classes might be meant, none is.
+  """
+  index: dict[str, set[int]] = {}
+  for label, spellings in enumerate(names):
+    for spelling in spellings:
+      for key in concept_keys(spelling):
+        index.setdefault(key, set()).add(label)
+
+  def find(spellings: Iterable[str]) -> tuple[int, ...]:
+    keys = set().union(*map(concept_keys, spellings))
+    labels = set().union(*(index.get(key, ()) for key in keys))
+    return tuple(labels) if len(labels) == 1 else ()
+
+  return find
+
+
 def other_spellings(name: str) -> list[str]:
   """Lists a name, and the name turned round as other files turn it."""
   plain = plain_key(name)
@@ -68,9 +53,16 @@ def other_spellings(name: str) -> list[str]:
 
 
 def finder(
-  class_names: Sequence[str], aliases: Mapping[str, int | str]
+  class_names: Sequence[str],
+  aliases: Mapping[str, int | str],
+  *,
+  otherwise: bool = True,
 ) -> Callable[[str], tuple[int, ...]]:
-  """Makes the function that looks a spelling up."""
+  """Makes the function that looks a spelling up.
+
+  `otherwise`: a name that no class has so is that of the one class of which it
+  is another number, order or spelling.
+  """
   own = index_names([[name] for name in class_names], plain_key)
   aliased = {}
   for alias, target in aliases.items():
@@ -95,6 +87,7 @@ def finder(
     (index_names(spellings, plain_key), plain_key),
     (index_names(spellings, loose_key), loose_key),
   )
+  find_concept = by_concept(spellings)
 
   def find(name: str) -> tuple[int, ...]:
     for index, key in levels:
@@ -103,7 +96,7 @@ def finder(
         meets = len({plain[label] for label in labels}) > 1
         if labels and (index is levels[0][0] or not meets):
           return labels
-    return ()
+    return find_concept(other_spellings(name)) if otherwise else ()
 
   return find
 
@@ -137,7 +130,8 @@ def match_rows(
   several classes ask for one name, and the list has it once for each of them,
   they are paired in order; else they share it.
   """
-  find = finder(names, {})
+  # The vector of "cats" is not that of "cat".
+  find = finder(names, {}, otherwise=False)
   matches = [[find(text) for text in of_class] for of_class in texts]
   askers: dict[tuple[int, ...], list[int]] = {}
   for label, of_class in enumerate(matches):

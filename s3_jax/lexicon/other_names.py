@@ -3,11 +3,8 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from s3_jax.lexicon.synonyms import (
-  BENCHMARK_TABLES,
-  comparison_key,
-  load_lexicon,
-)
+from s3_jax.lexicon.spelling import comparison_key
+from s3_jax.lexicon.synonyms import BENCHMARK_TABLES, load_lexicon
 
 NAME_TABLES = tuple(
   table
@@ -27,7 +24,9 @@ def other_names(
   of the first ones is a sample of all tables.
   """
   seen = {comparison_key(text.replace("_", " ")) for text in texts}
-  entries = [entry for table in tables for entry in load_lexicon(table).classes]
+  entries = [
+    entry for table in tables for entry in load_lexicon(table).only().classes
+  ]
   listed: list[str] = []
   for names in (
     [entry.names[0] for entry in entries],

@@ -7,13 +7,14 @@ checked as an endpoint's answers are.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from s3_jax.lexicon.answers import (
   NOTHING_USABLE,
   Drop,
   Entry,
+  NameOwners,
   asked_label,
   clean_text,
   json_values,
@@ -57,9 +58,7 @@ class Pasted(NamedTuple):
   repeated: tuple[int, ...]
 
 
-def read_pasted(
-  text: str, names: Sequence[str], owners: Mapping[str, frozenset[int]]
-) -> Pasted:
+def read_pasted(text: str, names: Sequence[str], owners: NameOwners) -> Pasted:
   """Reads all answers of a text."""
   entries: dict[int, Entry] = {}
   drops: dict[int, list[Drop]] = {}

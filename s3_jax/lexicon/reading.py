@@ -28,7 +28,8 @@ from s3_jax.lexicon.documents import (
   split_lines,
 )
 from s3_jax.lexicon.matching import finder, tell_apart
-from s3_jax.lexicon.synonyms import comparison_key, load_lexicon
+from s3_jax.lexicon.spelling import comparison_key
+from s3_jax.lexicon.synonyms import load_lexicon
 
 # Spellings of published files -> the index or the official name they mean.
 # BENCHMARKS' traps: newt and tights in the descriptors of DCLIP and TPS, the
@@ -183,7 +184,7 @@ def _entries(path: pathlib.Path) -> tuple[_Entries, bool]:
   )
   if is_table_of_ours(value):
     # Its own reader checks it. Names may repeat, so this is no dictionary.
-    classes = load_lexicon(path).classes
+    classes = load_lexicon(path).only().classes
     return [(entry.name, list(entry.names)) for entry in classes], False
   return text_entries(value, where), False
 

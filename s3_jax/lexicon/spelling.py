@@ -1,14 +1,26 @@
-"""Spellings of one name: British or American, accents, hyphens, plural.
+"""When two texts are one name: the normaliser of the lexicon.
 
-Keys that are equal where two texts may be one name. They are compared, never
-shown: "sho" stands for "shoes" beside "shoe", and harms nobody.
+Blanks, hyphens, accents, number, British or American spelling, word order and
+articles make no other name: "knee pads" and "kneepad" are one concept, which is
+one vertex of a class. Tables, generator, readers and look-up ask here. Keys are
+compared, never shown: "sho" stands for "shoes" beside "shoe", and harms nobody.
+
+Separators are forgiven in words alone, not in numbers, where they change the
+value ("2.5" is not "25"); symbols that tell names apart are no separators ("C#"
+is not "C++").
 """
 
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 
-from s3_jax.lexicon.matching import loose_key, plain_key
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII)
+# A number inside of a name with its sign, its point, and whatever stands
+# between its digits.
+_DIGITS = re.compile(r"(?:(?<!\S)[-+−±.,]+)?\d+(?:[^\w]+\d+)*(?:e[-+]\d+)?")
+_SEPARATORS = re.compile(r"[\s_.,:;!?'\"`´’‘“”/\\|()\[\]{}&‐‑‒–—-]+")
+
 
 # American, British. Only spellings: "sidewalk" and "pavement" are two words.
 _PAIRS = """
@@ -22,7 +34,7 @@ demitasse demi-tasse, dialog dialogue, disk disc, donut doughnut,
 donuts doughnuts, draft draught, enameled enamelled, encyclopedia encyclopaedia,
 favorite favourite, fiber fibre, fiberglass fibreglass, flavor flavour,
 flavored flavoured, fledgling fledgeling, gray grey, grayish greyish,
-graying greying, grill grille, gypsy gipsy, harbor harbour, harbors harbours,
+graying greying, gypsy gipsy, harbor harbour, harbors harbours,
 honor honour, jewelry jewellery, jeweler jeweller, jeweled jewelled,
 ketchup catsup, labor labour, labeled labelled, licorice liquorice,
 license licence, liter litre, luster lustre, maneuver manoeuvre,
@@ -46,66 +58,191 @@ _BRITISH = {
   american: british
   for american, british in (pair.split() for pair in _PAIRS.split(","))
 }
+_AMERICAN = {british: american for american, british in _BRITISH.items()}
 
 _IRREGULAR = {
-  "cacti": "cactus",
-  "children": "child",
-  "dice": "die",
-  "feet": "foot",
-  "fungi": "fungus",
-  "geese": "goose",
-  "lice": "louse",
-  "mice": "mouse",
-  "octopi": "octopus",
-  "oxen": "ox",
-  "people": "person",
-  "teeth": "tooth",
+  **{"cacti": "cactus", "children": "child", "dice": "die", "feet": "foot"},
+  **{"fungi": "fungus", "geese": "goose", "lice": "louse", "mice": "mouse"},
+  **{"octopi": "octopus", "oxen": "ox", "people": "person", "teeth": "tooth"},
+  **{"men": "man", "women": "woman", "skis": "ski", "taxis": "taxi"},
+  **{"kiwis": "kiwi", "bikinis": "bikini", "zucchinis": "zucchini"},
+  **{"corgis": "corgi", "martinis": "martini", "safaris": "safari"},
+  **{"menus": "menu", "emus": "emu", "gnus": "gnu", "bayous": "bayou"},
+  **{"wildebeests": "wildebeest", "lenses": "lens", "gases": "gas"},
 }
+_SINGULAR = frozenset(
+  [
+    "gas",
+    "lens",
+    "canvas",
+    "atlas",
+    "pancreas",
+    "christmas",
+    "texas",
+    "kansas",
+    "arkansas",
+    "swiss",
+    "news",
+  ]
+)
+# Plurals that are another thing than several of one.
+_OWN_THING = frozenset(("glasses", "spectacles", "goods", "arms", "shorts"))
+_ARTICLE = re.compile(
+  r"(?:^|(?<= ))(?:a|an|the) (?=[^\W\d_])|(?<=-)(?:a|an|the)-"
+)
+_POSSESSIVE = re.compile(r"['\u2019]s?(?!\w)")
+# A number as it is written ("737-200", "2.5"), or letters, or other signs.
+_TOKENS = re.compile(
+  r"(?:(?<!\S)[-+−±.,]+)?\d+(?:[^\w\s]+\d+)*(?:e[-+]\d+)?|[^\W\d_]+|[^\w\s]+"
+)
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
+def comparison_key(text: str) -> str:
+  """Returns the form in which texts are the same: NFKC, folded, spaces one."""
+  return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def plain_key(name: str) -> str:
+  """Returns the form in which names are equal but for case and blanks."""
+  key = comparison_key(name.replace("_", " "))
+  # "²" alone is no "2", though "m²" may be written "m2".
+  odd = any(unicodedata.category(character) == "No" for character in name)
+  return name.strip() if odd and is_number(key) else key
+
+
+def loose_key(name: str) -> str:
+  """Returns the form in which names are equal but for separators as well."""
+  plain = plain_key(name)
+  if is_number(plain) or not any(map(str.isalpha, plain)):
+    return ""
+  parts, start = [], 0
+  for digits in _DIGITS.finditer(plain):
+    parts += [_SEPARATORS.sub("", plain[start : digits.start()]), digits[0]]
+    start = digits.end()
+  return "".join(parts) + _SEPARATORS.sub("", plain[start:])
+
+
+def is_number(text: str) -> bool:
+  """Says whether a text is a number, whole or not, in ASCII digits."""
+  return _NUMBER.fullmatch(text.casefold()) is not None
+
+
+def concept_keys(name: str) -> frozenset[str]:
+  """Returns keys of which two names share one if they are one concept.
+
+  One key has the words as they stand, without blanks; the other has them in
+  alphabetical order.
+  """
+  words = _words(name)
+  if len(words) < 2:
+    return frozenset(words or (plain_key(name),))
+  return frozenset(("".join(words), " ".join(sorted(words))))
+
+
+def group_spellings(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+  """Puts the names of a class that are one concept together, in order."""
+  groups: list[list[str]] = []
+  group_of: dict[str, list[str]] = {}
+  for name in names:
+    keys = concept_keys(name)
+    group = next((group_of[key] for key in keys if key in group_of), None)
+    if group is None:
+      groups.append(group := [])
+    group.append(name)
+    for key in keys:
+      group_of.setdefault(key, group)
+  return tuple(map(tuple, groups))
+
+
+def first_spellings(names: Sequence[str]) -> tuple[str, ...]:
+  """Lists what each vertex of a class is called."""
+  return tuple(spellings[0] for spellings in group_spellings(names))
+
+
+def shared_concepts(
+  names: Sequence[Sequence[str]],
+) -> tuple[tuple[tuple[str, int], ...], ...]:
+  """Lists the concepts of several classes, each as (name, class) pairs."""
+  owners: dict[str, dict[int, str]] = {}
+  for label, of_class in enumerate(names):
+    for name in of_class:
+      for key in concept_keys(name):
+        owners.setdefault(key, {}).setdefault(label, name)
+  shared = {
+    tuple((name, label) for label, name in found.items()): None
+    for found in owners.values()
+    if len(found) > 1
+  }
+  return tuple(shared)
+
+
+def both_spellings(text: str) -> tuple[str, ...]:
+  """Lists a text, then its American and British spellings if they differ."""
+  american = _LETTERS.sub(lambda w: _AMERICAN.get(w[0], w[0]), text)
+  british = _LETTERS.sub(lambda w: _BRITISH.get(w[0], w[0]), text)
+  return tuple(dict.fromkeys((text, american, british)))
+
+
+def written_key(name: str) -> str:
+  """Returns the form in which names of the same letters are equal."""
+  return loose_key(name) or plain_key(name)
+
+
 def spelling_key(name: str) -> str:
-  """Returns the form in which the spellings of one name are equal."""
-  plain = plain_key(name)
-  if not plain.isascii():
-    letters = unicodedata.normalize("NFD", plain)
-    plain = "".join(c for c in letters if unicodedata.category(c) != "Mn")
+  """Returns the form in which names of one number and order are equal."""
+  plain = _without_accents(plain_key(name))
   plain = _LETTERS.sub(lambda word: _BRITISH.get(word[0], word[0]), plain)
-  return loose_key(plain) or plain
+  return written_key(plain)
 
 
-def number_keys(name: str) -> frozenset[str]:
-  """Returns keys of which two names share one if they differ in number."""
-  plain = plain_key(name)
-  *_, last = (None, *_LETTERS.finditer(plain))
-  if last is None or last.end() < len(plain):
-    return frozenset((spelling_key(name),))
-  return frozenset(
-    spelling_key(plain[: last.start()] + form) for form in _singulars(last[0])
+def word_stems(name: str) -> frozenset[str]:
+  """Returns the words of a name, whatever their number and spelling."""
+  return frozenset(word for word in _words(name) if word.isalpha())
+
+
+def _without_accents(text: str) -> str:
+  if text.isascii():
+    return text
+  letters = unicodedata.normalize("NFD", text)
+  bare = "".join(c for c in letters if unicodedata.category(c) != "Mn")
+  return unicodedata.normalize("NFC", bare)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _words(name: str) -> tuple[str, ...]:
+  """Splits a name into words in their one form."""
+  plain = _without_accents(plain_key(name))
+  is_word = any(map(str.isalpha, plain)) and not is_number(plain)
+  if plain in _OWN_THING or not is_word:
+    return (plain,)
+  plain = _POSSESSIVE.sub("", _ARTICLE.sub("", plain))
+  words = (
+    part if part[-1].isdigit() else _stem(_SEPARATORS.sub("", part))
+    for part in _TOKENS.findall(plain)
   )
+  return tuple(word for word in words if word) or (plain,)
 
 
-def word_forms(plain: str) -> list[frozenset[str]]:
-  """Lists the words of a plain key, each with what it may be the plural of."""
-  return [_singulars(word) for word in _LETTERS.findall(plain)]
+def _stem(word: str) -> str:
+  """Returns what a word has in common with its plural and its other spelling.
 
-
-@functools.cache
-def _singulars(word: str) -> frozenset[str]:
-  """Lists a word, and what it may be the plural of."""
-  forms = {word}
-  if word in _IRREGULAR:
-    forms.add(_IRREGULAR[word])
-  elif word.endswith("men"):
-    forms.add(f"{word[:-2]}an")
-  elif len(word) > 3 and word.endswith("s"):
-    if word.endswith(("ss", "us", "is")):
-      return frozenset(forms)
-    forms.add(word[:-1])
-    if word.endswith(("ches", "shes", "ses", "xes", "zes", "oes")):
-      forms.add(word[:-2])
-    if word.endswith("ies"):
-      forms.add(f"{word[:-3]}y")
-    if word.endswith("ves"):
-      forms |= {f"{word[:-3]}f", f"{word[:-3]}fe"}
-  return frozenset(forms)
+  "shoe" and "shoes" both give "sho", as "tomatoes" is no plural of "tomatoe".
+  """
+  if word in _SINGULAR:
+    return word
+  word = _IRREGULAR.get(word, word)
+  if word.endswith("men") and len(word) > 5:
+    word = f"{word[:-2]}an"
+  elif len(word) > 3 and word[-1] == "s" and word[-2] not in "sui":
+    word = word[:-1]
+  word = _BRITISH.get(word, word)
+  if word.endswith("ie"):
+    return f"{word[:-2]}y"
+  if word.endswith(("oe", "che", "she", "se", "xe", "ze")):
+    return word[:-1]
+  if word.endswith(("ve", "fe")):
+    return f"{word[:-2]}v"
+  if word.endswith("f") and not word.endswith("ff"):
+    return f"{word[:-1]}v"
+  return word

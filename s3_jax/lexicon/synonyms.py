@@ -1,24 +1,26 @@
 """Tables of class names, synonyms and descriptors: read, check, choose.
 
 A table is a JSON file:
-`{"schema": 1, "dataset", "provenance", "subsets"?, "classes": [{"index",
+`{"schema": 2, "dataset", "provenance", "subsets"?, "classes": [{"index",
 "wnid"?, "name", "synonyms", "descriptors", "polluted"?, "captioned"?,
 "codepoint"?, "source"?}]}`.
 `name` is spelled as the benchmark spells it ("apple_pie"); texts are made with
-blanks for its underscores. `synonyms` leaves out the name itself. Classes are
-keyed by index, never by name: real label sets repeat names. `subsets` names
-lists of class indices, such as those of ImageNet-A.
+blanks for its underscores. `synonyms` leaves out the name itself: an object of
+kind -> texts, or a list, all of which are common names (schema 1 has lists
+alone). Classes are keyed by index, never by name: real label sets repeat names.
+`subsets` names lists of class indices, such as those of ImageNet-A.
 """
 
 import functools
 import hashlib
 import json
 import pathlib
-import unicodedata
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, NoReturn
 
 from s3_jax.fields import Rule, Where, read
+from s3_jax.lexicon.spelling import comparison_key, group_spellings
 from s3_jax.messages import nearest
 
 TABLES = pathlib.Path(__file__).parent / "tables"
@@ -30,7 +32,22 @@ BENCHMARK_TABLES = (
 )
 """Packaged tables of public benchmarks, in the order of reports."""
 
-SCHEMA = 1
+SCHEMA = 2
+SCHEMAS = (1, SCHEMA)  # that are read
+KINDS = {
+  "common": "another name in the English of today",
+  "spelling": "the official or a common name, spelled or ordered otherwise",
+  "scientific": "the Latin name",
+  "brand": "a make that stands for the thing",
+  "code": "a type or chassis code, an acronym",
+  "subtype": "the name of a part of the class",
+  "foreign": "a word of another language without use in English",
+  "archaic": "a name that is out of use",
+}
+"""What a synonym may be."""
+DEFAULT_KINDS = ("common", "spelling")
+"""Kinds that are taken where none are asked for."""
+ALL_KINDS = "all"
 MAX_WORDS = 5  # of a synonym [paper: synonyms of at most five words]
 
 
@@ -63,6 +80,21 @@ def _is_said(text: Any) -> bool:
   return isinstance(text, str) and bool(text.strip())
 
 
+def _read_synonyms(given: Any, where: Where) -> tuple[str, ...]:
+  """Lists the texts of all kinds, one kind after the other."""
+  if isinstance(given, list | tuple):
+    return _read_texts(tuple(given), where)
+  if not isinstance(given, dict):
+    where.refuse("must be a list or an object of kind -> list", given)
+  for kind, texts in given.items():
+    if kind not in KINDS:
+      where.refuse(f"must have kinds of {', '.join(KINDS)}", kind)
+    if not isinstance(texts, list):
+      where.at(kind).refuse("must be a list", texts)
+  listed = [text for kind in KINDS for text in given.get(kind, ())]
+  return _read_texts(tuple(listed), where)
+
+
 def _read_texts(texts: tuple[Any, ...], where: Where) -> tuple[str, ...]:
   for text in texts:
     if not _is_said(text):
@@ -72,6 +104,7 @@ def _read_texts(texts: tuple[Any, ...], where: Where) -> tuple[str, ...]:
 
 Name = Annotated[str, Rule("must not be empty", _is_said)]
 Texts = Annotated[tuple[str, ...], Rule(given=tuple, read=_read_texts)]
+Synonyms = Annotated[tuple[str, ...], Rule(given=Any, read=_read_synonyms)]
 
 
 class ClassEntry(NamedTuple):
@@ -79,18 +112,41 @@ class ClassEntry(NamedTuple):
 
   label: int  # the class index
   name: Name  # the benchmark's official name
-  synonyms: Texts  # without the name itself
+  synonyms: Synonyms  # without the name itself
   descriptors: Texts
   polluted: Texts = ()  # entries known to be wrong; embedded world only
-  captioned: Texts = ()  # names in training captions, by frequency
+  captioned: Texts = ()  # names that captions use most, by frequency
   codepoint: Any = None  # of the pictograph; embedded world only
   wnid: Any = None  # WordNet's id of the class; ImageNet only
   source: Any = None  # of the texts, in a table that a person has a hand in
+  kinds: tuple[str, ...] = ()  # of the synonyms, one each; (): all are common
 
   @property
   def names(self) -> tuple[str, ...]:
     """The official name, underscores as blanks, followed by its synonyms."""
     return (self.name.replace("_", " "), *self.synonyms)
+
+  @property
+  def concepts(self) -> tuple[tuple[str, ...], ...]:
+    """The names, the spellings of one name together: one vertex each."""
+    return group_spellings(self.names)
+
+  @property
+  def by_kind(self) -> dict[str, tuple[str, ...]]:
+    """The synonyms of each kind that there is."""
+    kinds = self.kinds or ("common",) * len(self.synonyms)
+    found: dict[str, tuple[str, ...]] = {}
+    for text, kind in zip(self.synonyms, kinds, strict=True):
+      found[kind] = (*found.get(kind, ()), text)
+    return found
+
+  def only(self, kinds: Collection[str] = DEFAULT_KINDS) -> "ClassEntry":
+    """Leaves out the synonyms of other kinds."""
+    kept = {kind: t for kind, t in self.by_kind.items() if kind in kinds}
+    return self._replace(
+      synonyms=tuple(text for texts in kept.values() for text in texts),
+      kinds=tuple(kind for kind, texts in kept.items() for _ in texts),
+    )
 
 
 class Lexicon(NamedTuple):
@@ -102,6 +158,11 @@ class Lexicon(NamedTuple):
   sha256: str  # of the file
   subsets: dict[str, tuple[int, ...]]  # class indices, ascending
 
+  def only(self, kinds: Collection[str] = DEFAULT_KINDS) -> "Lexicon":
+    """Leaves out the synonyms of other kinds."""
+    classes = tuple(entry.only(kinds) for entry in self.classes)
+    return self._replace(classes=classes)
+
 
 class _Table(NamedTuple):
   """The parts of a table's file."""
@@ -110,6 +171,38 @@ class _Table(NamedTuple):
   provenance: dict
   classes: tuple
   subsets: dict = {}
+
+
+_ASKED_KINDS = re.compile(r"([^,\n]*?)((?:\+\w+)+)")
+
+
+def _is_table(source: str) -> bool:
+  """Says whether a source is a file or a packaged table; "" may be any."""
+  path = pathlib.Path(source)
+  packaged = TABLES / f"{path.name}.json"
+  return (
+    not source or path.is_file() or (source == path.name and packaged.is_file())
+  )
+
+
+def split_kinds(source: str) -> tuple[str, tuple[str, ...]]:
+  """Splits "imagenet+scientific" into the table and the kinds of synonyms.
+
+  The kinds of `DEFAULT_KINDS` are always among them; "all" stands for all.
+  """
+  asked = _ASKED_KINDS.fullmatch(source)
+  if asked is None or not _is_table(asked[1]) or _is_table(source):
+    return source, DEFAULT_KINDS
+  kinds = asked[2][1:].split("+")
+  for kind in kinds:
+    if kind not in (*KINDS, ALL_KINDS):
+      raise ValueError(
+        f"lexicon {source!r:.60} must name kinds of"
+        f' {", ".join((*KINDS, ALL_KINDS))} after "+", got {kind!r:.40}.'
+      )
+  if ALL_KINDS in kinds:
+    return asked[1], tuple(KINDS)
+  return asked[1], tuple(k for k in KINDS if k in (*DEFAULT_KINDS, *kinds))
 
 
 def load_lexicon(source: str | pathlib.Path) -> Lexicon:
@@ -127,16 +220,23 @@ def load_lexicon(source: str | pathlib.Path) -> Lexicon:
   return parse_lexicon(path.read_bytes(), str(path))
 
 
+def read_lexicon(source: str) -> Lexicon:
+  """Reads a table as a run takes it, with the kinds that `source` asks for."""
+  table, kinds = split_kinds(source)
+  return load_lexicon(table).only(kinds)
+
+
 def parse_lexicon(data: bytes, path: str) -> Lexicon:
   """Checks a table; `path` is what messages call it."""
   try:
     table = json.loads(data)
   except ValueError as error:
     raise ValueError(f"lexicon {path} must be JSON: {error}.") from error
-  if not isinstance(table, dict) or table.get("schema") != SCHEMA:
+  if not isinstance(table, dict) or table.get("schema") not in SCHEMAS:
     got = table.get("schema") if isinstance(table, dict) else table
     raise ValueError(
-      f"lexicon {path}: `schema` must be {SCHEMA}, got {got!r:.60}."
+      f"lexicon {path}: `schema` must be {' or '.join(map(str, SCHEMAS))}, got"
+      f" {got!r:.60}."
     )
   dataset, provenance, classes, subsets = read(
     _Table, table, _InTable(f"lexicon {path}")
@@ -178,8 +278,15 @@ def _entry(where: _InTable, position: int, record: Any) -> ClassEntry:
     index = record.get("index")
     if type(index) is not int or index != position:
       where.at("index").refuse("must count 0, 1, 2, ... in order", index)
-    record = {**record, "label": index}
+    kinds: tuple[str, ...] = ()
+    if isinstance(given := record.get("synonyms"), dict):
+      kinds = tuple(k for k in KINDS for _ in _listed(given.get(k)))
+    record = {**record, "label": index, "kinds": kinds}
   return read(ClassEntry, record, where)
+
+
+def _listed(texts: Any) -> list[Any]:
+  return texts if isinstance(texts, list) else []
 
 
 def _check(path: str, entries: Sequence[ClassEntry]) -> None:
@@ -202,11 +309,6 @@ def _check(path: str, entries: Sequence[ClassEntry]) -> None:
       raise ValueError(
         f"{where}: `captioned` must repeat names of the class, got {stray!r}."
       )
-
-
-def comparison_key(text: str) -> str:
-  """Returns the form in which texts are compared: NFKC, folded, spaces one."""
-  return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 @functools.cache

@@ -8,9 +8,10 @@ table of one vertex a class.
 
 import random
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from s3_jax.lexicon.prompts import fill_template
+from s3_jax.lexicon.spelling import both_spellings, group_spellings
 from s3_jax.lexicon.synonyms import ClassEntry
 
 # classes -> vertices -> prompts
@@ -30,9 +31,15 @@ def distinct_prompts(tables: Iterable[Vertices]) -> tuple[str, ...]:
 def concept_vertices(
   names: Sequence[Sequence[str]], templates: Sequence[str]
 ) -> Vertices:
-  """Makes one vertex of every name of a class."""
+  """Makes one vertex of every name of a class.
+
+  The spellings of one name are one vertex, the mean of their prompts.
+  """
   return tuple(
-    tuple(_filled(templates, name) for name in of_class) for of_class in names
+    tuple(
+      _filled(templates, spellings) for spellings in group_spellings(of_class)
+    )
+    for of_class in names
   )
 
 
@@ -50,15 +57,17 @@ def concept_descriptor_vertices(
   """
 
   def of_class(entry: ClassEntry) -> tuple[tuple[str, ...], ...]:
+    names = [_filled(templates, spellings) for spellings in entry.concepts]
     pairs = (
       tuple(
-        f"{prompt}{joiner}{descriptor.rstrip('.')}."
-        for prompt in _filled(templates, name)
+        f"{prompt}{joiner}{spelling.rstrip('.')}."
+        for prompt in prompts
+        for spelling in both_spellings(descriptor)
       )
-      for name in entry.names
+      for prompts in names
       for descriptor in entry.descriptors
     )
-    return (*(_filled(templates, name) for name in entry.names), *pairs)
+    return (*names, *pairs)
 
   return tuple(of_class(entry) for entry in classes)
 
@@ -89,18 +98,30 @@ def described(name: str, descriptor: str) -> str:
 
 
 def descriptor_prompts(
-  names: Sequence[str], descriptors: Sequence[Sequence[str]]
+  names: Sequence[str],
+  descriptors: Sequence[Sequence[str]],
+  *,
+  spellings: Callable[[str], tuple[str, ...]] = both_spellings,
 ) -> Vertices:
   """Makes a vertex of every descriptor; a class without any keeps its name.
 
   References:
     DCLIP (arXiv 2210.07183), whose score is the mean over these vertices; the
-    plain name for an empty list is ours.
+    plain name for an empty list is ours, and so is the mean of American and
+    British spelling where they differ.
   """
   return tuple(
-    tuple((described(name, text),) for text in texts) or ((name,),)
+    tuple(
+      tuple(described(name, each) for each in spellings(text)) for text in texts
+    )
+    or ((name,),)
     for name, texts in zip(names, descriptors, strict=True)
   )
+
+
+def as_given(text: str) -> tuple[str, ...]:
+  """Takes a text as it is, as published numbers do."""
+  return (text,)
 
 
 def pooled(*tables: Vertices) -> Vertices:
@@ -151,5 +172,11 @@ def waffle_texts(
   return tuple(texts)
 
 
-def _filled(templates: Sequence[str], name: str) -> tuple[str, ...]:
-  return tuple(fill_template(template, name) for template in templates)
+def _filled(
+  templates: Sequence[str], spellings: Iterable[str]
+) -> tuple[str, ...]:
+  return tuple(
+    fill_template(template, spelling)
+    for spelling in spellings
+    for template in templates
+  )

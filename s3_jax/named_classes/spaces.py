@@ -38,7 +38,8 @@ class NamedSpace(NamedTuple):
       says which texts are in the core of their class.
     names: of the classes, in label order.
     texts: of each class, as many as it has, in the order of the space; the
-      words before they went into a template.
+      words before they went into a template. Spellings of one name ("knee pad",
+      "kneepads") are one text, called by the first of them.
     logit_scale: natural logarithm of the factor that makes scores logits.
   """
 
@@ -159,7 +160,7 @@ def embed_classes(
         " got None; of another encoder give {name: f32[texts, dim]}."
       )
     read = read_classes(classes)
-    names, texts = read.names, read.texts
+    names, texts = read.names, read.concepts
     table = _embed(clip, read, template, dtype)
   core = build_cores(
     table, scale=scale, keep=keep, min_fraction=min_fraction, min_gap=min_gap

@@ -10,21 +10,19 @@ from s3_jax.results.templating import render
 
 
 class NearerWord(NamedTuple):
-  """A text that is closer to another class than to its own.
+  """A synonym whose nearest official name is another class's.
 
   Attributes:
-    text: the text.
-    own: its largest cosine to another text of its class.
-    other: its largest cosine to a text of another class.
-    other_class: official name of that class.
-    other_text: that text.
+    text: the synonym.
+    own: its cosine to the official name of its class.
+    other: its largest cosine to an official name.
+    other_class: whose that name is.
   """
 
   text: str
   own: float
   other: float
   other_class: str
-  other_text: str
 
 
 class ClassWords(NamedTuple):
@@ -37,7 +35,7 @@ class ClassWords(NamedTuple):
     descriptors: what the class looks like.
     truncated: texts and descriptors that lose tokens in the template.
     removed: texts outside the core; empty where no checkpoint was given.
-    nearer: texts that lie nearer to another class; likewise.
+    nearer: synonyms that lie nearer to another class; likewise.
   """
 
   label: int
@@ -59,6 +57,8 @@ class TableWords(NamedTuple):
     classes: its classes.
     shared: texts that several classes claim, with these classes' names.
     cut: classes whose core leaves texts out; None without a checkpoint.
+    compared: synonyms that were compared with official names; None where
+      nothing is embedded.
   """
 
   dataset: str
@@ -67,6 +67,7 @@ class TableWords(NamedTuple):
   classes: tuple[ClassWords, ...]
   shared: tuple[tuple[str, tuple[str, ...]], ...]
   cut: int | None
+  compared: int | None
 
 
 def summarize(table: TableWords) -> dict[str, int | float | str | None]:
@@ -91,8 +92,9 @@ def summarize(table: TableWords) -> dict[str, int | float | str | None]:
     "removed": None
     if table.cut is None
     else sum(len(entry.removed) for entry in table.classes),
+    "compared": table.compared,
     "nearer_to_another": None
-    if table.cut is None
+    if table.compared is None
     else sum(len(entry.nearer) for entry in table.classes),
   }
 
@@ -110,6 +112,7 @@ _COLUMNS = (
   ("truncated", "truncated"),
   ("classes_cut", "classes cut"),
   ("removed", "removed"),
+  ("compared", "compared"),
   ("nearer_to_another", "nearer to another"),
 )
 

@@ -3,6 +3,7 @@
 import html.parser
 import json
 
+import numpy as np
 import pytest
 
 from s3_jax import experiment
@@ -84,13 +85,12 @@ def test_words_out_of_place_and_escaping(
   assert (shared.casefold(), owners) == ("crane", ["sofa", "crane_bird"])
   by_name = {entry["name"]: entry for entry in mine["classes"]}
   assert by_name["crane_bird"]["texts"][0] == "crane bird"
-  # "Crane" and "crane" have one embedding, in two classes: nothing is nearer.
   (word,) = [
     word for word in by_name["sofa"]["nearer"] if word["text"] == "Crane"
   ]
   assert word["other_class"] == "crane_bird"
-  assert word["other"] == pytest.approx(1.0, abs=1e-5)
   assert word["other"] > word["own"]
+  assert row["compared"] == 7
   removed = sum(len(entry["removed"]) for entry in mine["classes"])
   assert row["removed"] == removed
   cut = sum(bool(entry["removed"]) for entry in mine["classes"])
@@ -105,9 +105,82 @@ def test_words_out_of_place_and_escaping(
   assert "brolly & co" in "".join(reader.text)
 
 
+def write_names(path, vectors):
+  """Writes embedded names as a user has them."""
+  np.savez(path, embeddings=np.array(list(vectors.values()), np.float32))
+  path.with_name("names.json").write_text(json.dumps(list(vectors)), "utf-8")
+
+
+def test_names_that_are_embedded_already(read_config, table, tmp_path):
+  vectors = {
+    "Sofa": [1, 0, 0],
+    "couch": [0.8, 0.6, 0],
+    "settee": [0.6, 0.8, 0],
+    "a photo of a crane bird.": [0, 1, 0],
+    "crane bird": [1, 0, 0],  # the template counts first
+    "umbrella": [0, 0, 1],
+    "parasol": [0, 0, 1],
+    "something else": [0, 0.6, 0.8],
+  }
+  write_names(tmp_path / "words.npz", vectors)
+  config = read_config(
+    "lexicon_report",
+    tables=(str(table),),
+    embeddings=str(tmp_path / "words.npz"),
+  )
+  (row,) = experiment.run(config, str(tmp_path / "run"))
+  assert (row["compared"], row["nearer_to_another"]) == (3, 1)
+  assert row["removed"] is row["truncated"] is None
+  record = json.loads((tmp_path / "run" / "lexicon.json").read_text("utf-8"))
+  (mine,) = record["tables"]
+  ((word,), *others) = [entry["nearer"] for entry in mine["classes"]]
+  assert others == [[], []]
+  assert word == {
+    "text": "settee",
+    "own": pytest.approx(0.6),
+    "other": pytest.approx(0.8),
+    "other_class": "crane_bird",
+  }
+  assert "8 embedded names" in record["about"]
+  page = (tmp_path / "run" / "lexicon.html").read_text("utf-8")
+  assert "(0.600, but 0.800 to crane_bird)" in "".join(page.split("<wbr>"))
+
+
+def test_classes_of_one_name_are_no_rivals(read_config, tmp_path):
+  classes = [("missile", ["rocket"]), ("missile", ["shell"]), ("gun", [])]
+  path = tmp_path / "twins.json"
+  path.write_text(
+    json.dumps(
+      {
+        "schema": 2,
+        "dataset": "twins",
+        "provenance": {},
+        "classes": [
+          {"index": i, "name": name, "synonyms": texts, "descriptors": []}
+          for i, (name, texts) in enumerate(classes)
+        ],
+      }
+    ),
+    "utf-8",
+  )
+  vectors = {"missile": [1, 0], "rocket": [0.8, 0.6], "shell": [0.6, 0.8]}
+  write_names(tmp_path / "v.npz", {**vectors, "gun": [0, 1]})
+  config = read_config(
+    "lexicon_report",
+    tables=(str(path),),
+    embeddings=str(tmp_path / "v.npz"),
+  )
+  (row,) = experiment.run(config, str(tmp_path / "run"))
+  assert (row["compared"], row["nearer_to_another"]) == (2, 1)
+
+
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
+    (
+      {"embeddings": "a.npz", "model": "s3_jax/pictographs"},
+      "`config.embeddings` must be left out beside `model`",
+    ),
     ({"tables": (3,)}, "`config.tables` must hold names"),
     ({"tables": ("no such table",)}, "must be a packaged table"),
     ({"template": "a photo"}, "must hold exactly one"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from s3_jax.lexicon.matching import finder, is_number, loose_key, plain_key
+from s3_jax.lexicon.matching import finder
+from s3_jax.lexicon.spelling import is_number, loose_key, plain_key
 
 
 @pytest.mark.parametrize(

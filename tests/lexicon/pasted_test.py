@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3_jax.lexicon.answers import Entry, name_owners, read_answer
+from s3_jax.lexicon.answers import Entry, NameOwners, read_answer
 from s3_jax.lexicon.pasted import Refused, read_pasted
 from s3_jax.lexicon.prompting import Job, write_request
 
 NAMES = ("cat", "killer_whale", "tench", "crane")
-OWNERS = name_owners(NAMES)
+OWNERS = NameOwners(NAMES)
 
 
 def record(label, *synonyms, name=None):

@@ -2,7 +2,14 @@
 
 import pytest
 
-from s3_jax.lexicon.spelling import number_keys, spelling_key
+from s3_jax.lexicon.spelling import (
+  both_spellings,
+  concept_keys,
+  first_spellings,
+  group_spellings,
+  shared_concepts,
+  spelling_key,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,13 +68,98 @@ def test_names_that_differ(first, second):
   ],
 )
 def test_one_and_several(one, several):
-  assert number_keys(one) & number_keys(several)
+  assert concept_keys(one) & concept_keys(several)
   assert spelling_key(one) != spelling_key(several)
 
 
 @pytest.mark.parametrize(
   ("first", "second"),
-  [("bus", "bu"), ("glass", "glas"), ("tennis", "tenni"), ("737", "73")],
+  [
+    ("knee pad", "kneepads"),
+    ("Pan's pipes", "pan pipe"),
+    ("floor-wood", "wood floor"),
+    ("trafficlight", "Traffic_Lights"),
+    ("love in the mist", "love-in-a-mist"),
+    ("the wine glasses", "a wine glass"),
+    ("R.V.", "RV"),
+    ("2012 Audi A4", "Audi A4 2012"),
+    ("MD 80", "MD-80"),
+    ("hammer and sickle", "sickle and hammer"),
+    ("great grey owls", "great gray owl"),
+    ("café", "cafes"),
+    ("wolf", "wolves"),
+    ("giraffe", "giraffes"),
+    ("pie", "pies"),
+    ("ski", "skis"),
+    ("aeroplane cabin", "airplane cabins"),
+  ],
 )
-def test_no_plural_is_made_up(first, second):
-  assert not number_keys(first) & number_keys(second)
+def test_spellings_of_one_concept(first, second):
+  assert concept_keys(first) & concept_keys(second)
+
+
+@pytest.mark.parametrize(
+  ("first", "second"),
+  [
+    ("bus", "bu"),
+    ("glass", "glas"),
+    ("tennis", "tenni"),
+    ("737", "73"),
+    ("sky", "skis"),
+    ("tube", "tubs"),
+    ("cane", "cans"),
+    ("pine", "pin"),
+    ("glass", "glasses"),
+    ("A-frame house", "frame house"),
+    ("Mercedes A-Class", "Mercedes class"),
+    ("1.5 cats", "15 cats"),
+    ("737-200", "7372-00"),
+    ("C#", "C++"),
+    ("grill", "grille"),
+    ("stairs", "steps"),
+    ("中文", "文中"),
+  ],
+)
+def test_concepts_that_differ(first, second):
+  assert not concept_keys(first) & concept_keys(second)
+
+
+@pytest.mark.parametrize(
+  "name", ["a", "the", "s", "...", "", " ", "of the", "猫"]
+)
+def test_any_text_has_a_key_that_is_stable(name):
+  assert concept_keys(name) == concept_keys(name.upper().lower())
+  assert len(concept_keys(name)) >= 1
+
+
+def test_spellings_stand_together_in_their_order():
+  names = (
+    "kneepad",
+    "patella guard",
+    "knee pads",
+    "Knee Pad",
+    "guard, patella",
+  )
+  assert group_spellings(names) == (
+    ("kneepad", "knee pads", "Knee Pad"),
+    ("patella guard", "guard, patella"),
+  )
+  assert first_spellings(names) == ("kneepad", "patella guard")
+  assert group_spellings(()) == ()
+
+
+def test_concepts_of_two_classes_are_found_however_they_are_spelled():
+  names = [["stairs", "steps"], ["step", "stair"], ["path"]]
+  assert shared_concepts(names) == (
+    (("stairs", 0), ("stair", 1)),
+    (("steps", 0), ("step", 1)),
+  )
+  assert shared_concepts([["bow"], ["bowl"]]) == ()
+
+
+def test_both_spellings_of_a_text():
+  assert both_spellings("gray fur") == ("gray fur", "grey fur")
+  assert both_spellings("grey fur") == ("grey fur", "gray fur")
+  assert both_spellings("brown fur") == ("brown fur",)
+  mixed = both_spellings("gray tyre")
+  assert mixed == ("gray tyre", "gray tire", "grey tyre")

@@ -82,7 +82,7 @@ def test_every_form_of_a_class_list(clip, tmp_path, kind):
 
 def test_a_packaged_table_and_names_between_commas(clip):
   table = s3_jax.embed_classes(clip, "eurosat")
-  assert table.texts == read_classes("eurosat").texts
+  assert table.texts == read_classes("eurosat").concepts
   names = s3_jax.embed_classes(clip, "cat, sailing_boat")
   assert names.names == ("cat", "sailing_boat")
   assert names.texts == (("cat",), ("sailing boat",))

@@ -10,13 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from s3_jax.data.specs import DatasetSpec, official_names, wnids
-from s3_jax.lexicon.matching import (
-  index_names,
-  is_number,
-  loose_key,
-  other_spellings,
-  plain_key,
-)
+from s3_jax.lexicon.matching import by_concept, index_names, other_spellings
+from s3_jax.lexicon.spelling import is_number, loose_key, plain_key
 
 # Folders of the data sets as published -> the names that CoOp gave them.
 _RENAMED = {
@@ -47,9 +42,10 @@ class ClassFinder:
 
   Case, underscores and blanks do not count, nor does punctuation in words; in
   numbers it does. The closest spelling of any class wins over a looser one of
-  another. A class is also found by its WordNet id, and "apse (indoor)",
-  "/a/apse/indoor", "Audi TTS Coupe 2012" find "indoor apse" and "2012 Audi TTS
-  Coupe".
+  another; what is left is taken for the one class of which it is another
+  number, order or spelling ("donuts", "aeroplane"). A class is also found by
+  its WordNet id, and "apse (indoor)", "/a/apse/indoor", "Audi TTS Coupe 2012"
+  find "indoor apse" and "2012 Audi TTS Coupe".
 
   Attributes:
     classes: how many there are.
@@ -77,6 +73,7 @@ class ClassFinder:
     spellings = [[name] for name in names]
     self._plain = index_names(spellings, plain_key)
     self._loose = index_names(spellings, loose_key)
+    self._find_concept = by_concept(spellings)
     for spelling, name in (renamed or {}).items():
       self._plain[plain_key(spelling)] = self._plain[plain_key(name)]
     self._plain |= {key: (label,) for label, key in enumerate(ids) if key}
@@ -91,7 +88,7 @@ class ClassFinder:
       for variant in variants:
         if labels := index.get(key(variant), ()):
           return labels
-    return ()
+    return self._find_concept(variants)
 
   def label(self, spelling: str, where: str) -> int:
     """Returns the label that a spelling means."""

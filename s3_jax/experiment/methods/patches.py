@@ -20,7 +20,8 @@ from s3_jax.data.segmentation_sets import (
   class_entries,
 )
 from s3_jax.experiment.methods.spaces import SpaceOptions, build_core
-from s3_jax.lexicon.synonyms import ClassEntry, comparison_key
+from s3_jax.lexicon.spelling import comparison_key
+from s3_jax.lexicon.synonyms import ClassEntry
 from s3_jax.lexicon.vertices import Vertices, concept_vertices
 from s3_jax.named_classes.cores import space_scorer
 from s3_jax.named_classes.vertices import embed_vertices
@@ -87,22 +88,26 @@ class PatchTexts(NamedTuple):
   templates: tuple[str, ...]
 
 
-def texts_of(spec: SegmentationSpec, templates: tuple[str, ...]) -> PatchTexts:
-  """Collects the texts of a data set."""
-  return PatchTexts(class_entries(spec), benchmark_names(spec), templates)
+def texts_of(
+  spec: SegmentationSpec, templates: tuple[str, ...], kinds: str = ""
+) -> PatchTexts:
+  """Collects the texts of a data set; `kinds` as for `class_entries`."""
+  classes = class_entries(spec, kinds)
+  return PatchTexts(classes, benchmark_names(spec), templates)
 
 
 def official_names(texts: PatchTexts) -> Bool[np.ndarray, "classes synonyms"]:
   """Marks the names of a space with which the benchmark is evaluated."""
-  names = _all(texts.classes, texts.benchmark)
-  official = np.zeros((len(names), max(map(len, names))), bool)
+  concepts = [entry.concepts for entry in texts.classes]
+  official = np.zeros((len(concepts), max(map(len, concepts))), bool)
   official[:, 0] = True
   for label, (of_class, known) in enumerate(
-    zip(names, texts.benchmark, strict=True)
+    zip(concepts, texts.benchmark, strict=True)
   ):
     keys = {comparison_key(name) for name in known}
     official[label, : len(of_class)] |= [
-      comparison_key(name) in keys for name in of_class
+      not keys.isdisjoint(map(comparison_key, spellings))
+      for spellings in of_class
     ]
   return official
 

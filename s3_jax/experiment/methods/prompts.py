@@ -16,6 +16,7 @@ from s3_jax.lexicon.synonyms import ClassEntry, most_frequent_names
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import (
   Vertices,
+  as_given,
   concept_descriptor_vertices,
   concept_vertices,
   described,
@@ -169,7 +170,9 @@ def cupl(texts: MethodTexts) -> Vertices:
 
 def dclip(texts: MethodTexts) -> Vertices:
   """Makes a vertex of the official name with each descriptor of the user's."""
-  return descriptor_prompts(texts.names, texts.files["dclip"])
+  return descriptor_prompts(
+    texts.names, texts.files["dclip"], spellings=as_given
+  )
 
 
 def waffle(texts: MethodTexts) -> Vertices:

@@ -317,7 +317,7 @@ def _classes(
 ) -> list[dict[str, Any]]:
   """Lists the classes with their colours, and which texts are in the core."""
   rows = []
-  for label, texts in enumerate(run.classes.texts):
+  for label, texts in enumerate(run.classes.concepts):
     kept = [True] * len(texts)
     if target.space is not None:
       kept = np.asarray(target.space.mask)[label, : len(texts)].tolist()

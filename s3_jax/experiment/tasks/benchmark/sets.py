@@ -22,6 +22,7 @@ from s3_jax.lexicon.synonyms import (
   ClassEntry,
   classes_by_wnid,
   load_lexicon,
+  read_lexicon,
 )
 
 OWN = "own"
@@ -110,7 +111,11 @@ def _find(
       raise ValueError(
         f"{error} `config.partial=True` runs on what is there."
       ) from error
-  classes, sha256, note = _read_classes(lexicon or spec.lexicon, spec.subset)
+  if lexicon.startswith("+"):  # further kinds of synonyms
+    lexicon, own = "", f"{spec.lexicon}{lexicon}"
+  else:
+    own = spec.lexicon
+  classes, sha256, note = _read_classes(lexicon or own, spec.subset)
   if note:
     opened = opened._replace(found=f"{opened.found}; {note}")
   if len(classes) != spec.classes:
@@ -131,7 +136,7 @@ def _read_classes(
     read = read_classes(lexicon, "`config.lexicon`")
     note = f"classes of {read.taken or read.title}".rstrip(".")
     return class_entries(read), read.sha256, note
-  table = load_lexicon(lexicon)
+  table = read_lexicon(lexicon)
   classes = table.classes
   if subset in table.subsets:
     classes = tuple(classes[label] for label in table.subsets[subset])
@@ -193,7 +198,7 @@ def _own_classes(
     return (), None, ""
   table, known = load_lexicon("imagenet"), classes_by_wnid()
   classes = tuple(
-    known[wnid]._replace(label=label) for label, wnid in enumerate(wnids)
+    known[wnid].only()._replace(label=label) for label, wnid in enumerate(wnids)
   )
   note = "WordNet ids: names and synonyms are those of the table imagenet"
   return classes, table.sha256, note

@@ -207,7 +207,7 @@ def _describe(
       "templates": list(run.templates),
       "distinct": len(embedded.rows),
       **embedded.describe(),
-      "per_class": [len(texts) for texts in classes.texts],
+      "per_class": [len(texts) for texts in classes.concepts],
       "core_per_class": core.sum(axis=1).tolist(),
     },
     **session.head(),

@@ -72,7 +72,7 @@ def class_records(
 ) -> Iterator[dict[str, Any]]:
   """Lists the classes with the texts in and outside their cores."""
   core = np.asarray(space.mask)
-  for label, texts in enumerate(classes.texts):
+  for label, texts in enumerate(classes.concepts):
     kept = core[label, : len(texts)].tolist()
     yield {
       "label": label,

@@ -200,5 +200,5 @@ def _nothing_yet(
   facts = np.zeros((len(files), 3), np.int64)
   above = np.zeros(len(files), np.int32)
   return FilePredictions(
-    files, facts, ranking, {}, classes.names, classes.texts, above
+    files, facts, ranking, {}, classes.names, classes.concepts, above
   )

@@ -56,7 +56,9 @@ from s3_jax.storage.shards import Layout, Shard, join_shards, stored_shards
 def prompts_of(run: Segmentation, spec: SegmentationSpec) -> tuple[str, ...]:
   """Lists the texts of all methods on one data set."""
   methods = {name: PATCH_METHODS[name] for name in run.methods}
-  vertices = method_vertices(methods, texts_of(spec, run.templates))
+  vertices = method_vertices(
+    methods, texts_of(spec, run.templates, run.lexicon)
+  )
   return distinct_prompts(vertices.values())
 
 
@@ -70,7 +72,7 @@ def segment_set(
   spec, found = each.spec, each.found
   total = len(found.opened.records)
   methods = {name: PATCH_METHODS[name] for name in run.methods}
-  texts = texts_of(spec, run.templates)
+  texts = texts_of(spec, run.templates, run.lexicon)
   vertices = method_vertices(methods, texts)
   prompts = distinct_prompts(vertices.values())
   session.log(
@@ -117,7 +119,7 @@ def segment_set(
     spec=spec,
     found=found,
     complete=each.complete,
-    classes=class_entries(spec),
+    classes=class_entries(spec, run.lexicon),
     protocols=protocols,
     vertices=vertices,
     texts=embedded,

@@ -21,6 +21,7 @@ from s3_jax.experiment.settings import (
   check_sets,
 )
 from s3_jax.experiment.tasks.segmentation.settings import (
+  AskedKinds,
   Embeddings,
   NameTemplates,
   Protocol,
@@ -57,6 +58,7 @@ class Segmentation(NamedTuple):
   thresholds: Thresholds = {}  # of methods; default: the protocol's
   baseline: str = "names_max"  # the method that the others are compared with
   templates: NameTemplates = raw(())  # default: the 80 of ImageNet
+  lexicon: AskedKinds = ""  # "+subtype" adds kinds of synonyms
   pictures: Whole = 3  # worst, best, most gained and most lost images of each
   dtype: Dtype = "float32"  # of the towers' matrix products
   mesh: Whole = 0  # devices of each process that share windows; 0 for all

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 from s3_jax.clip import ModelSpec
 from s3_jax.experiment.settings import Templates
 from s3_jax.fields import Fraction, Rule, Where, read_value
+from s3_jax.lexicon.synonyms import split_kinds
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.messages import nearest
 from s3_jax.segmentation import (
@@ -44,6 +45,14 @@ Thresholds = Annotated[
 Statistics = Annotated[
   str | tuple[float, ...] | None,
   Rule('must be three numbers or "checkpoint"', _are_statistics),
+]
+
+
+AskedKinds = Annotated[
+  str,
+  Rule(
+    'must be kinds such as "+subtype"', lambda text: not split_kinds(text)[0]
+  ),
 ]
 
 

@@ -208,7 +208,7 @@ class Classifier:
       NamedSpace(
         padded,
         classes.names,
-        classes.texts,
+        classes.concepts,
         float(self.clip.params["logit_scale"]),
       ),
       space_scorer(padded, options.metric, neighbors=options.neighbors),

@@ -185,7 +185,7 @@ def run_sweep(sweep: Sweep, folder: pathlib.Path) -> list[Row]:
     ],
     opened.tables,
     opened.test_set,
-    right=[len(entry.names) for entry in data.classes],
+    right=[len(entry.concepts) for entry in data.classes],
     logit_scale=embedder.logit_scale,
   )
   split = data.spec.split

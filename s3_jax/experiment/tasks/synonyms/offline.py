@@ -16,7 +16,7 @@ from s3_jax.experiment.tasks.synonyms.completing import (
   without_synonyms,
 )
 from s3_jax.experiment.tasks.synonyms.table_file import read_table
-from s3_jax.lexicon.answers import Entry, name_owners, read_entry
+from s3_jax.lexicon.answers import Entry, NameOwners, read_entry
 from s3_jax.lexicon.generate import Generated
 from s3_jax.lexicon.lookup import (
   LOOKUP_TABLES,
@@ -33,7 +33,7 @@ def look_names_up(asked: Asked, *, tables: Sequence[str]) -> pathlib.Path:
   names = asked.job.names
   before = read_table(asked.path, names)
   todo = without_synonyms(before, names)
-  owners = name_owners(names)
+  owners = NameOwners(names)
   found = look_up(names, asked.wnids, tables=tables or LOOKUP_TABLES)
   entries, drops, sources, others = {}, [], {}, []
   for label in todo:

@@ -18,7 +18,7 @@ from s3_jax.experiment.tasks.synonyms.completing import (
 )
 from s3_jax.experiment.tasks.synonyms.table_file import read_table
 from s3_jax.files import atomic_write
-from s3_jax.lexicon.answers import name_owners
+from s3_jax.lexicon.answers import NameOwners
 from s3_jax.lexicon.pasted import MAX_PASTE_BYTES, Pasted, read_pasted
 from s3_jax.lexicon.prompting import PROMPT_VERSION, write_request
 
@@ -60,7 +60,7 @@ def take_pasted(asked: Asked, source: str) -> pathlib.Path:
   before = read_table(asked.path, names)
   todo = set(without_synonyms(before, names))
   data = _read_bytes(source)
-  pasted = read_pasted(_decode(data), names, name_owners(names))
+  pasted = read_pasted(_decode(data), names, NameOwners(names))
   if not pasted.entries:
     raise ValueError(_complaint(pasted))
   digest = hashlib.sha256(data).hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from s3_jax.files import atomic_write, write_json
-from s3_jax.lexicon.answers import name_owners
+from s3_jax.lexicon.answers import NameOwners
 from s3_jax.lexicon.generate import Generated
 from s3_jax.lexicon.prompting import Job
 from s3_jax.results.drawing import shorten
@@ -37,7 +37,7 @@ def _report(
   table: str | None,
 ) -> dict[str, Any]:
   entries = generated.entries
-  same = [sorted(labels) for labels in name_owners(job.names).values()]
+  same = [sorted(labels) for labels in NameOwners(job.names).exact.values()]
   return {
     "schema": _SCHEMA,
     "table": table,

@@ -50,7 +50,9 @@ def read_table(
   entries, sources = {}, {}
   for entry in lexicon.classes:
     if entry.synonyms or entry.descriptors:
-      entries[entry.label] = Entry(entry.synonyms, entry.descriptors)
+      entries[entry.label] = Entry(
+        entry.synonyms, entry.descriptors, entry.kinds
+      )
       if entry.source is not None:
         is_filled = entry.source == GAP
         sources[entry.label] = {"how": "hand"} if is_filled else entry.source
@@ -68,7 +70,16 @@ def write_table(
   rows = []
   for label, class_name in enumerate(names):
     entry = entries.get(label, Entry((), ()))
-    row = {"index": label, "name": class_name, **entry._asdict()}
+    row: dict[str, Any] = {
+      "index": label,
+      "name": class_name,
+      "synonyms": entry.synonyms,
+      "descriptors": entry.descriptors,
+    }
+    if entry.kinds:  # as a person wrote them
+      row["synonyms"] = {kind: [] for kind in dict.fromkeys(entry.kinds)}
+      for text, kind in zip(entry.synonyms, entry.kinds, strict=True):
+        row["synonyms"][kind].append(text)
     if label in sources:
       row["source"] = sources[label]
     rows.append(f"  {_dump(row)}")
