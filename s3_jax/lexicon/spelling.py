@@ -58,7 +58,23 @@ _BRITISH = {
   american: british
   for american, british in (pair.split() for pair in _PAIRS.split(","))
 }
-_AMERICAN = {british: american for american, british in _BRITISH.items()}
+# But where a word has a meaning in which it has one spelling alone: "parking
+# meter", "checks", "a story".
+_SAFE = _BRITISH.keys() - set(
+  [
+    "ax",
+    "check",
+    "disk",
+    "draft",
+    "license",
+    "meter",
+    "program",
+    "savory",
+    "story",
+    "vise",
+  ]
+)
+_AMERICAN = {_BRITISH[american]: american for american in _SAFE}
 
 _IRREGULAR = {
   **{"cacti": "cactus", "children": "child", "dice": "die", "feet": "foot"},
@@ -134,7 +150,7 @@ def concept_keys(name: str) -> frozenset[str]:
   One key has the words as they stand, without blanks; the other has them in
   alphabetical order.
   """
-  words = _words(name)
+  words = concept_words(name)
   if len(words) < 2:
     return frozenset(words or (plain_key(name),))
   return frozenset(("".join(words), " ".join(sorted(words))))
@@ -142,6 +158,8 @@ def concept_keys(name: str) -> frozenset[str]:
 
 def group_spellings(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
   """Puts the names of a class that are one concept together, in order."""
+  if len(names) < 2:
+    return tuple((name,) for name in names)
   groups: list[list[str]] = []
   group_of: dict[str, list[str]] = {}
   for name in names:
@@ -177,11 +195,17 @@ def shared_concepts(
   return tuple(shared)
 
 
+def american(text: str) -> str:
+  """Spells a text as Americans do."""
+  return _LETTERS.sub(lambda word: _AMERICAN.get(word[0], word[0]), text)
+
+
 def both_spellings(text: str) -> tuple[str, ...]:
   """Lists a text, then its American and British spellings if they differ."""
-  american = _LETTERS.sub(lambda w: _AMERICAN.get(w[0], w[0]), text)
-  british = _LETTERS.sub(lambda w: _BRITISH.get(w[0], w[0]), text)
-  return tuple(dict.fromkeys((text, american, british)))
+  british = _LETTERS.sub(
+    lambda word: _BRITISH[word[0]] if word[0] in _SAFE else word[0], text
+  )
+  return tuple(dict.fromkeys((text, american(text), british)))
 
 
 def written_key(name: str) -> str:
@@ -198,7 +222,7 @@ def spelling_key(name: str) -> str:
 
 def word_stems(name: str) -> frozenset[str]:
   """Returns the words of a name, whatever their number and spelling."""
-  return frozenset(word for word in _words(name) if word.isalpha())
+  return frozenset(word for word in concept_words(name) if word.isalpha())
 
 
 def _without_accents(text: str) -> str:
@@ -210,20 +234,27 @@ def _without_accents(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _words(name: str) -> tuple[str, ...]:
+def concept_words(name: str) -> tuple[str, ...]:
   """Splits a name into words in their one form."""
   plain = _without_accents(plain_key(name))
   is_word = any(map(str.isalpha, plain)) and not is_number(plain)
   if plain in _OWN_THING or not is_word:
     return (plain,)
   plain = _POSSESSIVE.sub("", _ARTICLE.sub("", plain))
-  words = (
-    part if part[-1].isdigit() else _stem(_SEPARATORS.sub("", part))
-    for part in _TOKENS.findall(plain)
-  )
-  return tuple(word for word in words if word) or (plain,)
+  words, end = [], -1
+  for part in _TOKENS.finditer(plain):
+    text = part[0]
+    if not text[-1].isdigit():
+      text = _stem(_SEPARATORS.sub("", text))
+    if part.start() == end and words:  # "A4" is one word
+      words[-1] += text
+    elif text:
+      words.append(text)
+    end = part.end() if text else -1
+  return tuple(words) or (plain,)
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def _stem(word: str) -> str:
   """Returns what a word has in common with its plural and its other spelling.
 

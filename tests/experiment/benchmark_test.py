@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import math
+import pathlib
 import re
 import shutil
 import struct
@@ -24,7 +25,8 @@ from s3_jax.data.datasets import DATASETS, open_dataset
 from s3_jax.data.readers.naming import benchmark_finder
 from s3_jax.experiment.methods.images import Method
 from s3_jax.experiment.methods.prompts import names_in
-from s3_jax.lexicon.synonyms import TABLES, load_lexicon
+from s3_jax.experiment.tasks.benchmark.sets import find_sets
+from s3_jax.lexicon.synonyms import KINDS, TABLES, load_lexicon
 from s3_jax.results import published
 from tests.benchmark_replicas import BENCHMARKS, make_replica
 from tests.tfds_replicas import encoded, prepare_official
@@ -529,7 +531,7 @@ def test_a_class_without_descriptors_keeps_its_bare_name(read, tmp_path):
 def test_a_table_of_ones_own_with_shared_names(read, tmp_path):
   table = json.loads((TABLES / "eurosat.json").read_text())
   table["classes"][0]["name"] = "fields"  # no target of a known spelling now
-  table["classes"][4]["synonyms"].append("forest")
+  table["classes"][4]["synonyms"]["common"].append("forests")
   (tmp_path / "table.json").write_text(json.dumps(table))
   (tmp_path / "texts.json").write_text(json.dumps({"Fields": ["wheat"]}))
   replica = make_replica("eurosat", tmp_path / "data", classes=[0, 1])
@@ -544,6 +546,31 @@ def test_a_table_of_ones_own_with_shared_names(read, tmp_path):
   said = (done.folder / "log.txt").read_text()
   assert "texts for 1 of 10 classes; 0 of its names match none" in said
   assert "share: 1, such as 'Forest' of the classes 1, 4; equal scores" in said
+
+
+def test_further_kinds_of_synonyms_are_asked_for(tmp_path):
+  table = load_lexicon("eurosat")
+  replica = make_replica("eurosat", tmp_path / "data", classes=[0, 1])
+  counts = {}
+  for lexicon in ("", "+subtype", "eurosat+all"):
+    (found,) = find_sets(
+      tmp_path,
+      ("eurosat",),
+      data_dir=pathlib.Path(replica.data_dir),
+      layout="auto",
+      lexicon=lexicon,
+      partial=True,
+      skip_absent=False,
+    )[0]
+    counts[lexicon] = [len(entry.names) for entry in found.classes]
+  kinds = {
+    "": ("common", "spelling"),
+    "+subtype": ("common", "spelling", "subtype"),
+    "eurosat+all": tuple(KINDS),
+  }
+  for lexicon, wanted in kinds.items():
+    assert counts[lexicon] == [len(e.only(wanted).names) for e in table.classes]
+  assert sum(counts[""]) < sum(counts["+subtype"]) <= sum(counts["eurosat+all"])
 
 
 def test_waffle_needs_words(read, tmp_path):

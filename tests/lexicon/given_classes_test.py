@@ -36,7 +36,7 @@ def test_a_packaged_table_brings_its_synonyms():
   lexicon = load_lexicon("oxford_pets")
   assert classes.title == "oxford_pets"
   assert classes.names == tuple(entry.name for entry in lexicon.classes)
-  assert classes.texts == tuple(entry.names for entry in lexicon.classes)
+  assert classes.texts == tuple(entry.only().names for entry in lexicon.classes)
 
 
 def test_files_of_every_kind(write):
@@ -186,3 +186,40 @@ def test_lists_are_told_from_tables(write, source, expected):
   assert not is_list("no_such_file.json")
   assert not is_list(str(TABLES / "voc.json"))
   assert is_list(write("b.json", ["cat"]))
+
+
+def test_kinds_of_synonyms_of_a_table(write):
+  table = {
+    "schema": 2,
+    "dataset": "mine",
+    "provenance": {},
+    "classes": [
+      {
+        "index": 0,
+        "name": "gray_owl",
+        "synonyms": {
+          "common": ["spectral owl"],
+          "spelling": ["grey owls"],
+          "scientific": ["Strix nebulosa"],
+        },
+        "descriptors": [],
+      }
+    ],
+  }
+  path = write("mine.json", table)
+  default = (("gray owl", "spectral owl", "grey owls"),)
+  every = ((*default[0], "Strix nebulosa"),)
+  assert read_classes(path).texts == default
+  assert read_classes(path).concepts == (("gray owl", "spectral owl"),)
+  assert read_classes(f"{path}+scientific").texts == every
+  assert read_written_classes(json.dumps(table)).texts == default
+  assert not is_list(f"{path}+scientific") and not is_list("voc+all")
+  voc, more = read_classes("voc"), read_classes("voc+all")
+  assert voc.names == more.names and voc.sha256 != more.sha256
+  for few, all_of in zip(voc.texts, more.texts, strict=True):
+    assert set(few) <= set(all_of)
+
+
+def test_texts_of_two_classes_are_found_in_any_spelling():
+  shared = shared_texts([["stairs", "steps"], ["step"], ["path", "track"]])
+  assert shared == (("steps", (0, 1)),)

@@ -1,7 +1,8 @@
 """Names of other things: distinct, in a fixed order, none of the user's."""
 
 from s3_jax.lexicon.other_names import NAME_TABLES, other_names
-from s3_jax.lexicon.synonyms import comparison_key, load_lexicon
+from s3_jax.lexicon.spelling import comparison_key
+from s3_jax.lexicon.synonyms import load_lexicon
 
 
 def test_names_are_those_of_the_tables_less_the_users():

@@ -38,7 +38,7 @@ TABLES: dict[str, Table] = {
   ),
   "caltech101": Table(
     100,
-    "c1bd0d4a18a7e944f1b917f10d419347fa9010bf0867a1767a77aa414a3eeb82",
+    "d31b642788c0037145b9223c7b2f2aeecea96f9edd6e7de19ed3c0fc005b4c6b",
     "dd48b2377badfbb081c4c3534d2201d8fdc02a82c07d17c14e47f01314944a2c",
     "Caltech101",
   ),
@@ -80,25 +80,25 @@ TABLES: dict[str, Table] = {
   ),
   "dtd": Table(
     47,
-    "051b510206a7c4994cc93aaaaf85020243c475c4db17531e0eae030ddc0119bc",
+    "8f10d2e56fb6914b5ecdd7e023d6b67422e3d09062ebe1222cd8aa1fcc8a6aef",
     "a63a5d4efba346bb4bc2da3163e302211b883119f87bf4ee087de7c423690786",
     "DTD",
   ),
   "eurosat": Table(
     10,
-    "03f4209155a0ef82ad2b5e00eb41c3b7cad3aa20f1f0c76854e93f1fad0ff246",
+    "ae6b35bd97f92a9f961535cf704c13a79b8e1eb3c925794ff3f0190b7f88d35c",
     "4edf3ee841c2c9be743408e7d93dd45b7c543b3616f2e6cfcd9f7b25a0602a37",
     "EuroSAT",
   ),
   "ucf101": Table(
     101,
-    "7300a49ff26bad1b814a84fc810863bf88074382aa1cd4b9ce2769956d87739b",
+    "8cc226f59bcfdb02c5b482e6c6a42e65b20cc74a3e223532c37bdbe63f3d95d5",
     "530982c9188e49deb7a039536685c3316a476e865cea90a08d3dc73888fecdc0",
     "UCF101",
   ),
   "voc": Table(
     21,
-    "fb389e6e4c6b1f2edfec9857fc3e51fd14ef89d0cf9914d8e7eef750557a5ad2",
+    "af5f197f115a33c13939feb0cbd02e65b25967b751abfa3fb083642c359d281c",
     "6086a736e9b81b1ec5414138e18b757a21805af9fe6aede81decf7222c3583d5",
     "PASCAL VOC",
   ),
@@ -110,7 +110,7 @@ TABLES: dict[str, Table] = {
   ),
   "coco_object": Table(
     81,
-    "bf8addb5e4586ce5472d756bf21c5f7d0a448f3bcc19d9310003e4601ce71ef6",
+    "c89fc70f92eb56573f42f254e85d763e84f998e45daed63a6498c2760c93acb0",
     "ee62cadd4f729eac6c33517ae6eff9097c03deb9adfb0496e300043e5b2c2ea0",
     "COCO-Object",
   ),
@@ -128,7 +128,7 @@ TABLES: dict[str, Table] = {
   ),
   "ade20k": Table(
     150,
-    "1fdb44819ab68f45b784ec6aa5c2654d87ffdac3debb24cd976bbcf4a404f49e",
+    "972762066fc646f30257733e476b93cd1f7ded8bf0909cb4261e343d948eb6f2",
     "36db2b271989ab392786422d378ff078d21efec7a7658de3067fd85acce334b3",
     "ADE20K",
   ),

@@ -114,6 +114,7 @@ def test_spellings_of_one_concept(first, second):
     ("Mercedes A-Class", "Mercedes class"),
     ("1.5 cats", "15 cats"),
     ("737-200", "7372-00"),
+    ("B747-200", "747-200B"),
     ("C#", "C++"),
     ("grill", "grille"),
     ("stairs", "steps"),
@@ -161,5 +162,9 @@ def test_both_spellings_of_a_text():
   assert both_spellings("gray fur") == ("gray fur", "grey fur")
   assert both_spellings("grey fur") == ("grey fur", "gray fur")
   assert both_spellings("brown fur") == ("brown fur",)
+  assert both_spellings("gray parking meter") == (
+    "gray parking meter",
+    "grey parking meter",
+  )
   mixed = both_spellings("gray tyre")
   assert mixed == ("gray tyre", "gray tire", "grey tyre")

@@ -8,10 +8,14 @@ import unicodedata
 import pytest
 
 from s3_jax.lexicon import captions, synonyms
+from s3_jax.lexicon.spelling import comparison_key
 from s3_jax.lexicon.synonyms import (
-  comparison_key,
+  DEFAULT_KINDS,
+  KINDS,
   load_lexicon,
   most_frequent_names,
+  read_lexicon,
+  split_kinds,
   texts_of_classes,
 )
 
@@ -292,3 +296,71 @@ def test_views_of_a_table(write):
 def test_most_frequent_names_must_be_known(write):
   with pytest.raises(ValueError, match=r"class 1 \('{weird}'\)"):
     most_frequent_names(load_lexicon(write(tiny_table())).classes)
+
+
+def kinds_table() -> dict:
+  table = tiny_table()
+  table["schema"] = 2
+  table["classes"][0] |= {
+    "synonyms": {
+      "archaic": ["fysshe"],
+      "scientific": ["Pisces"],
+      "spelling": ["fishes"],
+      "common": ["trout"],
+    }
+  }
+  return table
+
+
+def test_synonyms_have_kinds(write):
+  first, second, *_ = load_lexicon(write(kinds_table())).classes
+  assert first.names == ("fish", "trout", "fishes", "Pisces", "fysshe")
+  assert first.by_kind == {
+    "common": ("trout",),
+    "spelling": ("fishes",),
+    "scientific": ("Pisces",),
+    "archaic": ("fysshe",),
+  }
+  assert first.concepts[:2] == (("fish", "fishes"), ("trout",))
+  assert first.only().names == ("fish", "trout", "fishes")
+  assert first.only(("archaic",)).names == ("fish", "fysshe")
+  assert first.only(()).names == ("fish",)
+  assert first.only().captioned == first.captioned
+  # Of a list all are common names.
+  assert set(second.by_kind) <= {"common"} and second.only() == second._replace(
+    kinds=("common",) * len(second.synonyms)
+  )
+
+
+@pytest.mark.parametrize(
+  ("synonyms", "rule"),
+  [
+    ({"latin": ["Pisces"]}, "must have kinds of common, .*, got 'latin'"),
+    ({"common": "trout"}, "`common` must be a list, got 'trout'"),
+    ({"common": ["trout", ""]}, "must not hold an empty text"),
+    ({"common": ["trout"], "code": ["TROUT"]}, "'TROUT' occurs twice"),
+  ],
+)
+def test_a_faulty_kind_is_named(write, synonyms, rule):
+  table = kinds_table()
+  table["classes"][0] |= {"synonyms": synonyms, "captioned": []}
+  with pytest.raises(ValueError, match=rule) as caught:
+    load_lexicon(write(table))
+  assert "class 0" in str(caught.value)
+
+
+def test_kinds_are_asked_for_behind_the_table(write):
+  path = str(write(kinds_table()))
+  assert split_kinds(f"{path}+scientific") == (
+    path,
+    ("common", "spelling", "scientific"),
+  )
+  assert split_kinds("imagenet+all") == ("imagenet", tuple(KINDS))
+  assert split_kinds("+code+brand")[1] == (*DEFAULT_KINDS, "brand", "code")
+  for source in ("imagenet", path, "", "cat, C+code", "a+b", "C++", "x\n+code"):
+    assert split_kinds(source) == (source, DEFAULT_KINDS)
+  with pytest.raises(ValueError, match="after \"\\+\", got 'latin'"):
+    split_kinds("imagenet+latin")
+  names = [e.names for e in read_lexicon(f"{path}+archaic").classes]
+  assert names[0] == ("fish", "trout", "fishes", "fysshe")
+  assert len(read_lexicon("imagenet+all").classes[0].names) > 0
