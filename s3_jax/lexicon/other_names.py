@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from s3_jax.lexicon.spelling import comparison_key
+from s3_jax.lexicon.spelling import comparison_key, concept_keys
 from s3_jax.lexicon.synonyms import BENCHMARK_TABLES, load_lexicon
 
 NAME_TABLES = tuple(
@@ -20,24 +20,23 @@ def other_names(
 ) -> tuple[str, ...]:
   """Lists the distinct names of tables that are no text of the user's.
 
-  Official names come before synonyms, both in the order of a hash: any number
-  of the first ones is a sample of all tables.
+  Official names come before common synonyms, both in the order of a hash: any
+  number of the first ones is a sample of all tables. Spellings of one name
+  count as one.
   """
-  seen = {comparison_key(text.replace("_", " ")) for text in texts}
-  entries = [
-    entry for table in tables for entry in load_lexicon(table).only().classes
-  ]
+  seen = {key for text in texts for key in concept_keys(text)}
+  entries = [entry for table in tables for entry in load_lexicon(table).classes]
   listed: list[str] = []
   for names in (
     [entry.names[0] for entry in entries],
-    [name for entry in entries for name in entry.names[1:]],
+    [name for entry in entries for name in entry.by_kind.get("common", ())],
   ):
     new: dict[str, str] = {}
     for name in names:
-      key = comparison_key(name)
-      if key not in seen:
-        new[key] = name
-    seen |= new.keys()
+      keys = concept_keys(name)
+      if seen.isdisjoint(keys):
+        new[comparison_key(name)] = name
+        seen |= keys
     listed += [new[key] for key in sorted(new, key=_shuffled)]
   return tuple(listed)
 
