@@ -86,6 +86,10 @@ _IRREGULAR = {
   **{"menus": "menu", "emus": "emu", "gnus": "gnu", "bayous": "bayou"},
   **{"wildebeests": "wildebeest", "lenses": "lens", "gases": "gas"},
 }
+# "bookshelves", "midwives"; not "caves", "olives".
+_IN_VES = re.compile(
+  r"(.*(cal|hal|hoo|kni|lea|loa|scar|shel|thie|wi|wol|whar|dwar|shea))ves"
+)
 _SINGULAR = frozenset(
   [
     "gas",
@@ -263,7 +267,9 @@ def _stem(word: str) -> str:
   if word in _SINGULAR:
     return word
   word = _IRREGULAR.get(word, word)
-  if word.endswith("men") and len(word) > 5:
+  if plural := _IN_VES.fullmatch(word):
+    word = f"{plural[1]}{'fe' if plural[2] in ('kni', 'wi') else 'f'}"
+  elif word.endswith("men") and len(word) > 5:
     word = f"{word[:-2]}an"
   elif len(word) > 3 and word[-1] == "s" and word[-2] not in "sui":
     word = word[:-1]
@@ -272,8 +278,4 @@ def _stem(word: str) -> str:
     return f"{word[:-2]}y"
   if word.endswith(("oe", "che", "she", "se", "xe", "ze")):
     return word[:-1]
-  if word.endswith(("ve", "fe")):
-    return f"{word[:-2]}v"
-  if word.endswith("f") and not word.endswith("ff"):
-    return f"{word[:-1]}v"
   return word
