@@ -165,12 +165,15 @@ def drop_shared(
       for text in entry.synonyms
       if all(len(claims[key]) == 1 for key in concept_keys(text))
     )
+    kinds = dict(zip(entry.synonyms, entry.kinds, strict=False))
     drops.extend(
       Drop(label, "synonym", text, "claimed by several classes")
       for text in entry.synonyms
       if text not in own
     )
-    kept[label] = entry._replace(synonyms=own)
+    kept[label] = entry._replace(
+      synonyms=own, kinds=tuple(kinds[text] for text in own if kinds)
+    )
   return kept, tuple(drops)
 
 

@@ -134,11 +134,21 @@ def look_up(
   return tuple(results)
 
 
-def other_names(name: str, entry: ClassEntry) -> tuple[str, ...]:
-  """Lists the texts of a class but for a name, however it is written."""
-  return tuple(
-    text for text in entry.only().names if plain_key(text) != plain_key(name)
-  )
+def other_names(name: str, entry: ClassEntry) -> dict[str, str]:
+  """Maps the texts of a class but for a name to their kinds, kind by kind.
+
+  The official name is a common one where another has taken its place.
+  """
+  by_kind = {"common": (entry.names[0],)} | {
+    kind: (*((entry.names[0],) if kind == "common" else ()), *texts)
+    for kind, texts in entry.by_kind.items()
+  }
+  return {
+    text: kind
+    for kind, texts in by_kind.items()
+    for text in texts
+    if plain_key(text) != plain_key(name)
+  }
 
 
 class _Index:

@@ -106,7 +106,9 @@ _SINGULAR = frozenset(
   ]
 )
 # Plurals that are another thing than several of one.
-_OWN_THING = frozenset(("glasses", "spectacles", "goods", "arms", "shorts"))
+_OWN_THING = frozenset(
+  ("glasses", "spectacles", "goods", "arms", "shorts", "woods")
+)
 _ARTICLE = re.compile(
   r"(?:^|(?<= ))(?:a|an|the) (?=[^\W\d_])|(?<=-)(?:a|an|the)-"
 )

@@ -32,19 +32,19 @@ class Table(NamedTuple):
 TABLES: dict[str, Table] = {
   "imagenet": Table(
     1000,
-    "a32a3b56184180946c4e49c4bc99c7254095739c0d909216b17e479b595e8112",
+    "519c1dd143fa1dee504d4689a7c0636ca3c3a52c5e707a017d4682a02ea669dd",
     "6ef5246539bb6543da0958381424e7f7b63b6758af04434f6e8f6da88e0cca70",
     "ImageNet",
   ),
   "caltech101": Table(
     100,
-    "d31b642788c0037145b9223c7b2f2aeecea96f9edd6e7de19ed3c0fc005b4c6b",
+    "c6b00a1f5862eccb420e53f398b71a2cd95c1aac2576c95790672f8f27f06ac5",
     "dd48b2377badfbb081c4c3534d2201d8fdc02a82c07d17c14e47f01314944a2c",
     "Caltech101",
   ),
   "oxford_pets": Table(
     37,
-    "289fb6b905289069a943c2af8fab607a77bc907b6568c00af711ea26f70f7371",
+    "0615f235b0cad099a15620d4f09e57ddcec12e7d871052042c561a73debad3c0",
     "39a24c3bf01900aadef1c90a95eb5be8879f327667ef2a33e7a1d4d2f27ea4f8",
     "OxfordPets",
   ),
@@ -56,7 +56,7 @@ TABLES: dict[str, Table] = {
   ),
   "oxford_flowers102": Table(
     102,
-    "94915721ce38513160f206947b328b63edd6f989e11e1c559eb646d46647ce6b",
+    "c4814d40b51efa1bc5136e7e415733ef1c447e60fe3475335f54755920387e0b",
     "0490feb6c5d111eefa2efa01510a701583eede9d5a6f528a90fc0aa97da5941b",
     "Flowers102",
   ),
@@ -74,25 +74,25 @@ TABLES: dict[str, Table] = {
   ),
   "sun397": Table(
     397,
-    "69c9465206577bd0ff8fa707293e3615529cc89bb36c46d8f35f314ee9bbde3a",
+    "7d0b3ea9dc72b7113c8c1795b1246b761000e3aac10a1b00ce91266011332227",
     "941427a335a45f5f8a484bb6c8865c1a4e1389b5149a2cec37860caf4f2d58b0",
     "SUN397",
   ),
   "dtd": Table(
     47,
-    "8f10d2e56fb6914b5ecdd7e023d6b67422e3d09062ebe1222cd8aa1fcc8a6aef",
+    "e982eb35e0c97f21a26e1e1adfeba04403203f202ab5afce3530205a4f70091a",
     "a63a5d4efba346bb4bc2da3163e302211b883119f87bf4ee087de7c423690786",
     "DTD",
   ),
   "eurosat": Table(
     10,
-    "ae6b35bd97f92a9f961535cf704c13a79b8e1eb3c925794ff3f0190b7f88d35c",
+    "ee7abbbdf9421103b2d78f40556d3945a3d7213b93a13ea986baf3403b399884",
     "4edf3ee841c2c9be743408e7d93dd45b7c543b3616f2e6cfcd9f7b25a0602a37",
     "EuroSAT",
   ),
   "ucf101": Table(
     101,
-    "8cc226f59bcfdb02c5b482e6c6a42e65b20cc74a3e223532c37bdbe63f3d95d5",
+    "09bbd69e0c4cd0f6a603a5d8d5f3cf49c2cff14c69a1379d7e376f2cd4041f5c",
     "530982c9188e49deb7a039536685c3316a476e865cea90a08d3dc73888fecdc0",
     "UCF101",
   ),
@@ -104,7 +104,7 @@ TABLES: dict[str, Table] = {
   ),
   "pascal_context": Table(
     60,
-    "e84bcab54d83bae38d0f202ebf6438ee98f75c1ced3d5aea6df7f456ec956997",
+    "a47585779fcaa4dc590b3523a5b277c3f86e13a49b5711bfd66433cf45103d3c",
     "788b24f49965d55c1a678f3e5aa1af79dd51fa52392493fb6072fb027f7b9ea1",
     "PASCAL Context",
   ),
@@ -116,19 +116,19 @@ TABLES: dict[str, Table] = {
   ),
   "coco_stuff": Table(
     171,
-    "38a3beee38c9b2c4812d7bf46e9d80f6ce9aff449eda630ee516b312bdd9fafe",
+    "bd3973ce10f6ab3fbf42015979506a13f257d7aaa1fb52feb2dfe40904564585",
     "6a12365ac1e6b61dcc482331b378d50e6524cbb1d4361fdf65a50a4760635f93",
     "COCO-Stuff",
   ),
   "cityscapes": Table(
     19,
-    "166cf5a01f0afd1964a004ba03ef75a16891c8160746a9eea9d007dd73513c80",
+    "75fb31722bc62815b697964444103ec1bdafca0b6ae511fc0d811ab43175f1c4",
     "c3d10e1ce10a88ba1c036f5382f4f772b927ed4d3362ce8b16e050f50d34b58a",
     "Cityscapes",
   ),
   "ade20k": Table(
     150,
-    "b75ae0baaa18bec838848b303bddf77d0b981ffc0048a7f411721fa2bb2c1798",
+    "77c0db7df09d64505f27ddd190f9593ce282dacacac26b565c44d2640ef14eb2",
     "36db2b271989ab392786422d378ff078d21efec7a7658de3067fd85acce334b3",
     "ADE20K",
   ),

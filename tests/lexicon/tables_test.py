@@ -77,7 +77,7 @@ OUT_OF_PLACE = {  # in the data set's own template
 }
 BEGINNINGS = re.compile(
   r"(inside|interior of|in|at|on|outside|with|full of|under|of|from|by|for|near"
-  r"|above|along|against|around|behind|between|over|held|set|seen) ",
+  r"|above|along|against|around|behind|between|held|set|seen) ",
   re.IGNORECASE,
 )
 NEGATION = (
@@ -174,7 +174,7 @@ def test_the_name_that_captions_use_most_is_one_of_the_class(table):
   name, lexicon = table
   for entry in lexicon.classes:
     assert len(entry.captioned) == 1, (name, entry.label)
-    assert entry.captioned[0] in entry.names
+    assert entry.captioned[0] in entry.only((*DEFAULT_KINDS, "brand")).names
 
 
 def test_no_synonym_is_indecent_or_bare(table):
@@ -241,6 +241,7 @@ def test_no_synonym_is_a_mere_hypernym(table):
     for entry in lexicon.classes
     for text in entry.synonyms
     if plain_key(text) in ANYWHERE | HYPERNYMS.get(name, set())
+    and not entry.name.endswith("-other")  # is a hypernym
   ]
   assert not wrong
 

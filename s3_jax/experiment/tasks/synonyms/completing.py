@@ -66,7 +66,7 @@ def complete(
     # Descriptors that were there stay beside synonyms that were not.
     descriptors = added.get(label, entry).descriptors or entry.descriptors
     if entry.synonyms or descriptors:
-      added[label] = Entry(entry.synonyms, descriptors)
+      added[label] = entry._replace(descriptors=descriptors)
   entries, shared = add_entries(known, added)
   where = {**before.sources, **sources}
   # A class that lost all of its texts is a gap like any other.

@@ -45,7 +45,9 @@ def look_names_up(asked: Asked, *, tables: Sequence[str]) -> pathlib.Path:
       "synonyms": list(texts),
       "descriptors": list(match.entry.descriptors),
     }
-    entries[label], dropped = read_entry(record, label, owners)
+    entry, dropped = read_entry(record, label, owners)
+    kinds = tuple(texts.get(text, "common") for text in entry.synonyms)
+    entries[label] = entry._replace(kinds=kinds)
     drops += dropped
     sources[label] = {
       "how": "table",
@@ -106,7 +108,7 @@ def _describe_lookup(
     rows.append(f"{name}: {some(texts) or 'no other name'}  [{at}]")
     if others:
       other = others[0]
-      there = some(other_names(name, other.entry))
+      there = some(tuple(other_names(name, other.entry)))
       unsure.append(f"{name}: in {other.table} also {there}")
   lines = [
     f"{len(sources)} of {count_of(len(todo), 'name')} found in the packaged"
