@@ -32,7 +32,7 @@ class Table(NamedTuple):
 TABLES: dict[str, Table] = {
   "imagenet": Table(
     1000,
-    "519c1dd143fa1dee504d4689a7c0636ca3c3a52c5e707a017d4682a02ea669dd",
+    "a8178ddf6881f6934bf6a8820047b0da19dbb437005e6b12113dd7371187a701",
     "6ef5246539bb6543da0958381424e7f7b63b6758af04434f6e8f6da88e0cca70",
     "ImageNet",
   ),
@@ -50,25 +50,25 @@ TABLES: dict[str, Table] = {
   ),
   "stanford_cars": Table(
     196,
-    "4c811cdd82149a4ff963a8b77e2d48698774d727adbe337fef0b71a798948a7a",
+    "5fabeebcf8c0e75698c35f1a0c1657120ceaf6a6ba2d7077a6371bbaffac575a",
     "fd5d8b8a6974afa4bcb70e8c5204b2aa40af3419832b0d18a8f7f927f71433d2",
     "StanfordCars",
   ),
   "oxford_flowers102": Table(
     102,
-    "c4814d40b51efa1bc5136e7e415733ef1c447e60fe3475335f54755920387e0b",
+    "715fa65c6ab140dfd7da6438f6377339e36523df7e24f635e5a5da8d4dace3fb",
     "0490feb6c5d111eefa2efa01510a701583eede9d5a6f528a90fc0aa97da5941b",
     "Flowers102",
   ),
   "food101": Table(
     101,
-    "ec608e939cf55a44d4af0c11685da5722bc93caf241ff2aa1ca4506f728a0548",
+    "a9b7ac8cf91aa43ce815c8e971130273b977636d5b1e048d6f080f3d625cf303",
     "82199dc1d22e1e6aaddf87310e7ce894e5836f339a7f0c4ee9ac2414ee39d14d",
     "Food101",
   ),
   "fgvc_aircraft": Table(
     100,
-    "02e5592a1ef8f5da1e60fd4147bbef009381d751512c18e74b9fa611a2824fe3",
+    "46ee6cf80860b0139bd1954486087d0926264b2387675f183f92eecb711af141",
     "3df29bf85268650e8ec9c5e040a5f4cd9a1c642a8ffd18d6ee34a94efd3068d5",
     "FGVCAircraft",
   ),
@@ -80,7 +80,7 @@ TABLES: dict[str, Table] = {
   ),
   "dtd": Table(
     47,
-    "e982eb35e0c97f21a26e1e1adfeba04403203f202ab5afce3530205a4f70091a",
+    "d96fa1eac13acf43789ab53744e79d6544d2b51c6e9d610812f1eb88683d3bcb",
     "a63a5d4efba346bb4bc2da3163e302211b883119f87bf4ee087de7c423690786",
     "DTD",
   ),
@@ -92,7 +92,7 @@ TABLES: dict[str, Table] = {
   ),
   "ucf101": Table(
     101,
-    "09bbd69e0c4cd0f6a603a5d8d5f3cf49c2cff14c69a1379d7e376f2cd4041f5c",
+    "a7d1659ae2910553e807566d080d0ae875fc390d934041c04905767f3aa50456",
     "530982c9188e49deb7a039536685c3316a476e865cea90a08d3dc73888fecdc0",
     "UCF101",
   ),
