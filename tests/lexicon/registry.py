@@ -32,13 +32,13 @@ class Table(NamedTuple):
 TABLES: dict[str, Table] = {
   "imagenet": Table(
     1000,
-    "158c1909c8d4434abef84887d7a76d318c91f8ad0631d5a34e7f765fd1f13e14",
+    "1c1400ca2795c06ee18618801bfc83bf38b2ef84b84d04a289263f727b2ca72f",
     "6ef5246539bb6543da0958381424e7f7b63b6758af04434f6e8f6da88e0cca70",
     "ImageNet",
   ),
   "caltech101": Table(
     100,
-    "e2fe771c578e61d562c69a7be954eef0703e3eb32125140f8a6115cbcc508827",
+    "c07977070e6fe9cda9c46e19a97f8375fc836ddf75fde64b75bc6696719b67fa",
     "dd48b2377badfbb081c4c3534d2201d8fdc02a82c07d17c14e47f01314944a2c",
     "Caltech101",
   ),
@@ -50,7 +50,7 @@ TABLES: dict[str, Table] = {
   ),
   "stanford_cars": Table(
     196,
-    "131a4204df5e5784f30fcf5f917107c9ccc0c11fd9f83735ed2f65ee7e402cdb",
+    "bdfc31ec76be6efa2bd47551db1dcf99a8978c98fd643f2c9cf7958055ccb35f",
     "fd5d8b8a6974afa4bcb70e8c5204b2aa40af3419832b0d18a8f7f927f71433d2",
     "StanfordCars",
   ),
@@ -62,7 +62,7 @@ TABLES: dict[str, Table] = {
   ),
   "food101": Table(
     101,
-    "352480688db511099ba654618decc88f07e52bb4914af60b8b8fe9fe7f449db0",
+    "9f206cea697ddd5e15505685c0e83f671107d2aca0889674747e689683c699e3",
     "82199dc1d22e1e6aaddf87310e7ce894e5836f339a7f0c4ee9ac2414ee39d14d",
     "Food101",
   ),
@@ -80,19 +80,19 @@ TABLES: dict[str, Table] = {
   ),
   "dtd": Table(
     47,
-    "c3c3307faa98c22d06322f03f5011f49afe90da88ed911d68b4991a080cd34ac",
+    "0c3f77a7257e75e4859b832e743380ace3c5948e85203e78b80695a8aac365fc",
     "a63a5d4efba346bb4bc2da3163e302211b883119f87bf4ee087de7c423690786",
     "DTD",
   ),
   "eurosat": Table(
     10,
-    "f54fe1a78e1a61cbef06b1e120fdb0d74072b51c9a1f9f7ca2141c99f13f3e89",
+    "a7849c5460a510a9b0af90d424b541621cc50044e4a2d1c5dc5f328a4fc76a39",
     "4edf3ee841c2c9be743408e7d93dd45b7c543b3616f2e6cfcd9f7b25a0602a37",
     "EuroSAT",
   ),
   "ucf101": Table(
     101,
-    "20d2ec8257cee10b9f4853acda68c72ebf81d2f5175caaffb33d3532fb01b0cb",
+    "c712b620dc23d62f685408878279c39a91fe98afafa29e57f95fc73de6e46b32",
     "530982c9188e49deb7a039536685c3316a476e865cea90a08d3dc73888fecdc0",
     "UCF101",
   ),
@@ -110,19 +110,19 @@ TABLES: dict[str, Table] = {
   ),
   "coco_object": Table(
     81,
-    "1d7d5c641f21c6ff68167bb8a06d1a9843b2694ddad2a7a0641f36ed93b1a592",
+    "beca30f9c66f5927bdc98db1d6778557fb5ab59f3f8d34262f464ff298d904db",
     "ee62cadd4f729eac6c33517ae6eff9097c03deb9adfb0496e300043e5b2c2ea0",
     "COCO-Object",
   ),
   "coco_stuff": Table(
     171,
-    "715a2abd76bd0f13c4c4edd529e1ae29bb121fe76591a91ba671cb0edde93ace",
+    "6b4580602ea53a210e7e14beac1b6f8d2c40b151aeed02817eec7424b10baea1",
     "6a12365ac1e6b61dcc482331b378d50e6524cbb1d4361fdf65a50a4760635f93",
     "COCO-Stuff",
   ),
   "cityscapes": Table(
     19,
-    "1ef6f5c1292d060d9c776e8beb6f0e9b34346ec35c2ada70a3bbfeb0a67c9888",
+    "7cc406c8d5beaa4785c014798bb4c29ef5b3edd8e4032114415835f50d094e7a",
     "c3d10e1ce10a88ba1c036f5382f4f772b927ed4d3362ce8b16e050f50d34b58a",
     "Cityscapes",
   ),
