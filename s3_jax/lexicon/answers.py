@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from s3_jax.lexicon.spelling import concept_keys, written_key
+from s3_jax.lexicon.spelling import concept_keys, plain_key, written_key
 from s3_jax.lexicon.synonyms import MAX_WORDS
 
 MAX_DESCRIPTOR_WORDS = 12
@@ -82,6 +82,7 @@ class NameOwners:
   def __init__(self, names: Sequence[str]):
     """Indexes official names."""
     self.exact: dict[str, set[int]] = {}
+    self.plain = [plain_key(clean_text(name)) for name in names]
     self._concepts: dict[str, set[int]] = {}
     for label, name in enumerate(names):
       text = clean_text(name)
@@ -89,10 +90,17 @@ class NameOwners:
       for key in concept_keys(text):
         self._concepts.setdefault(key, set()).add(label)
 
-  def of(self, text: str) -> set[int]:
-    """Returns the classes of which a text is a spelling."""
+  def refuse(self, text: str, label: int, *, spellings: bool = False) -> str:
+    """Says why a text is no other name of a class; "" where it may be one."""
+    if spellings:
+      is_name = plain_key(text) == self.plain[label]
+    else:
+      is_name = label in self.exact.get(written_key(text), ())
+    if is_name:
+      return "the name itself"
     keys = concept_keys(text)
-    return set().union(*(self._concepts.get(key, ()) for key in keys))
+    bearers = set().union(*(self._concepts.get(key, ()) for key in keys))
+    return "another class's name" if bearers - {label} else ""
 
 
 def read_answer(
@@ -251,9 +259,17 @@ def _same_name(given: Any, name: str) -> bool:
 
 
 def read_entry(
-  record: Mapping[str, Any], label: int, owners: NameOwners
+  record: Mapping[str, Any],
+  label: int,
+  owners: NameOwners,
+  *,
+  spellings: bool = False,
 ) -> tuple[Entry, list[Drop]]:
-  """Takes the texts of a class that may be taken, and says why not others."""
+  """Takes the texts of a class that may be taken, and says why not others.
+
+  `spellings`: names that differ in blanks and hyphens alone are taken as well.
+  """
+  key_of = plain_key if spellings else written_key
   drops: list[Drop] = []
 
   def take(kind: str, max_words: int) -> tuple[str, ...]:
@@ -261,9 +277,10 @@ def read_entry(
     taken: dict[str, str] = {}
     for value in values if isinstance(values, list) else [values]:
       text = _strip(value, kind) if isinstance(value, str) else ""
-      reason = _refuse(text, max_words, taken, label, owners)
+      bearers = owners.refuse(text, label, spellings=spellings)
+      reason = _refuse(text, max_words, taken, key_of(text), bearers)
       if reason is None:
-        taken[written_key(text)] = text
+        taken[key_of(text)] = text
       elif values is not None:
         drops.append(Drop(label, kind, text[:200], reason))
     return tuple(taken.values())
@@ -282,23 +299,15 @@ def _strip(text: str, kind: str) -> str:
 
 
 def _refuse(
-  text: str,
-  max_words: int,
-  taken: Mapping[str, str],
-  label: int,
-  owners: NameOwners,
+  text: str, max_words: int, taken: Mapping[str, str], key: str, bearers: str
 ) -> str | None:
-  key = written_key(text)
-  bearers = owners.of(text)
   words = len(text.split())
   if not any(c.isalnum() for c in text):
     return "empty"
   if words > max_words or len(text) > _MAX_CHARACTERS_A_WORD * max_words:
     return "too long"
-  if label in owners.exact.get(key, ()):
-    return "the name itself"
-  if bearers - {label}:
-    return "another class's name"
+  if bearers:
+    return bearers
   if key in taken:
     return "repeated"
   if len(taken) >= MAX_TEXTS:

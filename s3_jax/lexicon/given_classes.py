@@ -95,7 +95,7 @@ def read_written_classes(text: str, field: str = "`classes`") -> ClassList:
   name of a packaged table.
   """
   text = text.strip()
-  if synonyms.split_kinds(text)[0] in _packaged():
+  if synonyms.split_kinds(text, files=False)[0] in _packaged():
     lexicon = synonyms.read_lexicon(text)
     return _class_list(text, *_of_lexicon(lexicon), "", field)
   if text[:1] == "{" and is_table_of_ours(parse_json(text, field)):
@@ -191,6 +191,8 @@ def _given(
 def is_list(source: str) -> bool:
   """Says whether a source is a list of classes, no packaged table."""
   if not os.path.isfile(source):
+    if synonyms.split_kinds(source)[0] != source:
+      return False
     return "," in source or source.lstrip()[:1] in ("[", "{")
   if pathlib.Path(source).suffix.lower() != ".json":
     return True

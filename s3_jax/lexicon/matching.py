@@ -4,7 +4,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from s3_jax.lexicon.spelling import concept_keys, loose_key, plain_key
+from s3_jax.lexicon.spelling import (
+  loose_key,
+  plain_key,
+  written_otherwise_key,
+)
 
 
 def index_names(
@@ -24,17 +28,17 @@ def by_concept(
 ) -> Callable[[Iterable[str]], tuple[int, ...]]:
   """Makes the function that finds the one class of a name written otherwise.
 
-  Number, order of words, articles and British or American spelling do not
-  count; where several classes might be meant, none is.
+  Number, articles and British or American spelling do not count, but the order
+  of words does: "house dog" is no "dog house". Where several classes might be
+  meant, none is.
   """
   index: dict[str, set[int]] = {}
   for label, spellings in enumerate(names):
     for spelling in spellings:
-      for key in concept_keys(spelling):
-        index.setdefault(key, set()).add(label)
+      index.setdefault(written_otherwise_key(spelling), set()).add(label)
 
   def find(spellings: Iterable[str]) -> tuple[int, ...]:
-    keys = set().union(*map(concept_keys, spellings))
+    keys = map(written_otherwise_key, spellings)
     labels = set().union(*(index.get(key, ()) for key in keys))
     return tuple(labels) if len(labels) == 1 else ()
 
@@ -61,7 +65,7 @@ def finder(
   """Makes the function that looks a spelling up.
 
   `otherwise`: a name that no class has so is that of the one class of which it
-  is another number, order or spelling.
+  is another number or spelling.
   """
   own = index_names([[name] for name in class_names], plain_key)
   aliased = {}

@@ -87,7 +87,9 @@ _IRREGULAR = {
   **{"kiwis": "kiwi", "bikinis": "bikini", "zucchinis": "zucchini"},
   **{"corgis": "corgi", "martinis": "martini", "safaris": "safari"},
   **{"menus": "menu", "emus": "emu", "gnus": "gnu", "bayous": "bayou"},
-  **{"wildebeests": "wildebeest", "lenses": "lens", "gases": "gas"},
+  **{"lenses": "lens", "gases": "gas", "elves": "elf", "quizzes": "quiz"},
+  **{"busses": "bus", "chilis": "chili", "chilies": "chili"},
+  **{"chillies": "chilli", "grandchildren": "grandchild"},
 }
 # "bookshelves", "midwives"; not "caves", "olives".
 _IN_VES = re.compile(
@@ -112,8 +114,10 @@ _SINGULAR = frozenset(
 _OWN_THING = frozenset(
   ("glasses", "spectacles", "goods", "arms", "shorts", "woods")
 )
+# Inside of a name "A" may be a letter: "influenza A virus".
 _ARTICLE = re.compile(
-  r"(?:^|(?<= ))(?:a|an|the) (?=[^\W\d_])|(?<=-)(?:a|an|the)-"
+  r"^\s*(?:[Aa]n?|[Tt]he)\s+(?=[^\W\d_])|(?<=\s)(?:an?|the)\s+(?=[^\W\d_])"
+  r"|(?<=-)(?:an?|the)-"
 )
 _POSSESSIVE = re.compile(r"['\u2019]s?(?!\w)")
 # A number as it is written ("737-200", "2.5"), or letters, or other signs.
@@ -157,29 +161,28 @@ def concept_keys(name: str) -> frozenset[str]:
   """Returns keys of which two names share one if they are one concept.
 
   One key has the words as they stand, without blanks; the other has them in
-  alphabetical order.
+  alphabetical order. Numbers are not put into another order.
   """
   words = concept_words(name)
-  if len(words) < 2:
-    return frozenset(words or (plain_key(name),))
+  numbers = sum(not any(map(str.isalpha, word)) for word in words)
+  if len(words) < 2 or numbers > 1:
+    return frozenset(("".join(words),))
   return frozenset(("".join(words), " ".join(sorted(words))))
+
+
+def written_otherwise_key(name: str) -> str:
+  """Returns the form in which names of one order of words are equal."""
+  return "".join(concept_words(name))
 
 
 def group_spellings(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
   """Puts the names of a class that are one concept together, in order."""
   if len(names) < 2:
     return tuple((name,) for name in names)
-  groups: list[list[str]] = []
-  group_of: dict[str, list[str]] = {}
-  for name in names:
-    keys = concept_keys(name)
-    group = next((group_of[key] for key in keys if key in group_of), None)
-    if group is None:
-      groups.append(group := [])
-    group.append(name)
-    for key in keys:
-      group_of.setdefault(key, group)
-  return tuple(map(tuple, groups))
+  groups: dict[int, list[str]] = {}
+  for name, concept in zip(names, _concepts(names), strict=True):
+    groups.setdefault(concept, []).append(name)
+  return tuple(map(tuple, groups.values()))
 
 
 def first_spellings(names: Sequence[str]) -> tuple[str, ...]:
@@ -191,17 +194,35 @@ def shared_concepts(
   names: Sequence[Sequence[str]],
 ) -> tuple[tuple[tuple[str, int], ...], ...]:
   """Lists the concepts of several classes, each as (name, class) pairs."""
-  owners: dict[str, dict[int, str]] = {}
-  for label, of_class in enumerate(names):
-    for name in of_class:
-      for key in concept_keys(name):
-        owners.setdefault(key, {}).setdefault(label, name)
-  shared = {
-    tuple((name, label) for label, name in found.items()): None
+  texts = [(name, label) for label, each in enumerate(names) for name in each]
+  owners: dict[int, dict[int, str]] = {}
+  concepts = _concepts([name for name, _ in texts])
+  for (name, label), concept in zip(texts, concepts, strict=True):
+    owners.setdefault(concept, {}).setdefault(label, name)
+  return tuple(
+    tuple((name, label) for label, name in found.items())
     for found in owners.values()
     if len(found) > 1
-  }
-  return tuple(shared)
+  )
+
+
+def _concepts(names: Sequence[str]) -> list[int]:
+  """Numbers the concepts of names: what shares a key with what shares a key."""
+  parents: list[int] = []
+  place_of: dict[str, int] = {}
+
+  def root(place: int) -> int:
+    while parents[place] != place:
+      parents[place] = parents[parents[place]]
+      place = parents[place]
+    return place
+
+  for place, name in enumerate(names):
+    parents.append(place)
+    for key in concept_keys(name):
+      one, other = root(place), root(place_of.setdefault(key, place))
+      parents[max(one, other)] = min(one, other)
+  return [root(place) for place in range(len(names))]
 
 
 def american(text: str) -> str:
@@ -235,21 +256,28 @@ def word_stems(name: str) -> frozenset[str]:
 
 
 def _without_accents(text: str) -> str:
+  """Takes marks off Latin and Greek letters; elsewhere they make other ones."""
   if text.isascii():
     return text
-  letters = unicodedata.normalize("NFD", text)
-  bare = "".join(c for c in letters if unicodedata.category(c) != "Mn")
-  return unicodedata.normalize("NFC", bare)
+  kept, is_bare = [], False
+  for letter in unicodedata.normalize("NFD", text):
+    if unicodedata.category(letter) != "Mn":
+      script = unicodedata.name(letter, "").partition(" ")[0]
+      is_bare = script in ("LATIN", "GREEK")
+    elif is_bare:
+      continue
+    kept.append(letter)
+  return unicodedata.normalize("NFC", "".join(kept))
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def concept_words(name: str) -> tuple[str, ...]:
   """Splits a name into words in their one form."""
-  plain = _without_accents(plain_key(name))
+  plain = _without_accents(plain_key(_ARTICLE.sub("", name.replace("_", " "))))
   is_word = any(map(str.isalpha, plain)) and not is_number(plain)
   if plain in _OWN_THING or not is_word:
     return (plain,)
-  plain = _POSSESSIVE.sub("", _ARTICLE.sub("", plain))
+  plain = _POSSESSIVE.sub("", plain)
   words, end = [], -1
   for part in _TOKENS.finditer(plain):
     text = part[0]
@@ -269,15 +297,15 @@ def _stem(word: str) -> str:
 
   "shoe" and "shoes" both give "sho", as "tomatoes" is no plural of "tomatoe".
   """
+  word = _IRREGULAR.get(word, word)
   if word in _SINGULAR:
     return word
-  word = _IRREGULAR.get(word, word)
   if plural := _IN_VES.fullmatch(word):
     word = f"{plural[1]}{'fe' if plural[2] in ('kni', 'wi') else 'f'}"
-  elif word.endswith("men") and len(word) > 5:
-    word = f"{word[:-2]}an"
   elif len(word) > 3 and word[-1] == "s" and word[-2] not in "sui":
     word = word[:-1]
+  if word.endswith("men") and len(word) > 5:
+    word = f"{word[:-2]}an"
   word = _BRITISH.get(word, word)
   if word.endswith("ie"):
     return f"{word[:-2]}y"

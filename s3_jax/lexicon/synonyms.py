@@ -14,8 +14,8 @@ alone). Classes are keyed by index, never by name: real label sets repeat names.
 import functools
 import hashlib
 import json
+import os
 import pathlib
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, NoReturn
 
@@ -173,27 +173,29 @@ class _Table(NamedTuple):
   subsets: dict = {}
 
 
-_ASKED_KINDS = re.compile(r"([^,\n]*?)((?:\+\w+)+)")
+_MOST_KINDS = 2 * len(KINDS)
 
 
-def _is_table(source: str) -> bool:
-  """Says whether a source is a file or a packaged table; "" may be any."""
-  path = pathlib.Path(source)
-  packaged = TABLES / f"{path.name}.json"
-  return (
-    not source or path.is_file() or (source == path.name and packaged.is_file())
-  )
-
-
-def split_kinds(source: str) -> tuple[str, tuple[str, ...]]:
+def split_kinds(
+  source: str, *, files: bool = True
+) -> tuple[str, tuple[str, ...]]:
   """Splits "imagenet+scientific" into the table and the kinds of synonyms.
 
-  The kinds of `DEFAULT_KINDS` are always among them; "all" stands for all.
+  The kinds of `DEFAULT_KINDS` are always among them; "all" stands for all. A
+  source that is a file itself, or names no table before "+", stays whole; no
+  file is looked for if `files` is False.
   """
-  asked = _ASKED_KINDS.fullmatch(source)
-  if asked is None or not _is_table(asked[1]) or _is_table(source):
+  base, kinds = source, []
+  while len(kinds) < _MOST_KINDS:
+    before, sign, kind = base.rpartition("+")
+    if not sign or not kind.isidentifier():
+      break
+    base = before
+    kinds.insert(0, kind)
+  is_file = os.path.isfile if files else lambda path: False
+  is_table = not base or f"{base}.json" in os.listdir(TABLES) or is_file(base)
+  if not kinds or not is_table or is_file(source):
     return source, DEFAULT_KINDS
-  kinds = asked[2][1:].split("+")
   for kind in kinds:
     if kind not in (*KINDS, ALL_KINDS):
       raise ValueError(
@@ -201,8 +203,8 @@ def split_kinds(source: str) -> tuple[str, tuple[str, ...]]:
         f' {", ".join((*KINDS, ALL_KINDS))} after "+", got {kind!r:.40}.'
       )
   if ALL_KINDS in kinds:
-    return asked[1], tuple(KINDS)
-  return asked[1], tuple(k for k in KINDS if k in (*DEFAULT_KINDS, *kinds))
+    return base, tuple(KINDS)
+  return base, tuple(k for k in KINDS if k in (*DEFAULT_KINDS, *kinds))
 
 
 def load_lexicon(source: str | pathlib.Path) -> Lexicon:
@@ -229,7 +231,7 @@ def read_lexicon(source: str) -> Lexicon:
 def parse_lexicon(data: bytes, path: str) -> Lexicon:
   """Checks a table; `path` is what messages call it."""
   try:
-    table = json.loads(data)
+    table = json.loads(data, object_pairs_hook=_once)
   except ValueError as error:
     raise ValueError(f"lexicon {path} must be JSON: {error}.") from error
   if not isinstance(table, dict) or table.get("schema") not in SCHEMAS:
@@ -256,6 +258,16 @@ def parse_lexicon(data: bytes, path: str) -> Lexicon:
       for name, indices in subsets.items()
     },
   )
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+  """Makes an object of its pairs, none of which may hide another."""
+  found: dict[str, Any] = {}
+  for key, value in pairs:
+    if key in found:
+      raise ValueError(f"key {key!r:.40} must stand once in an object")
+    found[key] = value
+  return found
 
 
 def _subset(where: str, indices: Any, classes: int) -> tuple[int, ...]:
@@ -298,7 +310,8 @@ def _check(path: str, entries: Sequence[ClassEntry]) -> None:
     for synonym in entry.synonyms:
       if len(synonym.split()) > MAX_WORDS:
         raise ValueError(
-          f"{where}: a synonym has at most {MAX_WORDS} words, got {synonym!r}."
+          f"{where}: a synonym has at most {MAX_WORDS} words, got"
+          f" {synonym!r:.80}."
         )
     keys = [comparison_key(text) for text in texts]
     for position, key in enumerate(keys):

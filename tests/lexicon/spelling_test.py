@@ -1,5 +1,7 @@
 """Which spellings are one name, and which are not."""
 
+import itertools
+
 import pytest
 
 from s3_jax.lexicon.spelling import (
@@ -91,6 +93,11 @@ def test_one_and_several(one, several):
     ("bookshelf", "book shelves"),
     ("midwife", "midwives"),
     ("giraffe", "giraffes"),
+    ("lens", "lenses"),
+    ("cyclamen", "cyclamens"),
+    ("elf", "elves"),
+    ("chili", "chillies"),
+    ("crème brûlée", "creme brulees"),
     ("pie", "pies"),
     ("ski", "skis"),
     ("aeroplane cabin", "airplane cabins"),
@@ -114,6 +121,11 @@ def test_spellings_of_one_concept(first, second):
     ("cane", "cans"),
     ("pine", "pin"),
     ("glass", "glasses"),
+    ("the woods", "wood"),
+    ("ハス", "バス"),
+    ("и", "й"),
+    ("influenza A virus", "influenza virus"),
+    ("2 dogs 3 cats", "3 dogs 2 cats"),
     ("A-frame house", "frame house"),
     ("Mercedes A-Class", "Mercedes class"),
     ("1.5 cats", "15 cats"),
@@ -151,6 +163,16 @@ def test_spellings_stand_together_in_their_order():
   )
   assert first_spellings(names) == ("kneepad", "patella guard")
   assert group_spellings(()) == ()
+
+
+def test_what_is_grouped_hangs_on_no_order():
+  names = ("kneepad", "pad knee", "knee pad")
+  for order in itertools.permutations(names):
+    assert group_spellings(order) == (order,)
+  shared = shared_concepts([["dog house"], ["house dog"], ["dog houses"]])
+  assert shared == ((("dog house", 0), ("house dog", 1), ("dog houses", 2)),)
+  twice = shared_concepts([["knee pad", "kneepads"], ["kneepad", "pad knee"]])
+  assert twice == ((("knee pad", 0), ("kneepad", 1)),)
 
 
 def test_concepts_of_two_classes_are_found_however_they_are_spelled():

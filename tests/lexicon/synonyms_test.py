@@ -364,3 +364,11 @@ def test_kinds_are_asked_for_behind_the_table(write):
   names = [e.names for e in read_lexicon(f"{path}+archaic").classes]
   assert names[0] == ("fish", "trout", "fishes", "fysshe")
   assert len(read_lexicon("imagenet+all").classes[0].names) > 0
+
+
+def test_no_kind_hides_another(write):
+  text = json.dumps(kinds_table()).replace('"archaic"', '"common"')
+  path = write(kinds_table())
+  path.write_text(text)
+  with pytest.raises(ValueError, match="'common' must stand once in an object"):
+    load_lexicon(path)

@@ -43,7 +43,7 @@ class ClassFinder:
   Case, underscores and blanks do not count, nor does punctuation in words; in
   numbers it does. The closest spelling of any class wins over a looser one of
   another; what is left is taken for the one class of which it is another
-  number, order or spelling ("donuts", "aeroplane"). A class is also found by
+  number or spelling ("donuts", "aeroplane"). A class is also found by
   its WordNet id, and "apse (indoor)", "/a/apse/indoor", "Audi TTS Coupe 2012"
   find "indoor apse" and "2012 Audi TTS Coupe".
 

@@ -160,7 +160,12 @@ def descriptors(texts: MethodTexts) -> Vertices:
 
 def templates_with_descriptors(texts: MethodTexts) -> Vertices:
   """Makes one vertex of CLIP's 80 templates and the descriptors."""
-  return pooled(names_in(*IMAGENET_80)(texts), descriptors(texts))
+  with_descriptors = descriptor_prompts(
+    texts.names,
+    [entry.descriptors for entry in texts.classes],
+    spellings=as_given,  # each counts once among the templates
+  )
+  return pooled(names_in(*IMAGENET_80)(texts), with_descriptors)
 
 
 def cupl(texts: MethodTexts) -> Vertices:

@@ -102,9 +102,9 @@ def test_classes_outside_a_subset_are_none():
 
 def test_an_unknown_name_gets_the_nearest_one():
   finder = ClassFinder("pets", ["cat", "guinea pig"])
-  rule = "line 3 must name a class of pets, got 'guinea pigs'; 'guinea pig' is"
+  rule = "line 3 must name a class of pets, got 'guinea pug'; 'guinea pig' is"
   with pytest.raises(ValueError, match=rule):
-    finder.label("guinea pigs", "line 3")
+    finder.label("guinea pug", "line 3")
   with pytest.raises(ValueError, match="got 'zebra'[.]"):
     finder.label("zebra", "line 3")
 
@@ -133,3 +133,16 @@ def test_real_lists_agree_with_the_official_names():
   labels = listed.read_text().split()
   finder = benchmark_finder(DATASETS["sun397"])
   assert [finder.find(name) for name in labels] == [(n,) for n in range(397)]
+
+
+def test_another_number_or_spelling_is_found_where_one_class_is_meant():
+  finder = ClassFinder(
+    "things", ["guinea pig", "airplane", "dog house", "cafe"]
+  )
+  found = {"Guinea_Pigs": (0,), "aeroplanes": (1,), "Café": (3,)}
+  for spelling, labels in found.items():
+    assert finder.find(spelling) == labels, spelling
+  # Order is meaning, and two classes may be meant.
+  assert finder.find("house dog") == finder.find("caves") == ()
+  assert ClassFinder("two", ["donut", "Doughnut"]).find("donuts") == ()
+  assert ClassFinder("kana", ["ハス", "ネコ"]).find("バス") == ()

@@ -23,6 +23,7 @@ from s3_jax.lexicon.synonyms import (
   classes_by_wnid,
   load_lexicon,
   read_lexicon,
+  split_kinds,
 )
 
 OWN = "own"
@@ -191,14 +192,21 @@ def _own_classes(
   data_dir: pathlib.Path, lexicon: str
 ) -> tuple[tuple[ClassEntry, ...], str | None, str]:
   """Reads the classes of one's own images, as far as something names them."""
-  if lexicon:
+  asked, kinds = split_kinds(lexicon)
+  if asked:
     return _read_classes(lexicon)
   wnids = spelled_wnids(data_dir)
+  if lexicon and not wnids:
+    raise ValueError(
+      "`config.lexicon` must name a table before its kinds of synonyms, got"
+      f" {lexicon!r:.60}: images of your own have none."
+    )
   if not wnids:
     return (), None, ""
   table, known = load_lexicon("imagenet"), classes_by_wnid()
   classes = tuple(
-    known[wnid].only()._replace(label=label) for label, wnid in enumerate(wnids)
+    known[wnid].only(kinds)._replace(label=label)
+    for label, wnid in enumerate(wnids)
   )
   note = "WordNet ids: names and synonyms are those of the table imagenet"
   return classes, table.sha256, note

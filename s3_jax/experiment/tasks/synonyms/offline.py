@@ -45,7 +45,7 @@ def look_names_up(asked: Asked, *, tables: Sequence[str]) -> pathlib.Path:
       "synonyms": list(texts),
       "descriptors": list(match.entry.descriptors),
     }
-    entry, dropped = read_entry(record, label, owners)
+    entry, dropped = read_entry(record, label, owners, spellings=True)
     kinds = tuple(texts.get(text, "common") for text in entry.synonyms)
     entries[label] = entry._replace(kinds=kinds)
     drops += dropped
