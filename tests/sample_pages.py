@@ -123,7 +123,7 @@ def _lexicon(folder: pathlib.Path) -> pathlib.Path:
       ("long legs", "slender body with a small head", "word " * 40),
       ("word " * 40,),
       ("crane",) if label % 2 else (),
-      (NearerWord("couch", 0.5, 0.75, NAMES[-2], "sofa"),) * (label % 3 == 0),
+      (NearerWord("couch", 0.5, 0.75, NAMES[-2]),) * (label % 3 == 0),
     )
     for label, name in enumerate(NAMES)
   )
@@ -135,6 +135,7 @@ def _lexicon(folder: pathlib.Path) -> pathlib.Path:
       classes,
       (("crane", NAMES),),
       2,
+      5,
     )
     for dataset in ("furniture", NAMES[-1])
   ]

@@ -160,7 +160,9 @@ def test_results_say_what_they_are_of(cold, checkpoint):
   for row in results["datasets"]:
     assert row["examples"] == IMAGES and row["family"] == "embedded"
   assert texts["lexicon_sha256"] == lexicon.sha256
-  assert texts["per_class"] == [len(entry.names) for entry in lexicon.classes]
+  assert texts["per_class"] == [
+    len(entry.concepts) for entry in lexicon.classes
+  ]
   for core, whole in zip(
     texts["core_per_class"], texts["per_class"], strict=True
   ):
