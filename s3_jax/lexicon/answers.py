@@ -251,11 +251,7 @@ def _label(record: Any) -> int | None:
 def _same_name(given: Any, name: str) -> bool:
   if not isinstance(given, str):
     return False
-
-  def squeeze(text: str) -> str:
-    return written_key(clean_text(text))
-
-  return squeeze(given) == squeeze(name)
+  return written_key(clean_text(given)) == written_key(clean_text(name))
 
 
 def read_entry(

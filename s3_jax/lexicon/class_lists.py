@@ -40,7 +40,7 @@ def read_class_list(path: str | os.PathLike[str]) -> ListedClasses:
     parse = parse_brackets if suffix == ".jsonl" else parse_json
     value = parse(text, where)
     if is_table_of_ours(value):
-      found = ListedClasses(_own_table(path))
+      found = _own_table(path)
     else:
       found = value_classes(value, where)
   elif suffix in YAML:
@@ -103,8 +103,14 @@ def is_table_of_ours(value: Any) -> bool:
   return isinstance(value, dict) and {"schema", "classes"} <= value.keys()
 
 
-def _own_table(path: pathlib.Path) -> tuple[ListedClass, ...]:
-  return tuple(
-    ListedClass(entry.name, entry.names, entry.wnid)
-    for entry in load_lexicon(path).only().classes
+def _own_table(path: pathlib.Path) -> ListedClasses:
+  """Reads a table's default names, and says how many others it has."""
+  lexicon = load_lexicon(path)
+  taken = lexicon.only().classes
+  others = sum(len(e.names) for e in lexicon.classes)
+  others -= sum(len(e.names) for e in taken)
+  note = f"synonyms of other kinds left out: {others:,}, +all takes them"
+  return ListedClasses(
+    tuple(ListedClass(e.name, e.names, e.wnid) for e in taken),
+    (note,) if others else (),
   )

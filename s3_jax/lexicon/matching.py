@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from s3_jax.lexicon.spelling import (
   loose_key,
+  ordered_key,
   plain_key,
-  written_otherwise_key,
 )
 
 
@@ -35,10 +35,10 @@ def by_concept(
   index: dict[str, set[int]] = {}
   for label, spellings in enumerate(names):
     for spelling in spellings:
-      index.setdefault(written_otherwise_key(spelling), set()).add(label)
+      index.setdefault(ordered_key(spelling), set()).add(label)
 
   def find(spellings: Iterable[str]) -> tuple[int, ...]:
-    keys = map(written_otherwise_key, spellings)
+    keys = map(ordered_key, spellings)
     labels = set().union(*(index.get(key, ()) for key in keys))
     return tuple(labels) if len(labels) == 1 else ()
 

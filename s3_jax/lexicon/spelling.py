@@ -170,7 +170,7 @@ def concept_keys(name: str) -> frozenset[str]:
   return frozenset(("".join(words), " ".join(sorted(words))))
 
 
-def written_otherwise_key(name: str) -> str:
+def ordered_key(name: str) -> str:
   """Returns the form in which names of one order of words are equal."""
   return "".join(concept_words(name))
 

@@ -210,6 +210,7 @@ def test_kinds_of_synonyms_of_a_table(write):
   default = (("gray owl", "spectral owl", "grey owls"),)
   every = ((*default[0], "Strix nebulosa"),)
   assert read_classes(path).texts == default
+  assert "of other kinds left out: 1, +all" in read_classes(path).taken
   assert read_classes(path).concepts == (("gray owl", "spectral owl"),)
   assert read_classes(f"{path}+scientific").texts == every
   assert read_written_classes(json.dumps(table)).texts == default
