@@ -218,10 +218,10 @@ def test_an_interrupt_of_predict_ends_it_in_peace(
   """While its programs compile, in threads of XLA."""
   images = tmp_path / "images"
   images.mkdir()
-  for number in range(300):
-    PIL.Image.new("RGB", (300, 200), (number % 256, 9, 9)).save(
-      images / f"{number}.jpg"
-    )
+  PIL.Image.new("RGB", (300, 200), (77, 9, 9)).save(images / "0.jpg")
+  # Enough that a quick machine is not done before the interrupt comes.
+  for number in range(1, 5_000):
+    os.link(images / "0.jpg", images / f"{number}.jpg")
   log = tmp_path / "run" / "log.txt"
   since = []
 
