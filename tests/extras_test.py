@@ -35,7 +35,7 @@ jax.config.update("jax_platforms", "cpu")
 
 import s3_jax
 from s3_jax import experiment
-from s3_jax.data import glyphs, input_pipeline, pictograph_sets
+from s3_jax.data import glyphs, input_pipeline, drawn_sets
 from s3_jax.data.datasets import DATASETS
 from s3_jax.data.readers import prepared_masks, tfds
 from s3_jax.data.segmentation_sets import SEGMENTATION_SETS
@@ -103,7 +103,7 @@ print(json.dumps({
     "prepared": said(tfds.read, DATASETS["food101"], folder),
     "masks": said(prepared_masks.read, SEGMENTATION_SETS["voc21"], folder),
     "drawn": said(
-      pictograph_sets.open_pictographs, DATASETS["plain"], folder
+      drawn_sets.open_drawn, DATASETS["plain"], folder
     ),
   },
 }))

@@ -32,6 +32,9 @@ from s3_jax.clip.zoo import ModelSpec
 STRIDE = 32
 """Pixels that a cell of the last feature map covers in rows and columns."""
 
+BATCH = "batch"
+"""Collection of the moments of a batch; where it is mutable they normalise."""
+
 _EXPANSION = 4  # a block's output channels over its inner ones
 _EPSILON = 1e-5  # of every batch norm
 
@@ -157,6 +160,12 @@ class _BatchNorm(nn.Module):
     bias = self.param("bias", nn.initializers.zeros, shape)
     mean = self.param("mean", nn.initializers.zeros, shape)
     variance = self.param("variance", nn.initializers.ones, shape)
+    if self.is_mutable_collection(BATCH):
+      mean = jnp.mean(x, (0, 1, 2))
+      variance = jnp.mean(jnp.square(x), (0, 1, 2)) - jnp.square(mean)
+      variance = jnp.maximum(variance, 0)
+      self.variable(BATCH, "mean", jnp.zeros, shape).value = mean
+      self.variable(BATCH, "variance", jnp.ones, shape).value = variance
     # One multiplication and one addition a value; half precision would do for
     # the stored numbers, not for the root.
     factor = jax.lax.rsqrt(variance.astype(jnp.float32) + _EPSILON) * scale

@@ -283,6 +283,23 @@ def _pictographs(name: str, style: str, split: str, count: int) -> DatasetSpec:
   )
 
 
+def _emoji(name: str, config: str, split: str, count: int) -> DatasetSpec:
+  return DatasetSpec(
+    name=name,
+    title=name,
+    lexicon="emoji",
+    classes=378,
+    examples=count,
+    split=split,
+    family="embedded",
+    folders=("emoji",),
+    layouts=("emoji",),
+    tfds=TfdsSource("emoji", config, split, "1.0.0"),
+    source="drawn on this machine when it is first asked for",
+    licence="the artists': see NOTICE",
+  )
+
+
 DATASETS: dict[str, DatasetSpec] = {
   **{spec.name: spec for spec in _BENCHMARKS},
   **{
@@ -290,6 +307,9 @@ DATASETS: dict[str, DatasetSpec] = {
     for style in pictographs.STYLES
   },
   "validation": _pictographs("validation", "plain", "validation", 1800),
+  "emoji_validation": _emoji("emoji_validation", "seen", "validation", 1890),
+  "emojione": _emoji("emojione", "emojione", "test", 1512),
+  "fxemoji": _emoji("fxemoji", "fxemoji", "test", 1192),
 }
 
 

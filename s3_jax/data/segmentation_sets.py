@@ -19,7 +19,7 @@ from s3_jax.data.masks import (
   plain_labels,
   shifted_labels,
 )
-from s3_jax.data.pictograph_sets import Drawn, drawn_stamps
+from s3_jax.data.drawn_sets import Drawn, drawn_stamps
 from s3_jax.data.readers import masks as mask_reader
 from s3_jax.data.readers import prepared_masks
 from s3_jax.data.readers.masks import OpenedMasks
@@ -357,9 +357,9 @@ def _open_scenes(spec: SegmentationSpec, folder: pathlib.Path) -> OpenedMasks:
   opened = OpenedDataset(
     records=Drawn(spec, folder),
     files=files,
-    found="scenes of the embedded world, drawn by this package",
-    layout="pictographs",
-    fingerprint=fingerprint("pictographs", [identity]),
+    found=f"scenes of {spec.tfds.builder}, drawn by this package",
+    layout=spec.tfds.builder,
+    fingerprint=fingerprint(spec.tfds.builder, [identity]),
     stamps=functools.partial(drawn_stamps, spec.tfds, folder, spec.examples),
   )
   return OpenedMasks(opened, files, spec.masks[0].labels, 0)

@@ -44,9 +44,11 @@ def sample_caption(
   generator: random.Random,
   names: Sequence[str],
   descriptors: Sequence[str] = (),
+  *,
+  frequencies: Sequence[float] = (),
 ) -> str:
-  """Writes one caption of a class."""
-  (name,) = generator.choices(names, name_weights(len(names)))
+  """Writes one caption of a class; without frequencies ranks give them."""
+  (name,) = generator.choices(names, frequencies or name_weights(len(names)))
   caption = generator.choice(CAPTION_TEMPLATES).replace("{}", name)
   if descriptors and generator.random() < DESCRIBED_SHARE:
     caption = f"{caption.rstrip('.')}, {generator.choice(descriptors)}."

@@ -3,7 +3,7 @@
 A table is a JSON file:
 `{"schema": 2, "dataset", "provenance", "subsets"?, "classes": [{"index",
 "wnid"?, "name", "synonyms", "descriptors", "polluted"?, "captioned"?,
-"codepoint"?, "source"?}]}`.
+"frequencies"?, "codepoint"?, "source"?}]}`.
 `name` is spelled as the benchmark spells it ("apple_pie"); texts are made with
 blanks for its underscores. `synonyms` leaves out the name itself: an object of
 kind -> texts, or a list, all of which are common names (schema 1 has lists
@@ -114,9 +114,10 @@ class ClassEntry(NamedTuple):
   name: Name  # the benchmark's official name
   synonyms: Synonyms  # without the name itself
   descriptors: Texts
-  polluted: Texts = ()  # entries known to be wrong; embedded world only
+  polluted: Texts = ()  # entries known to be wrong; drawn worlds only
   captioned: Texts = ()  # names that captions use most, by frequency
-  codepoint: Any = None  # of the pictograph; embedded world only
+  frequencies: tuple[float, ...] = ()  # of `captioned`; (): by their rank
+  codepoint: Any = None  # of the pictograph or emoji; drawn worlds only
   wnid: Any = None  # WordNet's id of the class; ImageNet only
   source: Any = None  # of the texts, in a table that a person has a hand in
   kinds: tuple[str, ...] = ()  # of the synonyms, one each; (): all are common
@@ -321,6 +322,12 @@ def _check(path: str, entries: Sequence[ClassEntry]) -> None:
     if stray:
       raise ValueError(
         f"{where}: `captioned` must repeat names of the class, got {stray!r}."
+      )
+    shares = entry.frequencies
+    if shares and (len(shares) != len(entry.captioned) or min(shares) <= 0):
+      raise ValueError(
+        f"{where}: `frequencies` must be a number > 0 for each name of"
+        f" `captioned`, got {shares!r:.80}."
       )
 
 

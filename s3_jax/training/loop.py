@@ -130,9 +130,11 @@ def train_checkpoint(
       functools.partial(preprocess_image, spec),
       seed=options.seed,
       step=step,
+      steps=options.steps,
       batch_size=options.batch_size,
     )
-    return batch.images, batch.labels, _trim(tokenize(batch.captions), spec)
+    token_ids = _trim(tokenize(batch.captions), spec)
+    return batch.images, batch.labels, token_ids, batch.matches
 
   check = _make_check(spec, validation, tokenize, options.dtype)
   first = int(state.step)
@@ -147,10 +149,10 @@ def train_checkpoint(
     mininterval=1,
   ) as bar:
     # One thread: what it renders keeps a processor busy already.
-    for images, labels, token_ids in ahead(
+    for batch in ahead(
       make_batch, range(first, options.steps), threads=1, most=4
     ):
-      state, metrics = train_step(state, images, labels, token_ids)
+      state, metrics = train_step(state, *batch)
       recent.append(metrics)
       step = int(state.step)
       bar.update()

@@ -6,6 +6,11 @@ one matching caption, and a caption as many matching images as its class has in
 the batch. A second, auxiliary classifier of one learned vector a class warms
 the image tower up and is faded out, so that the towers alone are trained at
 the end and nothing but them is stored.
+
+The batch norms of a ResNet normalise by the moments of the batch, of which the
+parameters keep a running mean. Its embeddings start out almost parallel, so
+that cosines tell classes apart late: there the auxiliary classifier reads them
+through a batch norm of its own.
 """
 
 import math
@@ -18,12 +23,19 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from s3_jax.clip.towers import embed_images, embed_texts, init_params
+from s3_jax.clip.resnet import BATCH
+from s3_jax.clip.towers import (
+  embed_texts,
+  image_tower,
+  init_params,
+  normalize_images,
+)
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.embeddings import l2_normalize, scale_logits
 
 MAX_LOGIT_SCALE = math.log(100.0)  # as CLIP clips it
 OPTIMIZERS = ("muon", "adamw")
+_MOMENTS_KEPT = 0.99  # of the running moments at each step, at most
 
 
 class TrainState(NamedTuple):
@@ -44,14 +56,14 @@ class Metrics(NamedTuple):
 
 def contrastive_loss(
   images: Float[Array, "batch dim"],
-  texts: Float[Array, "classes dim"],
+  texts: Float[Array, "texts dim"],
   labels: Int[Array, " batch"],
   logit_scale: Float[Array, ""],
 ) -> Float[Array, ""]:
-  """Computes CLIP's symmetric loss where text c describes class c.
+  """Computes CLIP's symmetric loss where text `labels[i]` describes image i.
 
-  The mean of two cross-entropies: image to text over the classes, and text to
-  image, whose target spreads evenly over the images of the class. A text
+  The mean of two cross-entropies: image to text over the texts, and text to
+  image, whose target spreads evenly over the images of the text. A text
   without an image in the batch counts in the first only.
 
   References:
@@ -79,16 +91,17 @@ def init_state(
 ) -> TrainState:
   """Draws the parameters of a run's start.
 
-  The image tower's positions start as a two-dimensional sinusoid: learned like
-  any parameter, but neighbours start out as neighbours.
+  A ViT's positions start as a two-dimensional sinusoid: learned like any
+  parameter, but neighbours start out as neighbours.
   """
   tower_key, prototype_key = jax.random.split(key)
   params = init_params(tower_key, spec)
-  image = dict(params["image"])
-  image["position_embedding"] = _sinusoidal_positions(
-    spec.image_size // spec.patch_size, spec.image_width
-  )
-  params = {**params, "image": image}
+  if spec.image_tower == "vit":
+    positions = _sinusoidal_positions(
+      spec.image_size // spec.patch_size, spec.image_width
+    )
+    image = {**params["image"], "position_embedding": positions}
+    params = {**params, "image": image}
   prototypes = jax.random.normal(
     prototype_key, (classes, spec.embed_dim), jnp.float32
   )
@@ -144,22 +157,26 @@ def make_optimizer(
   return optax.chain(optax.clip_by_global_norm(1.0), update)
 
 
-def _in_block(path, leaf) -> bool:
+def _is_matrix(path, leaf) -> bool:
+  """Says whether a parameter is a matrix or a kernel inside the towers."""
   names = [str(getattr(entry, "key", entry)) for entry in path]
-  return leaf.ndim == 2 and any(name.startswith("block_") for name in names)
+  inside = any(name.startswith(("block_", "stem")) for name in names)
+  return inside and leaf.ndim > 1
 
 
 def _is_block_matrix(params: PyTree) -> PyTree:
-  return jax.tree_util.tree_map_with_path(_in_block, params)
+  return jax.tree_util.tree_map_with_path(_is_matrix, params)
 
 
 def _muon_dimensions(params: PyTree) -> PyTree:
-  return jax.tree_util.tree_map_with_path(
-    lambda path, leaf: (
-      optax.contrib.MuonDimensionNumbers() if _in_block(path, leaf) else None
-    ),
-    params,
-  )
+  def dimensions(path, leaf):
+    if not _is_matrix(path, leaf):
+      return None
+    # A kernel is a matrix from all inputs of a window to the outputs.
+    inputs = tuple(range(leaf.ndim - 1))
+    return optax.contrib.MuonDimensionNumbers(inputs, leaf.ndim - 1)
+
+  return jax.tree_util.tree_map_with_path(dimensions, params)
 
 
 def make_train_step(
@@ -170,33 +187,59 @@ def make_train_step(
   auxiliary_share: float = 0.8,
   dtype: str = "bfloat16",
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-  """Compiles one training step."""
+  """Compiles one training step.
 
-  def loss_fn(trainable, images, labels, token_ids, weight):
+  Args:
+    spec: the towers.
+    optimizer: of the parameters and the prototypes.
+    steps: of the whole run.
+    auxiliary_share: of the steps, over which the auxiliary loss fades out.
+    dtype: type in which matrices are multiplied.
+
+  Returns:
+    (state, images, labels, token ids, matches) -> (state, metrics): `labels`
+    are classes, and text `matches[i]`, by default `labels[i]`, is image i's.
+  """
+
+  def loss_fn(trainable, images, labels, token_ids, matches, weight):
     params, prototypes = trainable
-    image = embed_images(spec, params, images, dtype=dtype)
+    raw, state = image_tower(spec, dtype).apply(
+      {"params": params["image"]},
+      normalize_images(spec, images),
+      mutable=[BATCH],
+    )
+    image = l2_normalize(raw)
     text = embed_texts(spec, params, token_ids, dtype=dtype)
     logit_scale = params["logit_scale"]
-    loss = contrastive_loss(image, text, labels, logit_scale)
+    loss = contrastive_loss(image, text, matches, logit_scale)
+    if BATCH in state:
+      logits = _standardize(raw) @ prototypes.T * spec.embed_dim**-0.5
+    else:
+      logits = scale_logits(image @ l2_normalize(prototypes).T, logit_scale)
     auxiliary = optax.softmax_cross_entropy_with_integer_labels(
-      scale_logits(image @ l2_normalize(prototypes).T, logit_scale), labels
+      logits, labels
     ).mean()
-    accuracy = ((image @ text.T).argmax(1) == labels).mean()
-    return loss + weight * auxiliary, Metrics(loss, accuracy)
+    accuracy = ((image @ text.T).argmax(1) == matches).mean()
+    moments = state.get(BATCH, {})
+    return loss + weight * auxiliary, (Metrics(loss, accuracy), moments)
 
-  def train_step(state, images, labels, token_ids):
+  def train_step(state, images, labels, token_ids, matches=None):
+    matches = labels if matches is None else matches
     trainable = (state.params, state.prototypes)
     weight = jnp.clip(1 - state.step / (auxiliary_share * steps), 0, 1)
-    gradients, metrics = jax.grad(loss_fn, has_aux=True)(
-      trainable, images, labels, token_ids, weight
+    gradients, (metrics, moments) = jax.grad(loss_fn, has_aux=True)(
+      trainable, images, labels, token_ids, matches, weight
     )
     updates, optimizer_state = optimizer.update(
       gradients, state.optimizer_state, trainable
     )
     moved: Any = optax.apply_updates(trainable, updates)
     params, prototypes = moved
+    # A mean over all steps at first, since the first moments say little.
+    kept = jnp.minimum(_MOMENTS_KEPT, (1 + state.step) / (10 + state.step))
     params = {
       **params,
+      "image": _keep_moments(params["image"], moments, kept),
       "logit_scale": jnp.clip(params["logit_scale"], 0, MAX_LOGIT_SCALE),
     }
     return (
@@ -205,3 +248,20 @@ def make_train_step(
     )
 
   return jax.jit(train_step, donate_argnums=0)
+
+
+def _standardize(x: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
+  variance = x.var(0, keepdims=True)
+  return (x - x.mean(0, keepdims=True)) * jax.lax.rsqrt(variance + 1e-5)
+
+
+def _keep_moments(params: Any, moments: Any, kept: Float[Array, ""]) -> Any:
+  """Moves the stored means and variances towards those of a batch."""
+  if not isinstance(params, dict):
+    return kept * params + (1 - kept) * moments
+  return {
+    name: _keep_moments(value, moments[name], kept)
+    if name in moments
+    else value
+    for name, value in params.items()
+  }

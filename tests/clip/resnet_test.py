@@ -8,7 +8,7 @@ import pytest
 
 from s3_jax.clip.layouts import LAYOUTS, from_params, to_params
 from s3_jax.clip.preprocess import preprocess_image
-from s3_jax.clip.resnet import convolve
+from s3_jax.clip.resnet import BATCH, convolve
 from s3_jax.clip.towers import embed_images, image_tower, normalize_images
 from s3_jax.clip.zoo import ModelSpec
 
@@ -183,3 +183,36 @@ def test_convolution_rounds_and_keeps_the_type_of_gradients():
 def test_an_image_of_another_size_is_refused(params, images):
   with pytest.raises(ValueError, match="96 x 96 pixels.*got 96 x 64"):
     embed_images(SPEC, params, images[:, :, :64])
+
+
+def test_a_batch_is_normalised_by_its_own_moments(params, images):
+  """In training, where the collection of moments may be written."""
+  tower = image_tower(SPEC)
+  pixels = normalize_images(SPEC, images)
+  trained, state = tower.apply(
+    {"params": params["image"]}, pixels, mutable=[BATCH]
+  )
+  stem = params["image"]["stem"]
+  first = np.asarray(
+    convolve(pixels, stem["conv_1"]["kernel"], stride=2), np.float64
+  )
+  found = state[BATCH]["stem"]["norm_1"]
+  np.testing.assert_allclose(found["mean"], first.mean((0, 1, 2)), atol=1e-5)
+  np.testing.assert_allclose(found["variance"], first.var((0, 1, 2)), rtol=1e-4)
+
+  def stored(kept, moments):
+    if not isinstance(kept, dict):
+      return moments
+    return {
+      name: stored(value, moments[name]) if name in moments else value
+      for name, value in kept.items()
+    }
+
+  # What is stored afterwards is what inference normalises by.
+  image = stored(params["image"], state[BATCH])
+  assert jax.tree.structure(image) == jax.tree.structure(params["image"])
+  np.testing.assert_allclose(
+    tower.apply({"params": image}, pixels), trained, atol=1e-4, rtol=1e-4
+  )
+  norms = jax.tree.leaves(state[BATCH])
+  assert len(norms) == 2 * (3 + 3 * sum(SPEC.image_stages) + 4)

@@ -212,13 +212,13 @@ def test_what_is_listed_and_not_there_is_absent(tmp_path):
 
 
 def test_pictographs_are_opened_like_the_rest(monkeypatch, tmp_path):
-  from s3_jax.data import pictograph_sets
+  from s3_jax.data import drawn_sets
 
   drawn = [{"image": b"", "label": 3}] * 2
   opened = []
   monkeypatch.setattr(
-    pictograph_sets,
-    "open_pictographs",
+    drawn_sets,
+    "open_drawn",
     lambda spec, folder: opened.append(spec.name) or drawn,
   )
   new = tmp_path / "not there yet"
@@ -230,4 +230,4 @@ def test_pictographs_are_opened_like_the_rest(monkeypatch, tmp_path):
   assert opened == ["plain"]
   outline = open_dataset(DATASETS["outline"], new)
   assert plain.fingerprint != outline.fingerprint
-  assert pictograph_sets.read_pictographs(DATASETS["dtd"], new) is None
+  assert drawn_sets.read_drawn(DATASETS["dtd"], new) is None

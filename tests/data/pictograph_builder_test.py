@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from s3_jax.data import glyphs, pictograph_sets, pictographs
+from s3_jax.data import glyphs, drawn_sets, pictographs
 from s3_jax.data.datasets import DATASETS
 
 PER_CLASS = {"validation": 1, "test": 2}
@@ -55,7 +55,7 @@ def test_images_come_back_as_they_were_drawn(
 ):
   count = PER_CLASS[split]
   spec = DATASETS[name]._replace(examples=6 * count)
-  source = pictograph_sets.open_pictographs(spec, tmp_path / "new" / "folder")
+  source = drawn_sets.open_drawn(spec, tmp_path / "new" / "folder")
   assert len(source) == 6 * count
   expected = {}
   for label in range(6):
@@ -81,13 +81,13 @@ def test_the_builder_has_no_other_configs(small):
 
 def test_preparing_happens_once(small, tmp_path, monkeypatch):
   spec = DATASETS["plain"]._replace(examples=12)
-  first = pictograph_sets.open_pictographs(spec, tmp_path)
+  first = drawn_sets.open_drawn(spec, tmp_path)
 
   def fail(*_):
     raise AssertionError("drawn again")
 
   monkeypatch.setattr(small.Pictographs, "_generate_examples", fail)
-  again = pictograph_sets.open_pictographs(spec, tmp_path)
+  again = drawn_sets.open_drawn(spec, tmp_path)
   for one, other in zip(first, again, strict=True):
     assert one == other
 
@@ -95,7 +95,7 @@ def test_preparing_happens_once(small, tmp_path, monkeypatch):
 def test_another_number_of_examples_is_refused(small, tmp_path):
   rule = "data set 'outline' must hold 3600 examples, and .* holds 12: remove"
   with pytest.raises(ValueError, match=rule):
-    pictograph_sets.open_pictographs(DATASETS["outline"], tmp_path)
+    drawn_sets.open_drawn(DATASETS["outline"], tmp_path)
 
 
 def test_a_killed_preparation_is_done_again(small, tmp_path, monkeypatch):
@@ -107,8 +107,8 @@ def test_a_killed_preparation_is_done_again(small, tmp_path, monkeypatch):
 
   with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
     patch.setattr(small.Pictographs, "_generate_examples", killed)
-    pictograph_sets.open_pictographs(spec, tmp_path)
-  assert len(pictograph_sets.open_pictographs(spec, tmp_path)) == 12
+    drawn_sets.open_drawn(spec, tmp_path)
+  assert len(drawn_sets.open_drawn(spec, tmp_path)) == 12
 
 
 def test_scenes_keep_their_masks(small, fields, tmp_path):
@@ -179,7 +179,7 @@ def test_all_images_keeps_order_and_labels(png):
     {"image": png(image), "label": np.int64(label)}
     for image, label in zip(pixels, (3, 1, 4, 1, 5), strict=True)
   ]
-  images, labels = pictograph_sets.all_images(
+  images, labels = drawn_sets.all_images(
     records, lambda image: np.asarray(image)[:, ::-1]
   )
   np.testing.assert_array_equal(images, pixels[:, :, ::-1])

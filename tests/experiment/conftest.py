@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from s3_jax.clip import ModelSpec, init_params, save_clip, train_tokenizer
-from s3_jax.data import datasets, pictograph_sets
+from s3_jax.data import datasets, drawn_sets
 from s3_jax.data.glyphs import glyph_fields
 from s3_jax.lexicon.synonyms import load_lexicon
 
@@ -100,9 +100,9 @@ def make_small(records):
       if spec.family == "embedded":
         examples = spec.classes * PER_CLASS
         patch.setitem(datasets.DATASETS, name, spec._replace(examples=examples))
-    for index in (module, pictograph_sets):
-      if hasattr(index, "open_pictographs"):
-        patch.setattr(index, "open_pictographs", open_small)
+    for index in (module, drawn_sets):
+      if hasattr(index, "open_drawn"):
+        patch.setattr(index, "open_drawn", open_small)
     return opened
 
   return make

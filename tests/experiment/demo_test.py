@@ -14,7 +14,7 @@ from PIL import Image
 
 from s3_jax import experiment
 from s3_jax.clip import embed_texts, load_clip
-from s3_jax.data import pictograph_sets
+from s3_jax.data import drawn_sets
 from s3_jax.data.datasets import DATASETS
 from s3_jax.experiment.methods.images import METHODS as METHODS_OF_BENCHMARKS
 from s3_jax.experiment.methods.images import Method
@@ -399,14 +399,14 @@ def test_a_bad_image_is_listed_and_not_counted(
   checkpoint, read_config, make_small, tmp_path, monkeypatch, capsys
 ):
   make_small(monkeypatch)
-  open_good = pictograph_sets.open_pictographs
+  open_good = drawn_sets.open_drawn
 
   def open_bad(spec, folder):
     found = list(open_good(spec, folder))
     found[7] = {**found[7], "image": b"no image"}
     return found
 
-  monkeypatch.setattr(pictograph_sets, "open_pictographs", open_bad)
+  monkeypatch.setattr(drawn_sets, "open_drawn", open_bad)
   config = read_config(
     "demo",
     model=str(checkpoint),

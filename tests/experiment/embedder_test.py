@@ -19,7 +19,7 @@ from s3_jax.clip import (
   load_clip,
 )
 from s3_jax.data.datasets import DATASETS
-from s3_jax.data.pictograph_sets import all_images
+from s3_jax.data.drawn_sets import all_images
 from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment import text_embedding
 from s3_jax.experiment.embedder import SPLIT_BYTES, Embedder

@@ -8,7 +8,13 @@ import numpy as np
 import optax
 import pytest
 
-from s3_jax.clip.towers import embed_images, embed_texts
+from s3_jax.clip.resnet import BATCH
+from s3_jax.clip.towers import (
+  embed_images,
+  embed_texts,
+  image_tower,
+  normalize_images,
+)
 from s3_jax.training import step as training
 from s3_jax.training.step import (
   TrainState,
@@ -274,3 +280,119 @@ def test_weight_decay_is_for_the_blocks_matrices(name):
   sizes = updates_of(name, weight_decay=0.5, gradient=0.0)
   assert sizes[4, 0] == pytest.approx(0.1 * 0.5, rel=1e-3)
   assert not sizes[:, 1:].any()
+
+
+@pytest.fixture(scope="module")
+def resnet(spec):
+  """The same sizes with a ResNet as the image tower."""
+  return spec._replace(
+    image_tower="resnet",
+    image_size=32,
+    patch_size=32,
+    image_width=4,
+    image_layers=4,
+    image_stages=(1, 1, 1, 1),
+    image_heads=2,
+    image_mlp_dim=0,
+    image_pooling="attention",
+  )
+
+
+@pytest.fixture(scope="module")
+def bright(batch):
+  """The same batch, in the size that the ResNet reads."""
+  images, labels, token_ids = batch
+  return images.repeat(2, 1).repeat(2, 2), labels, token_ids
+
+
+def norms(params):
+  found = jax.tree_util.tree_leaves_with_path(params["image"])
+  kept = [(str(path), leaf) for path, leaf in found]
+  return {
+    kind: {path: np.asarray(x) for path, x in kept if f"'{kind}'" in path}
+    for kind in ("mean", "variance")
+  }
+
+
+@pytest.mark.parametrize(("name", "rate"), [("muon", 0.02), ("adamw", 0.003)])
+def test_a_resnet_learns_and_keeps_running_moments(resnet, bright, name, rate):
+  optimizer = make_optimizer(
+    name, steps=200, warmup_steps=5, learning_rate=rate, weight_decay=0.05
+  )
+  state = init_state(jax.random.key(0), resnet, optimizer, classes=CLASSES)
+  first = norms(state.params)
+  step = make_train_step(resnet, optimizer, steps=200, dtype="float32")
+  losses = []
+  for number in range(200):
+    state, metrics = step(state, *bright)
+    losses.append(float(metrics.loss))
+    if number == 0:
+      one = norms(state.params)
+  assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+  # The first step keeps a tenth of the stored moments.
+  stem = state.params["image"]["stem"]["norm_1"]
+  assert stem["mean"].shape == (2,)
+  for kind, kept in first.items():
+    assert len(kept) == 3 + 3 * 4 + 4
+    for path, value in kept.items():
+      assert not np.array_equal(one[kind][path], value)
+  # And inference by them knows the classes.
+  images, labels, token_ids = bright
+  scores = (
+    embed_images(resnet, state.params, images)
+    @ embed_texts(resnet, state.params, token_ids).T
+  )
+  assert (np.asarray(scores).argmax(1) == labels).all()
+
+
+def test_moments_are_a_running_mean_of_those_of_the_batches(resnet, bright):
+  """Of unmoved parameters: theirs, at last."""
+
+  def still(gradients, _):
+    return jax.tree.map(jnp.zeros_like, gradients)
+
+  optimizer = optax.stateless(still)
+  state = init_state(jax.random.key(1), resnet, optimizer, classes=CLASSES)
+  # Copies: a step consumes its state.
+  params = jax.tree.map(jnp.array, state.params)
+  step = make_train_step(resnet, optimizer, steps=9, dtype="float32")
+  images, labels, token_ids = bright
+  _, moments = image_tower(resnet).apply(
+    {"params": params["image"]},
+    normalize_images(resnet, images),
+    mutable=[BATCH],
+  )
+  wanted = moments[BATCH]["stem"]["norm_1"]
+  kept = 1.0
+  for number in range(3):
+    state, _ = step(state, images, labels, token_ids)
+    kept *= (1 + number) / (10 + number)
+    found = state.params["image"]["stem"]["norm_1"]
+    for kind, start in (("mean", 0.0), ("variance", 1.0)):
+      np.testing.assert_allclose(
+        found[kind],
+        kept * start + (1 - kept) * np.asarray(wanted[kind]),
+        rtol=1e-4,
+        atol=1e-5,
+      )
+
+
+def test_captions_of_the_batch_alone_match_by_their_places(spec, batch, start, initial):
+  """Images of classes 2 and 0 with two captions, in that order."""
+  images, _, token_ids = batch
+  still = optax.stateless(
+    lambda gradients, _: jax.tree.map(jnp.zeros_like, gradients)
+  )
+  step = make_train_step(spec, still, steps=2, dtype="float32")
+  state = start._replace(optimizer_state=still.init(()))
+  chosen = np.array([2, 0], np.int32)
+  _, metrics = step(
+    state, images[chosen], chosen, token_ids[chosen], np.array([0, 1], np.int32)
+  )
+  expected = brute_loss(
+    embed_images(spec, initial.params, images[chosen]),
+    embed_texts(spec, initial.params, token_ids[chosen]),
+    [0, 1],
+    float(initial.params["logit_scale"]),
+  )
+  assert float(metrics.loss) == pytest.approx(expected, rel=1e-4)

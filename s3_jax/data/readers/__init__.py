@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from s3_jax.data.pictograph_sets import read_pictographs
+from s3_jax.data.drawn_sets import read_drawn
 from s3_jax.data.readers import coop, folders, imagenet, tables, tfds
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
@@ -44,5 +44,6 @@ READERS: dict[str, Reader] = {
     tables.read, lambda _: f"{tables.FILE} with lines of path,label"
   ),
   "tfds": Reader(tfds.read, tfds.expects),
-  "pictographs": Reader(read_pictographs, lambda _: "nothing"),
+  "pictographs": Reader(read_drawn, lambda _: "nothing"),
+  "emoji": Reader(read_drawn, lambda _: "nothing"),
 }

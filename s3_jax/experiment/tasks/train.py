@@ -1,19 +1,20 @@
-"""The task "train": the embedded checkpoint from scratch."""
+"""The task "train": the checkpoint of a drawn world from scratch."""
 
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from s3_jax.clip.preprocess import preprocess_image
+from s3_jax.clip.towers import check_spec
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.data.datasets import DATASETS
-from s3_jax.data.pictograph_sets import all_images, open_pictographs
+from s3_jax.data.drawn_sets import all_images, open_drawn
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import CacheDir, Settings
-from s3_jax.fields import Count, Inline, Where, raw
+from s3_jax.fields import Count, Inline, Rule, Where, raw
 from s3_jax.lexicon.prompts import NAME_TEMPLATE, fill_template
 from s3_jax.lexicon.synonyms import load_lexicon, most_frequent_names
 from s3_jax.results.plots import plot_training_curve
@@ -21,8 +22,15 @@ from s3_jax.training import TrainingOptions, train_checkpoint
 from s3_jax.training.loop import Validation
 
 
+VALIDATION = {"pictographs": "validation", "emoji": "emoji_validation"}
+"""By the table that names a world's classes, the images to watch a run on."""
+
+
 class TrainedSpec(NamedTuple):
-  """The sizes of the towers that are trained."""
+  """The kind and the sizes of the towers that are trained."""
+
+  image_tower: Annotated[str, Rule(choices=("vit", "resnet"))] = "vit"
+  image_stages: tuple[int, ...] = ()  # blocks of each stage; of a ResNet
 
   image_size: Count = 48  # images are rendered at 64 and resized
   patch_size: Count = 6  # pixels
@@ -38,6 +46,8 @@ class TrainedSpec(NamedTuple):
 
   def check(self, where: Where) -> None:
     """Refuses sizes that do not divide each other."""
+    if self.image_tower == "resnet":
+      return  # the tower has rules of its own
     for whole, part in (
       ("image_size", "patch_size"),
       ("image_width", "image_heads"),
@@ -55,7 +65,8 @@ class Training(NamedTuple):
 
   options: Inline[TrainingOptions]
   spec: TrainedSpec = raw({})  # sizes of the towers
-  lexicon: str = "pictographs"  # whose names are the captions'
+  # Whose names are the captions'.
+  lexicon: Annotated[str, Rule(choices=tuple(VALIDATION))] = "pictographs"
   cache_dir: CacheDir = raw("")  # default: the user's cache folder
 
 
@@ -63,18 +74,11 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   """Reads the settings of a training run."""
   training = settings.read(Training)
   lexicon = load_lexicon(training.lexicon)
-  wanted = DATASETS["validation"].classes
-  if len(lexicon.classes) != wanted:
-    raise ValueError(
-      f"`config.lexicon` must have the {wanted} classes of the validation"
-      f" images, got {len(lexicon.classes)}."
-    )
-  spec = _model_spec(training.spec)
+  dataset = DATASETS[VALIDATION[training.lexicon]]
+  spec = _model_spec(training.spec, training.lexicon)
 
   def task(folder: pathlib.Path) -> Any:
-    source = open_pictographs(
-      DATASETS["validation"], training.cache_dir / "tfds"
-    )
+    source = open_drawn(dataset, training.cache_dir / "tfds")
     images, labels = all_images(
       source, functools.partial(preprocess_image, spec)
     )
@@ -100,11 +104,15 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   return task
 
 
-def _model_spec(sizes: TrainedSpec) -> ModelSpec:
-  return ModelSpec(
+def _model_spec(sizes: TrainedSpec, world: str) -> ModelSpec:
+  is_resnet = sizes.image_tower == "resnet"
+  spec = ModelSpec(
     **sizes._asdict(),
-    name="s3_jax/pictographs",
-    image_mlp_dim=4 * sizes.image_width,
+    name=f"s3_jax/{world}",
+    image_mlp_dim=0 if is_resnet else 4 * sizes.image_width,
+    image_pooling="attention" if is_resnet else "class_token",
+    pre_norm=not is_resnet,
+    image_projection=not is_resnet,
     text_mlp_dim=4 * sizes.text_width,
     activation="quick_gelu",
     layer_norm_eps=1e-5,
@@ -118,3 +126,5 @@ def _model_spec(sizes: TrainedSpec) -> ModelSpec:
     end_token_id=sizes.vocab_size - 1,
     pad_token_id=sizes.vocab_size - 1,
   )
+  check_spec(spec)
+  return spec

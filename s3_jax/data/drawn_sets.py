@@ -1,4 +1,4 @@
-"""The embedded world's test sets: drawn once, then read like any other.
+"""Test sets of the drawn worlds: drawn once, then read like any other.
 
 Preparing happens once, under the user's cache folder, by TFDS: a killed
 preparation leaves an `incomplete` folder that the next one replaces. Of
@@ -31,21 +31,33 @@ from s3_jax.data.specs import DatasetSpec, TfdsSource
 from s3_jax.extras import require
 
 
-def open_pictographs(
+def _pictographs() -> Any:  # TFDS's decorator hides its arguments
+  from s3_jax.data.pictograph_builder import Pictographs
+
+  return Pictographs
+
+
+def _emoji() -> Any:
+  from s3_jax.data.emoji_builder import Emoji
+
+  return Emoji
+
+
+_BUILDERS = {"pictographs": _pictographs, "emoji": _emoji}
+
+
+def open_drawn(
   spec: DatasetSpec | SegmentationSpec, folder: pathlib.Path
 ) -> Sequence[Any]:
   """Opens a test set for random access, preparing it on first use."""
-  require("data", by="Drawing the embedded world's data sets")
+  require("data", by="Drawing the data sets of a drawn world")
   import tensorflow_datasets as tfds
-
-  from s3_jax.data.pictograph_builder import Pictographs
 
   assert spec.tfds is not None
   folder.mkdir(parents=True, exist_ok=True)
   with quiet_tfds():
-    make_builder: Any = Pictographs  # TFDS's decorator hides its arguments
     make = functools.partial(
-      make_builder,
+      _BUILDERS[spec.tfds.builder](),
       data_dir=str(folder),
       config=spec.tfds.config,
       file_format="array_record",
@@ -95,7 +107,7 @@ class Drawn:
   def __getitem__(self, index: int) -> Mapping[str, Any]:
     with self._lock:
       if self._records is None:
-        self._records = open_pictographs(self._spec, self._folder)
+        self._records = open_drawn(self._spec, self._folder)
     record = self._records[index]
     if "label" in record:
       return record
@@ -122,20 +134,20 @@ def drawn_stamps(
   )
 
 
-def read_pictographs(
+def read_drawn(
   spec: DatasetSpec, folder: pathlib.Path
 ) -> OpenedDataset | None:
   """Opens a test set as every reader does."""
   if spec.family != "embedded" or spec.tfds is None:
     return None
   # The images are a function of the builder's version.
-  name = "/".join(spec.tfds)
+  name, world = "/".join(spec.tfds), spec.tfds.builder
   return OpenedDataset(
     records=Drawn(spec, folder),
     files=[f"{spec.name}/{index}" for index in range(spec.examples)],
-    found=f"pictographs, drawn here, in {folder}",
-    layout="pictographs",
-    fingerprint=fingerprint("pictographs", [(name, -1, spec.examples, -1)]),
+    found=f"{world}, drawn here, in {folder}",
+    layout=world,
+    fingerprint=fingerprint(world, [(name, -1, spec.examples, -1)]),
     stamps=functools.partial(drawn_stamps, spec.tfds, folder, spec.examples),
   )
 

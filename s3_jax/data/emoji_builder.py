@@ -1,0 +1,127 @@
+"""TFDS builder of the drawn world's held-out images.
+
+Configs: `seen`, whose validation split shows every drawing of the trained
+artists once more; one for each artist whom training never saw, with a test
+split; and `segmentation`, whose validation scenes are of the trained artists
+and whose test scenes are of the others. Images are stored as PNG in
+array_record, as those of the pictographs are.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from s3_jax import hosts
+from s3_jax.data import emoji
+from s3_jax.data.pictograph_builder import encode_png
+from s3_jax.lexicon.synonyms import load_lexicon
+
+SEED = 20261201
+PER_DRAWING = {"validation": 1, "test": 4}
+SCENES = {"validation": 100, "test": 300}
+SCENE_SIZE = 128
+SEEN = "seen"
+SEGMENTATION = "segmentation"
+
+
+class Emoji(tfds.core.GeneratorBasedBuilder):
+  """Emoji by several artists: classification by artist, segmentation."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES = {"1.0.0": "First rendering."}
+  BUILDER_CONFIGS = [
+    tfds.core.BuilderConfig(
+      name=SEEN, description="New images of the drawings of training."
+    ),
+    *(
+      tfds.core.BuilderConfig(
+        name=artist,
+        description=f"Drawings of {emoji.ARTISTS[artist].title}, never seen.",
+      )
+      for artist in emoji.UNSEEN
+    ),
+    tfds.core.BuilderConfig(
+      name=SEGMENTATION, description="Two to five emoji a scene, with a mask."
+    ),
+  ]
+
+  @property
+  def _config(self) -> str:
+    assert self.builder_config is not None  # there is no nameless config
+    return self.builder_config.name
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    if self._config == SEGMENTATION:
+      shape = (SCENE_SIZE, SCENE_SIZE)
+      features = {
+        "image": tfds.features.Image(shape=(*shape, 3), encoding_format="png"),
+        "segmentation_mask": tfds.features.LabeledImage(
+          shape=(*shape, 1), labels=65_536, encoding_format="png"
+        ),
+      }
+    else:
+      shape = (emoji.IMAGE_SIZE, emoji.IMAGE_SIZE, 3)
+      names = [entry.name for entry in load_lexicon("emoji").classes]
+      features = {
+        "image": tfds.features.Image(shape=shape, encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=names),
+      }
+    return self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(features),
+      description="Emoji of several artists; NOTICE has their licences.",
+      homepage="https://arxiv.org/abs/2412.04925",
+    )
+
+  def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    del dl_manager  # nothing is downloaded
+    if self._config == SEGMENTATION:
+      return {split: self._generate_examples(split) for split in SCENES}
+    split = "validation" if self._config == SEEN else "test"
+    return {split: self._generate_examples(split)}
+
+  def _generate_examples(self, split: str) -> Iterator[tuple[int, Any]]:
+    if self._config == SEGMENTATION:
+      examples, total = _scenes(split), SCENES[split]
+    else:
+      artists = emoji.TRAINED if self._config == SEEN else (self._config,)
+      examples = _single(artists, split)
+      total = PER_DRAWING[split] * sum(
+        len(emoji.drawn_classes(artist)) for artist in artists
+      )
+    desc = f"draw emoji, {self._config} {split}"
+    yield from enumerate(hosts.progress_bar(examples, desc=desc, total=total))
+
+
+def _single(
+  artists: tuple[str, ...], split: str
+) -> Iterator[dict[str, Any]]:
+  for artist in artists:
+    cells = emoji.drawings(artist)
+    for label in emoji.drawn_classes(artist):
+      for index in range(PER_DRAWING[split]):
+        generator = emoji.image_generator(SEED, split, artist, label, index)
+        image = emoji.render(cells[label], generator)
+        yield {"image": encode_png(image), "label": label}
+
+
+def _scenes(split: str) -> Iterator[dict[str, Any]]:
+  artists = emoji.TRAINED if split == "validation" else emoji.UNSEEN
+  for index in range(SCENES[split]):
+    artist = artists[index % len(artists)]
+    generator = emoji.image_generator(SEED, "scenes", artist, 0, index)
+    chosen = generator.choice(
+      emoji.drawn_classes(artist), size=generator.integers(2, 6), replace=False
+    )
+    cells = emoji.drawings(artist)
+    image, mask = emoji.render_scene(
+      [cells[label] for label in chosen],
+      [int(label) + 1 for label in chosen],  # 0 is the ground
+      generator,
+      size=SCENE_SIZE,
+    )
+    yield {
+      "image": encode_png(image),
+      "segmentation_mask": encode_png(np.asarray(mask)),
+    }
