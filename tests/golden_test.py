@@ -159,7 +159,7 @@ def differences(
 
 def demo(case: Case) -> Any:
   make_pictographs_small(case.patch, 2)
-  run = case.run("demo", test_sets=("plain",), figure_classes=())
+  run = case.run("pictographs", test_sets=("plain",), figure_classes=())
   return {key: run["results.json"][key] for key in OF_DEMO}
 
 

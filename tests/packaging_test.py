@@ -144,7 +144,7 @@ def test_demo_away_from_the_checkout(installed, tmp_path):
       "s3_jax",
       "demo",
       f"--workdir={workdirs[-1]}",
-      "--test_sets=plain",
+      "--test_sets=fxemoji",
       cwd=tmp_path,
       PYTHONPATH=str(installed),
       XDG_CACHE_HOME=str(tmp_path / "cache"),

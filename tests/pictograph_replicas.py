@@ -15,6 +15,6 @@ def make_pictographs_small(patch: pytest.MonkeyPatch, per_class: int) -> None:
   for split in tuple(pictograph_builder.PER_CLASS):
     patch.setitem(pictograph_builder.PER_CLASS, split, per_class)
   for name, spec in datasets.DATASETS.items():
-    if spec.family == "embedded":
+    if spec.lexicon == "pictographs":
       small = spec._replace(examples=spec.classes * per_class)
       patch.setitem(datasets.DATASETS, name, small)

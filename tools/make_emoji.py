@@ -21,11 +21,11 @@ import argparse
 import io
 import json
 import pathlib
+import sys
 import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from s3_jax.data.emoji import ARTISTS, CELL, COLUMNS, SHEETS
@@ -124,9 +124,7 @@ def main() -> None:
     path = SHEETS / f"{artist}.webp"
     # Lossless: lossy colours bleed over edges, and spare next to nothing here.
     sheet.save(path, lossless=True, quality=100, method=6)
-    solid = np.asarray(sheet)[..., 3].any()
-    print(f"{artist:28s} {count:4d} drawings {path.stat().st_size:9,d} bytes")
-    assert solid
+    sys.stdout.write(f"{path}: {count} drawings, {path.stat().st_size} bytes\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from s3_jax.messages import nearest
 
 __all__ = ["describe_towers", "list_models"]
 
-_EMBEDDED = "comes with the package; knows pictographs, and nothing of photos"
+_EMBEDDED = "comes with the package; knows {}, and nothing of photos"
 
 
 def list_models(*, contains: str = "") -> dict[str, str]:
@@ -25,7 +25,7 @@ def list_models(*, contains: str = "") -> dict[str, str]:
   References:
     docs/MODELS.md has the whole table.
   """
-  lines = dict.fromkeys(MODELS, _EMBEDDED)
+  lines = {name: _EMBEDDED.format(name.rpartition("/")[2]) for name in MODELS}
   lines |= {name: _line(spec) for name, spec in ZOO.items()}
   found = {name: line for name, line in lines.items() if contains in name}
   if not found:

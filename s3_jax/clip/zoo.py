@@ -155,5 +155,8 @@ def identify(spec: ModelSpec) -> dict[str, Any]:
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent.parent
 
-# Checkpoints that come with the package, in the Hugging Face CLIP layout.
-MODELS = {"s3_jax/pictographs": _PACKAGE / "checkpoints" / "pictographs"}
+MODELS = {
+  f"s3_jax/{world}": _PACKAGE / "checkpoints" / world
+  for world in ("emoji", "pictographs")
+}
+"""The folders of the checkpoints that come with the package."""

@@ -24,11 +24,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
   "The words for your classes": ("synonyms", "lexicon_report"),
   "See it work, without a download": (
     "demo",
+    "pictographs",
     "pictographs_test_time",
     "pictographs_segmentation",
     "sweep",
     "view_sweep",
     "gallery",
+    "train_emoji",
     "train_pictographs",
   ),
   "Embeddings that you have": ("embeddings", "evidence"),
@@ -126,6 +128,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
   ),
   "demo": (
     "--workdir=runs/demo",
+    "--methods=class_name,local_center --test_sets=fxemoji",
+    "--neighbors=8",
+  ),
+  "pictographs": (
+    "--workdir=runs/pictographs",
     "--methods=class_name,local_center --test_sets=plain,outline",
     "--neighbors=8",
   ),
@@ -150,6 +157,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "--views=32",
   ),
   "gallery": ("--workdir=runs/gallery", "--labels=0,10,17", "--seed=3"),
+  "train_emoji": (
+    "--workdir=runs/train",
+    "--steps=1000 --warmup_steps=50",
+    "--optimizer=adamw --learning_rate=0.001",
+  ),
   "train_pictographs": (
     "--workdir=runs/train",
     "--steps=100 --warmup_steps=10",

@@ -308,8 +308,8 @@ DATASETS: dict[str, DatasetSpec] = {
   },
   "validation": _pictographs("validation", "plain", "validation", 1800),
   "emoji_validation": _emoji("emoji_validation", "seen", "validation", 1890),
-  "emojione": _emoji("emojione", "emojione", "test", 1512),
-  "fxemoji": _emoji("fxemoji", "fxemoji", "test", 1192),
+  "emojione": _emoji("emojione", "emojione", "test", 378),
+  "fxemoji": _emoji("fxemoji", "fxemoji", "test", 298),
 }
 
 

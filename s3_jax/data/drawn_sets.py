@@ -134,9 +134,7 @@ def drawn_stamps(
   )
 
 
-def read_drawn(
-  spec: DatasetSpec, folder: pathlib.Path
-) -> OpenedDataset | None:
+def read_drawn(spec: DatasetSpec, folder: pathlib.Path) -> OpenedDataset | None:
   """Opens a test set as every reader does."""
   if spec.family != "embedded" or spec.tfds is None:
     return None

@@ -180,9 +180,7 @@ class _Placement(NamedTuple):
   shift: tuple[float, float]  # x, y, in shares of the slack on either side
 
 
-def _placement(
-  generator: np.random.Generator, strength: float
-) -> _Placement:
+def _placement(generator: np.random.Generator, strength: float) -> _Placement:
   size = generator.uniform(0.75 - 0.15 * strength, 0.95 + 0.05 * strength)
   spread = 0.4 + 0.6 * strength
   angle, skew, stretch = spread * generator.normal(0, (0.18, 0.1, 0.1))
@@ -239,9 +237,7 @@ def _other_colors(
   else:
     mix = np.eye(3) + 0.2 * generator.standard_normal((3, 3))
     color = color @ mix.astype(np.float32)
-  color = np.clip(color, 0, 1) ** np.float32(
-    math.exp(0.3 * generator.normal())
-  )
+  color = np.clip(color, 0, 1) ** np.float32(math.exp(0.3 * generator.normal()))
   contrast, light = generator.uniform(0.6, 1.4), 0.1 * generator.normal()
   return np.clip((color - 0.5) * contrast + 0.5 + light, 0, 1).astype(
     np.float32
@@ -262,9 +258,7 @@ def _hue_rotation(angle: float) -> Float32[np.ndarray, "3 3"]:
   )
 
 
-def _warp(
-  generator: np.random.Generator, picture: np.ndarray
-) -> np.ndarray:
+def _warp(generator: np.random.Generator, picture: np.ndarray) -> np.ndarray:
   """Moves the inner corners of a grid of 4 x 4 pieces about."""
   edges = np.linspace(0, CELL, 5)
   corners = np.stack(np.meshgrid(edges, edges), 2)  # x, y by row and column
@@ -278,9 +272,7 @@ def _warp(
   return _transform(picture, CELL, Image.Transform.MESH, pieces)
 
 
-def _outline(
-  generator: np.random.Generator, picture: np.ndarray
-) -> np.ndarray:
+def _outline(generator: np.random.Generator, picture: np.ndarray) -> np.ndarray:
   """Adds a contour around the drawing, mostly a dark one."""
   alpha = picture[..., 3]
   width = 3 if generator.random() < 0.6 else 5

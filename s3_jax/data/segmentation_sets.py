@@ -11,6 +11,7 @@ References:
 import functools
 import pathlib
 
+from s3_jax.data.drawn_sets import Drawn, drawn_stamps
 from s3_jax.data.masks import (
   CITYSCAPES_PALETTE,
   IGNORED,
@@ -19,7 +20,6 @@ from s3_jax.data.masks import (
   plain_labels,
   shifted_labels,
 )
-from s3_jax.data.drawn_sets import Drawn, drawn_stamps
 from s3_jax.data.readers import masks as mask_reader
 from s3_jax.data.readers import prepared_masks
 from s3_jax.data.readers.masks import OpenedMasks
@@ -287,29 +287,36 @@ _BENCHMARKS = (
 )
 
 
-def _scenes(name: str, split: str, count: int) -> SegmentationSpec:
+def _scenes(
+  world: str, split: str, count: int, *, classes: int, subset: str = ""
+) -> SegmentationSpec:
+  name = f"{world}_segmentation" + "_validation" * (split == "validation")
   return SegmentationSpec(
     name=name,
     title=name,
-    lexicon="pictographs",
+    lexicon=world,
     background=True,
-    classes=91,
+    subset=subset,
+    classes=classes,
     examples=count,
     split=split,
     family="embedded",
-    masks=(MaskKind("", "", plain_labels(91), "masks of the pictographs"),),
-    tfds=TfdsSource("pictographs", "segmentation", split, "1.0.0"),
+    masks=(MaskKind("", "", plain_labels(classes), f"masks of the {world}"),),
+    tfds=TfdsSource(world, "segmentation", split, "1.0.0"),
     source="drawn on this machine when it is first asked for",
-    licence="the font's: see NOTICE",
+    licence="see NOTICE",
   )
 
 
 SEGMENTATION_SETS: dict[str, SegmentationSpec] = {
-  **{spec.name: spec for spec in _BENCHMARKS},
-  "pictographs_segmentation": _scenes("pictographs_segmentation", "test", 300),
-  "pictographs_segmentation_validation": _scenes(
-    "pictographs_segmentation_validation", "validation", 100
-  ),
+  spec.name: spec
+  for spec in (
+    *_BENCHMARKS,
+    _scenes("pictographs", "test", 300, classes=91),
+    _scenes("pictographs", "validation", 100, classes=91),
+    _scenes("emoji", "test", 300, classes=201, subset="scenes"),
+    _scenes("emoji", "validation", 100, classes=201, subset="scenes"),
+  )
 }
 
 

@@ -49,6 +49,7 @@ class SegmentationSpec(NamedTuple):
     listing: file with one name a line; "" where the folder's files are the set.
     background: whether class 0 is the background.
     drop_first: whether the table's class 0 is no class here.
+    subset: key of `Lexicon.subsets` whose classes these are; "" for all.
     also: another number of images that sources give, or 0.
     family: "segmentation" or "embedded".
     tfds: the embedded world's prepared data set, or None.
@@ -69,6 +70,7 @@ class SegmentationSpec(NamedTuple):
   listing: str = ""
   background: bool = False
   drop_first: bool = False
+  subset: str = ""
   also: int = 0
   family: str = "segmentation"
   tfds: TfdsSource | None = None
@@ -85,6 +87,8 @@ def class_entries(
   """
   table = read_lexicon(f"{spec.lexicon}{kinds}")
   classes = table.classes[int(spec.drop_first) :]
+  if spec.subset:
+    classes = tuple(table.classes[k] for k in table.subsets[spec.subset])
   if len(classes) == spec.classes - 1 and spec.background:
     background = read_lexicon(f"pascal_context{kinds}").classes[0]
     classes = (background, *classes)

@@ -49,6 +49,7 @@ _PAIRS = (
   ("s3_anchored", "s3"),
   ("s3_anchored", "ts3"),
   ("polluted_core", "polluted_all"),
+  ("polluted_core", "polluted_gap"),
 )
 
 _UNEQUAL = 2

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from s3_jax.data import glyphs, drawn_sets, pictographs
+from s3_jax.data import drawn_sets, glyphs, pictographs
 from s3_jax.data.datasets import DATASETS
 
 PER_CLASS = {"validation": 1, "test": 2}

@@ -46,7 +46,7 @@ def test_all_fields_reach_load_clip(monkeypatch, checkpoint):
 
 
 def test_an_unknown_row_is_refused_before_anything_is_loaded(read_config):
-  config = read_config("demo", model_spec="openai/RN51")
+  config = read_config("pictographs", model_spec="openai/RN51")
   with pytest.raises(ValueError, match="`config.model_spec` must be one of"):
     experiment.dry_run(config)
 
@@ -91,7 +91,7 @@ def test_an_evaluation_of_a_bare_file(
   file = tmp_path / "bare.safetensors"
   shutil.copy(checkpoint / "model.safetensors", file)
   config = read_config(
-    "demo",
+    "pictographs",
     model=str(file),
     model_spec="tiny/row",
     tokenizer=str(checkpoint / "tokenizer.json"),

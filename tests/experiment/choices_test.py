@@ -11,13 +11,13 @@ from s3_jax.messages import MAX_LINE, one_line
 
 # config, its changes, and what must be named.
 CHOICES = [
-  ("demo", {"methods": ("best_names",)}, "best_name"),
-  ("demo", {"baseline": "class_nam"}, "class_name"),
-  ("demo", {"metric": "local_centre"}, "local_center"),
-  ("demo", {"task": "evaluat"}, "evaluate"),
-  ("demo", {"test_sets": ("plane",)}, "plain"),
-  ("demo", {"model_spec": "openai/ViT-B/31"}, "openai/ViT-B/32"),
-  ("demo", {"neighbours": 3}, "neighbours"),
+  ("pictographs", {"methods": ("best_names",)}, "best_name"),
+  ("pictographs", {"baseline": "class_nam"}, "class_name"),
+  ("pictographs", {"metric": "local_centre"}, "local_center"),
+  ("pictographs", {"task": "evaluat"}, "evaluate"),
+  ("pictographs", {"test_sets": ("plane",)}, "plain"),
+  ("pictographs", {"model_spec": "openai/ViT-B/31"}, "openai/ViT-B/32"),
+  ("pictographs", {"neighbours": 3}, "neighbours"),
   ("imagenet", {"datasets": ("imagenet_v3",)}, "imagenet_v2"),
   ("imagenet", {"methods": ("class_name", "simplexx")}, "simplex"),
   ("imagenet", {"layout": "folder"}, "folders"),

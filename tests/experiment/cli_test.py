@@ -83,7 +83,7 @@ def test_a_broken_checkpoint(call, read_config, checkpoint, tmp_path, fault):
   folder, workdir = tmp_path / "broken", tmp_path / "run"
   shutil.copytree(checkpoint, folder)
   damage(folder, fault)
-  code, out, err = call(read_config("demo", model=str(folder)), workdir)
+  code, out, err = call(read_config("pictographs", model=str(folder)), workdir)
   assert code == 2 and out == opening("benchmark", workdir)
   assert err.count("\n") == 1 and err.startswith("s3_jax: ")
   assert "broken" in err and "Traceback" not in err
@@ -105,7 +105,7 @@ def test_a_broken_checkpoint(call, read_config, checkpoint, tmp_path, fault):
 )
 def test_a_bad_setting(call, read_config, tmp_path, changes, words):
   workdir = tmp_path / "run"
-  code, out, err = call(read_config("demo", **changes), workdir)
+  code, out, err = call(read_config("pictographs", **changes), workdir)
   assert code == 2
   # Files are read only once a run has said what it is.
   reads = {"model", "lexicon"} & changes.keys()
@@ -118,7 +118,7 @@ def test_a_bad_setting(call, read_config, tmp_path, changes, words):
 def test_a_workdir_that_cannot_be_written(call, read_config, tmp_path):
   (tmp_path / "file").write_text("mine")
   workdir = tmp_path / "file" / "run"  # not even root can write there
-  code, out, err = call(read_config("demo"), workdir)
+  code, out, err = call(read_config("pictographs"), workdir)
   assert code == 2 and out == ""
   assert err.count("\n") == 1 and "`workdir`" in err and str(workdir) in err
   assert (tmp_path / "file").read_text() == "mine"
@@ -126,7 +126,7 @@ def test_a_workdir_that_cannot_be_written(call, read_config, tmp_path):
 
 def test_debug_shows_where(call, read_config, tmp_path):
   with pytest.raises(ValueError, match="config.neighbors"):
-    call(read_config("demo", neighbors=0), tmp_path / "run", debug=True)
+    call(read_config("pictographs", neighbors=0), tmp_path / "run", debug=True)
 
 
 def test_arguments_are_flags(call, tmp_path):

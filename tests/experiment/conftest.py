@@ -97,7 +97,7 @@ def make_small(records):
       return records(spec)
 
     for name, spec in datasets.DATASETS.items():
-      if spec.family == "embedded":
+      if spec.lexicon == "pictographs":
         examples = spec.classes * PER_CLASS
         patch.setitem(datasets.DATASETS, name, spec._replace(examples=examples))
     for index in (module, drawn_sets):

@@ -63,7 +63,7 @@ def run_demo(checkpoint, read_config, make_small):
       "figure_classes": (),
       "diagnosis": True,
     }
-    config = read_config("demo", **{**given, **changes})
+    config = read_config("pictographs", **{**given, **changes})
     with pytest.MonkeyPatch.context() as patch:
       opened = make_small(patch)
       results = experiment.run(config, str(folder))
@@ -408,7 +408,7 @@ def test_a_bad_image_is_listed_and_not_counted(
 
   monkeypatch.setattr(drawn_sets, "open_drawn", open_bad)
   config = read_config(
-    "demo",
+    "pictographs",
     model=str(checkpoint),
     test_sets=("plain",),
     methods=("class_name",),

@@ -16,47 +16,107 @@ from s3_jax.fields import read
 # A config, what is changed in it, and what the message must say.
 FAULTS = [
   (
-    "demo",
+    "pictographs",
     {"task": "nosuch"},
     "`config.task` must be one of .*benchmark.*nosuch",
   ),
-  ("demo", {"task": 3}, "`config.task` must be of type str, got 3"),
-  ("demo", {"stray": 1}, "`config.stray`: unknown field"),
-  ("demo", {"model": 3}, "`config.model` must be of type str"),
-  ("demo", {"test_sets": ()}, "`config.test_sets` must hold at least one"),
-  ("demo", {"test_sets": ("real",)}, "`config.test_sets` .*plain.*got 'real'"),
+  ("pictographs", {"task": 3}, "`config.task` must be of type str, got 3"),
+  ("pictographs", {"stray": 1}, "`config.stray`: unknown field"),
+  ("pictographs", {"model": 3}, "`config.model` must be of type str"),
   (
-    "demo",
+    "pictographs",
+    {"test_sets": ()},
+    "`config.test_sets` must hold at least one",
+  ),
+  (
+    "pictographs",
+    {"test_sets": ("real",)},
+    "`config.test_sets` .*plain.*got 'real'",
+  ),
+  (
+    "pictographs",
     {"methods": ("templates", "magic")},
     "`config.methods` .*got 'magic'",
   ),
-  ("demo", {"methods": ("templates",)}, "must hold the baseline 'class_name'"),
-  ("demo", {"methods": ("templates",) * 2}, "must not repeat 'templates'"),
-  ("demo", {"baseline": "best"}, "must hold the baseline 'best'"),
-  ("demo", {"template": "a photo"}, "`template` must hold exactly one"),
-  ("demo", {"templates": ("{}", "{} {}")}, "`template` must hold .*'{} {}'"),
-  ("demo", {"templates": ()}, "`config.templates` must hold at least one"),
-  ("demo", {"metric": "hull"}, "`config.metric` must be one of .*got 'hull'"),
-  ("demo", {"neighbors": 0}, "`config.neighbors` must be >= 1, got 0"),
-  ("demo", {"neighbors": True}, "`config.neighbors` must be of type int"),
-  ("demo", {"neighbors": 2.0}, "`config.neighbors` must be of type int"),
-  ("demo", {"scale": "wide"}, "`config.scale` must be .*got 'wide'"),
-  ("demo", {"scale": -0.1}, "`config.scale` must be .*got -0.1"),
-  ("demo", {"scale": "-1"}, "`config.scale` must be .*got '-1'"),
-  ("demo", {"scale": math.nan}, "`config.scale` must be .*got nan"),
-  ("demo", {"scale": math.inf}, "`config.scale` must be .*got inf"),
-  ("demo", {"scale": True}, "`config.scale` must be .*got True"),
-  ("demo", {"keep": "core"}, "`config.keep` must be one of .*got 'core'"),
-  ("demo", {"min_fraction": 0.0}, r"`config.min_fraction` must be .*got 0\.0"),
-  ("demo", {"min_fraction": 1.1}, r"`config.min_fraction` must be .*got 1\.1"),
-  ("demo", {"min_gap": -0.1}, "`config.min_gap` must be >= 0.0, got -0.1"),
-  ("demo", {"min_gap": math.nan}, "`config.min_gap` must be .*got nan"),
-  ("demo", {"dtype": "float16"}, "`config.dtype` must be one of float32, bfl"),
-  ("demo", {"batch_size": 0}, "`config.batch_size` must be >= 1, got 0"),
-  ("demo", {"mesh": -1}, "`config.mesh` must be >= 0, got -1"),
-  ("demo", {"cache_dir": None}, "`config.cache_dir` must be of type str"),
-  ("demo", {"figure_classes": 3}, "`config.figure_classes` must be of type"),
-  ("demo", {"seed": -1}, "`config.seed` must be >= 0, got -1"),
+  (
+    "pictographs",
+    {"methods": ("templates",)},
+    "must hold the baseline 'class_name'",
+  ),
+  (
+    "pictographs",
+    {"methods": ("templates",) * 2},
+    "must not repeat 'templates'",
+  ),
+  ("pictographs", {"baseline": "best"}, "must hold the baseline 'best'"),
+  ("pictographs", {"template": "a photo"}, "`template` must hold exactly one"),
+  (
+    "pictographs",
+    {"templates": ("{}", "{} {}")},
+    "`template` must hold .*'{} {}'",
+  ),
+  (
+    "pictographs",
+    {"templates": ()},
+    "`config.templates` must hold at least one",
+  ),
+  (
+    "pictographs",
+    {"metric": "hull"},
+    "`config.metric` must be one of .*got 'hull'",
+  ),
+  ("pictographs", {"neighbors": 0}, "`config.neighbors` must be >= 1, got 0"),
+  (
+    "pictographs",
+    {"neighbors": True},
+    "`config.neighbors` must be of type int",
+  ),
+  ("pictographs", {"neighbors": 2.0}, "`config.neighbors` must be of type int"),
+  ("pictographs", {"scale": "wide"}, "`config.scale` must be .*got 'wide'"),
+  ("pictographs", {"scale": -0.1}, "`config.scale` must be .*got -0.1"),
+  ("pictographs", {"scale": "-1"}, "`config.scale` must be .*got '-1'"),
+  ("pictographs", {"scale": math.nan}, "`config.scale` must be .*got nan"),
+  ("pictographs", {"scale": math.inf}, "`config.scale` must be .*got inf"),
+  ("pictographs", {"scale": True}, "`config.scale` must be .*got True"),
+  (
+    "pictographs",
+    {"keep": "core"},
+    "`config.keep` must be one of .*got 'core'",
+  ),
+  (
+    "pictographs",
+    {"min_fraction": 0.0},
+    r"`config.min_fraction` must be .*got 0\.0",
+  ),
+  (
+    "pictographs",
+    {"min_fraction": 1.1},
+    r"`config.min_fraction` must be .*got 1\.1",
+  ),
+  (
+    "pictographs",
+    {"min_gap": -0.1},
+    "`config.min_gap` must be >= 0.0, got -0.1",
+  ),
+  ("pictographs", {"min_gap": math.nan}, "`config.min_gap` must be .*got nan"),
+  (
+    "pictographs",
+    {"dtype": "float16"},
+    "`config.dtype` must be one of float32, bfl",
+  ),
+  ("pictographs", {"batch_size": 0}, "`config.batch_size` must be >= 1, got 0"),
+  ("pictographs", {"mesh": -1}, "`config.mesh` must be >= 0, got -1"),
+  (
+    "pictographs",
+    {"cache_dir": None},
+    "`config.cache_dir` must be of type str",
+  ),
+  (
+    "pictographs",
+    {"figure_classes": 3},
+    "`config.figure_classes` must be of type",
+  ),
+  ("pictographs", {"seed": -1}, "`config.seed` must be >= 0, got -1"),
   ("sweep", {"stray": 1}, "`config.stray`: unknown field"),
   ("sweep", {"dataset": "test"}, "`config.dataset` must be one of .*imagenet"),
   ("sweep", {"neighbors": ()}, "`config.neighbors` and .*at least one"),
@@ -100,7 +160,7 @@ def _name(value):
   if isinstance(value, dict):
     ((field, content),) = value.items()
     return f"{field}={content}"
-  return value if value in ("demo", "sweep", "gallery") else ""
+  return value if value in ("pictographs", "sweep", "gallery") else ""
 
 
 @pytest.mark.parametrize(("name", "changes", "rule"), FAULTS, ids=_name)
@@ -128,7 +188,7 @@ def test_a_faulty_config_is_refused_before_anything_is_written(
   ["task", "model", "methods", "metric"],
 )
 def test_a_required_field_is_named(read_config, field):
-  config = read_config("demo")
+  config = read_config("pictographs")
   del config[field]
   with pytest.raises(ValueError, match=f"`config.{field}` must be set"):
     experiment.dry_run(config)
@@ -154,7 +214,9 @@ def test_scales_are_read_as_the_command_line_gives_them(given, expected):
 
 def test_a_dry_run_writes_nothing(read_config, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  experiment.dry_run(read_config("demo", cache_dir=str(tmp_path / "cache")))
+  experiment.dry_run(
+    read_config("pictographs", cache_dir=str(tmp_path / "cache"))
+  )
   assert list(tmp_path.iterdir()) == []
 
 
@@ -240,6 +302,6 @@ def test_the_environment_is_described():
 
 def test_tasks_that_leave_the_devices_alone(read_config):
   assert not experiment.computes(read_config("models"))
-  assert experiment.computes(read_config("demo"))
+  assert experiment.computes(read_config("pictographs"))
   for task in experiment.TASKS.values():
     assert task.computes or not task.shared

@@ -94,11 +94,11 @@ def test_a_run_that_fails_leaves_no_mixture(
     "methods": ("class_name", "synonyms_mean"),
     "baseline": "class_name",
   }
-  config = read_config("demo")
+  config = read_config("pictographs")
   for name in [name for name in changes if name not in config]:
     del changes[name]
   folder = tmp_path / "run"
-  experiment.run(read_config("demo", **changes), str(folder))
+  experiment.run(read_config("pictographs", **changes), str(folder))
   first = {path.name for path in folder.rglob("*") if path.is_file()}
   assert "results.json" in first
   write = files.atomic_write
@@ -110,7 +110,7 @@ def test_a_run_that_fails_leaves_no_mixture(
 
   monkeypatch.setattr("s3_jax.results.report.atomic_write", fill_up)
   with pytest.raises(OSError, match=r"No space left on device: '.*results.tex"):
-    experiment.run(read_config("demo", **changes), str(folder))
+    experiment.run(read_config("pictographs", **changes), str(folder))
   left = {path.name for path in folder.rglob("*") if path.is_file()}
   assert "results.json" not in left and "results.csv" not in left
   assert "results.md" in left, "of the second run"

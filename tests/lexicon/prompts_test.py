@@ -30,8 +30,8 @@ def test_a_template_has_exactly_one_place(template):
   assert repr(template) in str(e.value)
 
 
-def test_the_demos_templates_mix_known_and_new_wording(repository):
-  config = runpy.run_path(str(repository / "configs" / "demo.py"))
+def test_the_templates_of_the_pictographs_mix_known_and_new_wording(repository):
+  config = runpy.run_path(str(repository / "configs" / "pictographs.py"))
   templates = config["get_config"]().templates
   assert len(set(templates)) == len(templates) == 7
   assert prompts.NAME_TEMPLATE in templates

@@ -377,7 +377,9 @@ def test_moments_are_a_running_mean_of_those_of_the_batches(resnet, bright):
       )
 
 
-def test_captions_of_the_batch_alone_match_by_their_places(spec, batch, start, initial):
+def test_captions_of_the_batch_alone_match_by_their_places(
+  spec, batch, start, initial
+):
   """Images of classes 2 and 0 with two captions, in that order."""
   images, _, token_ids = batch
   still = optax.stateless(

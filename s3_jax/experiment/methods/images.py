@@ -72,6 +72,12 @@ METHODS: dict[str, Method] = {
   "s3_descriptors": Method(prompts.concepts_with_descriptors, None, core=True),
   "polluted_all": Method(prompts.concepts_with_wrong_ones, None),
   "polluted_core": Method(prompts.concepts_with_wrong_ones, None, core=True),
+  "polluted_gap": Method(
+    prompts.concepts_with_wrong_ones,
+    None,
+    core=True,
+    options=SpaceOptions(metric="local_center", scale="gap"),
+  ),
 }
 # Methods that cannot do without a file of the user's.
 NEED_FILES = ("cupl", "dclip")

@@ -21,7 +21,6 @@ from s3_jax.results.plots import plot_training_curve
 from s3_jax.training import TrainingOptions, train_checkpoint
 from s3_jax.training.loop import Validation
 
-
 VALIDATION = {"pictographs": "validation", "emoji": "emoji_validation"}
 """By the table that names a world's classes, the images to watch a run on."""
 
