@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     "train",
     Training,
     lexicon="emoji",
-    steps=9_000,
+    steps=8_000,
     batch_size=64,
     learning_rate=0.015,
     warmup_steps=100,

@@ -288,7 +288,7 @@ def _emoji(name: str, config: str, split: str, count: int) -> DatasetSpec:
     name=name,
     title=name,
     lexicon="emoji",
-    classes=378,
+    classes=374,
     examples=count,
     split=split,
     family="embedded",
@@ -307,9 +307,9 @@ DATASETS: dict[str, DatasetSpec] = {
     for style in pictographs.STYLES
   },
   "validation": _pictographs("validation", "plain", "validation", 1800),
-  "emoji_validation": _emoji("emoji_validation", "seen", "validation", 1890),
-  "emojione": _emoji("emojione", "emojione", "test", 378),
-  "fxemoji": _emoji("fxemoji", "fxemoji", "test", 298),
+  "emoji_validation": _emoji("emoji_validation", "seen", "validation", 1870),
+  "emojione": _emoji("emojione", "emojione", "test", 374),
+  "fxemoji": _emoji("fxemoji", "fxemoji", "test", 295),
 }
 
 

@@ -2,8 +2,8 @@
 
 A table is a JSON file:
 `{"schema": 2, "dataset", "provenance", "subsets"?, "classes": [{"index",
-"wnid"?, "name", "synonyms", "descriptors", "polluted"?, "captioned"?,
-"frequencies"?, "codepoint"?, "source"?}]}`.
+"wnid"?, "name", "synonyms", "descriptors", "polluted"?, "associations"?,
+"captioned"?, "frequencies"?, "codepoint"?, "source"?}]}`.
 `name` is spelled as the benchmark spells it ("apple_pie"); texts are made with
 blanks for its underscores. `synonyms` leaves out the name itself: an object of
 kind -> texts, or a list, all of which are common names (schema 1 has lists
@@ -115,6 +115,7 @@ class ClassEntry(NamedTuple):
   synonyms: Synonyms  # without the name itself
   descriptors: Texts
   polluted: Texts = ()  # entries known to be wrong; drawn worlds only
+  associations: Texts = ()  # what goes with the thing; drawn worlds only
   captioned: Texts = ()  # names that captions use most, by frequency
   frequencies: tuple[float, ...] = ()  # of `captioned`; (): by their rank
   codepoint: Any = None  # of the pictograph or emoji; drawn worlds only

@@ -151,7 +151,7 @@ FAULTS = [
   ("train_pictographs", {"save_every": 70}, "`config.save_every` must be a mu"),
   ("train_pictographs", {"auxiliary_share": 0.0}, "`config.auxiliary_share`"),
   ("train_pictographs", {"dtype": "float64"}, "`config.dtype` must be one of"),
-  ("gallery", {"labels": (90,)}, "`config.labels` must be class indices"),
+  ("gallery", {"labels": (374,)}, "`config.labels` must be class indices"),
   ("gallery", {"labels": ()}, "`config.labels` must name at least one"),
 ]
 

@@ -1,15 +1,15 @@
-"""The task "gallery": what the embedded world looks like."""
+"""The task "gallery": what a drawn world looks like."""
 
 import pathlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from s3_jax.data import glyphs, pictographs
+from s3_jax.data import emoji, glyphs, pictographs
 from s3_jax.experiment.run_log import tell
 from s3_jax.experiment.settings import Settings
-from s3_jax.fields import Whole
+from s3_jax.fields import Rule, Whole
 from s3_jax.lexicon.synonyms import Lexicon, load_lexicon
 from s3_jax.results.plots import plot_contact_sheet
 
@@ -17,9 +17,10 @@ from s3_jax.results.plots import plot_contact_sheet
 class Gallery(NamedTuple):
   """The settings of a gallery."""
 
-  lexicon: str = "pictographs"  # whose classes are drawn
-  # Classes that are drawn in every style.
-  labels: tuple[Any, ...] = (0, 10, 17, 18, 37, 46, 56, 64, 69, 72, 74, 81)
+  # Whose classes are drawn.
+  lexicon: Annotated[str, Rule(choices=("emoji", "pictographs"))] = "emoji"
+  # Classes that are drawn in every style, or by every artist.
+  labels: tuple[Any, ...] = (0, 2, 17, 28, 37, 46, 56, 64, 69, 72, 74, 81)
   seed: Whole = 7  # of place, size and colour
 
 
@@ -39,26 +40,44 @@ def read_settings(settings: Settings) -> Callable[[pathlib.Path], Any]:
   return lambda folder: draw_gallery(lexicon, labels, gallery.seed, folder)
 
 
-def draw_gallery(
-  lexicon: Lexicon, labels: tuple[int, ...], seed: int, folder: pathlib.Path
-) -> list[pathlib.Path]:
-  """Draws every class once, and some classes in every style."""
+Draw = Callable[[int, str], np.ndarray]
+
+
+def _pictographs(lexicon: Lexicon, seed: int) -> tuple[Draw, tuple[str, ...]]:
   fields = glyphs.glyph_fields(
-    tuple(entry.codepoint for entry in lexicon.classes if entry.codepoint)
+    tuple(entry.codepoint for entry in lexicon.classes)
   )
 
   def draw(label: int, style: str) -> np.ndarray:
     generator = pictographs.image_generator(seed, "train", style, label, 0)
     return pictographs.render(fields[label], generator, style=style)
 
+  return draw, (*pictographs.STYLES, pictographs.VARIED)
+
+
+def _emoji(lexicon: Lexicon, seed: int) -> tuple[Draw, tuple[str, ...]]:
+  del lexicon  # the sheets are in its order
+
+  def draw(label: int, artist: str) -> np.ndarray:
+    generator = emoji.image_generator(seed, "test", artist, label, 0)
+    return emoji.render(emoji.drawings(artist)[label], generator)
+
+  return draw, tuple(emoji.ARTISTS)
+
+
+def draw_gallery(
+  lexicon: Lexicon, labels: tuple[int, ...], seed: int, folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """Draws every class once, and some classes in every style."""
+  world = {"pictographs": _pictographs, "emoji": _emoji}[lexicon.dataset]
+  draw, styles = world(lexicon, seed)
   paths = [folder / "classes.png", folder / "styles.png"]
   plot_contact_sheet(
-    np.stack([draw(label, "plain") for label in range(len(fields))]),
+    np.stack([draw(entry.label, styles[0]) for entry in lexicon.classes]),
     [entry.captioned[0] for entry in lexicon.classes],
     paths[0],
-    columns=15,
+    columns=15 if len(lexicon.classes) < 200 else 27,
   )
-  styles = (*pictographs.STYLES, pictographs.VARIED)
   plot_contact_sheet(
     np.stack([draw(label, style) for style in styles for label in labels]),
     [style for style in styles for _ in labels],
