@@ -211,12 +211,20 @@ def pruning_part(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
   All data sets of a run that have wrong entries have the same ones.
   """
-  for spaces in (outcome.spaces for outcome in outcomes):
+  for outcome in outcomes:
+    spaces = outcome.spaces
     if spaces and spaces.table.mask.sum() > sum(spaces.right):
-      mask, kept = spaces.table.mask, spaces.core.mask
-      return {
-        "pruning": count_removed(spaces.right, mask, kept)._asdict(),
-      }
+      mask, kept = spaces.table.mask, np.asarray(spaces.core.mask)
+      removed = [
+        {
+          "name": outcome.class_names[label],
+          "text": spaces.names[label][index],
+          "wrong": index >= spaces.right[label],
+        }
+        for label, index in np.argwhere(mask & ~kept).tolist()
+      ]
+      counts = count_removed(spaces.right, mask, kept)._asdict()
+      return {"pruning": {**counts, "removed": removed}}
   return {}
 
 

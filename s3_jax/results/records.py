@@ -164,6 +164,14 @@ class Comparison(NamedTuple):
   ci95: Differences
 
 
+class PrunedText(NamedTuple):
+  """A text that the core of a polluted class left out."""
+
+  name: Text  # of the class
+  text: Text
+  wrong: bool  # whether it is known to be wrong
+
+
 class Pruning(NamedTuple):
   """What the core took out of polluted classes."""
 
@@ -171,6 +179,7 @@ class Pruning(NamedTuple):
   wrong_removed: Whole
   right_total: Whole
   right_removed: Whole
+  removed: tuple[PrunedText, ...] = ()
 
   def check(self, where: Where) -> None:
     """Refuses more removed texts than there are."""

@@ -1,6 +1,6 @@
 """Sentences of a run: what its figures are, and what has no column."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from s3_jax.results.document import PARTIAL, Points, percent
@@ -8,6 +8,7 @@ from s3_jax.results.results_index import ResultsIndex
 
 __all__ = ["about_figures", "facts", "partial_sentence"]
 
+SHOWN = 8  # of the wrong texts that a core left out
 _VERDICTS = {True: "met", False: "NOT MET", None: "not comparable"}
 
 
@@ -43,6 +44,20 @@ def partial_sentence(partial: Mapping[str, tuple[int, int]]) -> str:
   return f"{PARTIAL} not on all published images: {', '.join(parts)}."
 
 
+def _removed(texts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+  """Names wrong texts that a core left out, of some classes spread evenly."""
+  of_class: dict[str, str] = {}
+  for row in texts:
+    if row["wrong"]:
+      of_class.setdefault(row["name"], row["text"])
+  step = max(1, len(of_class) // SHOWN)
+  shown = list(of_class.items())[::step][:SHOWN]
+  if shown:
+    words = "; ".join(f"{name}: {text}" for name, text in shown)
+    more = ", ... (all in results.json)" if len(texts) > len(shown) else ""
+    yield f"Wrong and removed, such as {words}{more}"
+
+
 def facts(results: Mapping[str, Any], index: ResultsIndex) -> Iterator[str]:
   """Says what the tables of a run have no column for."""
   for entry in index.others:
@@ -55,11 +70,12 @@ def facts(results: Mapping[str, Any], index: ResultsIndex) -> Iterator[str]:
         dataset in index.partial,
       )
       yield f"{entry['a']} against {entry['b']} on {dataset}: {difference}"
-  if results.get("pruning") is not None:
+  if (pruning := results.get("pruning")) is not None:
     yield (
       "The core removed {wrong_removed} of {wrong_total} wrong texts and "
       "{right_removed} of {right_total} right ones."
-    ).format_map(results["pruning"])
+    ).format_map(pruning)
+    yield from _removed(pruning.get("removed", ()))
   for entry in results["datasets"]:
     bad = len(entry["bad_examples"])
     if bad:

@@ -169,6 +169,16 @@ def test_results_say_what_they_are_of(cold, checkpoint):
     assert whole / 2 <= core <= whole
   pruning = results["pruning"]
   assert pruning["right_total"] == sum(texts["per_class"])
+  removed = pruning["removed"]
+  wrong = {(e.name, text) for e in lexicon.classes for text in e.polluted}
+  assert all(
+    row["wrong"] == ((row["name"], row["text"]) in wrong) for row in removed
+  )
+  counts = [
+    sum(row["wrong"] is is_wrong for row in removed)
+    for is_wrong in (True, False)
+  ]
+  assert counts == [pruning["wrong_removed"], pruning["right_removed"]]
   assert pruning["wrong_total"] == sum(
     len(entry.polluted) for entry in lexicon.classes
   )

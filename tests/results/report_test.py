@@ -111,6 +111,11 @@ def test_other_comparisons_pruning_and_bad_images_are_told():
     "wrong_removed": 5,
     "right_total": 90,
     "right_removed": 1,
+    "removed": [
+      {"name": "bat", "text": "cricket bat", "wrong": True},
+      {"name": "bat", "text": "chiropteran", "wrong": False},
+      {"name": "dog", "text": "andiron", "wrong": True},
+    ],
   }
   results["datasets"][0]["bad_examples"] = [{"file": "x", "reason": "cut"}]
   for text in (
@@ -118,6 +123,7 @@ def test_other_comparisons_pruning_and_bad_images_are_told():
     format_markdown(results, baseline="class_name"),
   ):
     assert "removed 5 of 7 wrong texts and 1 of 90 right ones" in text
+    assert "such as bat: cricket bat; dog: andiron, ... (all" in text
     assert "local_center against center on plain: +12.5" in text
     assert "plain: 1 unreadable image left out, 999 counted" in text
 
