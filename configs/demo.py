@@ -36,6 +36,6 @@ def get_config() -> ml_collections.ConfigDict:
     metric="local_center",
     neighbors=4,  # this and min_gap: the best of configs/sweep.py
     batch_size=100,
-    figure_classes=(2, 29, 91, 309),  # whose texts are drawn
+    figure_classes=(2, 26, 279, 346),  # whose texts are drawn
     diagnosis=False,  # True: confusions and reliability diagrams as well
   ).lock()

@@ -1,9 +1,9 @@
-"""Draws the embedded world: every class, and some in every style.
+"""Draws an embedded world: every class, and some in every style.
 
 Command:
   python main.py --config=configs/gallery.py --workdir=runs/gallery
 
-Hardware: any; seconds. The two pictures stand in docs/DATA_CARD.md.
+Hardware: any; seconds. Pictures of both worlds stand in docs/DATA_CARD.md.
 """
 
 import ml_collections
