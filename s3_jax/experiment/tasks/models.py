@@ -34,8 +34,9 @@ _COLUMNS = (
 _ABOUT = """# Checkpoints
 
 `load_clip` takes each of these names, beside `s3_jax/emoji` and
-`s3_jax/pictographs`, which come with the package. A row holds all that changes an embedding; the models.json of
-the same command has the rest of it and where it was taken from. Written by
+`s3_jax/pictographs`, which come with the package. A row holds all that changes
+an embedding; the models.json of the same command has the rest of it and where
+it was taken from. Written by
 
     python main.py --config=configs/models.py --workdir=runs/models
 
