@@ -129,6 +129,7 @@ RULES = {
 # the top, and in turn are themselves imported inside functions only.
 DEFERRED = {
   "s3_jax.data.benchmark_builders",
+  "s3_jax.data.emoji_builder",
   "s3_jax.data.pictograph_builder",
   "s3_jax.data.segmentation_builders",
   "s3_jax.data.stored_builder",

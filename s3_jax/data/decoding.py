@@ -303,3 +303,11 @@ def _reason(error: Exception) -> str:
   kind = type(error)
   module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
   return f"damaged ({module}{kind.__qualname__})"
+
+
+def encode_png(pixels: np.ndarray) -> io.BytesIO:
+  """Encodes an image or a mask, quickly rather than small."""
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+  buffer.seek(0)
+  return buffer

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from s3_jax import hosts
 from s3_jax.data import emoji
-from s3_jax.data.pictograph_builder import encode_png
+from s3_jax.data.decoding import encode_png
 from s3_jax.lexicon.synonyms import load_lexicon
 
 SEED = 20261201

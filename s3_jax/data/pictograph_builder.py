@@ -5,16 +5,15 @@ array_record. Configs: one a style, with a test split (and, for `plain`, a
 validation split), and `segmentation`, whose masks are PNG too.
 """
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from s3_jax import hosts
 from s3_jax.data import glyphs, pictographs
+from s3_jax.data.decoding import encode_png
 from s3_jax.lexicon.synonyms import load_lexicon
 
 SEED = 2412
@@ -119,11 +118,3 @@ def _scenes(fields: np.ndarray, split: str) -> Iterator[dict[str, Any]]:
       size=SCENE_SIZE,
     )
     yield {"image": encode_png(image), "segmentation_mask": encode_png(mask)}
-
-
-def encode_png(pixels: np.ndarray) -> io.BytesIO:
-  """Encodes an image or a mask, quickly rather than small."""
-  buffer = io.BytesIO()
-  Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-  buffer.seek(0)
-  return buffer

@@ -89,7 +89,9 @@ def test_a_field_says_its_default_and_choices():
   assert "--classes=pictographs" in flat
   demo = help.task_help("demo", str(catalog.config_file("demo")))
   flat = re.sub(r"\s+", " ", demo)
-  assert "--methods=class_name,best_name,templates,… rows of the table" in flat
+  assert (
+    "--methods=class_name,best_name,random_synonym,… rows of the table" in flat
+  )
   assert "a,b of " in flat and "synonyms_nearest" in flat
 
 

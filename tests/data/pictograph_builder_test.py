@@ -160,7 +160,7 @@ def test_decoded_masks_keep_the_ignored_border(small, tmp_path):
 def test_the_table_says_what_the_builder_prepares():
   from s3_jax.data import pictograph_builder
 
-  ours = {n: s for n, s in DATASETS.items() if s.family == "embedded"}
+  ours = {n: s for n, s in DATASETS.items() if s.lexicon == "pictographs"}
   assert set(ours) == {*pictographs.STYLES, "validation"}
   for name, spec in ours.items():
     assert spec.name == name and spec.classes == 90 and spec.tfds

@@ -137,7 +137,11 @@ FAULTS = [
   ("sweep", {"dtype": "f32"}, "`config.dtype` must be one of"),
   ("train_pictographs", {"stray": 1}, "`config.stray`: unknown field"),
   ("train_pictographs", {"spec.stray": 1}, "`config.spec.stray`: unknown"),
-  ("train_pictographs", {"lexicon": "nosuch"}, "lexicon 'nosuch' must be"),
+  (
+    "train_pictographs",
+    {"lexicon": "nosuch"},
+    "`config.lexicon` must be one of",
+  ),
   ("train_pictographs", {"spec": 3}, "`config.spec` must be of type dict"),
   ("train_pictographs", {"spec.patch_size": 7}, "multiple of `patch_size`"),
   ("train_pictographs", {"spec.image_heads": 5}, "multiple of `image_heads`"),

@@ -20,7 +20,7 @@ def lexicon(tmp_path_factory):
   path = tmp_path_factory.mktemp("lexicon") / "four.json"
   table = {
     "schema": 1,
-    "dataset": "four",
+    "dataset": "pictographs",
     "provenance": {},
     "classes": [
       {

@@ -28,6 +28,7 @@ VALIDATION = {"pictographs": "validation", "emoji": "emoji_validation"}
 class TrainedSpec(NamedTuple):
   """The kind and the sizes of the towers that are trained."""
 
+  # The kind of the image tower.
   image_tower: Annotated[str, Rule(choices=("vit", "resnet"))] = "vit"
   image_stages: tuple[int, ...] = ()  # blocks of each stage; of a ResNet
 
