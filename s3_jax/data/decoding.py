@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
