@@ -3,7 +3,7 @@
 Command:
   python main.py --config=configs/demo.py
 
-Hardware: two CPU cores, less than two minutes; the second run takes seconds.
+Hardware: two CPU cores, half a minute; the second run takes seconds.
 docs/RESULTS.md has the table that it prints and says how it was made.
 
 Fields: `Benchmark` in s3_jax/experiment/tasks/benchmark/settings.py.
@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
     ),
     template="a photo of a {}.",  # of each name
     metric="local_center",
-    neighbors=4,  # this and min_gap: the best of configs/sweep.py
+    neighbors=4,  # as in every config; nothing was chosen on emoji
     batch_size=100,
     figure_classes=(2, 26, 279, 346),  # whose texts are drawn
     diagnosis=False,  # True: confusions and reliability diagrams as well
