@@ -3,9 +3,9 @@
 Command:
   python main.py --config=configs/train_emoji.py --workdir=runs/train_emoji
 
-Hardware: two CPU cores, 39 minutes beside other work. Killed at any time, the same command
-goes on where the run was. The checkpoint is written to `WORKDIR/checkpoint`;
-docs/TRAINING.md has the curve of the one in the package.
+Hardware: two CPU cores, 39 minutes beside other work. Killed at any time, the
+same command goes on where the run was. The checkpoint is written to
+`WORKDIR/checkpoint`; docs/TRAINING.md has the curve of the one in the package.
 
 Fields: `Training` in s3_jax/experiment/tasks/train.py.
 """
