@@ -1,11 +1,14 @@
 """The demo as it is: the embedded checkpoint, artists whom it never saw."""
 
+import csv
 import json
 
 import pytest
+from PIL import Image
 
 from s3_jax import experiment
 from s3_jax.clip.zoo import MODELS
+from s3_jax.data import emoji
 from s3_jax.results.schema import validate_results
 
 # docs/RESULTS.md, top-1 in %; another processor may tip a drawing or two.
@@ -70,3 +73,32 @@ def test_pictures_are_of_the_classes_that_were_asked_for(folder):
 def test_the_checkpoint_is_small():
   files = list(MODELS["s3_jax/emoji"].iterdir())
   assert sum(file.stat().st_size for file in files) < 8_000_000
+
+
+def test_predict_says_what_is_drawn_and_what_the_model_knows(
+  read_config, tmp_path
+):
+  images = tmp_path / "images"
+  images.mkdir()
+  for label in (2, 346):
+    cell = emoji.drawings("twemoji")[label]
+    generator = emoji.image_generator(1, "test", "twemoji", label, 0)
+    Image.fromarray(emoji.render(cell, generator)).save(images / f"{label}.png")
+  config = read_config(
+    "predict",
+    images=str(images),
+    classes="emoji",
+    model="s3_jax/emoji",
+    cache_dir=str(tmp_path / "cache"),
+    template="a photo of a {}.",
+  )
+  experiment.run(config, str(tmp_path / "run"))
+  log = (tmp_path / "run" / "log.txt").read_text("utf-8")
+  assert "The embedded checkpoint knows emoji only" in log
+  with (tmp_path / "run" / "predictions.csv").open(encoding="utf-8") as file:
+    best = {
+      row["file"].rpartition("/")[2]: row["class"]
+      for row in csv.DictReader(file)
+      if row["rank"] == "1"
+    }
+  assert best == {"2.png": "dog", "346.png": "key"}

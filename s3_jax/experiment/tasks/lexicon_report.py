@@ -109,8 +109,9 @@ def report_lexicon(
       f"{report.min_fraction}."
     )
     if embedder.clip.spec.name in MODELS:
+      world = MODELS[embedder.clip.spec.name].name
       about += (
-        " The embedded checkpoint knows pictographs only: what it says of other"
+        f" The embedded checkpoint knows {world} only: what it says of other"
         " words means nothing."
       )
   page = render_page(tables, about)

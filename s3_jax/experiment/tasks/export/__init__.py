@@ -163,8 +163,9 @@ def _describe(
   spec, classes = clip.spec, run.classes
   notes = []
   if spec.name in MODELS:
+    world = MODELS[spec.name].name
     notes.append(
-      "The embedded checkpoint knows pictographs only: what it says of"
+      f"The embedded checkpoint knows {world} only: what it says of"
       " photographs means nothing; openai/clip-vit-base-patch16 is a model for"
       " those."
     )

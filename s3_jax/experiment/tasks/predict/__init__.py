@@ -202,8 +202,9 @@ def _read_words(
 def notes_on(classes: ClassList, clip: Clip, truncated: int) -> Iterator[str]:
   """Yields what a reader should know of the classes or the model."""
   if clip.spec.name in MODELS:
+    world = MODELS[clip.spec.name].name
     yield (
-      "The embedded checkpoint knows pictographs only: what it says of"
+      f"The embedded checkpoint knows {world} only: what it says of"
       " photographs means nothing; openai/clip-vit-base-patch16 is a model for"
       " those."
     )

@@ -95,8 +95,8 @@ def find_unrelated(
   rule, error = prediction.reject, prediction.false_answers
   # What a core left out is the name of nothing else either.
   given = [text for texts in prediction.classes.texts for text in texts]
-  known = embedder.clip.spec.name in MODELS
-  tables = ("pictographs",) if known else NAME_TABLES
+  world = MODELS.get(embedder.clip.spec.name)
+  tables = (world.name,) if world else NAME_TABLES
   candidates = other_names([*given, *prediction.classes.names], tables=tables)
   wanted = max(_FEWEST, math.ceil(_PER_TEXT * len(own) / error))
   candidates = candidates[:wanted]
