@@ -154,8 +154,8 @@ def test_demo_away_from_the_checkout(installed, tmp_path):
   cold, warm = (
     json.loads((workdir / "results.json").read_text()) for workdir in workdirs
   )
-  assert cold["counters"]["images_decoded"] == 3600
-  assert cold["counters"]["tower_batches"] == 36
+  assert cold["counters"]["images_decoded"] == 295
+  assert cold["counters"]["tower_batches"] == 3
   assert warm["counters"] == {
     "images_decoded": 0,
     "tower_batches": 0,
@@ -166,8 +166,8 @@ def test_demo_away_from_the_checkout(installed, tmp_path):
     del results["timings"], results["counters"]
   assert warm == cold
   top1 = {row["name"]: row["top1"] for row in cold["methods"]}
-  assert len(top1) == 9
-  assert top1["best_name"] > 0.85  # the aim for the embedded checkpoint
+  assert len(top1) == 10
+  assert top1["best_name"] > 0.6  # the aim for artists that are unseen
   for workdir in workdirs:
     names = {path.name for path in workdir.iterdir()}
     assert names >= {

@@ -115,13 +115,13 @@ class ClassEntry(NamedTuple):
   synonyms: Synonyms  # without the name itself
   descriptors: Texts
   polluted: Texts = ()  # entries known to be wrong; drawn worlds only
-  associations: Texts = ()  # what goes with the thing; drawn worlds only
   captioned: Texts = ()  # names that captions use most, by frequency
-  frequencies: tuple[float, ...] = ()  # of `captioned`; (): by their rank
   codepoint: Any = None  # of the pictograph or emoji; drawn worlds only
   wnid: Any = None  # WordNet's id of the class; ImageNet only
   source: Any = None  # of the texts, in a table that a person has a hand in
   kinds: tuple[str, ...] = ()  # of the synonyms, one each; (): all are common
+  frequencies: tuple[float, ...] = ()  # of `captioned`; (): by their rank
+  associations: Texts = ()  # what goes with the thing; drawn worlds only
 
   @property
   def names(self) -> tuple[str, ...]:
