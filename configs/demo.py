@@ -28,9 +28,9 @@ def get_config() -> ml_collections.ConfigDict:
       "synonyms_mean",  # mean of all right names
       "synonyms_nearest",  # the best of all right names
       "local_center",  # S3: local center of the Rips core
-      "polluted_all",  # with wrong senses and associations, all kept
-      "polluted_gap",  # the same by the paper's rule for the core
-      "polluted_core",  # the same by the rule of two witnesses
+      "polluted_all",  # with wrong senses of the same words, all kept
+      "polluted_gap",  # the same, core by the paper's largest gap
+      "polluted_core",  # the same, core by the rule of two witnesses
     ),
     template="a photo of a {}.",  # of each name
     metric="local_center",

@@ -1,11 +1,12 @@
-"""OpenAI's modified ResNet, with batch norm as it is at inference.
+"""OpenAI's modified ResNet.
 
 It differs from the plain bottleneck ResNet in three ways: the stem is three
 convolutions and a mean over windows; where a block halves the rows and columns,
 a mean over windows of 2 x 2 does it and every convolution after the first one
 of the stem has stride 1; and an attention layer, whose query is the mean of the
 cells, makes the embedding. Means and variances of the batch norms are
-parameters here and stay what they are.
+parameters here; where the collection BATCH may be written, in training, a batch
+is normalised by its own, which are left there.
 
 References:
   Radford et al. 2021 (arXiv 2103.00020), section 2.4; He et al. 2015 (arXiv
@@ -149,7 +150,7 @@ class _Shortcut(nn.Module):
 
 
 class _BatchNorm(nn.Module):
-  """Batch norm by the stored mean and variance of each channel."""
+  """Batch norm by stored moments of each channel, or by those of a batch."""
 
   scale_init: nn.initializers.Initializer = nn.initializers.ones
 

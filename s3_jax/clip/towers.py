@@ -123,8 +123,8 @@ def init_params(key: PRNGKeyArray | UInt[Array, "2"], spec: ModelSpec) -> dict:
   Linear maps are normal with a deviation of their input's width to the power
   -1/2; those that write to the residual stream shrink with depth as well.
 
-  The batch norms of a ResNet are given no statistics to learn from: such a
-  tower is made to be loaded, or to be trained on with the loaded ones fixed.
+  The batch norms of a ResNet begin with mean 0 and variance 1; `training` keeps
+  a running mean of those of the batches.
 
   References:
     Radford et al. 2021 (arXiv 2103.00020), section 2.5, and Zhai et al. 2023

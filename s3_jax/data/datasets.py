@@ -8,6 +8,7 @@ References:
   are those of its split files and of the data sets' own papers.
 """
 
+import functools
 import pathlib
 
 from s3_jax.data import pictographs
@@ -266,39 +267,27 @@ _BENCHMARKS = (
 )
 
 
-def _pictographs(name: str, style: str, split: str, count: int) -> DatasetSpec:
+def _drawn(
+  world: str, name: str, config: str, split: str, count: int, *, classes: int
+) -> DatasetSpec:
   return DatasetSpec(
     name=name,
     title=name,
-    lexicon="pictographs",
-    classes=90,
+    lexicon=world,
+    classes=classes,
     examples=count,
     split=split,
     family="embedded",
-    folders=("pictographs",),
-    layouts=("pictographs",),
-    tfds=TfdsSource("pictographs", style, split, "1.0.0"),
+    folders=(world,),
+    layouts=(world,),
+    tfds=TfdsSource(world, config, split, "1.0.0"),
     source="drawn on this machine when it is first asked for",
-    licence="the font's: see NOTICE",
+    licence="see NOTICE",
   )
 
 
-def _emoji(name: str, config: str, split: str, count: int) -> DatasetSpec:
-  return DatasetSpec(
-    name=name,
-    title=name,
-    lexicon="emoji",
-    classes=374,
-    examples=count,
-    split=split,
-    family="embedded",
-    folders=("emoji",),
-    layouts=("emoji",),
-    tfds=TfdsSource("emoji", config, split, "1.0.0"),
-    source="drawn on this machine when it is first asked for",
-    licence="the artists': see NOTICE",
-  )
-
+_pictographs = functools.partial(_drawn, "pictographs", classes=90)
+_emoji = functools.partial(_drawn, "emoji", classes=374)
 
 DATASETS: dict[str, DatasetSpec] = {
   **{spec.name: spec for spec in _BENCHMARKS},

@@ -1,4 +1,4 @@
-"""The drawn world: emoji by seven teams of artists, placed on grounds.
+"""The drawn world: emoji in seven sets by five teams, placed on grounds.
 
 A sheet of an artist is one RGBA picture of cells, CELL pixels wide and high,
 in the order of the classes of the table `emoji`; `tools/make_emoji.py` makes
@@ -103,7 +103,18 @@ UNSEEN = tuple(name for name, artist in ARTISTS.items() if not artist.trained)
 
 @functools.cache
 def drawings(artist: str) -> UInt8[np.ndarray, "classes cell cell 4"]:
-  """Reads the drawings of an artist, all zeros where a class has none."""
+  """Reads the drawings of an artist.
+
+  Args:
+    artist: a key of ARTISTS.
+
+  Returns:
+    Red, green, blue and opacity, in class order; a class that the artist has
+    not drawn is all clear, as are the cells after the last class.
+
+  Raises:
+    ValueError: there is no such artist.
+  """
   if artist not in ARTISTS:
     raise ValueError(
       f"`artist` must be one of {', '.join(ARTISTS)}, got {artist!r}."
@@ -149,10 +160,9 @@ def render(
     The image, IMAGE_SIZE rows and columns.
   """
   picture = drawing.astype(np.float32) / 255
-  color, alpha = picture[..., :3], picture[..., 3:]
   if generator.random() < 0.6 * strength:
-    color = _other_colors(generator, color)
-  picture = np.concatenate([color * alpha, alpha], 2)
+    picture[..., :3] = _other_colors(generator, picture[..., :3])
+  picture[..., :3] *= picture[..., 3:]
   if generator.random() < 0.6 * strength:
     picture = _warp(generator, picture)
   if generator.random() < 0.25 * strength:
@@ -177,7 +187,7 @@ class _Placement(NamedTuple):
   """An affine map from a cell to an image, about the middles of both."""
 
   matrix: np.ndarray  # (x, y) of the cell to (x, y) of the image
-  shift: tuple[float, float]  # x, y, in shares of the slack on either side
+  shift: tuple[float, float]  # x, y, in shares of the image
 
 
 def _placement(generator: np.random.Generator, strength: float) -> _Placement:
@@ -193,7 +203,7 @@ def _placement(generator: np.random.Generator, strength: float) -> _Placement:
     * size
   )
   slack = 0.5 * (1 - size)
-  x, y = generator.uniform(-slack, slack, 2) if slack > 0 else (0.0, 0.0)
+  x, y = generator.uniform(-slack, slack, 2)
   return _Placement(matrix, (x, y))
 
 
@@ -342,9 +352,7 @@ def render_scene(
   places = generator.permutation(per_side**2)[: len(cells)]
   for cell, label, place in zip(cells, labels, places, strict=True):
     picture = cell.astype(np.float32) / 255
-    picture = np.concatenate(
-      [picture[..., :3] * picture[..., 3:], picture[..., 3:]], 2
-    )
+    picture[..., :3] *= picture[..., 3:]
     seen = _place(picture, _placement(generator, 0.0), span)
     top, left = (span * int(corner) for corner in divmod(place, per_side))
     window = np.s_[top : top + span, left : left + span]

@@ -52,23 +52,14 @@ class Emoji(tfds.core.GeneratorBasedBuilder):
     return self.builder_config.name
 
   def _info(self) -> tfds.core.DatasetInfo:
-    if self._config == SEGMENTATION:
-      shape = (SCENE_SIZE, SCENE_SIZE)
-      features = {
-        "image": tfds.features.Image(shape=(*shape, 3), encoding_format="png"),
-        "segmentation_mask": tfds.features.LabeledImage(
-          shape=(*shape, 1), labels=256, encoding_format="png"
-        ),
-      }
-    else:
-      shape = (emoji.IMAGE_SIZE, emoji.IMAGE_SIZE, 3)
-      names = [entry.name for entry in load_lexicon("emoji").classes]
-      features = {
-        "image": tfds.features.Image(shape=shape, encoding_format="png"),
-        "label": tfds.features.ClassLabel(names=names),
-      }
+    from s3_jax.data.pictograph_builder import drawn_features
+
+    is_scene = self._config == SEGMENTATION
     return self.dataset_info_from_configs(
-      features=tfds.features.FeaturesDict(features),
+      features=drawn_features(
+        SCENE_SIZE if is_scene else emoji.IMAGE_SIZE,
+        None if is_scene else load_lexicon("emoji").classes,
+      ),
       description="Emoji of several artists; NOTICE has their licences.",
       homepage="https://arxiv.org/abs/2412.04925",
     )
@@ -117,7 +108,4 @@ def _scenes(split: str) -> Iterator[dict[str, Any]]:
       generator,
       size=SCENE_SIZE,
     )
-    yield {
-      "image": encode_png(image),
-      "segmentation_mask": encode_png(mask),
-    }
+    yield {"image": encode_png(image), "segmentation_mask": encode_png(mask)}

@@ -5,7 +5,7 @@ array_record. Configs: one a style, with a test split (and, for `plain`, a
 validation split), and `segmentation`, whose masks are PNG too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from s3_jax import hosts
 from s3_jax.data import glyphs, pictographs
 from s3_jax.data.decoding import encode_png
-from s3_jax.lexicon.synonyms import load_lexicon
+from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
 
 SEED = 2412
 PER_CLASS = {"validation": 20, "test": 40}
@@ -46,23 +46,12 @@ class Pictographs(tfds.core.GeneratorBasedBuilder):
     return self.builder_config.name
 
   def _info(self) -> tfds.core.DatasetInfo:
-    names = [entry.name for entry in load_lexicon("pictographs").classes]
-    if self._style == "segmentation":
-      shape = (SCENE_SIZE, SCENE_SIZE)
-      features = {
-        "image": tfds.features.Image(shape=(*shape, 3), encoding_format="png"),
-        "segmentation_mask": tfds.features.LabeledImage(
-          shape=(*shape, 1), labels=256, encoding_format="png"
-        ),
-      }
-    else:
-      shape = (pictographs.IMAGE_SIZE, pictographs.IMAGE_SIZE)
-      features = {
-        "image": tfds.features.Image(shape=(*shape, 3), encoding_format="png"),
-        "label": tfds.features.ClassLabel(names=names),
-      }
+    is_scene = self._style == "segmentation"
     return self.dataset_info_from_configs(
-      features=tfds.features.FeaturesDict(features),
+      features=drawn_features(
+        SCENE_SIZE if is_scene else pictographs.IMAGE_SIZE,
+        None if is_scene else load_lexicon("pictographs").classes,
+      ),
       description="Pictographs of DejaVu Sans, drawn with numpy.",
       homepage="https://arxiv.org/abs/2412.04925",
     )
@@ -90,6 +79,22 @@ class Pictographs(tfds.core.GeneratorBasedBuilder):
     yield from enumerate(
       hosts.progress_bar(examples, desc=f"draw {style} {split}", total=total)
     )
+
+
+def drawn_features(
+  size: int, classes: Sequence[ClassEntry] | None
+) -> tfds.features.FeaturesDict:
+  """Features of a drawn image and its class, or of a scene and its mask."""
+  image = tfds.features.Image(shape=(size, size, 3), encoding_format="png")
+  if classes is None:
+    mask = tfds.features.LabeledImage(
+      shape=(size, size, 1), labels=256, encoding_format="png"
+    )
+    return tfds.features.FeaturesDict(
+      {"image": image, "segmentation_mask": mask}
+    )
+  label = tfds.features.ClassLabel(names=[entry.name for entry in classes])
+  return tfds.features.FeaturesDict({"image": image, "label": label})
 
 
 def _single(

@@ -93,7 +93,7 @@ def train_checkpoint(
   validation: Validation,
   options: TrainingOptions,
 ) -> list[dict[str, float]]:
-  """Trains both towers from scratch and writes a Hugging Face CLIP folder."""
+  """Trains both towers from scratch and writes a folder for `load_clip`."""
   folder.mkdir(parents=True, exist_ok=True)
   _claim(folder, spec, lexicon, options)
   tokenizer_path = _write_tokenizer(folder, spec, lexicon, options.seed)

@@ -41,12 +41,14 @@ class Method(NamedTuple):
     core: whether the space is pruned as the config's `scale` and `keep` say;
       if not, all vertices stay.
     options: in place of the config's; None for those.
+    scale: the rule for the core in place of that of the options; None for that.
   """
 
   vertices: Callable[[MethodTexts], Vertices]
   metric: str | Callable[..., Any] | None = "center"
   core: bool = False
   options: SpaceOptions | None = None
+  scale: str | None = None
 
 
 # Keys of the results and of `config.methods`, in the order of the table. The
@@ -73,10 +75,7 @@ METHODS: dict[str, Method] = {
   "polluted_all": Method(prompts.concepts_with_wrong_ones, None),
   "polluted_core": Method(prompts.concepts_with_wrong_ones, None, core=True),
   "polluted_gap": Method(
-    prompts.concepts_with_wrong_ones,
-    None,
-    core=True,
-    options=SpaceOptions(metric="local_center", scale="gap"),
+    prompts.concepts_with_wrong_ones, None, core=True, scale="gap"
   ),
 }
 # Methods that cannot do without a file of the user's.
@@ -148,7 +147,7 @@ class Scorers:
     if table.mask.shape[1] == 1 and not callable(method.metric):
       return classifier_scorer(name_classifier(table.embeddings[:, 0]))
     space = self.core(method, table).space
-    options = method.options or self.options
+    options = self._options_of(method)
     metric = method.metric or options.metric
     if callable(metric):
       return Partial(_swapped(metric), space)
@@ -165,12 +164,15 @@ class Scorers:
     """Returns these spaces if some method has needed them."""
     return self._cores.get(self._space_of(method))
 
+  def _options_of(self, method: Method) -> SpaceOptions:
+    options = method.options or self.options
+    return options._replace(scale=method.scale) if method.scale else options
+
   def _space_of(
     self, method: Method
   ) -> tuple[Callable[[MethodTexts], Vertices], SpaceOptions]:
     """Says what spaces depend on: methods that differ in nothing else share."""
-    options = method.options or self.options
-    options = options._replace(metric="", neighbors=0)
+    options = self._options_of(method)._replace(metric="", neighbors=0)
     if not method.core:
       options = options._replace(scale=None, keep="all")
     return method.vertices, options

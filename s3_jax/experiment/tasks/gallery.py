@@ -89,7 +89,7 @@ def draw_gallery(
     np.stack([draw(entry.label, styles[0]) for entry in lexicon.classes]),
     [entry.captioned[0] for entry in lexicon.classes],
     paths[0],
-    columns=15 if len(lexicon.classes) < 200 else 27,
+    columns=round((2.5 * len(lexicon.classes)) ** 0.5),  # wider than high
   )
   plot_contact_sheet(
     np.stack([draw(label, style) for style in styles for label in labels]),
