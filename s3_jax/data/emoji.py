@@ -80,7 +80,7 @@ ARTISTS = {
     "Twemoji",
     "Twitter",
     "CC-BY-4.0",
-    "https://github.com/twitter/twemoji",
+    "https://github.com/jdecked/twemoji",
     trained=True,
   ),
   "emojione": Artist(

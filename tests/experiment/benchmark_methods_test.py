@@ -192,6 +192,22 @@ def test_methods_that_share_texts_share_a_space():
   assert scorers.built(other) is None  # its space is another one
 
 
+def test_a_rule_of_its_own_leaves_the_other_options_to_the_config(images):
+  """The row `polluted_gap` is scored as the config says."""
+  (plan,) = prepare_methods({"polluted_gap": METHODS["polluted_gap"]}, TEXTS)
+  table = embed_vertices(plan.vertices, plan.prompts, embed(plan.prompts))
+  for metric in ("local_center", "nearest_point"):
+    given = OPTIONS._replace(scale=None, metric=metric)
+    scores = Scorers(given).scorer(plan, table)(images)
+    same = METHODS["polluted_core"]
+    wanted = Scorers(given._replace(scale="gap")).scorer(
+      plan._replace(method=same), table
+    )(images)
+    np.testing.assert_array_equal(scores, wanted)
+    all_kept = Scorers(given).scorer(plan._replace(method=same), table)(images)
+    assert not np.array_equal(scores, all_kept)
+
+
 def test_averages_are_those_of_template_mean():
   prompts = tuple("abcdefg")
   embeddings = embed(prompts)
