@@ -56,8 +56,11 @@ def test_the_start_page_is_the_readme_with_links_that_work(site, repository):
   for heading in re.findall(r"^## (.*)$", readme, flags=re.MULTILINE):
     assert heading in page
   assert 'href="tour/"' in page
-  assert 'src="figures/serve.png"' in page
-  assert (site / "figures" / "serve.png").is_file()
+  pictures = re.findall(r"\]\(docs/(figures/[^)]+)\)", readme)
+  assert pictures
+  for picture in pictures:
+    assert f'src="{picture}"' in page
+    assert (site / picture).is_file()
   for name in ("NOTICE", "CITATION.cff"):
     assert f'href="{name}"' in page
     assert (site / name).read_bytes() == (repository / name).read_bytes()
