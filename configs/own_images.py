@@ -4,7 +4,8 @@ Command:
   python main.py --config=configs/own_images.py --config.data_dir=FOLDER \
     --config.lexicon=my_table.json --workdir=runs/own
 
-FOLDER has one folder of images a class, or is a CSV of (path, label). Without
+FOLDER has one folder of images a class, or parquet or WebDataset
+shards, or is a CSV of (path, label). Without
 `lexicon` the folders' names are the classes' names, and a class is a space of
 one text; configs/synonyms.py asks a language model for a table with more.
 For images without labels there is configs/predict.py.

@@ -15,6 +15,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "importlib_resources": "importlib_resources",
     "array_record": "array_record",
     "grain": "Grain",
+    "pyarrow": "pyarrow",
     "matplotlib": "matplotlib",
   },
   "export": {"flatbuffers": "FlatBuffers"},

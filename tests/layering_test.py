@@ -78,7 +78,7 @@ RULES = {
   "data": Rule(
     ("files", "colors", "extras", "hosts", "lexicon"),
     (*COMMON, "PIL"),
-    ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
+    ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy", "pyarrow"),
   ),
   "evaluation": Rule((*CORE, "sharding"), COMMON),
   "segmentation": Rule(

@@ -16,6 +16,7 @@ from s3_jax.data.readers import READERS
 from s3_jax.data.readers.own import open_own
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import (
+  SHARDS,
   CoopLayout,
   DatasetSpec,
   TfdsSource,
@@ -47,7 +48,7 @@ _BENCHMARKS = (
     family="imagenet",
     folders=("imagenet", "ImageNet", "ILSVRC2012"),
     coop=CoopLayout(("images/val",)),
-    layouts=("coop", "tar", "flat", "csv", "tfds", "folders"),
+    layouts=("coop", "tar", "flat", "csv", "tfds", "folders", *SHARDS),
     tfds=TfdsSource("imagenet2012", "", "validation", "5.1.0"),
     source="https://image-net.org, after signing in: ILSVRC2012_img_val.tar",
     licence="research and education only, not commercial; sign in to agree",
@@ -158,8 +159,8 @@ _BENCHMARKS = (
     coop=CoopLayout(("",), "split_zhou_StanfordCars.json"),
     tfds=TfdsSource("cars196", "", "test", "2.1.0"),
     source=(
-      "its own host is gone since 2023; copies are on Kaggle, some under"
-      " other file names"
+      "https://huggingface.co/datasets/tanganke/stanford_cars (parquet); its"
+      " own host is gone since 2023"
     ),
     licence="research only, not commercial",
   ),
@@ -219,7 +220,10 @@ _BENCHMARKS = (
     folders=("sun397", "SUN397", "SUN397/SUN397"),
     coop=CoopLayout(("SUN397", ""), "split_zhou_SUN397.json"),
     tfds=TfdsSource("sun397", "standard-part1-120k", "test", "4.0.0"),
-    source="its own host answers 404 since 2025; no lasting mirror is known",
+    source=(
+      "https://huggingface.co/datasets/tanganke/sun397 (parquet); its own host"
+      " answers 404 since 2025"
+    ),
     licence="not stated; research use",
   ),
   DatasetSpec(

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from s3_jax import hosts
 from s3_jax.data.datasets import DatasetSpec, find_dataset
-from s3_jax.data.readers.imagenet import TarRecords
 from s3_jax.data.readers.listing import FileRecords
+from s3_jax.data.readers.parquet import ParquetRecords
+from s3_jax.data.readers.tar_members import TarRecords
 from s3_jax.data.segmentation_sets import SegmentationSpec, find_masks
 
 
@@ -92,7 +93,7 @@ def _look(
   if opened is None:
     return finding
   images = len(opened.records) - (0 if found is None else found.unreadable)
-  if isinstance(opened.records, FileRecords | TarRecords):
+  if isinstance(opened.records, FileRecords | TarRecords | ParquetRecords):
     images -= opened.records.unreadable
     classes = len(set(opened.records.labels))
   # A published split has images of every class.

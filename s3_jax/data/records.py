@@ -7,6 +7,7 @@ one stream.
 
 import hashlib
 import os
+import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -127,6 +128,22 @@ def gather_stamps(location: str, stamps: Iterable[tuple[bytes, int]]) -> Stamps:
     digests.append(digest)
     newest.append(time_ns)
   return Stamps(location, digests, newest)
+
+
+def record_stamps(
+  folder: pathlib.Path,
+  shards: Sequence[tuple[pathlib.Path, os.stat_result]],
+  lengths: Sequence[int],
+  *,
+  meaning: str = "",
+) -> Stamps:
+  """Stamps records by the file that holds them and their number in it."""
+  stamps = [
+    make_stamp((os.path.abspath(path), stat), part=f"{number} {meaning}")
+    for (path, stat), length in zip(shards, lengths, strict=True)
+    for number in range(length)
+  ]
+  return gather_stamps(os.path.abspath(folder), stamps)
 
 
 _TICK = 20_000_000

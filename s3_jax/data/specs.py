@@ -9,6 +9,9 @@ from typing import NamedTuple
 from s3_jax.lexicon.prompts import NAME_TEMPLATE
 from s3_jax.lexicon.synonyms import ClassEntry, load_lexicon
 
+SHARDS = ("parquet", "webdataset")
+"""The layouts of copies on Hugging Face's hub; after those that say more."""
+
 
 class TfdsSource(NamedTuple):
   """The prepared TFDS data set that holds the very same test images.
@@ -72,7 +75,7 @@ class DatasetSpec(NamedTuple):
   family: str = "fine_grained"
   template: str = NAME_TEMPLATE
   subset: str = ""
-  layouts: tuple[str, ...] = ("coop", "csv", "tfds", "folders")
+  layouts: tuple[str, ...] = ("coop", "csv", "tfds", "folders", *SHARDS)
   coop: CoopLayout | None = None
   tfds: TfdsSource | None = None
   licence: str = ""
@@ -86,6 +89,11 @@ def official_names(spec: DatasetSpec) -> tuple[str, ...]:
 def wnids(spec: DatasetSpec) -> tuple[str | None, ...]:
   """Lists WordNet's ids of the classes, in label order."""
   return tuple(entry.wnid for entry in _entries(spec))
+
+
+def other_names(spec: DatasetSpec) -> tuple[tuple[str, ...], ...]:
+  """Lists the names and synonyms of each class, in label order."""
+  return tuple((entry.name, *entry.synonyms) for entry in _entries(spec))
 
 
 def _entries(spec: DatasetSpec) -> tuple[ClassEntry, ...]:

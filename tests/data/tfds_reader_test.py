@@ -344,7 +344,7 @@ def test_other_classes_are_refused(tmp_path):
   with pytest.raises(ValueError, match=rule):
     read(PETS, tmp_path)
   labels.write_text("\n".join([*names, "eagle"]))
-  rule = "must have the benchmark's 37 classes only, got 38 with 'eagle'"
+  rule = "must have the data set's 37 classes only, got 38 with 'eagle'"
   with pytest.raises(ValueError, match=rule):
     read(PETS, tmp_path)
 

@@ -15,7 +15,7 @@ from s3_jax.clip import load_clip
 from s3_jax.clip.preprocess import preprocess_image
 from s3_jax.data import reading
 from s3_jax.data.datasets import DATASETS, open_own
-from s3_jax.data.readers import imagenet, listing
+from s3_jax.data.readers import imagenet, listing, tar_members
 from s3_jax.data.records import is_racy
 from s3_jax.experiment import contents
 from s3_jax.experiment.contents import (
@@ -395,13 +395,13 @@ def test_an_archive_s_members_are_known_by_their_places(
     settle()
 
   asked = []
-  get = imagenet.TarRecords.__getitem__
+  get = tar_members.TarRecords.__getitem__
 
   def count(self, index):
     asked.append(index)
     return get(self, index)
 
-  monkeypatch.setattr(imagenet.TarRecords, "__getitem__", count)
+  monkeypatch.setattr(tar_members.TarRecords, "__getitem__", count)
 
   def know():
     asked.clear()

@@ -10,7 +10,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from s3_jax.data.drawn_sets import read_drawn
-from s3_jax.data.readers import coop, folders, imagenet, tables, tfds
+from s3_jax.data.readers import (
+  coop,
+  folders,
+  imagenet,
+  parquet,
+  tables,
+  tfds,
+  webdataset,
+)
 from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
@@ -44,6 +52,12 @@ READERS: dict[str, Reader] = {
     tables.read, lambda _: f"{tables.FILE} with lines of path,label"
   ),
   "tfds": Reader(tfds.read, tfds.expects),
+  "parquet": Reader(
+    parquet.read, lambda _: "shards such as data/test-00000-of-00001.parquet"
+  ),
+  "webdataset": Reader(
+    webdataset.read, lambda _: "test/0.tar and on, with classnames.txt"
+  ),
   "pictographs": Reader(read_drawn, lambda _: "nothing"),
   "emoji": Reader(read_drawn, lambda _: "nothing"),
 }

@@ -112,10 +112,3 @@ def read_class_folders(
     )
   found += skipped_words(skipped)
   return open_files(root, images, layout=layout, found=found)
-
-
-def sort_names(names: list[str]) -> list[str]:
-  """Sorts names; where all are numbers, as numbers: 2 before 10."""
-  if all(name.isascii() and name.isdecimal() for name in names):
-    return sorted(names, key=lambda name: (int(name), name))
-  return sorted(names)

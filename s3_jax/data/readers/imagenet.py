@@ -4,14 +4,10 @@ Either the archive ILSVRC2012_img_val.tar, read in place, or its files in one
 folder. The labels come from one of the lists of `ground_truth`.
 """
 
-import os
 import pathlib
 import re
-import tarfile
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
-from s3_jax import hosts
 from s3_jax.data.readers.folders import list_folder
 from s3_jax.data.readers.ground_truth import (
   Truth,
@@ -21,18 +17,13 @@ from s3_jax.data.readers.ground_truth import (
 from s3_jax.data.readers.listing import (
   ListedImage,
   count_words,
-  inside,
   is_image,
   label_once,
   open_files,
   skipped_words,
 )
-from s3_jax.data.records import (
-  OpenedDataset,
-  fingerprint,
-  gather_stamps,
-  make_stamp,
-)
+from s3_jax.data.readers.tar_members import TarMember, open_members, walk
+from s3_jax.data.records import OpenedDataset
 from s3_jax.data.specs import DatasetSpec
 
 ARCHIVE = "ILSVRC2012_img_val.tar"
@@ -43,43 +34,6 @@ _FLAT += ("val_images", "data/val_images")  # as Hugging Face's hub has it
 _NUMBER = re.compile(
   r"ILSVRC2012_val_(\d{8})(?:_(n\d{8}))?\.JPEG", re.IGNORECASE
 )
-
-
-class _Member(NamedTuple):
-  """A file in an archive."""
-
-  name: str
-  label: int
-  offset: int  # of its first byte
-  size: int
-
-
-class TarRecords:
-  """Records whose images are members of an uncompressed archive.
-
-  Attributes:
-    labels: in the order of the records.
-    unreadable: how many members are empty.
-  """
-
-  def __init__(self, archive: pathlib.Path, members: Sequence[_Member]):
-    self._archive = archive
-    self._places = [(member.offset, member.size) for member in members]
-    self.labels = [member.label for member in members]
-    self.unreadable = sum(member.size == 0 for member in members)
-
-  def __len__(self) -> int:
-    return len(self._places)
-
-  def __getitem__(self, index: int) -> dict[str, Any]:
-    offset, size = self._places[index]
-    # Opened each time: threads share no position, and nothing stays open.
-    with open(self._archive, "rb") as file:
-      file.seek(offset)
-      data = file.read(size)
-    if len(data) != size:
-      raise OSError(f"{self._archive} ends before {size} bytes at {offset}.")
-    return {"image": data, "label": self.labels[index]}
 
 
 def read_tar(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
@@ -95,56 +49,23 @@ def read_tar(spec: DatasetSpec, data_dir: pathlib.Path) -> OpenedDataset | None:
 def _index(
   archive: pathlib.Path, folders: Sequence[pathlib.Path]
 ) -> OpenedDataset:
-  members, skipped = [], []
   labels = _Labels(folders, str(archive))
-  try:
-    with (
-      tarfile.open(archive, "r:") as tar,
-      hosts.progress_bar(
-        desc=f"index {archive.name}", unit="file", delay=2
-      ) as bar,
-    ):
-      for member in tar:
-        bar.update()
-        name = inside(member.name, str(archive))
-        if member.isdir():
-          continue
-        if not member.isreg() or not is_image(pathlib.PurePath(name).name):
-          skipped.append(name)
-          continue
-        label = labels.of(name)
-        members.append(_Member(name, label, member.offset_data, member.size))
-  except (tarfile.TarError, OSError) as error:
+  members, skipped = [], []
+  for name, offset, size in walk(archive):
+    if size >= 0 and is_image(pathlib.PurePath(name).name):
+      label = labels.of(name)
+      members.append(TarMember(name, label, archive, offset, size))
+    else:
+      skipped.append(name)
+  if not members:
     raise ValueError(
-      f"{archive} must be a whole, uncompressed tar, got: {error}; fetch it"
-      " again."
-    ) from error
-  end = max((member.offset + member.size for member in members), default=0)
-  if not members or end > archive.stat().st_size:
-    raise ValueError(
-      f"{archive} must hold whole images, got {len(members)} members that end"
-      f" at byte {end:,} of {archive.stat().st_size:,}; fetch it again."
+      f"{archive} must hold whole images, got 0 members; fetch it again."
     )
-  members.sort()
-  status = archive.stat()
-  whole = os.path.abspath(archive)
-  stamps = [
-    make_stamp((whole, status), part=f"{member.offset} {member.size}")
-    for member in members
-  ]
-  return OpenedDataset(
-    records=TarRecords(archive, members),
-    files=[member.name for member in members],
-    found=(
-      f"archive {archive}: {count_words(len(members), 'image')}, labels from"
-      f" {labels.source}{skipped_words(skipped)}"
-    ),
-    layout="tar",
-    fingerprint=fingerprint(
-      "tar", ((m.name, m.label, m.size, status.st_mtime_ns) for m in members)
-    ),
-    stamps=lambda: gather_stamps(whole, stamps),
+  found = (
+    f"archive {archive}: {count_words(len(members), 'image')}, labels from"
+    f" {labels.source}{skipped_words(skipped)}"
   )
+  return open_members(archive, sorted(members), layout="tar", found=found)
 
 
 def read_flat(

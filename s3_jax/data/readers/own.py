@@ -1,14 +1,17 @@
-"""A data set of one's own: class folders, or a CSV file."""
+"""A data set of one's own: class folders, a CSV file, or shards."""
 
 import pathlib
 from collections.abc import Sequence
 
-from s3_jax.data.readers.folders import (
-  list_folder,
-  read_class_folders,
-  sort_names,
+from s3_jax.data.readers import parquet, webdataset
+from s3_jax.data.readers.folders import list_folder, read_class_folders
+from s3_jax.data.readers.naming import ClassFinder, sole_spellings
+from s3_jax.data.readers.split_shards import CLASS_NAMES
+from s3_jax.data.readers.stored_labels import (
+  StoredImages,
+  open_stored,
+  own_names,
 )
-from s3_jax.data.readers.naming import ClassFinder, twins
 from s3_jax.data.readers.tables import Table, read_rows, read_table
 from s3_jax.data.records import OpenedDataset
 from s3_jax.lexicon.class_values import WNID
@@ -29,57 +32,75 @@ def open_own(
       f"`class_names` must hold names, none of them empty, got"
       f" {list(class_names)!r:.60}."
     )
-  table = _table(path)
+  source = _source(path)
   names = class_names
   if names is None:
-    names = _spelled(path, table)
+    names = _spelled(path, source)
     known = _known(names)
     if known:
       wnids, names = names, known
+  if not names and isinstance(source, StoredImages):
+    raise ValueError(
+      f"{path} must name its classes, got indices alone: put {CLASS_NAMES}, a"
+      " class a line in their order, beside the shards, or give a list of"
+      " classes as `config.lexicon`."
+    )
   if not names:
     raise ValueError(
       f"{path} must hold a folder of images for each class, got no folder."
     )
   names = tuple(names)
   finder = ClassFinder("the class names", names, ids=wnids)
-  if table is not None:
-    return read_table(path, table, finder), names
+  if isinstance(source, StoredImages):
+    return open_stored(source, finder), names
+  if source is not None:
+    return read_table(path, source, finder), names
   return read_class_folders(path, finder, layout="folders"), names
 
 
 def spelled_wnids(path: pathlib.Path) -> tuple[str, ...]:
-  """Lists the classes of a data set whose folders are called by WordNet ids."""
-  names = _spelled(path, _table(path))
+  """Lists the classes of a data set that calls them by WordNet ids."""
+  names = _spelled(path, _source(path))
   return names if _known(names) else ()
 
 
-def _table(path: pathlib.Path) -> Table | None:
-  """Reads the CSV, or returns None for a folder."""
+def _source(path: pathlib.Path) -> Table | StoredImages | None:
+  """Reads a CSV, or what lies in shards; None of class folders."""
   if path.suffix.lower() == ".csv" and path.is_file():
     return read_rows(path)
+  if path.is_dir() and _has_class_folders(path):
+    return None
+  if path.is_dir() or path.suffix.lower() in (".parquet", ".tar"):
+    for reader in (parquet, webdataset):
+      stored = reader.index(path, prefer=("test", "validation"))
+      if stored is not None:
+        return stored
   if not path.is_dir():
     raise ValueError(
-      "the data set must be a folder that holds a folder a class, or a CSV file"
-      f" of lines path,label, got {path}."
+      "the data set must be a folder that holds a folder a class, or parquet or"
+      " WebDataset shards, or a CSV file of lines path,label, or one shard, got"
+      f" {path}."
     )
   return None
 
 
-def _spelled(path: pathlib.Path, table: Table | None) -> tuple[str, ...]:
-  """Lists the classes as the folders or the labels spell them, sorted."""
+def _has_class_folders(path: pathlib.Path) -> bool:
+  folders = list_folder(path).folders
+  return any(list_folder(path / name).images for name in folders)
+
+
+def _spelled(
+  path: pathlib.Path, source: Table | StoredImages | None
+) -> tuple[str, ...]:
+  """Lists the classes as folders, labels or shards spell them."""
+  if isinstance(source, StoredImages):
+    return own_names(source)
   spelled = (
     list_folder(path).folders
-    if table is None
-    else {row.label for row in table.rows}
+    if source is None
+    else (row.label for row in source.rows)
   )
-  names = tuple(sort_names(list(spelled)))
-  pair = twins(names)
-  if pair:
-    raise ValueError(
-      f"{path} must spell each class in one way, got {pair[0]!r} and"
-      f" {pair[1]!r}: use one of them."
-    )
-  return names
+  return sole_spellings(spelled, f"{path}")
 
 
 def _known(names: Sequence[str]) -> tuple[str, ...]:

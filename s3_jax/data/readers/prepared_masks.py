@@ -8,12 +8,8 @@ from typing import Any
 
 from s3_jax.data.masks import plain_labels
 from s3_jax.data.readers.masks import OpenedMasks
-from s3_jax.data.readers.tfds import (
-  RecordNames,
-  read_record,
-  record_stamps,
-)
-from s3_jax.data.records import OpenedDataset, fingerprint
+from s3_jax.data.readers.tfds import RecordNames, read_record
+from s3_jax.data.records import OpenedDataset, fingerprint, record_stamps
 from s3_jax.data.segmentation_specs import SegmentationSpec
 from s3_jax.data.specs import TfdsSource
 from s3_jax.extras import require

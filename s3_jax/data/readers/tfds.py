@@ -12,20 +12,17 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from s3_jax.data.readers.naming import benchmark_finder
+from s3_jax.data.readers.naming import UNKNOWN, benchmark_finder, match_names
 from s3_jax.data.records import (
   OpenedDataset,
-  Stamps,
   fingerprint,
-  gather_stamps,
-  make_stamp,
+  record_stamps,
 )
 from s3_jax.data.specs import DatasetSpec, TfdsSource, official_names, wnids
 from s3_jax.extras import require
 
 OWN_BUILDER = "benchmarks"  # of `s3_jax.data.benchmark_builders`
 OWN_VERSION = "1.0.0"
-_UNKNOWN = -1  # a class that the benchmark does not have
 
 
 def own_source(spec: DatasetSpec) -> TfdsSource:
@@ -101,7 +98,14 @@ def _open(
       f" {', '.join(builder.info.splits) or 'none'}: prepare it again."
     )
   split = builder.info.splits[source.split]
-  labels = _map_labels(spec, where, names)
+  labels = match_names(
+    benchmark_finder(spec),
+    names,
+    where,
+    advice="prepare it again",
+    whole=True,
+    subset=bool(spec.subset),
+  ).labels
   shards = _stat_shards(where, split.filepaths)
   skip = tfds.decode.SkipDecoding()
   records = builder.as_data_source(
@@ -151,52 +155,6 @@ def _check_format(source: TfdsSource, where: str, file_format: Any) -> None:
     f" folder, `tfds build {name} --file_format=array_record --data_dir=...`,"
     " which needs TensorFlow, as reading does not."
   )
-
-
-def _map_labels(
-  spec: DatasetSpec, where: str, names: Sequence[str]
-) -> list[int]:
-  """Maps TFDS's label indices to the benchmark's, by name.
-
-  Only a benchmark that is a subset of its table's classes, as ImageNet-A is,
-  may lie in a data set that has more.
-  """
-  finder = benchmark_finder(spec)
-  labels = []
-  for name in names:
-    found = finder.find(name)
-    labels.append(found[0] if len(found) == 1 else _UNKNOWN)
-  missing = sorted(set(range(finder.classes)) - set(labels))
-  if missing:
-    raise ValueError(
-      f"{where} must have the class {class_keys(spec)[missing[0]]!r}, and"
-      f" {len(missing)} of {finder.classes} classes are missing: prepare it"
-      " again."
-    )
-  others = labels.count(_UNKNOWN) if spec.subset else 0
-  if len(names) != finder.classes + others:
-    strange = dict(zip(labels, names, strict=True)).get(_UNKNOWN, "twins")
-    raise ValueError(
-      f"{where} must have the benchmark's {finder.classes} classes only, got"
-      f" {len(names)} with {strange!r}: prepare it again."
-    )
-  return labels
-
-
-def record_stamps(
-  folder: pathlib.Path,
-  shards: Sequence[tuple[pathlib.Path, os.stat_result]],
-  lengths: Sequence[int],
-  *,
-  meaning: str = "",
-) -> Stamps:
-  """Stamps records by the file that holds them and their number in it."""
-  stamps = [
-    make_stamp((os.path.abspath(path), stat), part=f"{number} {meaning}")
-    for (path, stat), length in zip(shards, lengths, strict=True)
-    for number in range(length)
-  ]
-  return gather_stamps(os.path.abspath(folder), stamps)
 
 
 def _stat_shards(
@@ -258,7 +216,7 @@ class _Records:
         " is an image without a label): prepare the labelled split."
       )
     label = self._labels[stored]
-    if label == _UNKNOWN:
+    if label == UNKNOWN:
       raise ValueError(
         f"data set {self._name!r} must have images of its own"
         f" {len(set(self._labels)) - 1} classes, and image {index} is of"

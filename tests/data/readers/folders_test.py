@@ -3,7 +3,8 @@
 import pytest
 
 from s3_jax.data.datasets import DATASETS, open_dataset
-from s3_jax.data.readers.folders import list_folder, read, sort_names
+from s3_jax.data.readers.folders import list_folder, read
+from s3_jax.data.readers.naming import sort_names
 from tests.benchmark_replicas import encoded
 
 JPEG = encoded(0, 0, 8)

@@ -160,7 +160,8 @@ def _find_own(data_dir: pathlib.Path | None, lexicon: str) -> BenchmarkSet:
   if data_dir is None:
     raise ValueError(
       "`config.data_dir` must be a folder with one folder of images a class,"
-      " or a CSV of (path, label), and is not set."
+      " or with parquet or WebDataset shards, or a CSV of (path, label), and is"
+      " not set."
     )
   classes, sha256, note = _own_classes(data_dir, lexicon)
   names = tuple(entry.name for entry in classes) or None
