@@ -78,7 +78,15 @@ RULES = {
   "data": Rule(
     ("files", "colors", "extras", "hosts", "lexicon"),
     (*COMMON, "PIL"),
-    ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy", "pyarrow"),
+    (
+      "tensorflow_datasets",
+      "grain",
+      "matplotlib",
+      "cv2",
+      "scipy",
+      "pyarrow",
+      "simplejpeg",
+    ),
   ),
   "evaluation": Rule((*CORE, "sharding"), COMMON),
   "segmentation": Rule(

@@ -41,6 +41,7 @@ from s3_jax.experiment.shared_shards import (
   own_shards,
 )
 from s3_jax.experiment.text_embedding import (
+  TEXT_ROWS,
   EmbeddedTexts,
   TextLookup,
   embed_or_read,
@@ -99,6 +100,7 @@ class Embedder:
   cache_dir: pathlib.Path
   max_pixels: int = MAX_PIXELS  # of an image file; larger ones are bad
   model_axis: int = 1  # devices that share the classes and large towers
+  text_rows: int = TEXT_ROWS  # texts that the text tower takes at once
   # What was made to time the towers, until it is asked for.
   _texts: dict[bytes, jax.Array] = dataclasses.field(
     default_factory=dict, init=False
@@ -172,7 +174,12 @@ class Embedder:
     """
     return hosts.raise_on_all(
       lambda: time_texts(
-        found, self._text_tower, self.clip.spec, clock, self._texts
+        found,
+        self._text_tower,
+        self.clip.spec,
+        clock,
+        self._texts,
+        rows=self.text_rows,
       )
     )
 
@@ -192,6 +199,7 @@ class Embedder:
       self.clip.spec,
       # Now, and not after the first block; every task with a cache gets here.
       prepare=lambda: require_writable(self.cache_dir, "config.cache_dir"),
+      rows=self.text_rows,
     )
 
   def layout(

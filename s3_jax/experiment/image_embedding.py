@@ -190,7 +190,9 @@ class Lacking:
       "passing": passing,
     }
     if self._options is None:
-      return padded_batches(records, self._imaging.preprocess, **common)
+      return padded_batches(
+        records, self._imaging.preprocess, arrays=True, **common
+      )
     return view_batches(
       records,
       self._imaging.preprocess,

@@ -18,9 +18,9 @@ from s3_jax.experiment.run_log import time_some
 from s3_jax.storage.text_blocks import BLOCK_TEXTS, TextBlocks
 
 TEXT_ROWS = 256
-"""Texts that the text tower takes at once. Always as many: then, on a CPU, the
-others of a batch change no bit of an embedding, and counts of pixels, whose key
-is made of embedded texts, are found again."""
+"""Texts that the text tower takes at once. As many in every benchmark: then, on
+a CPU, the others of a batch change no bit of an embedding, and counts of
+pixels, whose key is made of embedded texts, are found again."""
 
 
 class TextLookup(NamedTuple):
@@ -125,6 +125,8 @@ def time_texts(
   spec: ModelSpec,
   clock: Callable[[], float],
   made: dict[bytes, jax.Array],
+  *,
+  rows: int = TEXT_ROWS,
 ) -> float | None:
   """Embeds the first batches that `embed_or_read` will ask for, by their bytes.
 
@@ -135,11 +137,11 @@ def time_texts(
   left = np.unique(found.of_text, return_index=True)[1][own]
   token_ids = [found.tokens.token_ids[block] for block in _cut(left)]
   blocks = [
-    [batch for _, batch in bucket_batches(spec, block, rows=TEXT_ROWS)]
+    [batch for _, batch in bucket_batches(spec, block, rows=rows)]
     for block in token_ids
   ]
   columns = sum(batch.shape[1] for block in blocks for batch in block)
-  if left.size <= TEXT_ROWS:
+  if left.size <= rows:
     return None
 
   def embed(batch: Int32[np.ndarray, "rows length"]) -> None:
@@ -157,6 +159,7 @@ def embed_or_read(
   spec: ModelSpec,
   *,
   prepare: Callable[[], None],
+  rows: int = TEXT_ROWS,
 ) -> EmbeddedTexts:
   """Reads texts from the cache, and embeds and stores those it lacks.
 
@@ -180,10 +183,10 @@ def embed_or_read(
     ) as bar:
       for block in hosts.with_barriers(_cut(left)):
         token_ids = found.tokens.token_ids[firsts[own[block]]]
-        made = embed_in_buckets(tower, spec, token_ids, rows=TEXT_ROWS)
+        made = embed_in_buckets(tower, spec, token_ids, rows=rows)
         found.blocks.store([contents[i] for i in block.tolist()], made)
         embeddings[block] = made
-        counts["batches"] += -(-block.size // TEXT_ROWS)
+        counts["batches"] += -(-block.size // rows)
         counts["computed"] += block.size
         bar.update(block.size)
     return embeddings

@@ -8,12 +8,12 @@ or the source says so. No figure of the S³ paper is among them: none was found.
 Accuracies are for CoOp's splits of the ten fine-grained sets and for all images
 of the five ImageNet sets. Evaluations over other splits of the same data sets
 (those of open_clip, VTAB and WaffleCLIP's repository) are left out, since they
-cannot be compared. Mean IoUs are without training and without refinement of
-masks.
+cannot be compared. "test time": it adapts to the image alone; "stream": to the
+test images before it as well.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from s3_jax.results.published_miou import SEGMENTATION, VIT_B_16_MIOU
+from s3_jax.results.published_rows import PublishedRow, row
 
 __all__ = [
   "FINE_GRAINED",
@@ -47,48 +47,6 @@ FINE_GRAINED = (
   "sun397",
   "ucf101",
 )
-SEGMENTATION = (
-  "voc21",
-  "context60",
-  "coco_object",
-  "voc20",
-  "context59",
-  "coco_stuff",
-  "cityscapes",
-  "ade20k",
-)
-
-
-class PublishedRow(NamedTuple):
-  """One row of a published table.
-
-  Attributes:
-    method: what was measured, in words; "test time": it adapts to the image.
-    figures: top-1 accuracy or mean IoU in percent, as printed, by data set.
-    source: where it was read.
-    key: the method of a run that should meet these figures; "" for none.
-    protocol: under which it should, where images are labelled.
-  """
-
-  method: str
-  figures: Mapping[str, float]
-  source: str
-  key: str = ""
-  protocol: str = ""
-
-
-def _row(
-  method: str,
-  datasets: Sequence[str],
-  values: Sequence[float | None],
-  source: str,
-  *,
-  key: str = "",
-  protocol: str = "",
-) -> PublishedRow:
-  pairs = zip(datasets, values, strict=True)
-  figures = {name: value for name, value in pairs if value is not None}
-  return PublishedRow(method, figures, source, key, protocol)
 
 
 _SINGLE = f'CLIP, "{NAME_TEMPLATE}"'
@@ -106,141 +64,134 @@ _TDA = "TDA's README"
 _DMN_LOGS = "the authors' logs, github.com/YBZh/DMN"
 _DMN_FUSED = "; its fusion weights were chosen on the test labels"
 
-_FREECP = "README of FreeCP, a secondary source"
-_IMAGE = "assets/results.png of ClearCLIP's repository"
-_CCAR = "CCAR's table, a secondary source"
-
-
 _VIT_B_16 = (
-  _row(
+  row(
     _SINGLE,
     IMAGENET,
     (66.73, 47.87, 60.86, 73.98, 46.09),
     _M2TPT_2 + ", and D2TPT",
     key="class_name",
   ),
-  _row(
+  row(
     _SINGLE,
     FINE_GRAINED,
     (23.67, 93.35, 65.48, 44.27, 42.01, 67.44, 83.65, 88.25, 62.59, 65.13),
     _D2TPT_3 + "; M2TPT prints 23.37 for aircraft",
     key="class_name",
   ),
-  _row(
+  row(
     _ENSEMBLE,
     IMAGENET,
     (68.34, 49.89, 61.88, 77.65, 48.24),
     "a note on the FGA paper (secondary source)",
     key="templates_80",
   ),
-  _row(
+  row(
     "CLIP, 80 templates, open_clip's evaluation",
     IMAGENET,
     (68.34, 49.95, 61.88, 77.70, 48.24),
     "open_clip, docs/openclip_results.csv",
   ),
-  _row(
+  row(
     _HAND,
     FINE_GRAINED,
     (23.22, 93.55, 66.11, 45.04, 50.42, 66.99, 82.86, 86.92, 65.63, 65.16),
     "a note on the TCA paper (secondary source)",
   ),
-  _row(_CUPL_7, IMAGENET, (69.93, 50.85, 63.64, 77.36, 49.34), _DMN_LOGS),
-  _row(
+  row(_CUPL_7, IMAGENET, (69.93, 50.85, 63.64, 77.36, 49.34), _DMN_LOGS),
+  row(
     _CUPL_7,
     FINE_GRAINED,
     (27.21, 94.08, 66.17, 53.19, 55.73, 73.04, 84.44, 90.32, 68.11, 70.47),
     _DMN_LOGS,
   ),
-  _row("DCLIP", IMAGENET, (68.55, 49.07, 61.80, 75.13, 47.97), _M2TPT_2),
-  _row(
+  row("DCLIP", IMAGENET, (68.55, 49.07, 61.80, 75.13, 47.97), _M2TPT_2),
+  row(
     "DCLIP",
     FINE_GRAINED,
     (24.30, 94.60, 64.08, 44.98, 54.84, 70.85, 85.05, 88.85, 67.99, 67.12),
     _M2TPT_1,
   ),
-  _row("WaffleCLIP", IMAGENET, (68.81, 50.78, 62.54, 77.49, 49.10), _M2TPT_2),
-  _row(
+  row("WaffleCLIP", IMAGENET, (68.81, 50.78, 62.54, 77.49, 49.10), _M2TPT_2),
+  row(
     "WaffleCLIP",
     FINE_GRAINED,
     (25.39, 94.02, 63.57, 45.21, 55.07, 72.35, 86.68, 89.95, 67.23, 67.19),
     _M2TPT_1,
   ),
-  _row("CuPL", IMAGENET, (None, 50.72, 63.27, 77.05, 49.02), _M2TPT_2),
-  _row(
+  row("CuPL", IMAGENET, (None, 50.72, 63.27, 77.05, 49.02), _M2TPT_2),
+  row(
     "CuPL",
     FINE_GRAINED,
     (24.90, 92.98, 65.29, 44.56, 47.84, 71.30, 86.11, 89.13, 62.59, 66.83),
     _M2TPT_1,
   ),
-  _row(
+  row(
     "TPT, test time",
     IMAGENET,
     (68.98, 54.77, 63.45, 77.06, 47.94),
     _M2TPT_2 + ", and D2TPT",
   ),
-  _row(
+  row(
     "TPT, test time",
     FINE_GRAINED,
     (24.78, 94.16, 66.87, 47.75, 42.44, 68.98, 84.67, 87.79, 65.50, 68.04),
     _D2TPT_3,
   ),
-  _row(
+  row(
     "DiffTPT, test time",
     IMAGENET,
     (70.30, 55.68, 65.10, 75.00, 46.80),
     _D2TPT_2,
   ),
-  _row(
-    "TDA, test time", IMAGENET, (69.51, 60.11, 64.67, 80.24, 50.54), _D2TPT_2
-  ),
-  _row(
-    "TDA, test time",
+  row("TDA, stream", IMAGENET, (69.51, 60.11, 64.67, 80.24, 50.54), _D2TPT_2),
+  row(
+    "TDA, stream",
     FINE_GRAINED,
     (23.91, 94.24, 67.28, 47.40, 58.00, 71.42, 86.14, 88.63, 67.62, 70.66),
     _D2TPT_3,
   ),
-  _row(
-    "DMN-ZS, test time",
+  row(
+    "DMN-ZS, stream",
     IMAGENET,
     (72.25, 58.28, 65.17, 78.55, 53.20),
     _M2TPT_2 + _DMN_FUSED,
   ),
-  _row(
-    "DMN-ZS, test time",
+  row(
+    "DMN-ZS, stream",
     FINE_GRAINED,
     (30.03, 95.38, 67.96, 55.85, 59.43, 74.49, 85.08, 92.04, 70.18, 72.51),
     "a note on the MCP paper (secondary source)" + _DMN_FUSED,
   ),
-  _row(
+  row(
     "AWT, test time", IMAGENET, (71.32, 60.33, 65.15, 80.64, 51.60), _M2TPT_2
   ),
-  _row(
+  row(
     "AWT, test time",
     FINE_GRAINED,
     (29.22, 95.54, 69.93, 55.56, 58.61, 75.07, 85.54, 92.53, 70.58, 72.51),
     _M2TPT_1,
   ),
-  _row(
+  row(
     "TPS, test time",
     IMAGENET,
     (71.45, 60.61, 64.91, 80.20, 50.88),
     _D2TPT_2 + "; templates and GPT-4's descriptions",
   ),
-  _row(
+  row(
     "TPS, test time",
     FINE_GRAINED,
     (26.34, 95.09, 69.06, 50.47, 44.48, 71.54, 85.23, 87.35, 68.98, 71.00),
     _D2TPT_3,
   ),
-  _row(
+  row(
     "TPS, test time, run again by STS's authors",
     IMAGENET,
     (67.96, 57.46, 62.95, 74.90, 46.03),
     _STS + "; the prompt is not stated",
   ),
-  _row("STS, test time", IMAGENET, (68.85, 61.23, 64.15, 77.13, 48.06), _STS),
-  _row(
+  row("STS, test time", IMAGENET, (68.85, 61.23, 64.15, 77.13, 48.06), _STS),
+  row(
     "STS ensemble, 7 templates, test time",
     IMAGENET,
     (70.81, 64.29, 64.82, 80.53, 50.19),
@@ -248,138 +199,55 @@ _VIT_B_16 = (
   ),
 )
 _RN50 = (
-  _row(
+  row(
     _SINGLE,
     IMAGENET,
     (58.16, 21.83, 51.41, 56.15, 33.37),
     _TPT,
     key="class_name",
   ),
-  _row(
+  row(
     _ENSEMBLE,
     IMAGENET,
     (59.81, 23.24, 52.91, 60.72, 35.48),
     _TPT,
     key="templates_80",
   ),
-  _row(
+  row(
     "CLIP, 80 templates, open_clip's evaluation",
     IMAGENET,
     (59.82, 23.27, 52.84, 60.73, 35.44),
     "open_clip, docs/openclip_results.csv",
   ),
-  _row(
+  row(
     _HAND,
     FINE_GRAINED,
     (16.11, 87.26, 55.89, 40.37, 25.79, 62.77, 74.82, 82.97, 60.85, 59.48),
     _TDA,
   ),
-  _row("TPT, test time", IMAGENET, (60.74, 26.67, 54.70, 59.11, 35.09), _TPT),
-  _row(
+  row("TPT, test time", IMAGENET, (60.74, 26.67, 54.70, 59.11, 35.09), _TPT),
+  row(
     "TPT, test time",
     FINE_GRAINED,
     (17.58, 87.02, 58.46, 40.84, 28.33, 62.69, 74.88, 84.49, 61.46, 60.82),
     _TDA,
   ),
-  _row("TDA, test time", IMAGENET, (61.35, 30.29, 55.54, 62.58, 38.12), _TDA),
-  _row(
-    "TDA, test time",
+  row("TDA, stream", IMAGENET, (61.35, 30.29, 55.54, 62.58, 38.12), _TDA),
+  row(
+    "TDA, stream",
     FINE_GRAINED,
     (17.61, 89.70, 57.78, 43.74, 42.11, 68.74, 77.75, 86.18, 62.53, 64.18),
     _TDA,
   ),
-  _row(
-    "DMN-ZS, test time",
+  row(
+    "DMN-ZS, stream",
     IMAGENET,
     (63.87, 28.57, 56.12, 61.44, 39.84),
     "DMN's README, github.com/YBZh/DMN" + _DMN_FUSED,
   ),
 )
-_VIT_B_16_MIOU = (
-  _row(
-    "CLIP, vanilla attention",
-    SEGMENTATION,
-    (None, None, None, 41.8, 9.2, 4.4, 5.5, 2.1),
-    _IMAGE,
-  ),
-  _row(
-    "MaskCLIP, its own protocol",
-    SEGMENTATION,
-    (None, None, None, 49.5, 21.7, 12.5, None, None),
-    "configs/maskclip/README.md of MaskCLIP's repository",
-  ),
-  _row(
-    "MaskCLIP, re-run by SCLIP",
-    SEGMENTATION,
-    (43.4, 23.2, 20.6, 74.9, 26.4, 16.7, 24.9, 11.9),
-    _FREECP,
-  ),
-  _row(
-    "SCLIP, its paper",
-    SEGMENTATION,
-    (59.1, 30.4, 30.5, 80.4, 34.2, 22.4, 32.2, 16.1),
-    _FREECP,
-  ),
-  _row(
-    "SCLIP, its repository",
-    SEGMENTATION,
-    (59.63, 31.74, 33.52, 81.54, 34.46, 22.77, 32.34, 16.45),
-    "README of SCLIP's repository",
-    key="names_max",
-    protocol="sclip",
-  ),
-  _row(
-    "SCLIP, re-run",
-    SEGMENTATION,
-    (59.62, 32.59, 33.52, 81.54, 34.14, 22.77, 32.34, 16.45),
-    _CCAR,
-  ),
-  _row(
-    "SCLIP, in ClearCLIP's protocol",
-    SEGMENTATION,
-    (None, None, None, 78.2, 33.0, 21.1, 29.1, 14.6),
-    _IMAGE,
-  ),
-  _row(
-    "GEM",
-    SEGMENTATION,
-    (56.9, 32.6, 31.1, 79.9, 35.9, 23.7, 30.8, 15.7),
-    _FREECP,
-  ),
-  _row(
-    "ClearCLIP",
-    SEGMENTATION,
-    (51.8, 32.6, 33.0, 80.9, 35.9, 23.9, 30.0, 16.7),
-    _FREECP,
-  ),
-  _row(
-    "ClearCLIP, re-run",
-    SEGMENTATION,
-    (51.79, 33.78, 33.03, 80.93, 35.84, 23.90, 30.04, 16.64),
-    _CCAR,
-  ),
-  _row(
-    "NACLIP",
-    SEGMENTATION,
-    (58.9, 32.2, 33.2, 79.7, 35.2, None, 35.5, 17.4),
-    "PEARL's table, a secondary source",
-  ),
-  _row(
-    "ProxyCLIP, with DINO-B/8",
-    SEGMENTATION,
-    (59.1, 35.2, 36.2, 78.2, 38.8, 26.2, 38.1, 19.6),
-    "RF-CLIP's table, a secondary source",
-  ),
-  _row(
-    "ProxyCLIP, with DINO-B/8, as others print it",
-    SEGMENTATION,
-    (61.3, 35.3, 37.5, None, None, None, 38.1, 20.2),
-    "CorrCLIP's and GLA-CLIP's tables, secondary sources",
-  ),
-)
-
 PUBLISHED: dict[str, dict[str, tuple[PublishedRow, ...]]] = {
   "top1": {"OpenAI ViT-B/16": _VIT_B_16, "OpenAI RN50": _RN50},
-  "miou": {"OpenAI ViT-B/16": _VIT_B_16_MIOU},
+  "miou": {"OpenAI ViT-B/16": VIT_B_16_MIOU},
 }
 """Published rows by measure and model; methods in the order they appeared."""

@@ -32,7 +32,7 @@ from s3_jax.experiment.tasks.predict.report import (
 )
 from s3_jax.experiment.tasks.predict.settings import Prediction
 from s3_jax.experiment.tasks.predict.stream import FileStream, look_at
-from s3_jax.experiment.text_embedding import EmbeddedTexts
+from s3_jax.experiment.text_embedding import TEXT_ROWS, EmbeddedTexts
 from s3_jax.experiment.workdir import clear_results
 from s3_jax.files import replacing
 from s3_jax.lexicon.given_classes import ClassList, shared_texts
@@ -79,12 +79,15 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   )
   with session.timed("load"):
     clip = load_checkpoint(prediction.model)
+  # Names that images are compared with are thousands.
+  texts = sum(map(len, prediction.classes.texts))
   embedder = Embedder(
     clip,
     prediction.dtype,
-    prediction.batch_size,
+    _fitting(len(found.files), prediction.batch_size),
     prediction.mesh,
     prediction.cache_dir,
+    text_rows=TEXT_ROWS if prediction.reject else _fitting(texts, TEXT_ROWS),
   )
   stream = FileStream(
     found.files, prediction, embedder, thumbnails=prediction.contact_sheet
@@ -161,6 +164,17 @@ def predict(prediction: Prediction, folder: pathlib.Path) -> pathlib.Path:
   log(format_counts(found, looked, pages, folder))
   check_good(looked, folder, strict=prediction.strict)
   return folder / "predictions.json"
+
+
+def _fitting(count: int, most: int) -> int:
+  """Returns how many rows a batch needs: a power of four, or the most.
+
+  A picture alone would cost a processor what a whole batch costs.
+  """
+  rows = 1
+  while rows < min(count, most):
+    rows *= 4
+  return min(rows, most)
 
 
 def _about(prediction: Prediction, clip: Clip) -> str:
