@@ -10,6 +10,8 @@ From an image's embedded views, the original first, several ways lead to scores:
 | `average_views` | the image's embedding | an average |
 | `anchored_average` | the image's embedding | logits of the views |
 
+`tda_scores` and `dmn_scores` learn from the images before one, in their order.
+
 One image in; `adapt_in_chunks` and `jax.vmap` are outside. See
 docs/ADAPTATION.md.
 """
@@ -23,6 +25,12 @@ from s3_jax.adaptation.prototypes import (
   center_space,
   template_descriptor_classifier,
 )
+from s3_jax.adaptation.streams import (
+  DmnOptions,
+  TdaOptions,
+  dmn_scores,
+  tda_scores,
+)
 from s3_jax.adaptation.view_averages import (
   anchored_average,
   average_views,
@@ -30,12 +38,16 @@ from s3_jax.adaptation.view_averages import (
 )
 
 __all__ = [
+  "DmnOptions",
+  "TdaOptions",
   "adapt_in_chunks",
   "adapt_space",
   "adapted_scores",
   "anchored_average",
   "average_views",
   "center_space",
+  "dmn_scores",
   "robust_mean_shift",
+  "tda_scores",
   "template_descriptor_classifier",
 ]

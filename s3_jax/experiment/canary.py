@@ -1,4 +1,4 @@
-"""What this very code and its libraries make of three fixed pictures.
+"""What this very code and its libraries make of four fixed pictures.
 
 Cached embeddings are right as long as the pixels that went into the tower are.
 The sha256 of these pixels, part of every key, changes with the decoder, the
@@ -50,9 +50,10 @@ def _png(
 
 
 def _pictures() -> tuple[bytes, ...]:
-  """Makes a photograph's kind of file, a transparent one, and one of 16 bits.
+  """Makes a photograph's kind of file, a transparent, a deep and a tall one.
 
-  None is square, nor as large as a tower's input.
+  None is square. The tall one alone is larger than a tower's input: Pillow 13
+  shrinks such pictures in another order than those before it.
   """
   see_through = b"".join(
     b"\0"
@@ -73,10 +74,13 @@ def _pictures() -> tuple[bytes, ...]:
     + struct.pack(">19H", *(3000 * (row ^ col) % 65536 for col in range(19)))
     for row in range(33)
   )
+  stripes = bytes(13 * step % 256 for step in range(3 * 512 + 1100))
+  tall = b"".join(b"\0" + stripes[row : row + 3 * 512] for row in range(1100))
   return (
     _JPEG,
     _png(37, 21, 8, 6, see_through),
     _png(19, 33, 16, 0, deep),
+    _png(512, 1100, 8, 2, tall),
   )
 
 

@@ -347,7 +347,7 @@ def clock():
 def test_the_first_texts_are_timed_and_kept(
   embedder, tmp_path, monkeypatch, clock
 ):
-  monkeypatch.setattr(text_embedding, "TEXT_ROWS", 2)
+  embedder = replace(embedder, text_rows=2)
   monkeypatch.setattr(text_embedding, "BLOCK_TEXTS", 4)
   texts = tuple("abcdefg")
   untimed = replace(embedder, cache_dir=tmp_path / "untimed").texts(texts)
@@ -369,8 +369,8 @@ def test_the_first_texts_are_timed_and_kept(
   assert embedder.time_texts(more, clock) is None, "no more than a batch"
 
 
-def test_longer_texts_cost_more(embedder, monkeypatch, clock):
-  monkeypatch.setattr(text_embedding, "TEXT_ROWS", 2)
+def test_longer_texts_cost_more(embedder, clock):
+  embedder = replace(embedder, text_rows=2)
   columns = embedder.clip.spec.context_length
   long = tuple(f"{each} " * (columns - 2) for each in "ab")
   whole = embedder.time_texts(embedder.look_up(("a", "b", *long)), clock)
@@ -395,8 +395,8 @@ def test_the_first_images_are_timed_and_kept(embedder, tmp_path, clock):
   first = len(decoded)
   test_set = counting.images(spec, opened)
   assert (test_set.images_decoded, test_set.tower_batches) == (180, 3)
-  # And three fixed pictures, by which pixels are known, each time.
-  assert (first, len(decoded)) == (3 + 64, 2 * 3 + 180)
+  # And four fixed pictures, by which pixels are known, each time.
+  assert (first, len(decoded)) == (4 + 64, 2 * 4 + 180)
   np.testing.assert_array_equal(test_set.embeddings, untimed.embeddings)
   assert counting.time_images(spec, opened, None, clock) is None
 

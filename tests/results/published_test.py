@@ -118,9 +118,7 @@ PRINTED_MIOU = {
 @pytest.mark.parametrize(("method", "printed"), PRINTED_MIOU.items())
 def test_columns_give_the_mean_ious_that_papers_print(method, printed):
   (row,) = (
-    row
-    for row in PUBLISHED["miou"]["OpenAI ViT-B/16"]
-    if row.method == method
+    row for row in PUBLISHED["miou"]["OpenAI ViT-B/16"] if row.method == method
   )
   mean = sum(row.figures[name] for name in SEGMENTATION) / len(SEGMENTATION)
   assert mean == pytest.approx(printed, abs=0.055)
