@@ -9,6 +9,8 @@ From an image's embedded views, the original first, several ways lead to scores:
 | `robust_mean_shift` (MTA) | the image's embedding | no gradient |
 | `average_views` | the image's embedding | an average |
 | `anchored_average` | the image's embedding | logits of the views |
+| `adapted_scores` on `spectral_directions` | all vertices alike | gradients |
+| `majority_vote` (ZERO) | nothing: views vote | logits of the views |
 
 One image in; `adapt_in_chunks` and `jax.vmap` are outside. See
 docs/ADAPTATION.md.
@@ -23,11 +25,13 @@ from s3_jax.adaptation.prototypes import (
   center_space,
   template_descriptor_classifier,
 )
+from s3_jax.adaptation.spectra import spectral_directions
 from s3_jax.adaptation.view_averages import (
   anchored_average,
   average_views,
   robust_mean_shift,
 )
+from s3_jax.adaptation.votes import majority_vote
 
 __all__ = [
   "adapt_in_chunks",
@@ -36,6 +40,8 @@ __all__ = [
   "anchored_average",
   "average_views",
   "center_space",
+  "majority_vote",
   "robust_mean_shift",
+  "spectral_directions",
   "template_descriptor_classifier",
 ]
