@@ -8,6 +8,10 @@ import pytest
 from s3_jax.adaptation import majority_vote
 
 
+def f32(x):
+  return np.array(x, np.float32)
+
+
 def entropy_of(row):
   p = np.exp(row - row.max())
   p /= p.sum()
@@ -50,7 +54,7 @@ def test_shares_are_those_of_the_loops(fraction, spread):
       found = np.asarray(majority_vote(logits, confident_fraction=fraction))
     assert found.dtype == np.float64
     np.testing.assert_allclose(np.exp(found), expected, atol=1e-12)
-    narrow = majority_vote(np.float32(logits), confident_fraction=fraction)
+    narrow = majority_vote(f32(logits), confident_fraction=fraction)
     assert narrow.dtype == jnp.float32
     np.testing.assert_allclose(np.exp(narrow), expected, atol=1e-6)
     np.testing.assert_array_equal(np.argsort(found), np.argsort(expected))
@@ -66,7 +70,7 @@ SURE = np.array(
 def test_the_next_surest_view_of_a_tied_class_breaks_a_tie():
   # Classes 0, 1, 2 have a vote each. The next view is for 3, which is not tied;
   # the one after it is for 1, though 0 has the larger probability.
-  logits = np.float32(SURE)
+  logits = f32(SURE)
   vote = majority_vote(logits, confident_fraction=0.6)
   assert list(np.argsort(-vote)) == [1, 0, 2, 3]
   for other in (0, 2):
@@ -78,15 +82,15 @@ def test_the_next_surest_view_of_a_tied_class_breaks_a_tie():
 
 
 def test_a_tie_that_no_view_breaks_goes_to_the_larger_mean():
-  vote = majority_vote(np.float32(SURE[:4]), confident_fraction=0.75)
+  vote = majority_vote(f32(SURE[:4]), confident_fraction=0.75)
   assert int(np.argmax(vote)) == 0
-  every = majority_vote(np.float32(SURE[:3]), confident_fraction=1.0)
+  every = majority_vote(f32(SURE[:3]), confident_fraction=1.0)
   assert list(np.argsort(-every)[:2]) == [0, 1]
 
 
 def test_votes_outweigh_any_probability():
   # Two unsure views for class 1 against one that is certain of class 0.
-  logits = np.float32([[50, 0, 0], [0, 0.1, 0], [0, 0.1, 0]])
+  logits = f32([[50, 0, 0], [0, 0.1, 0], [0, 0.1, 0]])
   vote = np.asarray(majority_vote(logits, confident_fraction=1.0))
   assert list(np.argsort(-vote)) == [1, 0, 2]
   mean = np.mean([softmax(row) for row in np.float64(logits)], axis=0)
@@ -94,7 +98,7 @@ def test_votes_outweigh_any_probability():
 
 
 def test_unlikely_classes_keep_their_order():
-  logits = np.zeros((4, 5), np.float32) - np.float32([0, 40, 80, 90, 85])
+  logits = np.zeros((4, 5), np.float32) - f32([0, 40, 80, 90, 85])
   vote = np.asarray(majority_vote(logits, confident_fraction=0.5))
   assert np.isfinite(vote).all()
   assert list(np.argsort(-vote)) == [0, 1, 2, 4, 3]
@@ -102,7 +106,7 @@ def test_unlikely_classes_keep_their_order():
 
 @pytest.mark.parametrize("fraction", [0.01, 1.0])
 def test_one_view_has_the_order_of_its_logits(fraction):
-  logits = np.float32([[1.0, -2.0, 3.0, 0.5]])
+  logits = f32([[1.0, -2.0, 3.0, 0.5]])
   vote = majority_vote(logits, confident_fraction=fraction)
   np.testing.assert_array_equal(np.argsort(vote), np.argsort(logits[0]))
   expected = (np.eye(4)[2] + softmax(logits[0]) / 2) / 1.5
@@ -111,18 +115,18 @@ def test_one_view_has_the_order_of_its_logits(fraction):
 
 def test_what_votes_do_not_depend_on():
   rng = np.random.default_rng(1)
-  logits = np.float32(3 * rng.normal(size=(24, 7)))
+  logits = f32(3 * rng.normal(size=(24, 7)))
   expected = np.asarray(majority_vote(logits, confident_fraction=0.3))
   views, classes = rng.permutation(24), rng.permutation(7)
   for moved, back in (
     (logits[views], slice(None)),
-    (logits + np.float32(rng.normal(size=(24, 1))), slice(None)),
+    (logits + f32(rng.normal(size=(24, 1))), slice(None)),
     (logits[:, classes], np.argsort(classes)),
   ):
     found = np.asarray(majority_vote(moved, confident_fraction=0.3))
     np.testing.assert_allclose(found[back], expected, atol=1e-5)
   # Once a view votes, how sure it is of the class changes no vote.
-  surer = logits * np.float32(5)
+  surer = logits * f32(5)
   votes = [
     np.argmax(majority_vote(x, confident_fraction=1.0)) for x in (logits, surer)
   ]
@@ -131,7 +135,7 @@ def test_what_votes_do_not_depend_on():
 
 def test_jit_and_vmap_give_what_one_image_gives():
   rng = np.random.default_rng(2)
-  logits = np.float32(rng.normal(size=(9, 12, 5)))
+  logits = f32(rng.normal(size=(9, 12, 5)))
   expected = np.stack(
     [majority_vote(x, confident_fraction=0.4) for x in logits]
   )
@@ -148,7 +152,7 @@ def test_edges():
   half = jnp.asarray([[1.0, 2.0]], jnp.bfloat16)
   assert majority_vote(half).dtype == jnp.float32
   # A view of NaN is the last to vote, and is seen where it does.
-  logits = np.float32([[np.nan, 0], [0, 1], [0, 2]])
+  logits = f32([[np.nan, 0], [0, 1], [0, 2]])
   assert int(np.argmax(majority_vote(logits, confident_fraction=0.6))) == 1
   assert np.isnan(majority_vote(logits, confident_fraction=1.0)).all()
 
