@@ -120,11 +120,7 @@ def torch_loop(views: np.ndarray, space: SynonymousSpace):
 def steered(space: SynonymousSpace) -> dict[str, Any]:
   """The options of `adapt_in_chunks` that make it STS."""
   directions = spectral_directions(center_space(space).points[:, 0])
-  return {
-    "shift": "shared",
-    "directions": directions,
-    "predict": "confident",
-  }
+  return {"shift": "shared", "directions": directions}
 
 
 @jax.jit

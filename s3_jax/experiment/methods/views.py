@@ -271,7 +271,7 @@ def steered(
   spaces: Callable[..., Any],
   *,
   rank: int | None = None,
-  predict: str = "confident",
+  predict: str = "original",
   adaptation: Adaptation | None = None,
 ) -> Callable[..., Partial]:
   """Makes the scorer of STS on `of_names` or `of_cores`.
