@@ -7,7 +7,9 @@ a CPU second that each contestant adapts to: a torch loop of TPS's structure
 (one image after another, autograd through all views, vertices computed from
 the shift, AdamW), this package for one image, and for a chunk of images at
 once. Only adaptation is timed: embedded views in, scores out. Below them stand
-the baselines that move the image's embedding instead.
+the baselines that move the image's embedding instead. Beside the package's own
+runs stand STS, whose shift lies in the span of the class centers' singular
+vectors (found beforehand), and ZERO, which scores all views and counts votes.
 
 It also prints the temporary memory of the compiled programs, that memory for
 four times as many images, and the bound that `adapt_in_chunks` states.
@@ -29,8 +31,13 @@ from s3_jax.adaptation import (
   adapt_in_chunks,
   adapted_scores,
   average_views,
+  center_space,
+  majority_vote,
   robust_mean_shift,
+  spectral_directions,
 )
+from s3_jax.embeddings import scale_logits
+from s3_jax.point_to_space import point_to_local_center
 from s3_jax.space import SynonymousSpace, build_space
 
 _CLASSES = flags.DEFINE_integer("classes", 1000, "Number of classes.")
@@ -110,10 +117,24 @@ def torch_loop(views: np.ndarray, space: SynonymousSpace):
   return lambda: torch.stack([adapt(image) for image in x])
 
 
+def steered(space: SynonymousSpace) -> dict[str, Any]:
+  """The options of `adapt_in_chunks` that make it STS."""
+  directions = spectral_directions(center_space(space).points[:, 0])
+  return {"shift": "shared", "directions": directions}
+
+
+@jax.jit
+def votes(views: jax.Array, space: SynonymousSpace) -> jax.Array:
+  """ZERO on some images: scores of all views, and votes."""
+  scores = point_to_local_center(views, space, neighbors=_NEIGHBORS)
+  return jax.vmap(majority_vote)(scale_logits(scores, _LOG_SCALE))
+
+
 def runs_of(views, space, chunk) -> dict[str, tuple[Callable[[], Any], float]]:
   """Runs over images, whose seconds are divided by the number of images."""
   few = views[:_FEW]
   one = [jnp.asarray(image) for image in few]
+  some, sts = jnp.asarray(views[:chunk]), steered(space)
   return {
     "torch: a loop as TPS's": (torch_loop(few, space), 1 / len(few)),
     "s3_jax: adapted_scores, one image": (
@@ -123,6 +144,14 @@ def runs_of(views, space, chunk) -> dict[str, tuple[Callable[[], Any], float]]:
     f"s3_jax: adapt_in_chunks, {chunk} images": (
       lambda: adapt_in_chunks(views, space, _LOG_SCALE, chunk=chunk),
       1 / len(views),
+    ),
+    f"s3_jax: STS, {len(sts['directions'])} directions, {chunk} images": (
+      lambda: adapt_in_chunks(views, space, _LOG_SCALE, chunk=chunk, **sts),
+      1 / len(views),
+    ),
+    f"s3_jax: ZERO, {len(some)} images": (
+      lambda: votes(some, space),
+      1 / len(some),
     ),
   }
 
@@ -155,11 +184,15 @@ def check(views, space) -> str:
   return f"scores differ from torch's by at most {error.max():.1e}"
 
 
-def temporary_bytes(images: int, space, views: int, chunk: int) -> int:
+def temporary_bytes(
+  images: int, space, views: int, chunk: int, **options: Any
+) -> int:
   """Memory that the compiled program needs beside inputs and outputs."""
   dim = space.points.shape[-1]
   program = jax.jit(
-    lambda x, space: adapt_in_chunks(x, space, _LOG_SCALE, chunk=chunk)
+    lambda x, space: adapt_in_chunks(
+      x, space, _LOG_SCALE, chunk=chunk, **options
+    )
   )
   x = jax.ShapeDtypeStruct((images, views, dim), jnp.float32)
   analysis = program.lower(x, space).compile().memory_analysis()
@@ -196,11 +229,12 @@ def main(argv):
       runs = baseline_runs(x, space)
       rows += measure(_BASELINES, runs, _REPEATS.value)
     bound = 16 * chunk * classes * (dim + views) + (32 << 20)
-    sizes = [
-      temporary_bytes(images, space, views, chunk)
-      for images in (_IMAGES.value, 4 * _IMAGES.value)
-    ]
-    memory.append((task, *(f"{n / 2**20:.1f} MiB" for n in (*sizes, bound))))
+    for who, options in ((task, {}), (f"STS, {task}", steered(space))):
+      sizes = [
+        temporary_bytes(images, space, views, chunk, **options)
+        for images in (_IMAGES.value, 4 * _IMAGES.value)
+      ]
+      memory.append((who, *(f"{n / 2**20:.1f} MiB" for n in (*sizes, bound))))
   about = (
     f"{classes} classes x {dim}, {views} views, {_NEIGHBORS} neighbors; least "
     f"of {_REPEATS.value} runs, {machine()}, torch {torch.__version__} with "

@@ -11,7 +11,9 @@ from s3_jax.adaptation import (
   adapt_space,
   adapted_scores,
   average_views,
+  majority_vote,
   robust_mean_shift,
+  spectral_directions,
 )
 from s3_jax.clip import (
   ModelSpec,
@@ -109,6 +111,7 @@ __all__ = [
   "list_models",
   "load_clip",
   "load_space",
+  "majority_vote",
   "name_classifier",
   "normalize_images",
   "pad_texts",
@@ -127,6 +130,7 @@ __all__ = [
   "robust_mean_shift",
   "save_space",
   "segment_image",
+  "spectral_directions",
   "template_classifier",
   "template_mean",
   "two_witnesses",

@@ -86,6 +86,8 @@ CALLS = {
   "robust_mean_shift": lambda p, m, x, v: s3_jax.robust_mean_shift(
     v, s3_jax.name_classifier(p[:, 0]), SCALE
   ),
+  "majority_vote": lambda p, m, x, v: s3_jax.majority_vote(v),
+  "spectral_directions": lambda p, m, x, v: s3_jax.spectral_directions(p[:, 0]),
   "project_to_hull": lambda p, m, x, v: s3_jax.project_to_hull(
     x, s3_jax.build_space(p, m)
   ),

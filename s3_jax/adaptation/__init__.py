@@ -9,6 +9,8 @@ From an image's embedded views, the original first, several ways lead to scores:
 | `robust_mean_shift` (MTA) | the image's embedding | no gradient |
 | `average_views` | the image's embedding | an average |
 | `anchored_average` | the image's embedding | logits of the views |
+| `adapted_scores` on `spectral_directions` | all vertices alike | gradients |
+| `majority_vote` (ZERO) | nothing: views vote | logits of the views |
 
 `tda_scores` and `dmn_scores` learn from the images before one, in their order.
 
@@ -25,6 +27,7 @@ from s3_jax.adaptation.prototypes import (
   center_space,
   template_descriptor_classifier,
 )
+from s3_jax.adaptation.spectra import spectral_directions
 from s3_jax.adaptation.streams import (
   DmnOptions,
   TdaOptions,
@@ -36,6 +39,7 @@ from s3_jax.adaptation.view_averages import (
   average_views,
   robust_mean_shift,
 )
+from s3_jax.adaptation.votes import majority_vote
 
 __all__ = [
   "DmnOptions",
@@ -47,7 +51,9 @@ __all__ = [
   "average_views",
   "center_space",
   "dmn_scores",
+  "majority_vote",
   "robust_mean_shift",
+  "spectral_directions",
   "tda_scores",
   "template_descriptor_classifier",
 ]

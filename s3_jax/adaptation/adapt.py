@@ -13,11 +13,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from s3_jax.adaptation.confidence import log_mean_softmax
 from s3_jax.adaptation.descent import find_shift, scores_after, scores_before
 from s3_jax.adaptation.options import AdaptationOptions, read_options
 from s3_jax.adaptation.prototypes import center_space
 from s3_jax.adaptation.shifted import shifted_space
-from s3_jax.embeddings import unit_or_nan
+from s3_jax.embeddings import scale_logits, unit_or_nan
 from s3_jax.point_to_space.streaming import whole_number
 from s3_jax.space import SynonymousSpace
 
@@ -38,6 +39,7 @@ def adapt_space(
   shift: str = "per_class",
   metric_options: Mapping[str, Any] | None = None,
   optimizer: optax.GradientTransformation | None = None,
+  directions: Float[Array | np.ndarray, "directions _"] | None = None,
 ) -> SynonymousSpace:
   """Adapts the spaces of all classes to one image.
 
@@ -64,6 +66,9 @@ def adapt_space(
     metric_options: keyword arguments of the metric.
     optimizer: an optax transformation in place of AdamW, whose two numbers are
       then not read; it compiles once for each object.
+    directions: what the shift of an image is a combination of, as
+      `spectral_directions` gives them; the optimiser's variables are then the
+      coefficients. None for the axes of the embeddings.
 
   Returns:
     The shifted spaces. The core, the complex, the scales and the deaths are
@@ -77,6 +82,8 @@ def adapt_space(
   References:
     Test-time adaptation by shifting spaces is TS3's (arXiv 2412.04925); that it
     is TPS's procedure (arXiv 2403.12952) on every vertex of a class is ours.
+    With `shift="shared"` and `spectral_directions` it is STS (arXiv
+    2511.09809), on spaces ours.
   """
   options = AdaptationOptions(
     method=method,
@@ -88,6 +95,7 @@ def adapt_space(
     shift=shift,
     metric_options=metric_options,
     optimizer=optimizer,
+    directions=directions,
   )
   views, space, numbers, plan = read_options(options, views, space, logit_scale)
   return _adapt_space(views, space, numbers, plan=plan)
@@ -107,6 +115,8 @@ def adapted_scores(
   shift: str = "per_class",
   metric_options: Mapping[str, Any] | None = None,
   optimizer: optax.GradientTransformation | None = None,
+  directions: Float[Array | np.ndarray, "directions _"] | None = None,
+  predict: str = "original",
 ) -> Float[Array, " classes"]:
   """Scores an image's original view against the spaces adapted to the image.
 
@@ -127,15 +137,20 @@ def adapted_scores(
     shift: "per_class" or "shared".
     metric_options: keyword arguments of the metric.
     optimizer: an optax transformation in place of AdamW.
+    directions: what the shift is a combination of.
+    predict: "original"; or "confident" or "all", for the mean of the softmaxes
+      of the views that the first step took, or of all views, given as
+      `log(mean) / exp(logit_scale)`: scores whose softmax is that mean.
 
   Returns:
-    Scores, larger = closer; -1 for a class without vertices.
+    Scores, larger = closer; with "original" -1 for a class without vertices.
 
   Raises:
     ValueError: as `adapt_space`.
 
   References:
-    As `adapt_space`.
+    As `adapt_space`. TPS predicts the original view; which of the three STS
+    does is not known to us (docs/ADAPTATION.md).
   """
   options = AdaptationOptions(
     method=method,
@@ -147,6 +162,8 @@ def adapted_scores(
     shift=shift,
     metric_options=metric_options,
     optimizer=optimizer,
+    directions=directions,
+    predict=predict,
   )
   return _adapt_in_chunks(views[None], space, logit_scale, 1, options)[0]
 
@@ -175,10 +192,10 @@ def adapt_in_chunks(
     space: spaces of the classes.
     logit_scale: natural logarithm of the factor, as checkpoints store it.
     chunk: images at a time, at least 1.
-    **options: those of `adapt_space`.
+    **options: those of `adapted_scores`.
 
   Returns:
-    Scores of every image's original view.
+    Scores of every image.
 
   Raises:
     ValueError: as `adapt_space`, or `chunk` is not a whole number >= 1.
@@ -234,7 +251,13 @@ def _score_images(views, space, numbers, *, chunk, plan):
 
     def score_image(views, unshifted):
       found = find_shift(views, unshifted, space, numbers, plan, images=size)
-      return scores_after(views[:1], space, found.shift, metric, images=size)[0]
+      seen = {"original": views[:1], "confident": views[found.kept]}
+      seen = seen.get(plan.predict, views)
+      scores = scores_after(seen, space, found.shift, metric, images=size)
+      if plan.predict == "original":
+        return scores[0]
+      logits = scale_logits(scores, numbers.logit_scale)
+      return scale_logits(log_mean_softmax(logits), -numbers.logit_scale)
 
     return jax.vmap(score_image)(some, unshifted)
 

@@ -33,6 +33,17 @@ def most_confident(
   return jnp.argsort(entropies(logits), stable=True)[:count]
 
 
+def log_mean_softmax(
+  logits: Float[Array, "views classes"],
+) -> Float[Array, " classes"]:
+  """Logarithm of the mean of the views' softmaxes.
+
+  References:
+    The marginal distribution of TPT (arXiv 2209.07511).
+  """
+  return _log_mean(_log_softmax(logits))
+
+
 def marginal_entropy(
   logits: Float[Array, "views classes"],
 ) -> tuple[Float[Array, ""], Float[Array, "views classes"]]:
@@ -48,9 +59,7 @@ def marginal_entropy(
   """
   views = logits.shape[0]
   logs = _log_softmax(logits)
-  most = jnp.max(logs, axis=0)
-  mean_less_one = jnp.sum(jnp.expm1(logs - most[None]), axis=0) / views
-  mean_logs = most + jnp.log1p(mean_less_one)
+  mean_logs = _log_mean(logs)
   loss = -jnp.sum(jnp.exp(mean_logs) * mean_logs)
   # Relative to the view's top class, whose own term is then exactly 0.
   top = jnp.argmax(logits, axis=1)
@@ -58,6 +67,13 @@ def marginal_entropy(
   probabilities = jnp.exp(logs)
   expected = jnp.sum(probabilities * relative, axis=1, keepdims=True)
   return loss, (expected - relative) * probabilities / views
+
+
+def _log_mean(logs):
+  """Logarithm of the mean over views of probabilities given as logarithms."""
+  most = jnp.max(logs, axis=0)
+  mean_less_one = jnp.mean(jnp.expm1(logs - most[None]), axis=0)
+  return most + jnp.log1p(mean_less_one)
 
 
 def _log_softmax(logits):

@@ -14,6 +14,8 @@ from s3_jax.adaptation.options import Numbers, Plan
 from s3_jax.embeddings import scale_logits
 from s3_jax.space import SynonymousSpace
 
+_HIGHEST = jax.lax.Precision.HIGHEST
+
 
 class Found(NamedTuple):
   """The course of an image's adaptation.
@@ -42,42 +44,58 @@ def find_shift(
 ) -> Found:
   """Runs the optimiser for one image of `images` that `jax.vmap` maps over.
 
+  Where there are directions, its variables are the shift's coefficients.
+
   References:
     TPS (arXiv 2403.12952), which chooses views anew in each step.
   """
   metric = plan.metric._replace(parameters=numbers.parameters)
+  directions = numbers.directions
   groups = space.mask.shape[0] if plan.shift == "per_class" else 1
-  shift = jnp.zeros((groups, views.shape[1]), views.dtype)
+  size = views.shape[1] if directions is None else directions.shape[0]
   optimizer = plan.optimizer
   if optimizer is None:
     optimizer = optax.adamw(
       numbers.learning_rate, weight_decay=numbers.weight_decay
     )
 
-  def step(shift, state, scores, is_zero):
+  def shift_of(coefficients):
+    if directions is None:
+      return coefficients
+    return jnp.matmul(coefficients, directions, precision=_HIGHEST)
+
+  def step(coefficients, state, scores, is_zero):
     logits = scale_logits(scores, numbers.logit_scale)
     kept = most_confident(logits, plan.kept)
     loss, slopes = marginal_entropy(logits[kept])
     # Logits are linear in scores, so this is the way back as well.
     slopes = scale_logits(slopes, numbers.logit_scale)
+    shift = shift_of(coefficients)
     gradient = _shift_gradient(
       slopes, views[kept], space, shift, metric, images, is_zero
     )
-    updates, state = optimizer.update(gradient, state, shift)
-    shift = jnp.asarray(optax.apply_updates(shift, updates))
-    return Found(shift, kept, loss, gradient), state
+    along = gradient
+    if directions is not None:
+      along = jnp.matmul(gradient, directions.T, precision=_HIGHEST)
+    updates, state = optimizer.update(along, state, coefficients)
+    coefficients = jnp.asarray(optax.apply_updates(coefficients, updates))
+    found = Found(shift_of(coefficients), kept, loss, gradient)
+    return found, (coefficients, state)
 
   def next_step(_, carry):
-    shift, state = carry
+    coefficients, state = carry
+    shift = shift_of(coefficients)
     scores = scores_after(views, space, shift, metric, images=images)
-    found, state = step(shift, state, scores, False)
-    return found.shift, state
+    return step(coefficients, state, scores, False)[1]
 
-  found, state = step(shift, optimizer.init(shift), unshifted, True)
+  coefficients = jnp.zeros((groups, size), views.dtype)
+  found, carry = step(
+    coefficients, optimizer.init(coefficients), unshifted, True
+  )
   if plan.steps == 1:
     return found
-  shift, _ = jax.lax.fori_loop(1, plan.steps, next_step, (found.shift, state))
-  return found._replace(shift=shift)
+  coefficients, _ = jax.lax.fori_loop(1, plan.steps, next_step, carry)
+  return found._replace(shift=shift_of(coefficients))
 
 
 def scores_before(

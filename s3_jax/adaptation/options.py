@@ -18,6 +18,7 @@ from s3_jax.space import SynonymousSpace
 
 METHODS = ("ts3", "tps")
 SHIFTS = ("per_class", "shared")
+PREDICTIONS = ("original", "confident", "all")
 
 
 class AdaptationOptions(NamedTuple):
@@ -32,6 +33,8 @@ class AdaptationOptions(NamedTuple):
   shift: str = "per_class"
   metric_options: Mapping[str, Any] | None = None
   optimizer: optax.GradientTransformation | None = None
+  directions: Float[Array | np.ndarray, "directions _"] | None = None
+  predict: str = "original"
 
 
 class Plan(NamedTuple):
@@ -44,6 +47,7 @@ class Plan(NamedTuple):
     kept: views that the loss takes.
     shift: a word of `SHIFTS`.
     optimizer: an optax transformation, or None for AdamW.
+    predict: a word of `PREDICTIONS`.
   """
 
   method: str
@@ -52,6 +56,7 @@ class Plan(NamedTuple):
   kept: int
   shift: str
   optimizer: optax.GradientTransformation | None
+  predict: str
 
 
 class Numbers(NamedTuple):
@@ -62,12 +67,14 @@ class Numbers(NamedTuple):
     learning_rate: of AdamW.
     weight_decay: pull of the shift towards zero.
     parameters: arguments of the metric.
+    directions: what a shift is a combination of; None for the axes.
   """
 
   logit_scale: Float[Array, ""]
   learning_rate: Float[Array, ""] | float
   weight_decay: Float[Array, ""] | float
   parameters: tuple[Any, ...]
+  directions: Float[Array, "directions dim"] | None
 
 
 def read_options(
@@ -86,7 +93,11 @@ def read_options(
       "`views` must hold at least the original view, got 0; "
       "put the image's own embedding first."
     )
-  for name, known in (("method", METHODS), ("shift", SHIFTS)):
+  for name, known in (
+    ("method", METHODS),
+    ("shift", SHIFTS),
+    ("predict", PREDICTIONS),
+  ):
     value = getattr(options, name)
     if value not in known:
       words = " or ".join(repr(word) for word in known)
@@ -97,6 +108,14 @@ def read_options(
       continue
     if not (np.ndim(value) == 0 and 0 <= value < math.inf):
       raise ValueError(f"`{name}` must be a number >= 0, got {value!r}.")
+  directions = options.directions
+  if directions is not None:
+    directions = jnp.asarray(directions, views.dtype)
+    if directions.ndim != 2 or directions.shape[1] != views.shape[-1]:
+      raise ValueError(
+        "`directions` must have the shape [directions, dim] with the dim of "
+        f"the views, {views.shape[-1]}, got {list(directions.shape)}."
+      )
   plan = Plan(
     options.method,
     metric._replace(parameters=()),
@@ -104,12 +123,14 @@ def read_options(
     confident_count(views.shape[-2], options.confident_fraction),
     options.shift,
     options.optimizer,
+    options.predict,
   )
   numbers = Numbers(
     jnp.asarray(logit_scale, views.dtype),
     options.learning_rate,
     options.weight_decay,
     metric.parameters,
+    directions,
   )
   return views, space, numbers, plan
 

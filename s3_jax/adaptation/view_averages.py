@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int32
 
 from s3_jax.adaptation.confidence import most_confident
+from s3_jax.adaptation.options import confident_count
 from s3_jax.embeddings import (
   MIN_SQUARED_MEAN,
   has_direction,
@@ -87,14 +88,9 @@ def anchored_average(
       f"`views` and `logits` must agree on [views], got {count} and"
       f" {logits.shape[0]}."
     )
-  if not 0 < confident_fraction <= 1:
-    raise ValueError(
-      f"`confident_fraction` must be in (0, 1], got {confident_fraction}."
-    )
+  kept = confident_count(count, confident_fraction)
   if not anchor >= 0:
     raise ValueError(f"`anchor` must be >= 0, got {anchor}.")
-  # As for TS3, a share just below a whole number counts as that number.
-  kept = max(1, int(confident_fraction * count + 1e-9))
   chosen = views[most_confident(jnp.asarray(logits, views.dtype), kept)]
   total = anchor * views[0] + jnp.mean(chosen, axis=0)
   return _normalise(total, otherwise=views[0])

@@ -38,3 +38,7 @@ def test_memory_is_that_of_a_chunk_however_many_the_images():
   assert few < 8 * CLASSES * SYNONYMS * DIM * 4
   steps = temporary_bytes(8, 8, metric="center", steps=3)
   assert steps <= bound
+  directions = np.eye(60, DIM, dtype=np.float32)
+  steered = {"shift": "shared", "directions": directions, "predict": "all"}
+  assert temporary_bytes(8, 8, **steered) <= bound
+  assert temporary_bytes(256, 8, **steered) <= bound + 2 * result

@@ -95,18 +95,28 @@ def adapt(
   learning_rate=5e-3,
   weight_decay=0.01,
   shared=False,
+  directions=None,
+  predict="original",
 ):
-  """Adapts to one image, from the formulas alone."""
+  """Adapts to one image, from the formulas alone.
+
+  With `directions` the optimiser's variables are coefficients of them. Logits
+  of several views are the logarithm of the mean of their softmaxes.
+  """
   x = torch.tensor(np.asarray(views, np.float64))
   cores = [
     torch.tensor(z[m])
     for z, m in zip(np.asarray(points, np.float64), mask, strict=True)
   ]
   groups = 1 if shared else len(cores)
-  shift = torch.zeros(groups, x.shape[1], dtype=x.dtype, requires_grad=True)
+  axes = torch.eye(x.shape[1], dtype=x.dtype)
+  if directions is not None:
+    axes = torch.tensor(np.asarray(directions, np.float64))
+  variables = torch.zeros(groups, len(axes), dtype=x.dtype, requires_grad=True)
 
   def logits(x):
     scores = []
+    shift = variables @ axes
     for c, z in enumerate(cores):
       moved = z + shift[0 if shared else c]
       moved = moved / moved.norm(dim=1, keepdim=True)
@@ -114,7 +124,7 @@ def adapt(
     return np.exp(log_scale) * torch.stack(scores, dim=1)
 
   optimizer = torch.optim.AdamW(
-    [shift], lr=learning_rate, weight_decay=weight_decay
+    [variables], lr=learning_rate, weight_decay=weight_decay
   )
   seen: list[tuple] = []
   for _ in range(steps):
@@ -126,20 +136,25 @@ def adapt(
     loss = -(mean * mean.log()).sum()
     optimizer.zero_grad()
     loss.backward()
-    assert shift.grad is not None
+    assert variables.grad is not None
     seen.append(
       (
         entropies.detach().numpy(),
         kept.tolist(),
         loss.item(),
-        shift.grad.numpy().copy(),
+        variables.grad.numpy().copy(),
       )
     )
     optimizer.step()
   with torch.no_grad():
-    final = logits(x[:1])[0].numpy()
+    seen_last = {"original": [0], "confident": seen[0][1]}
+    final = logits(x[seen_last.get(predict, list(range(len(x))))])
+    if predict == "original":
+      final = final[0].numpy()
+    else:
+      final = final.softmax(dim=1).mean(dim=0).log().numpy()
   entropies, kept, loss, gradient = seen[0]
-  final_shift = shift.detach().numpy().copy()
+  final_shift = (variables @ axes).detach().numpy().copy()
   return Adaptation(entropies, kept, loss, gradient, final_shift, final)
 
 

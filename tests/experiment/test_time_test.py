@@ -132,10 +132,15 @@ def test_every_method_and_seed_has_a_row(first):
   views = [
     "view_average",
     "mta",
+    "zero",
+    "zero_30",
+    "sts",
     "tps",
     "tps_synonyms",
     "s3_view_average",
     "ts3",
+    "zero_s3",
+    "sts_s3",
     "s3_anchored",
   ]
   assert names == [
@@ -148,6 +153,7 @@ def test_every_method_and_seed_has_a_row(first):
   assert all(row["n"] == 180 for row in results["methods"])
   pairs = {(row["a"], row["b"]) for row in results["comparisons"]}
   assert {("ts3", "s3"), ("ts3", "tps"), ("ts3", "mta")} <= pairs
+  assert {("ts3", "zero_s3"), ("sts_s3", "sts"), ("zero_s3", "zero")} <= pairs
   ece = {row["name"]: row["ece"] for row in results["methods"]}
   for name in views:
     assert ece[name] != ece[f"{name}, seed 4"], "other views, other scores"
@@ -195,6 +201,7 @@ def test_a_sweep_over_ways_to_adapt(
   config = read_config(
     "view_sweep",
     model=str(checkpoint),
+    families=("ts3", "s3_anchored"),
     metrics=("local_center", "center"),
     learning_rates=(0.0, 0.01),
     confident_fractions=(0.4,),
@@ -227,6 +234,24 @@ def test_a_sweep_over_ways_to_adapt(
   written = (tmp_path / "view_sweep.csv").read_text().splitlines()
   assert len(written) == 7
   assert float(written[1].split(",")[-1]) == rows[0].top1
+  config.update(families=("sts", "zero"), ranks=(0, 3))
+  config.predictions = ("original", "all")
+  with pytest.MonkeyPatch.context() as patch:
+    assert make_small(patch) == []
+    rows = experiment.run(config, str(tmp_path))
+  steered = {
+    (row.method, row.learning_rate, row.rank, row.predict): row.top1
+    for row in rows
+    if row.method.startswith("sts")
+  }
+  assert len(steered) == 2 * 2 * 2 * 2
+  # Without a step it is the original view.
+  assert steered["sts_s3", 0.0, 3, "original"] == still
+  voted = [row for row in rows if row.method.startswith("zero")]
+  assert {(row.method, row.confident_fraction) for row in voted} == {
+    ("zero", 0.4),
+    ("zero_s3", 0.4),
+  }
   config.learning_rates = (-0.1,)
   with pytest.raises(ValueError, match=r"`config.learning_rates` must hold"):
     experiment.run(config, str(tmp_path))

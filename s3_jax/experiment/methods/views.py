@@ -13,7 +13,10 @@ from s3_jax.adaptation import (
   adapt_in_chunks,
   anchored_average,
   average_views,
+  center_space,
+  majority_vote,
   robust_mean_shift,
+  spectral_directions,
   template_descriptor_classifier,
 )
 from s3_jax.embeddings import scale_logits
@@ -27,7 +30,7 @@ from s3_jax.fields import Count, NonNegative, Rule, Share
 from s3_jax.lexicon.templates import IMAGENET_80
 from s3_jax.lexicon.vertices import Vertices, descriptor_prompts
 from s3_jax.point_to_space import POINT_TO_SPACE
-from s3_jax.space import build_space
+from s3_jax.space import SynonymousSpace, build_space
 from s3_jax.storage.text_tables import TextTable
 from s3_jax.zero_shot import name_classifier, zero_shot_scores
 
@@ -71,9 +74,12 @@ def ts3_scorer(
 ) -> Partial:
   """Adapts the core of each class to each image by itself."""
   space = build_core(table, options)
-  neighbors = options.neighbors if options.metric == "local_center" else None
-  function = _adapted("ts3", options.metric, neighbors, adaptation)
+  function = _adapted("ts3", options.metric, _neighbors(options), adaptation)
   return Partial(function, space, np.float32(logit_scale))
+
+
+def _neighbors(options: SpaceOptions) -> int | None:
+  return options.neighbors if options.metric == "local_center" else None
 
 
 def ts3_with(metric: str, adaptation: Adaptation) -> Callable[..., Partial]:
@@ -101,11 +107,15 @@ def tps_scorer(
     table.embeddings[:, count:],
     table.mask[:, count:],
   )
-  prototypes = np.asarray(prototypes)[:, None]
-  mask = np.ones(prototypes.shape[:2], bool)
-  space = build_space(prototypes, mask, scale=None, keep="all")
   function = _adapted("tps", "nearest_point", None, adaptation)
+  space = _one_vertex_space(prototypes)
   return Partial(function, space, np.float32(logit_scale))
+
+
+def _one_vertex_space(classifier) -> SynonymousSpace:
+  points = np.asarray(classifier)[:, None]
+  mask = np.ones(points.shape[:2], bool)
+  return build_space(points, mask, scale=None, keep="all")
 
 
 def _tps_synonyms_scorer(table, options, adaptation, logit_scale) -> Partial:
@@ -115,12 +125,16 @@ def _tps_synonyms_scorer(table, options, adaptation, logit_scale) -> Partial:
 
 @functools.cache
 def _adapted(
-  method: str, metric: str, neighbors: int | None, adaptation: Adaptation
+  method: str,
+  metric: str,
+  neighbors: int | None,
+  adaptation: Adaptation,
+  predict: str = "original",
 ) -> Callable[..., Any]:
   """One function object for one way to adapt, so that it compiles once."""
   metric_options = {} if neighbors is None else {"neighbors": neighbors}
 
-  def score(space, logit_scale, views):
+  def score(space, logit_scale, views, *, directions=None):
     return adapt_in_chunks(
       views,
       space,
@@ -129,6 +143,8 @@ def _adapted(
       method=method,
       metric=metric,
       metric_options=metric_options,
+      directions=directions,
+      predict=predict,
       **adaptation._asdict(),
     )
 
@@ -160,8 +176,7 @@ def _score_averages(classifier, views):
 def _space_average_scorer(table, options, adaptation, logit_scale) -> Partial:
   del adaptation, logit_scale
   space = build_core(table, options)
-  neighbors = options.neighbors if options.metric == "local_center" else None
-  return Partial(_averaged(options.metric, neighbors), space)
+  return Partial(_averaged(options.metric, _neighbors(options)), space)
 
 
 @functools.cache
@@ -182,8 +197,9 @@ def anchored(
 
   def scorer(table, options, adaptation, logit_scale) -> Partial:
     del adaptation
-    neighbors = options.neighbors if options.metric == "local_center" else None
-    function = _anchored(options.metric, neighbors, confident_fraction, anchor)
+    function = _anchored(
+      options.metric, _neighbors(options), confident_fraction, anchor
+    )
     space = build_core(table, options)
     return Partial(function, space, np.float32(logit_scale))
 
@@ -207,6 +223,81 @@ def _anchored(
   return score
 
 
+def of_names(
+  table: TextTable, options: SpaceOptions
+) -> tuple[SynonymousSpace, SpaceOptions]:
+  """Spaces of one vertex, the first text of a class, on which metrics agree."""
+  classifier = name_classifier(table.embeddings[:, 0])
+  return _one_vertex_space(classifier), options._replace(metric="nearest_point")
+
+
+def of_cores(
+  table: TextTable, options: SpaceOptions
+) -> tuple[SynonymousSpace, SpaceOptions]:
+  """Spaces of all texts of a class, and the config's metric."""
+  return build_core(table, options), options
+
+
+def voting(
+  spaces: Callable[..., Any], confident_fraction: float
+) -> Callable[..., Partial]:
+  """Makes the scorer of ZERO on `of_names` or `of_cores`."""
+
+  def scorer(table, options, adaptation, logit_scale) -> Partial:
+    del adaptation
+    space, options = spaces(table, options)
+    function = _voting(options.metric, _neighbors(options), confident_fraction)
+    return Partial(function, space, np.float32(logit_scale))
+
+  return scorer
+
+
+@functools.cache
+def _voting(
+  metric: str, neighbors: int | None, confident_fraction: float
+) -> Callable[..., Any]:
+  options = {} if neighbors is None else {"neighbors": neighbors}
+  vote = functools.partial(majority_vote, confident_fraction=confident_fraction)
+
+  def score(space, logit_scale, views):
+    scores = POINT_TO_SPACE[metric](views, space, **options)
+    votes = jax.vmap(vote)(scale_logits(scores, logit_scale))
+    return scale_logits(votes, -logit_scale)
+
+  return score
+
+
+def steered(
+  spaces: Callable[..., Any],
+  *,
+  rank: int | None = None,
+  predict: str = "original",
+  adaptation: Adaptation | None = None,
+) -> Callable[..., Partial]:
+  """Makes the scorer of STS on `of_names` or `of_cores`.
+
+  The shift is one of all classes, whatever the config's `shift`.
+  """
+  own = adaptation
+
+  def scorer(table, options, adaptation, logit_scale) -> Partial:
+    space, options = spaces(table, options)
+    centers = center_space(space).points[:, 0]
+    function = _adapted(
+      "ts3",
+      options.metric,
+      _neighbors(options),
+      (own or adaptation)._replace(shift="shared"),
+      predict,
+    )
+    directions = spectral_directions(centers, rank=rank)
+    return Partial(
+      function, space, np.float32(logit_scale), directions=directions
+    )
+
+  return scorer
+
+
 def _tps_texts(texts: MethodTexts) -> Vertices:
   """Makes each prompt a vertex of its own: templates, then descriptors."""
   described = descriptor_prompts(
@@ -227,11 +318,17 @@ def _tps_texts(texts: MethodTexts) -> Vertices:
 VIEW_METHODS: dict[str, ViewMethod] = {
   "view_average": ViewMethod(official_name, _average_scorer),
   "mta": ViewMethod(official_name, _mta_scorer),
+  # The shares of ZERO's paper and, the second, of its later code.
+  "zero": ViewMethod(official_name, voting(of_names, 0.1)),
+  "zero_30": ViewMethod(official_name, voting(of_names, 0.3)),
+  "sts": ViewMethod(official_name, steered(of_names)),
   "tps": ViewMethod(_tps_texts, tps_scorer),
   # The mean of the names in the place of TPS's own prototypes: what is left of
   # the difference to `ts3` is one vertex against a space.
   "tps_synonyms": ViewMethod(concepts, _tps_synonyms_scorer),
   "s3_view_average": ViewMethod(concepts, _space_average_scorer),
   "ts3": ViewMethod(concepts, ts3_scorer),
+  "zero_s3": ViewMethod(concepts, voting(of_cores, 0.1)),
+  "sts_s3": ViewMethod(concepts, steered(of_cores)),
   "s3_anchored": ViewMethod(concepts, anchored()),
 }

@@ -5,7 +5,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
-from s3_jax.experiment.methods.prompts import concepts
+from s3_jax.adaptation.options import PREDICTIONS
+from s3_jax.experiment.methods.prompts import concepts, official_name
 from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.view_scores import ViewSettings, score_views
 from s3_jax.experiment.methods.views import (
@@ -13,11 +14,17 @@ from s3_jax.experiment.methods.views import (
   Adaptation,
   ViewMethod,
   anchored,
+  of_cores,
+  of_names,
+  steered,
   ts3_with,
+  voting,
 )
 from s3_jax.experiment.settings import Dtype, Settings
 from s3_jax.experiment.tasks.sweep import SweepData, open_sweep, write_choices
 from s3_jax.fields import Count, Inline, Rule, Whole, words
+
+FAMILIES = ("ts3", "sts", "zero", "s3_anchored")
 
 METRICS = ("local_center", "soft_local_center", "center", "mean_similarity")
 """Metrics with a gradient almost everywhere and for every view."""
@@ -44,22 +51,26 @@ _RATE = _numbers("[0, 1]", lambda x: 0 <= x <= 1)
 _FRACTION = _numbers("(0, 1]", lambda x: 0 < x <= 1)
 _STEPS = _numbers("(0, 100]", lambda x: 0 < x <= 100, int)
 _ANCHOR = _numbers("(0, 1000]", lambda x: 0 < x <= 1000)
+_RANK = _numbers("[0, 4096]", lambda x: 0 <= x <= 4096, int)
 Rates = Annotated[tuple[float, ...], _RATE]
 Fractions = Annotated[tuple[float, ...], _FRACTION]
 Steps = Annotated[tuple[int, ...], _STEPS]
 Anchors = Annotated[tuple[float, ...], _ANCHOR]
+Ranks = Annotated[tuple[int, ...], _RANK]
 
 
 class ViewRow(NamedTuple):
   """One way to use the views and what it gave; None where nothing is meant."""
 
-  method: str  # "ts3" or "s3_anchored"
-  metric: str
+  method: str  # "ts3", "sts", "sts_s3", "zero", "zero_s3" or "s3_anchored"
+  metric: str | None
   confident_fraction: float
   learning_rate: float | None
   steps: int | None
   shift: str | None
   anchor: float | None
+  rank: int | None = None
+  predict: str | None = None
   top1: float = 0.0
 
   @property
@@ -72,14 +83,20 @@ class ViewSweep(NamedTuple):
   """The settings of a sweep over ways to adapt."""
 
   data: Inline[SweepData]
-  options: Inline[SpaceOptions]  # its metric is that of s3_anchored
+  options: Inline[SpaceOptions]  # its metric is that of all but TS3
+  # Ways to try: "ts3", "sts" (STS on names and spaces), "zero", "s3_anchored".
+  families: Annotated[tuple[str, ...], words(FAMILIES)] = FAMILIES
   # Of TS3: metrics to try.
   metrics: Annotated[tuple[str, ...], words(METRICS)] = METRICS[:3]
-  learning_rates: Rates = (0.0, 0.001, 0.0025, 0.005, 0.01)  # of TS3
-  steps: Steps = (1,)  # of TS3
-  confident_fractions: Fractions = (0.1, 0.3)  # of TS3: shares of the views
+  learning_rates: Rates = (0.0, 0.001, 0.0025, 0.005, 0.01)  # of TS3 and STS
+  steps: Steps = (1,)  # of TS3 and STS
+  # Of TS3, STS and ZERO: shares of the views.
+  confident_fractions: Fractions = (0.1, 0.3)
   # Of TS3: each class by itself, or all alike.
   shifts: Annotated[tuple[str, ...], words(SHIFTS)] = SHIFTS
+  ranks: Ranks = (0, 16)  # of STS: directions; 0: by Gavish and Donoho's rule
+  # Of STS: the views that predict.
+  predictions: Annotated[tuple[str, ...], words(PREDICTIONS)] = PREDICTIONS
   # Of s3_anchored: shares of the views.
   anchored_fractions: Fractions = (0.1, 0.2, 0.3, 0.5, 1.0)
   # Of s3_anchored: weight of the original against the views' mean.
@@ -93,22 +110,47 @@ class ViewSweep(NamedTuple):
   def methods(self) -> dict[ViewRow, ViewMethod]:
     """Makes the methods of all choices, each with each."""
     made = {}
-    for metric, shift, fraction, steps, rate in itertools.product(
-      self.metrics,
-      self.shifts,
-      self.confident_fractions,
-      self.steps,
-      self.learning_rates,
-    ):
-      row = ViewRow("ts3", metric, fraction, rate, steps, shift, None)
-      adaptation = Adaptation(rate, 0.01, steps, fraction, shift)
-      made[row] = ViewMethod(concepts, ts3_with(metric, adaptation))
     metric = self.options.metric
-    for share, anchor in itertools.product(
-      self.anchored_fractions, self.anchors
-    ):
-      row = ViewRow("s3_anchored", metric, share, None, None, None, anchor)
-      made[row] = ViewMethod(concepts, anchored(share, anchor))
+    steps = tuple(
+      itertools.product(
+        self.confident_fractions, self.steps, self.learning_rates
+      )
+    )
+    spaces = (("", official_name, of_names), ("_s3", concepts, of_cores))
+    if "ts3" in self.families:
+      for name, shift, (share, count, rate) in itertools.product(
+        self.metrics, self.shifts, steps
+      ):
+        row = ViewRow("ts3", name, share, rate, count, shift, None)
+        adaptation = Adaptation(rate, 0.01, count, share, shift)
+        made[row] = ViewMethod(concepts, ts3_with(name, adaptation))
+    if "sts" in self.families:
+      for kind, (share, count, rate), rank, predict in itertools.product(
+        spaces, steps, self.ranks, self.predictions
+      ):
+        form, texts, place = kind
+        shown = metric if form else None
+        row = ViewRow(
+          f"sts{form}", shown, share, rate, count, "shared", None, rank, predict
+        )
+        adaptation = Adaptation(rate, 0.01, count, share, "shared")
+        scorer = steered(
+          place, rank=rank or None, predict=predict, adaptation=adaptation
+        )
+        made[row] = ViewMethod(texts, scorer)
+    if "zero" in self.families:
+      for (form, texts, place), share in itertools.product(
+        spaces, self.confident_fractions
+      ):
+        shown = metric if form else None
+        row = ViewRow(f"zero{form}", shown, share, None, None, None, None)
+        made[row] = ViewMethod(texts, voting(place, share))
+    if "s3_anchored" in self.families:
+      for share, anchor in itertools.product(
+        self.anchored_fractions, self.anchors
+      ):
+        row = ViewRow("s3_anchored", metric, share, None, None, None, anchor)
+        made[row] = ViewMethod(concepts, anchored(share, anchor))
     return made
 
 
