@@ -22,6 +22,11 @@ from s3_jax.experiment.methods.prompts import (
   concepts_with_wrong_ones,
 )
 from s3_jax.experiment.methods.spaces import count_removed
+from s3_jax.experiment.methods.streams import (
+  StreamMethod,
+  score_stream,
+  stream_rows,
+)
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import comparison_rows, method_rows, texts_part
 from s3_jax.experiment.run_log import RunLog
@@ -79,6 +84,7 @@ class Outcome(NamedTuple):
     texts: what results say of its texts.
     spaces: of the texts that `figure_classes` shows; None where no method has
       names with a core.
+    orders: rows that depend on the order of the images -> its seed.
   """
 
   row: dict[str, Any]
@@ -87,6 +93,7 @@ class Outcome(NamedTuple):
   results: dict[str, ClassificationResult]
   texts: dict[str, Any]
   spaces: DrawnSpaces | None = None
+  orders: Mapping[str, int] = {}
 
 
 def score_plan(
@@ -98,6 +105,7 @@ def score_plan(
   *,
   classes: int,
   logit_scale: float,
+  order_seeds: Sequence[int] = (0,),
 ) -> dict[str, ClassificationResult]:
   """Scores every image by every method of one vector an image."""
   results = {}
@@ -107,8 +115,26 @@ def score_plan(
     unit="method",
   )
   for prepared in bar:
+    method, table = prepared.method, tables[prepared.method.vertices]
+    if isinstance(method, StreamMethod):
+      prepared = prepared._replace(method=method.base)
     with session.timed("build_space"):
-      scorer = scorers.scorer(prepared, tables[prepared.method.vertices])
+      scorer = scorers.scorer(prepared, table)
+    if isinstance(method, StreamMethod):
+      space = scorers.core(method.base, table).space
+      for name, seed in stream_rows(prepared.name, order_seeds).items():
+        with session.timed("adapt"):
+          results[name] = score_stream(
+            method,
+            scorer,
+            space,
+            test_set,
+            seed=seed,
+            classes=classes,
+            logit_scale=logit_scale,
+            mesh=session.devices,
+          )
+      continue
     with session.timed("score"):
       results[prepared.name] = score_images(
         scorer,
@@ -257,7 +283,11 @@ def write_outcomes(
     model=model,
     texts=texts_part({each.row["name"]: each.texts for each in outcomes}),
     datasets=[outcome.row for outcome in outcomes],
-    methods=method_rows(measured, seed=seed),
+    methods=method_rows(
+      measured,
+      seed=seed,
+      orders={k: v for each in outcomes for k, v in each.orders.items()},
+    ),
     comparisons=comparison_rows(
       measured,
       baseline=baseline,

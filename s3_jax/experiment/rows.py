@@ -50,8 +50,14 @@ def texts_part(by_set: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
   return {"sha256": texts_sha256(hashes), "datasets": dict(by_set)}
 
 
-def method_rows(measured: Measured, *, seed: int) -> list[dict[str, Any]]:
-  """Lists the measures of every method on every data set."""
+def method_rows(
+  measured: Measured, *, seed: int, orders: Mapping[str, int] | None = None
+) -> list[dict[str, Any]]:
+  """Lists the measures of every method on every data set.
+
+  `orders`: methods that depend on the order of the images -> its seed.
+  """
+  orders = orders or {}
   return [
     {
       "dataset": dataset,
@@ -63,6 +69,7 @@ def method_rows(measured: Measured, *, seed: int) -> list[dict[str, Any]]:
       "ece": result.ece,
       "ci95": list(wilson_interval(int(result.correct.sum()), result.n)),
       "bootstrap_ci95": list(bootstrap_interval(result.correct, seed=seed)),
+      **({"order_seed": orders[method]} if method in orders else {}),
     }
     for (dataset, method), result in measured.items()
   ]

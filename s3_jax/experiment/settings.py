@@ -58,6 +58,11 @@ def _read_classes(source: Any, where: Where) -> ClassList:
   return read_classes(source, "`config.classes`")
 
 
+def _are_seeds(values: tuple[Any, ...]) -> bool:
+  whole = all(type(seed) is int and seed >= 0 for seed in values)
+  return bool(values) and whole and len(set(values)) == len(values)
+
+
 # Fields that many tasks have. What stands for a default in a config, such as
 # "" for the user's cache folder, is said beside the field.
 Dtype = Annotated[str, Rule(choices=("float32", "bfloat16"))]
@@ -65,6 +70,14 @@ Template = Annotated[str, Rule(read=_read_template)]
 Templates = Annotated[tuple[str, ...], Rule(given=tuple, read=_read_templates)]
 CacheDir = Annotated[pathlib.Path, Rule(given=str, read=_read_cache_dir)]
 Folder = Annotated[pathlib.Path | None, Rule(given=str, read=_read_folder)]
+Seeds = Annotated[
+  tuple[int, ...],
+  Rule(
+    "must hold different whole numbers >= 0, at least one",
+    _are_seeds,
+    given=tuple,
+  ),
+]
 Sources = str | tuple[Any, ...]
 """Images or classes: a text, or several."""
 Classes = Annotated[ClassList, Rule(given=Sources, read=_read_classes)]

@@ -137,6 +137,7 @@ class ImageMethod(NamedTuple):
   mean_per_class: Fraction
   ece: Fraction
   bootstrap_ci95: Interval = (0.0, 1.0)
+  order_seed: Whole | None = None  # where it saw the images before one
 
 
 class PixelMethod(NamedTuple):

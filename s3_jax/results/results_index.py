@@ -32,6 +32,7 @@ class ResultsIndex(NamedTuple):
     baseline: what the methods are compared with.
     partial: test sets of which other images were counted than were published,
       with both numbers.
+    streams: methods that depend on the order of the images, with its seed.
   """
 
   datasets: list[str]
@@ -41,6 +42,7 @@ class ResultsIndex(NamedTuple):
   others: list[Mapping[str, Any]]
   baseline: str
   partial: Mapping[str, tuple[int, int]]
+  streams: Mapping[str, int]
 
 
 def index_results(results: Mapping[str, Any], baseline: str) -> ResultsIndex:
@@ -59,6 +61,11 @@ def index_results(results: Mapping[str, Any], baseline: str) -> ResultsIndex:
     others=[e for e in results["comparisons"] if e["b"] != baseline],
     baseline=baseline,
     partial=partial_sets(results),
+    streams={
+      entry["name"]: entry["order_seed"]
+      for entry in results["methods"]
+      if entry.get("order_seed") is not None
+    },
   )
 
 

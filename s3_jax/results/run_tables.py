@@ -24,6 +24,9 @@ __all__ = [
 ]
 
 
+STREAMS = "These see the test images before one, in an order drawn by a seed"
+
+
 def run_tables(results: Mapping[str, Any], baseline: str) -> list[Table]:
   """Returns all tables of a run, those of papers last."""
   index = index_results(results, baseline)
@@ -42,15 +45,27 @@ def run_tables(results: Mapping[str, Any], baseline: str) -> list[Table]:
 def measure_table(index: ResultsIndex) -> Table:
   """Has a row per method: its measure on each test set, and their mean.
 
-  A method that was not measured on every test set has no mean.
+  A method that was not measured on every test set has no mean. Methods that
+  see other test images stand apart.
   """
+  alone = [name for name in index.methods if name not in index.streams]
   columns = [
-    mark_best([_measure(index, name, method) for method in index.methods])
+    mark_best([_measure(index, name, method) for method in alone])
     for name in index.datasets
   ]
+  apart = [
+    [method, *(_measure(index, name, method) for name in index.datasets)]
+    for method in index.streams
+  ]
   if len(index.datasets) > 1:
-    columns.append(mark_best([_mean(index, m) for m in index.methods]))
-  return Table(_columns(index), list(zip(index.methods, *columns, strict=True)))
+    columns.append(mark_best([_mean(index, method) for method in alone]))
+    apart = [[*row, _mean(index, row[0])] for row in apart]
+  return Table(
+    _columns(index),
+    list(zip(alone, *columns, strict=True)),
+    apart=apart,
+    apart_title=STREAMS,
+  )
 
 
 def _columns(index: ResultsIndex) -> list[Column]:
@@ -75,14 +90,14 @@ def _mean(index: ResultsIndex, method: str) -> Percent | None:
 
 def difference_table(index: ResultsIndex) -> Table:
   """Has a row per method but the baseline: its differences to that one."""
-  rows = []
+  rows, apart = [], []
   for method in index.methods:
     if method != index.baseline:
       row = [_difference(index, name, method) for name in index.datasets]
       if len(row) > 1:
         row.append(_mean_difference(index, method))
-      rows.append([method, *row])
-  return Table(_columns(index), rows)
+      (apart if method in index.streams else rows).append([method, *row])
+  return Table(_columns(index), rows, apart=apart, apart_title=STREAMS)
 
 
 def _difference(
@@ -114,11 +129,16 @@ def summary_table(index: ResultsIndex) -> Table:
     Column("p", show_p_value),
   ]
   more += [Column("Δ mean")] * several
-  rows: list[Sequence[Any]] = []
-  for row in table.rows:
+
+  def longer(row: Sequence[Any]) -> Sequence[Any]:
     pair = _difference(index, first, row[0])
     p_value = None if pair is None else pair.p_value
     shown = None if pair is None else pair._replace(p_value=None)
     mean = [_mean_difference(index, row[0])] * several
-    rows.append([*row, shown, p_value, *mean])
-  return table._replace(columns=[*table.columns, *more], rows=rows)
+    return [*row, shown, p_value, *mean]
+
+  return table._replace(
+    columns=[*table.columns, *more],
+    rows=list(map(longer, table.rows)),
+    apart=list(map(longer, table.apart)),
+  )

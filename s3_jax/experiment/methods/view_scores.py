@@ -23,24 +23,10 @@ from s3_jax.experiment.methods.spaces import SpaceOptions
 from s3_jax.experiment.methods.views import Adaptation
 from s3_jax.experiment.scoring import gather_counted
 from s3_jax.experiment.session import Session
+from s3_jax.experiment.settings import Seeds
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet
 from s3_jax.fields import Count, Inline, Rule
 from s3_jax.storage.text_tables import TextTable
-
-
-def _are_seeds(values: tuple[Any, ...]) -> bool:
-  whole = all(type(seed) is int and seed >= 0 for seed in values)
-  return bool(values) and whole and len(set(values)) == len(values)
-
-
-Seeds = Annotated[
-  tuple[int, ...],
-  Rule(
-    "must hold different whole numbers >= 0, at least one",
-    _are_seeds,
-    given=tuple,
-  ),
-]
 
 
 class ViewSettings(NamedTuple):

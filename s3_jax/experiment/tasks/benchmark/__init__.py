@@ -14,6 +14,7 @@ from s3_jax.experiment.measurement import (
   write_outcomes,
 )
 from s3_jax.experiment.methods.images import MethodPlan, Scorers
+from s3_jax.experiment.methods.streams import stream_orders
 from s3_jax.experiment.methods.view_scores import score_views
 from s3_jax.experiment.methods.views import ViewMethod
 from s3_jax.experiment.rows import dataset_row
@@ -94,6 +95,7 @@ def _measure(
     scorers,
     classes=len(data.classes),
     logit_scale=embedder.logit_scale,
+    order_seeds=benchmark.order_seeds,
   )
   if looks_at_views(plan):
     results |= score_views(
@@ -125,4 +127,5 @@ def _measure(
     data.spec, data.opened, test_set.bad, classes=len(data.classes)
   )
   spaces = built_spaces(data.classes, tables, scorers)
-  return Outcome(row, names, test_set, results, described, spaces)
+  orders = stream_orders(plan, benchmark.order_seeds)
+  return Outcome(row, names, test_set, results, described, spaces, orders)

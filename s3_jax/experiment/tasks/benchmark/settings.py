@@ -9,12 +9,14 @@ from s3_jax.experiment.checkpoint import CheckpointSource
 from s3_jax.experiment.methods.images import METHODS, NEED_FILES, Method
 from s3_jax.experiment.methods.prompts import concepts
 from s3_jax.experiment.methods.spaces import SpaceOptions
+from s3_jax.experiment.methods.streams import STREAM_METHODS, StreamMethod
 from s3_jax.experiment.methods.view_scores import ViewSettings
 from s3_jax.experiment.methods.views import VIEW_METHODS, ViewMethod
 from s3_jax.experiment.settings import (
   CacheDir,
   Dtype,
   Folder,
+  Seeds,
   Settings,
   Template,
   Templates,
@@ -56,8 +58,12 @@ def _read_template(value: str, where: Where) -> str:
 NameTemplate = Annotated[str, Rule(read=_read_template)]
 
 
-def _methods() -> dict[str, Method | ViewMethod]:
-  return {**METHODS, **VIEW_METHODS}
+AnyMethod = Method | ViewMethod | StreamMethod
+
+
+def all_methods() -> dict[str, AnyMethod]:
+  """Lists the methods of all three kinds."""
+  return {**METHODS, **VIEW_METHODS, **STREAM_METHODS}
 
 
 class Benchmark(NamedTuple):
@@ -68,7 +74,7 @@ class Benchmark(NamedTuple):
   views: Inline[ViewSettings]
   options: Inline[SpaceOptions]
   # Rows of the table, in its order.
-  methods: Annotated[dict[str, Method | ViewMethod], rows_of(_methods)]
+  methods: Annotated[dict[str, AnyMethod], rows_of(all_methods)]
   # One data set, or "own" for images of yours.
   dataset: Annotated[str, Rule(choices=_data_sets)] = ""
   # Several; those that are not on disk are left out.
@@ -95,6 +101,9 @@ class Benchmark(NamedTuple):
   cache_dir: CacheDir = raw("")  # default: the user's cache folder
   write_embeddings: bool = False  # True: as files, docs/EMBEDDINGS.md
   figure_classes: tuple[Any, ...] = ()  # of the first set: texts are drawn
+  # Of the order in which images arrive, for methods that learn from those
+  # before one; each further seed gives further rows.
+  order_seeds: Seeds = (0,)
   diagnosis: bool = True  # False: no confusions, no reliability diagrams
   seed: Whole = 0  # of drawn names and of the bootstrap
 
@@ -138,15 +147,15 @@ def read_benchmark(settings: Settings) -> Benchmark:
   return benchmark._replace(methods=methods)
 
 
-def read_own_methods(settings: Settings) -> dict[str, Method | ViewMethod]:
+def read_own_methods(settings: Settings) -> dict[str, AnyMethod]:
   """Reads the methods that the caller of `run` gave; a function is a metric."""
   own = {
     name: method
-    if isinstance(method, Method | ViewMethod)
+    if isinstance(method, AnyMethod)
     else Method(concepts, method, core=True)
     for name, method in settings.own_methods().items()
   }
-  taken = [name for name in own if name in METHODS or name in VIEW_METHODS]
+  taken = [name for name in own if name in all_methods()]
   if taken:
     raise ValueError(
       f"`methods` must have keys of their own, got {taken[0]!r}, which is a"

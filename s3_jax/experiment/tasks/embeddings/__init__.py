@@ -32,10 +32,17 @@ from s3_jax.experiment.methods.prompts import (
 from s3_jax.experiment.methods.spaces import (
   SpaceOptions,
 )
-from s3_jax.experiment.methods.views import VIEW_METHODS
+from s3_jax.experiment.methods.streams import (
+  STREAM_METHODS,
+  StreamMethod,
+  stream_orders,
+)
 from s3_jax.experiment.session import Session
-from s3_jax.experiment.settings import Settings, check_baseline
-from s3_jax.experiment.tasks.benchmark.settings import read_own_methods
+from s3_jax.experiment.settings import Seeds, Settings, check_baseline
+from s3_jax.experiment.tasks.benchmark.settings import (
+  all_methods,
+  read_own_methods,
+)
 from s3_jax.experiment.tasks.embeddings.input import (
   EmbeddedInput,
   EmbeddingSource,
@@ -72,15 +79,17 @@ TEXTS: dict[Callable[[MethodTexts], Vertices], Locations] = {
   concepts: lambda rows, seed: rows,
 }
 RUNNABLE = {
-  name: method for name, method in METHODS.items() if method.vertices in TEXTS
+  name: method
+  for name, method in (METHODS | STREAM_METHODS).items()
+  if method.vertices in TEXTS
 }
 
 
-def _runnable(name: str, method: Any, where: Where) -> Method:
+def _runnable(name: str, method: Any, where: Where) -> Method | StreamMethod:
   """Returns a method that needs no tower, or refuses another one."""
-  if isinstance(method, Method) and method.vertices in TEXTS:
+  if isinstance(method, Method | StreamMethod) and method.vertices in TEXTS:
     return method
-  known = method is not None or name in METHODS or name in VIEW_METHODS
+  known = method is not None or name in all_methods()
   why = "needs a tower" if known else "is no method"
   raise ValueError(
     f"`{where.path}` must hold those that need no tower, got {name!r:.40},"
@@ -88,7 +97,9 @@ def _runnable(name: str, method: Any, where: Where) -> Method:
   )
 
 
-def _read_methods(names: tuple[Any, ...], where: Where) -> dict[str, Method]:
+def _read_methods(
+  names: tuple[Any, ...], where: Where
+) -> dict[str, Method | StreamMethod]:
   names = read_value(Words, names, where)
   return {name: _runnable(name, RUNNABLE.get(name), where) for name in names}
 
@@ -110,12 +121,17 @@ class EmbeddingRun(NamedTuple):
   source: Inline[EmbeddingSource]
   options: Inline[SpaceOptions]
   # Rows of the table, in its order.
-  methods: Annotated[dict[str, Method], Rule(given=tuple, read=_read_methods)]
+  methods: Annotated[
+    dict[str, Method | StreamMethod], Rule(given=tuple, read=_read_methods)
+  ]
   baseline: str = "class_name"  # the method that the others are compared with
   logit_scale: LogitScale = raw(100.0)  # CLIP's; here its natural logarithm
   mesh: Whole = 0  # devices of each process that are used; 0 for all
   model_axis: Count = 1  # of them share the classes; the rest share images
   strict: bool = False  # True: a name without a vector makes the run fail
+  # Of the order in which images arrive, for methods that learn from those
+  # before one; each further seed gives further rows.
+  order_seeds: Seeds = (0,)
   seed: Whole = 0  # of drawn names and of the bootstrap
 
 
@@ -166,6 +182,7 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
     scorers,
     classes=len(given.class_names),
     logit_scale=run.logit_scale,
+    order_seeds=run.order_seeds,
   )
   texts = {
     **given.facts,
@@ -181,7 +198,12 @@ def run_embeddings(run: EmbeddingRun, folder: pathlib.Path) -> dict[str, Any]:
     ),
   }
   outcome = Outcome(
-    _dataset_row(given), given.class_names, given.test_set, results, texts
+    _dataset_row(given),
+    given.class_names,
+    given.test_set,
+    results,
+    texts,
+    orders=stream_orders(plan, run.order_seeds),
   )
   return session.close(
     lambda: write_outcomes(
