@@ -236,34 +236,53 @@ def _empty(classes: int, places: int, dim: int, dtype) -> ClassCache:
   )
 
 
-def _insert(
-  cache: ClassCache,
-  label: Int[Array, ""],
-  key: Float[Array, " dim"],
-  entropy: Float[Array, ""],
-) -> tuple[ClassCache, Int[Array, " places"], Int[Array, ""]]:
-  """Puts an image in its place; the last of its class falls out.
+class _Place(NamedTuple):
+  """Where an image goes among those of its class.
 
-  Also returns which place each place now has its image from, and the new one's.
+  Attributes:
+    fits: whether it has a place, so that the last of its class falls out.
+    is_new: the image's place.
+    source: where each place has its image from otherwise.
   """
+
+  fits: Bool[Array, ""]
+  is_new: Bool[Array, " places"]
+  source: Int[Array, " places"]
+
+
+def _find_place(
+  cache: ClassCache, label: Int[Array, ""], entropy: Float[Array, ""]
+) -> _Place:
+  """Finds an image's place, behind its equals; an infinite entropy has none."""
   held = cache.entropies[label]
-  place = jnp.sum(held <= entropy)  # behind its equals; `places` is nowhere
+  place = jnp.sum(held <= entropy)
   places = jnp.arange(held.shape[0])
-  source = places - (places > place)
-  is_new = places == place
-  keys = jnp.where(is_new[:, None], key, cache.keys[label][source])
-  entropies = jnp.where(is_new, entropy, held[source])
-  cache = ClassCache(
-    cache.keys.at[label].set(keys), cache.entropies.at[label].set(entropies)
+  return _Place(
+    place < held.shape[0], places == place, places - (places > place)
   )
-  return cache, source, place
 
 
-def _affinity(cache: ClassCache, image, sharpness):
-  """Weights of remembered images by their nearness; 0 where there is none."""
+def _insert(cache, label, place, image, entropy) -> ClassCache:
+  """Puts an image in its place."""
+  row = jax.lax.dynamic_index_in_dim(cache.keys, label, keepdims=False)
+  row = jnp.where(place.is_new[:, None], image, row[place.source])
+  held = cache.entropies[label][place.source]
+  return ClassCache(
+    jax.lax.dynamic_update_index_in_dim(cache.keys, row, label, 0),
+    cache.entropies.at[label].set(jnp.where(place.is_new, entropy, held)),
+  )
+
+
+def _affinity(cache, label, place, image, sharpness):
+  """Weights of the images that stay, by their nearness; 0 where there is none.
+
+  That of the image itself is 1 in its place. It is left to the caller: reading
+  a cache after it has changed would copy the whole of it in each step.
+  """
   cosines = jnp.einsum("cpd,d->cp", cache.keys, image, precision="highest")
   weights = jnp.exp(-sharpness * (1.0 - cosines))
-  return jnp.where(jnp.isfinite(cache.entropies), weights, 0.0)
+  weights = jnp.where(jnp.isfinite(cache.entropies), weights, 0.0)
+  return weights.at[label, -1].multiply(1.0 - place.fits)
 
 
 @functools.partial(jax.jit, static_argnames="options")
@@ -279,27 +298,34 @@ def _run_tda(embeddings, scores, logit_scale, state, options):
     label = jnp.argmax(logits)
     entropy = entropies(logits[None])[0]
     likely = jax.nn.softmax(logits)
-    positive, _, _ = _insert(state.positive, label, embedding, entropy)
     is_unsure = (low < entropy) & (entropy < high)
-    # An infinite entropy is behind all others, and so finds no place.
-    negative, source, place = _insert(
-      state.negative, label, embedding, jnp.where(is_unsure, entropy, jnp.inf)
-    )
+    doubt = jnp.where(is_unsure, entropy, jnp.inf)
     possible = (options.probability_range[0] < likely) & (
       likely < options.probability_range[1]
     )
-    is_new = jnp.arange(source.shape[0]) == place
-    rows = jnp.where(is_new[:, None], possible, state.against[label][source])
-    against = state.against.at[label].set(rows)
+    place = _find_place(state.positive, label, entropy)
     gain = jnp.sum(
-      _affinity(positive, embedding, options.positive_sharpness), axis=1
+      _affinity(
+        state.positive, label, place, embedding, options.positive_sharpness
+      ),
+      axis=1,
     )
+    gain = gain.at[label].add(place.fits)
+    positive = _insert(state.positive, label, place, embedding, entropy)
+    place = _find_place(state.negative, label, doubt)
     loss = jnp.einsum(
       "cp,cpk->k",
-      _affinity(negative, embedding, options.negative_sharpness),
-      against.astype(own.dtype),
+      _affinity(
+        state.negative, label, place, embedding, options.negative_sharpness
+      ),
+      state.against.astype(own.dtype),
       precision="highest",
     )
+    loss += place.fits * possible
+    rows = state.against[label][place.source]
+    rows = jnp.where(place.is_new[:, None], possible, rows)
+    negative = _insert(state.negative, label, place, embedding, doubt)
+    against = state.against.at[label].set(rows)
     logits += options.positive_weight * gain - options.negative_weight * loss
     return TdaState(positive, negative, against), logits
 
@@ -314,16 +340,18 @@ def _run_dmn(embeddings, scores, texts, logit_scale, state, options):
   def step(state, image):
     embedding, own = image
     logits = scale_logits(own, logit_scale)
-    entropy = entropies(logits[None])[0]
-    state, _, _ = _insert(state, jnp.argmax(logits), embedding, entropy)
+    label, entropy = jnp.argmax(logits), entropies(logits[None])[0]
+    place = _find_place(state, label, entropy)
     of_text = jnp.einsum("cd,d->c", texts, embedding, precision="highest")
     total = jnp.exp(-options.sharpness * (1.0 - of_text))[:, None] * texts
     total += jnp.einsum(
       "cp,cpd->cd",
-      _affinity(state, embedding, options.sharpness),
+      _affinity(state, label, place, embedding, options.sharpness),
       state.keys,
       precision="highest",
     )
+    total = total.at[label].add(place.fits * embedding)
+    state = _insert(state, label, place, embedding, entropy)
     cosines = jnp.einsum(
       "cd,d->c", unit_or_nan(total), embedding, precision="highest"
     )
