@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin, features
 
 _ORIENTATION = 0x0112
 
@@ -26,14 +26,7 @@ def plain_pixels(
     image: as Pillow opened it; its header is read, its pixels are not.
     data: the whole file.
   """
-  plain = (
-    type(image) is JpegImagePlugin.JpegImageFile
-    and image.mode == "RGB"
-    and image.format == "JPEG"
-  )
-  if not plain or not is_exact():
-    return None
-  if "exif" in image.info and image.getexif().get(_ORIENTATION, 1) != 1:
+  if not _is_plain(image) or not is_exact():
     return None
   pixels = _decode(data)
   if pixels is None or pixels.shape != (image.height, image.width, 3):
@@ -41,9 +34,29 @@ def plain_pixels(
   return pixels
 
 
+def _is_plain(image: Any) -> bool:
+  """Says whether a header is that of a colour JPEG which cameras write."""
+  if type(image) is not JpegImagePlugin.JpegImageFile or image.mode != "RGB":
+    return False
+  names, sampling = zip(*((name, (h, v)) for name, h, v, _ in image.layer))
+  if names != (1, 2, 3) or sampling[1:] != ((1, 1), (1, 1)):
+    return False
+  if sampling[0] not in ((1, 1), (2, 1), (2, 2)):
+    return False
+  if image.info.get("adobe_transform", 1) != 1:  # colours that are not YCbCr
+    return False
+  if "exif" not in image.info:
+    return True
+  return image.getexif().get(_ORIENTATION, 1) == 1
+
+
 @functools.cache
 def is_exact() -> bool:
   """Says whether simplejpeg is installed and decodes as Pillow does."""
+  version = features.version_feature("libjpeg_turbo") or "0"
+  # Before 2.1 it smoothed unfinished progressive files in another way.
+  if tuple(map(int, version.split(".")[:2])) < (2, 1):
+    return False
   if importlib.util.find_spec("simplejpeg") is None:
     return False
   shades = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)

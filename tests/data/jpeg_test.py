@@ -1,5 +1,6 @@
 """Plain JPEGs through simplejpeg: Pillow's pixels, or Pillow itself."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -70,6 +71,23 @@ def test_upright_pictures_are_arrays_and_others_stay_pictures():
   several = io.BytesIO()
   picture().save(several, "MPO", save_all=True, append_images=[picture()])
   assert isinstance(arrays(several.getvalue()), Image.Image)
+
+
+def test_other_colours_and_samplings_are_left_to_pillow():
+  data = encode(picture(), subsampling="4:2:0")
+  start = data.index(b"\xff\xc0")
+  rgb = bytearray(data)  # names of components by which libjpeg takes RGB
+  for number, name in enumerate(b"RGB"):
+    rgb[start + 10 + 3 * number] = name
+  scan = data.index(b"\xff\xda")
+  for number, name in enumerate(b"RGB"):
+    rgb[scan + 5 + 2 * number] = name
+  assert isinstance(arrays(bytes(rgb)), Image.Image)
+  tall = bytearray(data)
+  assert tall[start + 11] == 0x22
+  tall[start + 11] = 0x12  # chroma of half the height alone
+  with contextlib.suppress(BadImage):  # its data are others
+    assert isinstance(arrays(bytes(tall)), Image.Image)
 
 
 def damaged() -> dict[str, bytes]:
