@@ -38,7 +38,8 @@ def _is_plain(image: Any) -> bool:
   """Says whether a header is that of a colour JPEG which cameras write."""
   if type(image) is not JpegImagePlugin.JpegImageFile or image.mode != "RGB":
     return False
-  names, sampling = zip(*((name, (h, v)) for name, h, v, _ in image.layer))
+  names = tuple(name for name, *_ in image.layer)
+  sampling = tuple((across, down) for _, across, down, _ in image.layer)
   if names != (1, 2, 3) or sampling[1:] != ((1, 1), (1, 1)):
     return False
   if sampling[0] not in ((1, 1), (2, 1), (2, 2)):

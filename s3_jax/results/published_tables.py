@@ -59,6 +59,9 @@ _D2TPT_2, _D2TPT_3 = (
   f"D2TPT, AAAI 2026, table {i} (secondary source)" for i in (2, 3)
 )
 _STS = "a note on the STS paper (secondary source)"
+_ZERO = (
+  "ZERO's page, farinamatteo.github.io/zero; its share of views not stated"
+)
 _TPT = "TPT's README, github.com/azshue/TPT"
 _TDA = "TDA's README"
 _DMN_LOGS = "the authors' logs, github.com/YBZh/DMN"
@@ -189,6 +192,25 @@ _VIT_B_16 = (
     IMAGENET,
     (67.96, 57.46, 62.95, 74.90, 46.03),
     _STS + "; the prompt is not stated",
+  ),
+  row("ZERO, test time", IMAGENET, (69.31, 59.61, 64.16, 77.22, 48.40), _ZERO),
+  row(
+    "ZERO, test time",
+    FINE_GRAINED,
+    (25.21, 93.66, 68.04, 46.12, 34.33, 67.68, 86.53, 87.75, 65.03, 67.77),
+    _ZERO,
+  ),
+  row(
+    "ZERO ensemble, test time",
+    IMAGENET,
+    (71.17, 62.75, 65.23, 80.75, 50.59),
+    _ZERO,
+  ),
+  row(
+    "ZERO ensemble, test time",
+    FINE_GRAINED,
+    (25.21, 94.41, 68.97, 45.86, 42.17, 67.17, 86.77, 87.83, 67.63, 69.18),
+    _ZERO,
   ),
   row("STS, test time", IMAGENET, (68.85, 61.23, 64.15, 77.13, 48.06), _STS),
   row(

@@ -53,6 +53,10 @@ PRINTED = {
   ("OpenAI ViT-B/16", "DMN-ZS, stream", "imagenet"): (65.49, 63.80),
   ("OpenAI ViT-B/16", "AWT, test time", "imagenet"): (65.81, 64.43),
   ("OpenAI ViT-B/16", "TPS, test time", "imagenet"): (65.61, 64.15),
+  ("OpenAI ViT-B/16", "ZERO, test time", "imagenet"): (63.74, None),
+  ("OpenAI ViT-B/16", "ZERO ensemble, test time", "imagenet"): (66.10, None),
+  ("OpenAI ViT-B/16", "ZERO, test time", "fine"): (64.21, None),
+  ("OpenAI ViT-B/16", "ZERO ensemble, test time", "fine"): (65.52, None),
   ("OpenAI ViT-B/16", 'CLIP, "a photo of a {}."', "fine"): (63.58, None),
   (
     "OpenAI ViT-B/16",
