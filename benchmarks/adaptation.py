@@ -9,7 +9,8 @@ the shift, AdamW), this package for one image, and for a chunk of images at
 once. Only adaptation is timed: embedded views in, scores out. Below them stand
 the baselines that move the image's embedding instead. Beside the package's own
 runs stand STS, whose shift lies in the span of the class centers' singular
-vectors (found beforehand), and ZERO, which scores all views and counts votes.
+vectors (found beforehand), and ZERO, which scores all views and counts votes;
+TDA and DMN, of one view an image, score nothing and keep what they saw.
 
 It also prints the temporary memory of the compiled programs, that memory for
 four times as many images, and the bound that `adapt_in_chunks` states.
@@ -32,9 +33,11 @@ from s3_jax.adaptation import (
   adapted_scores,
   average_views,
   center_space,
+  dmn_scores,
   majority_vote,
   robust_mean_shift,
   spectral_directions,
+  tda_scores,
 )
 from s3_jax.embeddings import scale_logits
 from s3_jax.point_to_space import point_to_local_center
@@ -53,6 +56,7 @@ _JSON = flags.DEFINE_string("json", None, "Where to write the numbers.")
 _NEIGHBORS = 4
 _LOG_SCALE = float(np.log(100.0))
 _BASELINES = "no gradients"
+_STREAM = 64  # images of a timed run of a stream
 _FEW = 4  # images of a timed run of a loop over images
 
 
@@ -168,6 +172,23 @@ def baseline_runs(views, space) -> dict[str, tuple[Callable[[], Any], float]]:
     "average_views": (
       lambda: [average_views(x) for x in some],
       1 / len(some),
+    ),
+    **stream_runs(np.asarray(views[:, 0]), np.asarray(names)),
+  }
+
+
+def stream_runs(images, names) -> dict[str, tuple[Callable[[], Any], float]]:
+  """Runs of the methods that learn from the images before one."""
+  images = np.tile(images, (-(-_STREAM // len(images)), 1))[:_STREAM]
+  scores = images @ names.T
+  return {
+    "tda_scores (TDA), one view": (
+      lambda: tda_scores(images, scores, _LOG_SCALE)[0],
+      1 / _STREAM,
+    ),
+    "dmn_scores (DMN-ZS), one view": (
+      lambda: dmn_scores(images, scores, names, _LOG_SCALE)[0],
+      1 / _STREAM,
     ),
   }
 
