@@ -8,16 +8,12 @@ shifts the spaces at test time. `segment_image` labels every pixel by one of
 """
 
 from s3_jax.adaptation import (
-  DmnOptions,
-  TdaOptions,
   adapt_space,
   adapted_scores,
   average_views,
-  dmn_scores,
   majority_vote,
   robust_mean_shift,
   spectral_directions,
-  tda_scores,
 )
 from s3_jax.clip import (
   ModelSpec,
@@ -87,7 +83,6 @@ from s3_jax.zero_shot import (
 __version__ = "0.1.0"
 
 __all__ = [
-  "DmnOptions",
   "ModelSpec",
   "NameClassifier",
   "NamedSpace",
@@ -97,7 +92,6 @@ __all__ = [
   "RipsComplex",
   "SEGMENTATION_PROTOCOLS",
   "SynonymousSpace",
-  "TdaOptions",
   "adapt_space",
   "adapted_scores",
   "attach_complex",
@@ -106,7 +100,6 @@ __all__ = [
   "chordal_distances",
   "classify",
   "connected_components",
-  "dmn_scores",
   "embed_classes",
   "embed_images",
   "embed_patches",
@@ -138,7 +131,6 @@ __all__ = [
   "save_space",
   "segment_image",
   "spectral_directions",
-  "tda_scores",
   "template_classifier",
   "template_mean",
   "two_witnesses",
