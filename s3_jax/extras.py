@@ -18,7 +18,6 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "pyarrow": "pyarrow",
     "matplotlib": "matplotlib",
   },
-  "fast": {"simplejpeg": "simplejpeg"},
   "export": {"flatbuffers": "FlatBuffers"},
   "figures": {"matplotlib": "matplotlib"},
   "generate": {"openai": "the library openai"},

@@ -8,15 +8,11 @@ and converts to RGB last, which drops transparency. Pixels stay uint8;
 `normalize_images` does the rest on the device.
 """
 
-from typing import Any
-
 import numpy as np
-import PIL
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from s3_jax.clip.arguments import describe
-from s3_jax.clip.resampling import is_known, resize_part
 from s3_jax.clip.zoo import ModelSpec
 from s3_jax.colors import WHITE, scale_to_8_bits, to_rgb
 
@@ -29,24 +25,20 @@ _FILTERS = {
 
 
 def preprocess_image(
-  spec: ModelSpec,
-  image: Image.Image | UInt8[np.ndarray, "height width 3"],
-  *,
-  exif_orientation: bool = False,
+  spec: ModelSpec, image: Image.Image, *, exif_orientation: bool = False
 ) -> UInt8[np.ndarray, "rows cols 3"]:
   """Resizes an image, crops its centre and converts it to RGB.
 
   "shortest" brings the shortest side to the spec's size, "squash" both sides,
   whatever the aspect. An image that has the right size already is not
   resampled. Grey images with 16 bits a pixel are scaled to 8 bits, not clipped.
-  An array holds the RGB pixels of an image that lies upright.
 
   References:
     `transformers` 5, CLIPImageProcessor and SiglipImageProcessor; OpenAI's
     CLIP, clip.py, and open_clip, transform.py, with torchvision. Pixels equal
     theirs but for 16-bit images, which they clip. Scaling those is ours.
   """
-  if not isinstance(image, Image.Image) and not _are_pixels(image):
+  if not isinstance(image, Image.Image):
     raise ValueError(
       f"`image` must be a PIL image, got {describe(image)}; open a file with"
       " `PIL.Image.open`, or make one of an array of uint8 pixels with"
@@ -62,39 +54,22 @@ def preprocess_image(
         f"`{name}` of the spec must be one of {', '.join(words)}, got"
         f" {getattr(spec, name)!r}."
       )
-  picture: Any = image
-  is_array = isinstance(image, np.ndarray)
-  if not is_array:
-    if exif_orientation:
-      picture = ImageOps.exif_transpose(picture)
-    picture = scale_to_8_bits(picture)
-    if spec.school == "transformers":
-      picture = to_rgb(picture, background=WHITE)
-  old = picture.shape[1::-1] if is_array else picture.size
-  size = _resized(spec, *old)
+  if exif_orientation:
+    image = ImageOps.exif_transpose(image)
+  image = scale_to_8_bits(image)
+  if spec.school == "transformers":
+    image = to_rgb(image, background=WHITE)
+  size = _resized(spec, *image.size)
+  if size != image.size:
+    image = image.resize(size, _FILTERS[spec.interpolation])
   crop = spec.crop_size
   spare = [side - crop for side in size]
   if spec.school == "transformers":
     left, top = (side // 2 for side in spare)
   else:
     left, top = (round(side / 2) for side in spare)  # half to even
-  part = (left, top, left + crop, top + crop)
-  is_rgb = is_array or picture.mode == "RGB"
-  if is_rgb and min(spare) >= 0 and is_known(PIL.__version__):
-    pixels = np.asarray(picture)
-    return resize_part(pixels, size, part, interpolation=spec.interpolation)
-  if is_array:
-    picture = Image.fromarray(picture)
-  if size != old:
-    picture = picture.resize(size, _FILTERS[spec.interpolation])
-  return np.array(to_rgb(picture.crop(part), background=None))
-
-
-def _are_pixels(image: Any) -> bool:
-  """Says whether something is an array of RGB pixels."""
-  if not isinstance(image, np.ndarray):
-    return False
-  return image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3
+  image = image.crop((left, top, left + crop, top + crop))
+  return np.array(to_rgb(image, background=None))
 
 
 def _resized(spec: ModelSpec, width: int, height: int) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from s3_jax.data.jpeg import plain_pixels
 from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
@@ -141,11 +140,9 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Any:
 
 @contextlib.contextmanager
 def decoded_image(
-  data: bytes, *, max_pixels: int = MAX_PIXELS, arrays: bool = False
+  data: bytes, *, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Any]:
   """Decodes as `decode_image` does; threads share a budget until the end.
-
-  With `arrays` a plain JPEG that lies upright is an array of its RGB pixels.
 
   All pictures that are decoded at the same time have 2 * MAX_PIXELS declared
   pixels at most, or there is one alone. Decode no other picture inside.
@@ -155,16 +152,14 @@ def decoded_image(
   if not data:
     raise BadImage("empty file")
   with contextlib.ExitStack() as stack:
-    yield _quietly(data, max_pixels, stack, arrays)
+    yield _quietly(data, max_pixels, stack)
 
 
-def _quietly(
-  data: bytes, max_pixels: int, stack: contextlib.ExitStack, arrays: bool
-) -> Any:
+def _quietly(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
   _install_filter()
   _SILENCE.on = True
   try:
-    return _decode(data, max_pixels, stack, arrays)
+    return _decode(data, max_pixels, stack)
   except BadImage:
     raise
   except Exception as error:  # Pillow's readers raise nearly every type
@@ -190,9 +185,7 @@ def _find_factory(data: bytes) -> Any:
   return None
 
 
-def _decode(
-  data: bytes, max_pixels: int, stack: contextlib.ExitStack, arrays: bool
-) -> Any:
+def _decode(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
   factory = _find_factory(data)
   if factory is None:
     if is_lfs_pointer(data[:LFS_POINTER_BYTES]):
@@ -213,9 +206,6 @@ def _decode(
     number = frames if frames <= _MOST else f"over {_MOST}"
     raise BadImage(f"animation of {number} pictures, more than {MAX_FRAMES}")
   _check_size(image.size, frames, max_pixels)
-  pixels = plain_pixels(image, data) if arrays else None
-  if pixels is not None:
-    return pixels
   image.load()
   return image
 

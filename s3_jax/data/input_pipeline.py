@@ -36,13 +36,11 @@ class PaddedSource:
     *,
     with_position: bool = False,
     max_pixels: int = MAX_PIXELS,
-    arrays: bool = False,
   ):
     self._records = records
     self._preprocess = preprocess
     self._with_position = with_position
     self._max_pixels = max_pixels
-    self._arrays = arrays
     self._length = -(-len(records) // batch_size) * batch_size
 
   def __len__(self) -> int:
@@ -63,9 +61,7 @@ class PaddedSource:
         f"image {index} must have a label >= 0, got {label}: it has none."
       )
     try:
-      with decoded_image(
-        record["image"], max_pixels=self._max_pixels, arrays=self._arrays
-      ) as image:
+      with decoded_image(record["image"], max_pixels=self._max_pixels) as image:
         return _row(self.pixels(image, index), label, index, "")
     # BadImage, or what `preprocess` cannot take
     except (ValueError, MemoryError) as error:
@@ -114,7 +110,6 @@ def padded_batches(
   with_position: bool = False,
   threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
-  arrays: bool = False,
   bad: dict[int, str] | None = None,
   passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -122,8 +117,7 @@ def padded_batches(
 
   A record that cannot be read, decoded or preprocessed has a black image, its
   own `index`, its label where that is known, and a false `mask`; its reason is
-  in `bad` before its batch is yielded. No other record takes its place. With
-  `arrays`, `preprocess` may get the RGB pixels in the place of a PIL image.
+  in `bad` before its batch is yielded. No other record takes its place.
   """
   require("data", "grain", by="Reading the images of a data set")
   import grain
@@ -139,7 +133,6 @@ def padded_batches(
     batch_size,
     with_position=with_position,
     max_pixels=max_pixels,
-    arrays=arrays,
   )
   # Threads work on single images, not on batches: closing waits for one image,
   # and a data set of one batch keeps every thread busy.

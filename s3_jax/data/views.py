@@ -40,9 +40,8 @@ def make_views(
 ) -> UInt8[np.ndarray, "views rows cols 3"]:
   """Makes the views of one image, the original first.
 
-  `image` is a PIL image, or RGB pixels. The crops have the size of view 0.
-  They come from the image in RGB, whose transparent parts lie on what
-  `preprocess` lays them on.
+  The crops have the size of view 0. They come from the image in RGB, whose
+  transparent parts lie on what `preprocess` lays them on.
 
   References:
     TPT (arXiv 2209.07511) and TPS (arXiv 2403.12952): 64 views, AugMix on the
@@ -54,9 +53,7 @@ def make_views(
   own = preprocess(image)
   views = np.empty((count, *own.shape), np.uint8)
   views[0] = own
-  if isinstance(image, np.ndarray):
-    image = Image.fromarray(image)
-  elif count > 1:
+  if count > 1:
     image = _opaque(image, preprocess)
   for view in range(1, count):
     rng = _generator(seed, index, view)
@@ -111,7 +108,6 @@ def view_batches(
     batch_size=batch_size,
     threads=threads,
     max_pixels=max_pixels,
-    arrays=True,
     bad=bad,
     passing=passing,
   )
@@ -185,8 +181,6 @@ def _random_crop(
   """Crops at random, resizes to rows and columns, and flips or does not."""
   rows, cols = shape
   # Cut out first: a resize with `box` would draw on pixels around the box.
-  # No crop has the size of another, so Pillow is faster than `resize_part`,
-  # which prepares the sums of each size.
   width, height = image.size
   crop = image.crop(crop_box(width, height, rng))
   crop = crop.resize((cols, rows), Image.Resampling.BILINEAR)

@@ -190,9 +190,7 @@ class Lacking:
       "passing": passing,
     }
     if self._options is None:
-      return padded_batches(
-        records, self._imaging.preprocess, arrays=True, **common
-      )
+      return padded_batches(records, self._imaging.preprocess, **common)
     return view_batches(
       records,
       self._imaging.preprocess,
