@@ -61,7 +61,9 @@ class PaddedSource:
         f"image {index} must have a label >= 0, got {label}: it has none."
       )
     try:
-      with decoded_image(record["image"], max_pixels=self._max_pixels) as image:
+      with decoded_image(
+        record["image"], max_pixels=self._max_pixels, to_resize=True
+      ) as image:
         return _row(self.pixels(image, index), label, index, "")
     # BadImage, or what `preprocess` cannot take
     except (ValueError, MemoryError) as error:
