@@ -47,7 +47,9 @@ class _Axis(NamedTuple):
   weights: Int32[np.ndarray, "values taps"]
 
 
-def keep_pixels(image: Any, pixels: UInt8[np.ndarray, "rows cols *bands"]) -> None:
+def keep_pixels(
+  image: Any, pixels: UInt8[np.ndarray, "rows cols *bands"]
+) -> None:
   """Lays beside a file that Pillow has opened what it would load from it."""
   image.s3_jax_pixels = pixels
 
@@ -160,7 +162,7 @@ def _pixels(
   return np.ascontiguousarray(pixels[top:bottom, left:right])
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=1024)
 def _axis(
   pixels: int, values: int, start: int, stop: int, kernel: Image.Resampling
 ) -> _Axis:

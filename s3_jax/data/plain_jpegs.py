@@ -17,7 +17,8 @@ from PIL import Image, features
 
 _FRAMES = (0xC0, 0xC2)  # baseline and progressive, Huffman-coded
 _OTHER_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4} - set(_FRAMES)
-_SAMPLING = ((0x11,), *((luma, 0x11, 0x11) for luma in (0x11, 0x21, 0x22)))
+_CHROMA = ((), (0x11, 0x11))
+_SAMPLING = {(luma, *rest) for luma in (0x11, 0x21, 0x22) for rest in _CHROMA}
 
 
 def decode_plain_jpeg(
