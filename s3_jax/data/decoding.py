@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from s3_jax.data.plain_jpegs import decode_plain_jpeg
+from s3_jax.data.plain_jpegs import decode_plain_jpeg, reduce_plain_jpeg
 from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
 from s3_jax.resampling import is_compiled, keep_pixels
 
@@ -142,7 +142,11 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Any:
 
 @contextlib.contextmanager
 def decoded_image(
-  data: bytes, *, max_pixels: int = MAX_PIXELS, to_resize: bool = False
+  data: bytes,
+  *,
+  max_pixels: int = MAX_PIXELS,
+  to_resize: bool = False,
+  shortest: int = 0,
 ) -> Iterator[Any]:
   """Decodes as `decode_image` does; threads share a budget until the end.
 
@@ -150,14 +154,15 @@ def decoded_image(
   pixels at most, or there is one alone. Decode no other picture inside. One
   that is only going to be resized by `s3_jax.resampling` may be decoded to an
   array, sooner; the picture then loads the same pixels when it is used
-  otherwise.
+  otherwise. With `shortest`, pixels that no side of a plain JPEG must have more
+  of, it may be a smaller picture, and other pixels: see `reduce_plain_jpeg`.
   """
   if max_pixels < 1:
     raise ValueError(f"`max_pixels` must be >= 1, got {max_pixels}.")
   if not data:
     raise BadImage("empty file")
   with contextlib.ExitStack() as stack:
-    yield _quietly(data, max_pixels, stack, to_resize)
+    yield _quietly(data, max_pixels, stack, to_resize, shortest)
 
 
 def _quietly(
@@ -165,18 +170,25 @@ def _quietly(
   max_pixels: int,
   stack: contextlib.ExitStack,
   to_resize: bool,
+  shortest: int,
 ) -> Any:
   _install_filter()
   _SILENCE.on = True
   try:
     image = _open(data, max_pixels, stack)
     pixels = None
-    if to_resize and image.format == "JPEG" and is_compiled():
+    if image.format == "JPEG" and shortest:
+      pixels = reduce_plain_jpeg(data, shortest)
+    elif image.format == "JPEG" and to_resize and is_compiled():
       pixels = decode_plain_jpeg(data, image.size)
     if pixels is None:
       image.load()
-    else:
+    elif pixels.shape[:2] == image.size[::-1]:
       keep_pixels(image, pixels)
+    else:
+      smaller = Image.fromarray(pixels)
+      smaller.info = dict(image.info)
+      return smaller
     return image
   except BadImage:
     raise

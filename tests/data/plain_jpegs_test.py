@@ -166,3 +166,43 @@ def test_a_library_that_differs_is_not_used(monkeypatch):
       assert decoded(data) is None
   plain_jpegs._agrees.cache_clear()
   assert decoded(data) is not None
+
+
+def test_a_large_jpeg_is_made_smaller_and_looks_alike():
+  image = picture(640, 480)
+  with decoded_image(jpeg(image, quality=95), shortest=60) as small:
+    assert small.size == (80, 60)  # an eighth
+  with decoded_image(jpeg(image, quality=95), shortest=100) as small:
+    assert small.size == (160, 120)  # two
+    expected = image.resize((160, 120), Image.Resampling.BOX)
+    difference = np.subtract(small, expected, dtype=int)
+    assert np.abs(difference).mean() < 1.5
+
+
+def test_a_small_jpeg_keeps_its_size():
+  with decoded_image(jpeg(), shortest=60) as image:
+    assert image.size == (50, 37)
+    kept = resampling._kept_pixels(image).astype(int)
+    assert 0 < np.abs(kept - decode_image(jpeg())).mean() < 8
+
+
+@pytest.mark.parametrize(
+  "data", [jpeg(picture().convert("CMYK")), jpeg()[:300], b"\xff\xd8\xff"]
+)
+def test_what_cannot_be_made_smaller_is_pillows(data):
+  outcomes = []
+  for shortest in (0, 8):
+    try:
+      with decoded_image(data, shortest=shortest) as image:
+        outcomes.append((image.size, image.mode, image.tobytes()))
+    except BadImage as error:
+      outcomes.append(error.reason)
+  assert outcomes[0] == outcomes[1]
+
+
+def test_a_smaller_picture_keeps_its_orientation():
+  exif = Image.Exif()
+  exif[0x0112] = 3
+  data = jpeg(picture(640, 480), exif=exif)
+  with decoded_image(data, shortest=60) as image:
+    assert image.getexif()[0x0112] == 3
