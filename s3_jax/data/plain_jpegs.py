@@ -39,9 +39,9 @@ def reduce_plain_jpeg(
 ) -> UInt8[np.ndarray, "rows cols *bands"] | None:
   """Decodes a plain JPEG sooner, and not to the pixels that Pillow decodes.
 
-  It is made at one to eight eighths of its size, the least at which no side is
-  shorter than `shortest`, and its chroma is not smoothed. None where Pillow
-  must decode.
+  It is made at the least number of eighths of its size at which no side is
+  shorter than `shortest`, if four or fewer suffice (more save nothing), and its
+  chroma is not smoothed. None where Pillow must decode.
   """
   bands = _plain_bands(data)
   if not bands:
@@ -51,6 +51,7 @@ def reduce_plain_jpeg(
     bands,
     min_width=shortest,
     min_height=shortest,
+    min_factor=2,
     fastupsample=True,
   )
 

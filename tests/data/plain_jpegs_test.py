@@ -174,6 +174,9 @@ def test_a_large_jpeg_is_made_smaller_and_looks_alike():
     assert small.size == (80, 60)  # an eighth
   with decoded_image(jpeg(image, quality=95), shortest=100) as small:
     assert small.size == (160, 120)  # two
+  with decoded_image(jpeg(image, quality=95), shortest=300) as whole:
+    assert whole.size == (640, 480)  # five save nothing
+  with decoded_image(jpeg(image, quality=95), shortest=100) as small:
     expected = image.resize((160, 120), Image.Resampling.BOX)
     difference = np.subtract(small, expected, dtype=int)
     assert np.abs(difference).mean() < 1.5
