@@ -1,6 +1,7 @@
 """The quick resize makes the very pixels of Pillow's."""
 
 import builtins
+import functools
 import io
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image
 from s3_jax import resampling
 from s3_jax.clip.checkpoints import ZOO
 from s3_jax.clip.preprocess import preprocess_image
+from s3_jax.data.input_pipeline import padded_batches
+from s3_jax.data.views import make_views
 from s3_jax.resampling import keep_pixels, resize_crop
 
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
@@ -169,6 +172,62 @@ def test_another_pillow_does_its_work_itself(monkeypatch, off):
       of_pillow(image, (15, 12), (0, 0, 15, 12), BICUBIC),
     )
   resampling._agrees.cache_clear()
+
+
+@pytest.mark.parametrize("augmix", [False, True])
+def test_views_are_the_same(monkeypatch, quick, augmix):
+  """From a picture, and from a JPEG whose pixels lie beside it."""
+  buffer = io.BytesIO()
+  next(pictures(np.random.default_rng(9), 60, 40)).save(buffer, "JPEG")
+  spec = ZOO["openai/clip-vit-base-patch16"]._replace(
+    resize_size=16, crop_size=16, image_size=16
+  )
+
+  def make(image):
+    return make_views(
+      image,
+      functools.partial(preprocess_image, spec),
+      count=9,
+      augmix=augmix,
+      seed=0,
+      index=3,
+    )
+
+  picture, beside = Image.open(buffer), Image.open(buffer)
+  picture.load()
+  keep_pixels(beside, np.asarray(picture))
+  found = make(picture), make(beside)
+  assert beside.tile  # Pillow has not decoded it
+  monkeypatch.setattr(resampling, "_compiled", lambda: None)
+  for views in (*found, make(beside)):
+    np.testing.assert_array_equal(views, make(picture))
+
+
+def test_batches_are_the_same(monkeypatch, quick):
+  records = []
+  for seed in range(5):
+    buffer = io.BytesIO()
+    images = pictures(np.random.default_rng(seed), 40 + seed, 50 - 3 * seed)
+    next(images).save(buffer, "JPEG")
+    records.append({"image": buffer.getvalue(), "label": seed})
+  records.append({"image": records[0]["image"][:500], "label": 5})
+  spec = ZOO["openai/clip-vit-base-patch16"]._replace(
+    resize_size=16, crop_size=16, image_size=16
+  )
+
+  def batches():
+    bad = {}
+    prepare = functools.partial(preprocess_image, spec)
+    made = list(padded_batches(records, prepare, batch_size=3, bad=bad))
+    return np.concatenate([batch["image"] for batch in made]), bad
+
+  monkeypatch.setattr("s3_jax.data.decoding.is_compiled", lambda: True)
+  images, bad = batches()
+  monkeypatch.setattr("s3_jax.data.decoding.is_compiled", lambda: False)
+  monkeypatch.setattr(resampling, "_compiled", lambda: None)
+  expected, reasons = batches()
+  np.testing.assert_array_equal(images, expected)
+  assert bad == reasons == {5: "cut off"}
 
 
 def test_the_first_resizes_import_nothing(monkeypatch):
