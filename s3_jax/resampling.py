@@ -30,11 +30,11 @@ these save."""
 
 
 class _Plan(NamedTuple):
-  """A resize of which a part is kept; left, top, right and bottom."""
+  """A resize of which a part is kept. Boxes: left, top, right, bottom."""
 
   source: tuple[int, int, int, int]  # what is resized, of the picture
   size: tuple[int, int]
-  box: tuple[int, int, int, int]  # left, top, right, bottom, of the resized
+  box: tuple[int, int, int, int]  # what is kept, of the resized
   kernel: Image.Resampling
 
 
