@@ -19,6 +19,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     "matplotlib": "matplotlib",
   },
   "export": {"flatbuffers": "FlatBuffers"},
+  "fast": {"numba": "Numba", "simplejpeg": "simplejpeg"},
   "figures": {"matplotlib": "matplotlib"},
   "generate": {"openai": "the library openai"},
   "segmentation": {"cv2": "OpenCV", "matplotlib": "matplotlib"},

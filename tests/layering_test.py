@@ -37,6 +37,7 @@ LIBRARY = (
   "fields",
   "extras",
   "colors",
+  "resampling",
   "progress",
   "sharding",
   "hosts",
@@ -56,6 +57,7 @@ RULES = {
   "extras": Rule(),
   "fields": Rule(("messages",)),
   "colors": Rule((), (*COMMON, "PIL")),
+  "resampling": Rule((), (*NUMPY, "PIL"), ("numba",)),
   "progress": Rule(("messages",), ("tqdm",)),
   "sharding": Rule((), COMMON),
   "hosts": Rule(("progress",), COMMON),
@@ -66,7 +68,7 @@ RULES = {
   "zero_shot": Rule(CORE[:4], COMMON),
   "adaptation": Rule(CORE, (*COMMON, "optax")),
   "clip": Rule(
-    ("embeddings", "files", "messages", "colors", "hosts"),
+    ("embeddings", "files", "messages", "colors", "resampling", "hosts"),
     (*COMMON, "flax", "msgpack", "safetensors", "tokenizers", "ftfy", "PIL"),
     ("sentencepiece", "huggingface_hub"),
   ),
@@ -76,9 +78,12 @@ RULES = {
     ("openai", "httpx2", "httpcore2", "yaml"),
   ),
   "data": Rule(
-    ("files", "colors", "extras", "hosts", "lexicon"),
+    ("files", "colors", "resampling", "extras", "hosts", "lexicon"),
     (*COMMON, "PIL"),
-    ("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy", "pyarrow"),
+    (
+      *("tensorflow_datasets", "grain", "matplotlib", "cv2", "scipy"),
+      *("pyarrow", "simplejpeg"),
+    ),
   ),
   "evaluation": Rule((*CORE, "sharding"), COMMON),
   "segmentation": Rule(

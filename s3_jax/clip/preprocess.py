@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 
 from s3_jax.clip.arguments import describe
 from s3_jax.clip.zoo import ModelSpec
-from s3_jax.colors import WHITE, scale_to_8_bits, to_rgb
+from s3_jax.colors import WHITE, is_transparent, scale_to_8_bits, to_rgb
+from s3_jax.resampling import resize_crop
 
 _SCHOOLS = ("transformers", "openai")
 _RESIZE_MODES = ("shortest", "squash")
@@ -57,19 +58,24 @@ def preprocess_image(
   if exif_orientation:
     image = ImageOps.exif_transpose(image)
   image = scale_to_8_bits(image)
-  if spec.school == "transformers":
-    image = to_rgb(image, background=WHITE)
+  # A grey picture is resized before it is RGB: the same pixels, a third of the
+  # work.
+  opaque = image.mode in ("RGB", "L") and not is_transparent(image)
+  if spec.school == "transformers" and not opaque:
+    image, opaque = to_rgb(image, background=WHITE), True
   size = _resized(spec, *image.size)
-  if size != image.size:
-    image = image.resize(size, _FILTERS[spec.interpolation])
   crop = spec.crop_size
   spare = [side - crop for side in size]
   if spec.school == "transformers":
     left, top = (side // 2 for side in spare)
   else:
     left, top = (round(side / 2) for side in spare)  # half to even
-  image = image.crop((left, top, left + crop, top + crop))
-  return np.array(to_rgb(image, background=None))
+  box = (left, top, left + crop, top + crop)
+  if opaque:
+    return resize_crop(image, size, box, _FILTERS[spec.interpolation])
+  if size != image.size:
+    image = image.resize(size, _FILTERS[spec.interpolation])
+  return np.array(to_rgb(image.crop(box), background=None))
 
 
 def _resized(spec: ModelSpec, width: int, height: int) -> tuple[int, int]:

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from s3_jax.data.plain_jpegs import decode_plain_jpeg, reduce_plain_jpeg
 from s3_jax.files import LFS_POINTER_BYTES, is_lfs_pointer
+from s3_jax.resampling import is_compiled, keep_pixels
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs
 MAX_FRAMES = 16  # a camera's file holds a few pictures, an animation many
@@ -140,26 +142,54 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Any:
 
 @contextlib.contextmanager
 def decoded_image(
-  data: bytes, *, max_pixels: int = MAX_PIXELS
+  data: bytes,
+  *,
+  max_pixels: int = MAX_PIXELS,
+  to_resize: bool = False,
+  shortest: int = 0,
 ) -> Iterator[Any]:
   """Decodes as `decode_image` does; threads share a budget until the end.
 
   All pictures that are decoded at the same time have 2 * MAX_PIXELS declared
-  pixels at most, or there is one alone. Decode no other picture inside.
+  pixels at most, or there is one alone. Decode no other picture inside. One
+  that is only going to be resized by `s3_jax.resampling` may be decoded to an
+  array, sooner; the picture then loads the same pixels when it is used
+  otherwise. With `shortest`, pixels that no side of a plain JPEG must have more
+  of, it may be a smaller picture, and other pixels: see `reduce_plain_jpeg`.
   """
   if max_pixels < 1:
     raise ValueError(f"`max_pixels` must be >= 1, got {max_pixels}.")
   if not data:
     raise BadImage("empty file")
   with contextlib.ExitStack() as stack:
-    yield _quietly(data, max_pixels, stack)
+    yield _quietly(data, max_pixels, stack, to_resize, shortest)
 
 
-def _quietly(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
+def _quietly(
+  data: bytes,
+  max_pixels: int,
+  stack: contextlib.ExitStack,
+  to_resize: bool,
+  shortest: int,
+) -> Any:
   _install_filter()
   _SILENCE.on = True
   try:
-    return _decode(data, max_pixels, stack)
+    image = _open(data, max_pixels, stack)
+    pixels = None
+    if image.format == "JPEG" and shortest:
+      pixels = reduce_plain_jpeg(data, shortest)
+    elif image.format == "JPEG" and to_resize and is_compiled():
+      pixels = decode_plain_jpeg(data, image.size)
+    if pixels is None:
+      image.load()
+    elif pixels.shape[:2] == image.size[::-1]:
+      keep_pixels(image, pixels)
+    else:
+      smaller = Image.fromarray(pixels)
+      smaller.info = dict(image.info)
+      return smaller
+    return image
   except BadImage:
     raise
   except Exception as error:  # Pillow's readers raise nearly every type
@@ -185,7 +215,8 @@ def _find_factory(data: bytes) -> Any:
   return None
 
 
-def _decode(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
+def _open(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
+  """Opens a file of which neither size nor pictures are too many."""
   factory = _find_factory(data)
   if factory is None:
     if is_lfs_pointer(data[:LFS_POINTER_BYTES]):
@@ -206,7 +237,6 @@ def _decode(data: bytes, max_pixels: int, stack: contextlib.ExitStack) -> Any:
     number = frames if frames <= _MOST else f"over {_MOST}"
     raise BadImage(f"animation of {number} pictures, more than {MAX_FRAMES}")
   _check_size(image.size, frames, max_pixels)
-  image.load()
   return image
 
 

@@ -36,7 +36,9 @@ class PaddedSource:
     *,
     with_position: bool = False,
     max_pixels: int = MAX_PIXELS,
+    shortest: int = 0,
   ):
+    self._shortest = shortest
     self._records = records
     self._preprocess = preprocess
     self._with_position = with_position
@@ -61,7 +63,12 @@ class PaddedSource:
         f"image {index} must have a label >= 0, got {label}: it has none."
       )
     try:
-      with decoded_image(record["image"], max_pixels=self._max_pixels) as image:
+      with decoded_image(
+        record["image"],
+        max_pixels=self._max_pixels,
+        to_resize=True,
+        shortest=self._shortest,
+      ) as image:
         return _row(self.pixels(image, index), label, index, "")
     # BadImage, or what `preprocess` cannot take
     except (ValueError, MemoryError) as error:
@@ -110,6 +117,7 @@ def padded_batches(
   with_position: bool = False,
   threads: int | None = None,
   max_pixels: int = MAX_PIXELS,
+  shortest: int = 0,
   bad: dict[int, str] | None = None,
   passing: set[int] | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -117,7 +125,8 @@ def padded_batches(
 
   A record that cannot be read, decoded or preprocessed has a black image, its
   own `index`, its label where that is known, and a false `mask`; its reason is
-  in `bad` before its batch is yielded. No other record takes its place.
+  in `bad` before its batch is yielded. No other record takes its place. With
+  `shortest`, large JPEGs are decoded smaller: see `decoded_image`.
   """
   require("data", "grain", by="Reading the images of a data set")
   import grain
@@ -133,6 +142,7 @@ def padded_batches(
     batch_size,
     with_position=with_position,
     max_pixels=max_pixels,
+    shortest=shortest,
   )
   # Threads work on single images, not on batches: closing waits for one image,
   # and a data set of one batch keeps every thread busy.

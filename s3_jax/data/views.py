@@ -23,6 +23,7 @@ from s3_jax.data.augmix import mix_augmented
 from s3_jax.data.decoding import MAX_PIXELS
 from s3_jax.data.input_pipeline import padded_batches
 from s3_jax.data.records import Records
+from s3_jax.resampling import resize_crop
 
 _SCALE = (0.08, 1.0)  # share of the image's area
 _RATIO = (3 / 4, 4 / 3)  # width over height
@@ -58,7 +59,7 @@ def make_views(
   for view in range(1, count):
     rng = _generator(seed, index, view)
     crop = _random_crop(image, own.shape[:2], rng)
-    views[view] = mix_augmented(crop, rng) if augmix else np.asarray(crop)
+    views[view] = mix_augmented(Image.fromarray(crop), rng) if augmix else crop
   return views
 
 
@@ -177,13 +178,16 @@ def _between(ends: tuple[float, float], rng: np.random.Generator) -> float:
 
 def _random_crop(
   image: Any, shape: tuple[int, ...], rng: np.random.Generator
-) -> Any:
+) -> UInt8[np.ndarray, "rows cols 3"]:
   """Crops at random, resizes to rows and columns, and flips or does not."""
   rows, cols = shape
-  # Cut out first: a resize with `box` would draw on pixels around the box.
   width, height = image.size
-  crop = image.crop(crop_box(width, height, rng))
-  crop = crop.resize((cols, rows), Image.Resampling.BILINEAR)
-  if rng.random() < 0.5:
-    crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-  return crop
+  crop = resize_crop(
+    image,
+    (cols, rows),
+    (0, 0, cols, rows),
+    Image.Resampling.BILINEAR,
+    # Cut out first: a resize with `box` would draw on pixels around the box.
+    source=crop_box(width, height, rng),
+  )
+  return np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop

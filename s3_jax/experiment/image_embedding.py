@@ -48,6 +48,7 @@ class Imaging(NamedTuple):
     rows: images, or views, that the tower takes at once.
     max_pixels: of an image file; larger ones are bad.
     devices: which share a batch.
+    shortest: with which plain JPEGs are decoded smaller; 0 for their own size.
   """
 
   tower: Callable[[], Partial]
@@ -55,6 +56,7 @@ class Imaging(NamedTuple):
   rows: int
   max_pixels: int
   devices: jax.sharding.Mesh
+  shortest: int = 0
 
 
 class _Subset:
@@ -190,7 +192,12 @@ class Lacking:
       "passing": passing,
     }
     if self._options is None:
-      return padded_batches(records, self._imaging.preprocess, **common)
+      return padded_batches(
+        records,
+        self._imaging.preprocess,
+        shortest=self._imaging.shortest,
+        **common,
+      )
     return view_batches(
       records,
       self._imaging.preprocess,

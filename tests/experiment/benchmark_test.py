@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import struct
+import sys
 import tempfile
 import zlib
 from typing import NamedTuple
@@ -594,6 +595,7 @@ def test_waffle_needs_words(read, tmp_path):
     ({"templates": (3,)}, "`config.templates` must hold texts .* got 3"),
     ({"layout": "zip"}, "`config.layout` must be one of auto"),
     ({"max_pixels": 0}, "`config.max_pixels` must be >= 1"),
+    ({"decoding": "quick"}, "`config.decoding` must be one of exact, fast"),
     ({"data_dir": ""}, "`config.data_dir` must be the folder"),
     ({"lexicon": "eurosat"}, "must have the 47 classes"),
     ({"mesh": 99}, "`mesh` must be at most the 8 devices"),
@@ -606,6 +608,17 @@ def test_wrong_settings_are_named(read, tmp_path, changes, rule):
   for field, value in changes.items():
     config[field] = value
   with pytest.raises(ValueError, match=rule):
+    experiment.run(config, str(tmp_path / "run"))
+
+
+def test_fast_decoding_asks_for_its_library(read, tmp_path, monkeypatch):
+  make_replica("dtd", tmp_path / "data", classes=[0])
+  config = read("dtd", tmp_path / "data")
+  config.decoding = "fast"
+  monkeypatch.setitem(sys.modules, "simplejpeg", None)
+  with pytest.raises(
+    ValueError, match=r"'fast' needs simplejpeg.*s3_jax\[fast\]"
+  ):
     experiment.run(config, str(tmp_path / "run"))
 
 

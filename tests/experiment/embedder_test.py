@@ -23,6 +23,7 @@ from s3_jax.data.drawn_sets import all_images
 from s3_jax.data.records import OpenedDataset
 from s3_jax.experiment import text_embedding
 from s3_jax.experiment.embedder import SPLIT_BYTES, Embedder
+from s3_jax.experiment.image_embedding import ViewOptions
 from s3_jax.experiment.tasks.benchmark.sets import find_test_set
 from s3_jax.sharding import shard_params
 
@@ -207,6 +208,50 @@ def test_devices_change_nothing(
   test_set = embed_set(shared, spec)
   assert test_set.tower_batches == batches
   np.testing.assert_allclose(test_set.embeddings, all_devices, atol=1e-5)
+
+
+def opened_jpegs(clip):
+  """Photographs of eight times the checkpoint's size."""
+  rng, records = np.random.default_rng(0), []
+  for label in range(3):
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8))
+    side = 8 * clip.spec.resize_size
+    buffer = io.BytesIO()
+    coarse.resize((side, side + 5), Image.Resampling.BICUBIC).save(
+      buffer, "JPEG"
+    )
+    records.append({"image": buffer.getvalue(), "label": label})
+  return OpenedDataset(records, "abc", "in memory", "memory", "jpegs")
+
+
+def test_fast_decoding_has_keys_of_its_own(embedder, clip):
+  pytest.importorskip("simplejpeg")
+  opened = opened_jpegs(clip)
+  spec = DATASETS["plain"]
+  exact = embedder.images(spec, opened)
+  fast = replace(embedder, decoding="fast")
+  made = fast.images(spec, opened)
+  assert made.images_decoded == 3  # none of which the cache had
+  cosines = (made.embeddings * exact.embeddings).sum(axis=1)
+  assert (cosines > 0.98).all()
+  assert not np.array_equal(made.embeddings, exact.embeddings)
+  again = embedder.images(spec, opened), fast.images(spec, opened)
+  for first, second in zip((exact, made), again, strict=True):
+    assert second.images_decoded == 0
+    np.testing.assert_array_equal(first.embeddings, second.embeddings)
+
+
+def test_fast_decoding_is_not_of_views(embedder, clip):
+  pytest.importorskip("simplejpeg")
+  opened = opened_jpegs(clip)
+  options = ViewOptions(4, False, 0)
+  layouts = [
+    replace(embedder, decoding=decoding).layout(
+      DATASETS["plain"], opened, options
+    )
+    for decoding in ("exact", "fast")
+  ]
+  assert layouts[0].key == layouts[1].key
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from s3_jax.experiment.tasks.benchmark.plan import (
 from s3_jax.experiment.tasks.benchmark.sets import BenchmarkSet, find_sets
 from s3_jax.experiment.tasks.benchmark.settings import Benchmark
 from s3_jax.experiment.text_embedding import EmbeddedTexts
+from s3_jax.extras import require
 from s3_jax.files import texts_sha256
 
 
@@ -105,6 +106,8 @@ def _prepare(
 ]:
   """Finds the data sets, loads the checkpoint and makes all prompts."""
   require_writable(benchmark.cache_dir, "config.cache_dir")
+  if benchmark.decoding == "fast":
+    require("fast", "simplejpeg", by="`config.decoding` = 'fast'")
   # Before a checkpoint is fetched for data that are not there.
   found, skipped = find_sets(
     benchmark.cache_dir,
@@ -123,6 +126,7 @@ def _prepare(
     benchmark.cache_dir,
     benchmark.max_pixels,
     benchmark.model_axis,
+    benchmark.decoding,
   )
   plans = [plan_methods(benchmark, data, log) for data in found]
   return embedder, found, skipped, plans

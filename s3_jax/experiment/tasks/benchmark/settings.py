@@ -96,6 +96,8 @@ class Benchmark(NamedTuple):
   dtype: Dtype = "float32"  # of the towers' matrix products
   batch_size: Count = 64  # images, or views
   max_pixels: Count = MAX_PIXELS  # of an image file, all frames together
+  # "fast": large JPEGs are decoded smaller; whole images only, never views.
+  decoding: Annotated[str, Rule(choices=("exact", "fast"))] = "exact"
   mesh: Whole = 0  # devices of each process that are used; 0 for all
   model_axis: Count = 1  # of them share the classes; the rest share images
   cache_dir: CacheDir = raw("")  # default: the user's cache folder
