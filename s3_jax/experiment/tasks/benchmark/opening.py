@@ -126,7 +126,7 @@ def _prepare(
     benchmark.cache_dir,
     benchmark.max_pixels,
     benchmark.model_axis,
-    benchmark.decoding,
+    decoding=benchmark.decoding,
   )
   plans = [plan_methods(benchmark, data, log) for data in found]
   return embedder, found, skipped, plans
