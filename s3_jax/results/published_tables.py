@@ -44,12 +44,12 @@ _D2TPT_2, _D2TPT_3 = (
 )
 _STS = "a note on the STS paper (secondary source)"
 _TPT = "TPT's README, github.com/azshue/TPT"
-_TDA = "TDA's README"
+_TDA = "TDA's README, github.com/kdiAAA/TDA @ e697fb0c"
 _ZERO = (
   "docs/static/images of github.com/FarinaMatteo/zero @ c609f7c2, arXiv "
   "2405.18330"
 )
-_DMN_LOGS = "the authors' logs, github.com/YBZh/DMN"
+_DMN_LOGS = "the authors' logs, github.com/YBZh/DMN @ c6c218c7"
 _DMN_TABLE = (
   "figures/zero-shot.png of github.com/YBZh/DMN @ c6c218c7, table 3 of "
   "arXiv 2403.17589"
@@ -283,7 +283,7 @@ _RN50 = (
     "DMN-ZS, test time",
     IMAGENET,
     (63.87, 28.57, 56.12, 61.44, 39.84),
-    "DMN's README, github.com/YBZh/DMN" + _DMN_FUSED,
+    "DMN's README, github.com/YBZh/DMN @ c6c218c7" + _DMN_FUSED,
   ),
   _row(
     "DMN-ZS, test time",
@@ -315,5 +315,6 @@ USES = {
 }
 """What a method that adapts at test time sees beside the image and the names.
 
-Test labels: they chose a weight. The order of the other images is the stream.
+Test labels: they chose a weight. How the other methods' settings were chosen was
+not read. Other test images in their order are what is also called a stream.
 """
