@@ -194,6 +194,12 @@ _VIT_B_16 = (
     (67.96, 57.46, 62.95, 74.90, 46.03),
     _STS + "; the prompt is not stated",
   ),
+  _row(
+    "DPE, test time",
+    IMAGENET,
+    (71.91, 59.63, 65.44, 80.44, 52.26),
+    "a note on the ProtoMM paper (secondary source)",
+  ),
   _row("STS, test time", IMAGENET, (68.85, 61.23, 64.15, 77.13, 48.06), _STS),
   _row(
     "ZERO, test time",
@@ -311,10 +317,11 @@ USES = {
   "ZERO and an ensemble of templates": "views",
   "AWT": "views, an LLM's descriptions",
   "TDA": "other test images in their order; on ImageNet's shifts also views",
+  "DPE": "views, gradients, other test images in their order",
   "DMN-ZS": "views, other test images in their order, test labels",
 }
 """What a method that adapts at test time sees beside the image and the names.
 
-Test labels: they chose a weight. How the other methods' settings were chosen was
-not read. Other test images in their order are what is also called a stream.
+Test labels: they chose a weight. How the other methods' settings were chosen
+was not read. Other test images in their order are also called a stream.
 """

@@ -54,6 +54,7 @@ PRINTED = {
   ("OpenAI ViT-B/16", "DiffTPT, test time", "imagenet"): (62.58, 60.65),
   ("OpenAI ViT-B/16", "TDA, test time", "imagenet"): (65.01, 63.89),
   ("OpenAI ViT-B/16", "DMN-ZS, test time", "imagenet"): (65.49, 63.80),
+  ("OpenAI ViT-B/16", "DPE, test time", "imagenet"): (None, 64.44),
   ("OpenAI ViT-B/16", "ZERO, test time", "imagenet"): (63.74, None),
   ("OpenAI ViT-B/16", "ZERO, test time", "fine"): (64.21, None),
   (
