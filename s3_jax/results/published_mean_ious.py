@@ -1,55 +1,48 @@
-"""Mean IoUs that others have published, all without training.
+"""Published mean IoUs of OpenAI's ViT-B/16, in percent, as printed.
 
-Masks are not refined where a row does not say so. Networks beside CLIP are
-named: their rows cannot be compared with those of CLIP alone.
+None was measured here. All are without training; without refinement of masks
+and with CLIP's weights alone, but where the method's name says otherwise.
 """
 
-from s3_jax.results.published_rows import row
+from s3_jax.results.published_rows import SEGMENTATION
+from s3_jax.results.published_rows import published_row as _row
 
-SEGMENTATION = (
-  "voc21",
-  "context60",
-  "coco_object",
-  "voc20",
-  "context59",
-  "coco_stuff",
-  "cityscapes",
-  "ade20k",
-)
-"""In the order in which papers print them."""
+__all__ = ["VIT_B_16_MEAN_IOUS"]
 
 _FREECP = "README of FreeCP, a secondary source"
 _IMAGE = "assets/results.png of ClearCLIP's repository"
 _CCAR = "CCAR's table, a secondary source"
-_RESCLIP = "figs/main_results of ResCLIP's repository, an image"
-_MORE = "; further networks, so not comparable"
+_RESCLIP = (
+  "figs/main_results_w.png and main_results_wo.png of ResCLIP's repository "
+  "@ 0e085f7f, arXiv 2411.15851"
+)
 
-VIT_B_16_MIOU = (
-  row(
+VIT_B_16_MEAN_IOUS = (
+  _row(
     "CLIP, vanilla attention",
     SEGMENTATION,
     (None, None, None, 41.8, 9.2, 4.4, 5.5, 2.1),
     _IMAGE,
   ),
-  row(
+  _row(
     "MaskCLIP, its own protocol",
     SEGMENTATION,
     (None, None, None, 49.5, 21.7, 12.5, None, None),
     "configs/maskclip/README.md of MaskCLIP's repository",
   ),
-  row(
+  _row(
     "MaskCLIP, re-run by SCLIP",
     SEGMENTATION,
     (43.4, 23.2, 20.6, 74.9, 26.4, 16.7, 24.9, 11.9),
     _FREECP,
   ),
-  row(
+  _row(
     "SCLIP, its paper",
     SEGMENTATION,
     (59.1, 30.4, 30.5, 80.4, 34.2, 22.4, 32.2, 16.1),
     _FREECP,
   ),
-  row(
+  _row(
     "SCLIP, its repository",
     SEGMENTATION,
     (59.63, 31.74, 33.52, 81.54, 34.46, 22.77, 32.34, 16.45),
@@ -57,94 +50,90 @@ VIT_B_16_MIOU = (
     key="names_max",
     protocol="sclip",
   ),
-  row(
+  _row(
     "SCLIP, re-run",
     SEGMENTATION,
     (59.62, 32.59, 33.52, 81.54, 34.14, 22.77, 32.34, 16.45),
     _CCAR,
   ),
-  row(
+  _row(
     "SCLIP, in ClearCLIP's protocol",
     SEGMENTATION,
     (None, None, None, 78.2, 33.0, 21.1, 29.1, 14.6),
     _IMAGE,
   ),
-  row(
+  _row(
     "GEM",
     SEGMENTATION,
     (56.9, 32.6, 31.1, 79.9, 35.9, 23.7, 30.8, 15.7),
     _FREECP,
   ),
-  row(
+  _row(
     "ClearCLIP",
     SEGMENTATION,
     (51.8, 32.6, 33.0, 80.9, 35.9, 23.9, 30.0, 16.7),
     _FREECP,
   ),
-  row(
+  _row(
     "ClearCLIP, re-run",
     SEGMENTATION,
     (51.79, 33.78, 33.03, 80.93, 35.84, 23.90, 30.04, 16.64),
     _CCAR,
   ),
-  row(
-    "NACLIP, its repository, masks refined by PAMR",
-    SEGMENTATION,
-    (64.07, 34.99, 36.19, 83.03, 38.35, 25.69, 38.27, 19.05),
-    "README of NACLIP's repository",
-  ),
-  row(
+  _row(
     "NACLIP",
     SEGMENTATION,
     (58.9, 32.2, 33.2, 79.7, 35.2, 23.3, 35.5, 17.4),
-    "Trident's and PEARL's tables, secondary sources",
+    "ResCLIP's and Trident's tables, secondary sources",
   ),
-  row(
-    "ResCLIP on NACLIP",
+  _row(
+    "NACLIP, its repository; masks refined by PAMR",
     SEGMENTATION,
-    (61.1, 33.5, 35.0, 86.0, 36.8, 24.7, 35.9, 18.0),
-    _RESCLIP,
+    (64.07, 34.99, 36.19, 83.03, 38.35, 25.69, 38.27, 19.05),
+    "README of NACLIP's repository @ 0cac3a65, arXiv 2404.08181",
   ),
-  row(
+  _row(
     "ResCLIP on SCLIP",
     SEGMENTATION,
     (60.7, 32.9, 34.3, 84.6, 35.8, 23.9, 34.4, 17.6),
-    _RESCLIP,
+    _RESCLIP
+    + "; it prints 42.7 for the mean of the first three, which is 42.6",
   ),
-  row(
+  _row(
     "ResCLIP on ClearCLIP",
     SEGMENTATION,
     (59.0, 32.9, 34.0, 87.1, 36.4, 24.3, 34.5, 17.8),
     _RESCLIP,
   ),
-  row(
+  _row(
+    "ResCLIP on NACLIP",
+    SEGMENTATION,
+    (61.1, 33.5, 35.0, 86.0, 36.8, 24.7, 35.9, 18.0),
+    _RESCLIP,
+  ),
+  _row(
     "SC-CLIP",
     SEGMENTATION,
     (64.6, 36.8, 37.7, 84.3, 40.1, 26.6, 41.0, 20.1),
-    "a note on the SC-CLIP paper (secondary source)",
+    "a note on the paper, arXiv 2411.15869 (secondary source)",
   ),
-  row(
-    "ProxyCLIP, with DINO",
-    SEGMENTATION,
-    (61.3, 35.3, 37.5, 80.3, 39.1, 26.5, 38.1, 20.2),
-    "Trident's table, a secondary source" + _MORE,
-  ),
-  row(
-    "Trident, with DINO and SAM",
-    SEGMENTATION,
-    (67.1, 38.6, 41.1, 84.5, 42.2, 28.3, 42.9, 21.9),
-    "assets/data_result.png of Trident's repository" + _MORE,
-  ),
-  row(
+  _row(
     "ProxyCLIP, with DINO-B/8",
     SEGMENTATION,
     (59.1, 35.2, 36.2, 78.2, 38.8, 26.2, 38.1, 19.6),
     "RF-CLIP's table, a secondary source",
   ),
-  row(
+  _row(
     "ProxyCLIP, with DINO-B/8, as others print it",
     SEGMENTATION,
-    (61.3, 35.3, 37.5, None, None, None, 38.1, 20.2),
-    "CorrCLIP's and GLA-CLIP's tables, secondary sources",
+    (61.3, 35.3, 37.5, 80.3, 39.1, 26.5, 38.1, 20.2),
+    "Trident's table, a secondary source; CorrCLIP's and GLA-CLIP's agree",
+  ),
+  _row(
+    "Trident, with DINO and SAM: other weights, not comparable",
+    SEGMENTATION,
+    (67.1, 38.6, 41.1, 84.5, 42.2, 28.3, 42.9, 21.9),
+    "assets/data_result.png of Trident's repository @ a93b346d, "
+    "arXiv 2411.09219",
   ),
 )
