@@ -283,13 +283,15 @@ def _compile() -> _Kernels | None:
   pixels = array(numba.uint8, 2, "C", readonly=True)
   made = array(numba.uint8, 2, "C")
   axis = (array(numba.int64, 1, "C"), array(numba.int32, 2, "C"))
-  return tuple(
+
+  def compiled(function: Callable[..., None], *types: Any) -> Any:
     # Tests wrap every function to look at its types.
-    numba.njit(numba.void(*types), nogil=True)(inspect.unwrap(function))
-    for function, types in (
-      (_weigh_along_rows, (pixels, numba.int64, *axis, made, numba.int64)),
-      (_weigh_along_columns, (pixels, *axis, made)),
-    )
+    compiler = numba.njit(numba.void(*types), nogil=True)
+    return compiler(inspect.unwrap(function))
+
+  return (
+    compiled(_weigh_along_rows, pixels, numba.int64, *axis, made, numba.int64),
+    compiled(_weigh_along_columns, pixels, *axis, made),
   )
 
 
