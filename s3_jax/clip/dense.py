@@ -12,13 +12,21 @@ head, `s = head_dim^-1/2`, and `o` the output projection:
 | maskclip | the identity | the same |
 | sclip | softmax(s q q^T) + softmax(s k k^T) | the same |
 | clearclip | softmax(s q q^T) | o(A v) alone |
+| naclip | softmax(s k k^T + w) | o(A v) alone |
+| resclip | 2 ((1 - r) A_naclip + r R) | o(A v) alone |
+
+Of naclip, `w` is `exp(-d^2 / (2 std^2))` for two patches that lie `d` patches
+apart, and 0 with the class token. Of resclip, `R` is the mean over some middle
+blocks of their own softmax(s q k^T), in each head.
 
 The class token takes part in the attention and is dropped after the block. The
 last layer norm and the projection follow, as they do for the class token.
 
 References:
   MaskCLIP: Zhou et al. 2022 (arXiv 2112.01071). SCLIP: Wang et al. 2023 (arXiv
-  2312.01597). ClearCLIP: Lan et al. 2024 (arXiv 2407.12442). ProxyCLIP, for
+  2312.01597). ClearCLIP: Lan et al. 2024 (arXiv 2407.12442). NACLIP: Hajimiri
+  et al. 2024 (arXiv 2404.08181). ResCLIP: Yang et al. 2024 (arXiv 2411.15851),
+  of which this is the residual attention, not the second pass. ProxyCLIP, for
   weights from another network: Lan et al. 2024 (arXiv 2408.04883).
 """
 
@@ -44,13 +52,23 @@ ATTENTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
   "maskclip": (),
   "sclip": (("query", "query"), ("key", "key")),
   "clearclip": (("query", "query"),),
+  "naclip": (("key", "key"),),
+  "resclip": (("key", "key"),),
 }
 """The pairs whose softmax weights are summed; none: each token to itself."""
+
+_NEIGHBORS = ("naclip", "resclip")  # patches look at those around them
+_ALONE = ("clearclip", *_NEIGHBORS)  # without residual and FFN
+_RESIDUAL_FACTOR = 2.0  # ResCLIP's, the same for every data set
 
 
 @takes_arrays("images")
 @functools.partial(
-  jax.jit, static_argnames=("spec", "attention", "position_offset", "dtype")
+  jax.jit,
+  static_argnames=(
+    *("spec", "attention", "position_offset", "neighbor_std"),
+    *("residual_share", "dtype"),
+  ),
 )
 def embed_patches(
   spec: ModelSpec,
@@ -61,6 +79,8 @@ def embed_patches(
   attention: str = "clearclip",
   affinity: Float[Array | np.ndarray, "batch patches patches"] | None = None,
   position_offset: float = 0.1,
+  neighbor_std: float = 5.0,
+  residual_share: float = 0.3,
   dtype: str = "float32",
 ) -> Float32[Array, "batch rows cols dim"]:
   """Embeds every patch of images of any size as a unit vector.
@@ -75,7 +95,8 @@ def embed_patches(
     params: the checkpoint's parameters, both towers.
     images: uint8 images are RGB pixels and are normalised here; float32 images
       are already normalised. At least one patch high and wide.
-    attention: of the last block: "vanilla", "maskclip", "sclip", "clearclip".
+    attention: of the last block: "vanilla", "maskclip", "sclip", "clearclip",
+      "naclip", "resclip".
     affinity: weights that replace the attention of the last block in all heads:
       row i says how much of every patch's value patch i gets, patches row by
       row, without the class token. Rows usually sum to 1, which is not checked.
@@ -85,6 +106,10 @@ def embed_patches(
       it is divided by that of the checkpoint's grid; the quotient is the scale
       of the resampling. In [0, 1): 0.1 in SCLIP and ClearCLIP, which have it
       from DINO, 0 in MaskCLIP.
+    neighbor_std: of the Gaussian of naclip and resclip, in patches, > 0.
+    residual_share: of the middle blocks' attention in resclip, in [0, 1]. The
+      middle blocks are the 6th to 9th of 12, as its authors have them; of
+      another number the same part.
     dtype: type in which matrices are multiplied, "float32" or "bfloat16".
 
   Returns:
@@ -126,10 +151,21 @@ def embed_patches(
       f"`affinity` must be of {rows * cols} patches, {rows} rows of {cols}, "
       f"got {affinity.shape[1]}."
     )
+  if not neighbor_std > 0:
+    raise ValueError(f"`neighbor_std` must be > 0, got {neighbor_std}.")
+  if not 0 <= residual_share <= 1:
+    raise ValueError(
+      f"`residual_share` must be in [0, 1], got {residual_share}."
+    )
   if images.dtype == jnp.uint8:
     images = normalize_images(spec, images)
   tower = _PatchTower(
-    spec, dtype, attention=attention, position_offset=position_offset
+    spec,
+    dtype,
+    attention=attention,
+    position_offset=position_offset,
+    neighbor_std=neighbor_std,
+    residual_share=residual_share if attention == "resclip" else 0.0,
   )
   raw = tower.apply({"params": params["image"]}, images, affinity)
   assert isinstance(raw, jax.Array)  # apply's type allows for mutable state
@@ -141,6 +177,8 @@ class _PatchTower(VisionTransformer):
 
   attention: str = "clearclip"
   position_offset: float = 0.1
+  neighbor_std: float = 5.0
+  residual_share: float = 0.0
 
   @nn.compact
   def __call__(
@@ -162,15 +200,68 @@ class _PatchTower(VisionTransformer):
       images.shape[2] // spec.patch_size,
     )
     x += _resample(positions, side, grid, self.position_offset)[None]
-    x = self.blocks(x, spec.image_layers - 1)
+    residual: list[Array] = []
+
+    def look(index: int, x: Array) -> None:
+      if index in middle_blocks(spec.image_layers):
+        params = self.variables["params"][f"block_{index}"]
+        residual.append(_attention_of(spec, params, x, dtype=self.dtype))
+
+    share = self.residual_share
+    x = self.blocks(x, spec.image_layers - 1, before=look if share else None)
+    bias = None
+    if self.attention in _NEIGHBORS:
+      bias = _neighborhood(grid, self.neighbor_std)
     x = _LastBlock(
       spec,
       self.dtype,
       self.attention,
+      share,
       name=f"block_{spec.image_layers - 1}",
-    )(x, affinity)
+    )(x, affinity, bias, jnp.mean(jnp.stack(residual), 0) if residual else None)
     x = LayerNorm(spec.layer_norm_eps, name="post_norm")(x)
     return self.project(x)
+
+
+def middle_blocks(layers: int) -> range:
+  """Names the blocks whose attention ResCLIP takes, counted from 0."""
+  first = 5 * layers // 12
+  return range(first, max(first + 1, 9 * layers // 12))
+
+
+def _attention_of(
+  spec: ModelSpec,
+  params: Mapping[str, Any],
+  x: Float[Array, "batch tokens channels"],
+  *,
+  dtype: str,
+) -> Float32[Array, "batch_heads patches tokens"]:
+  """Computes with what weights a block's patches attend, in each head."""
+  batch, tokens, width = x.shape
+  heads = spec.image_heads
+  norm = LayerNorm(spec.layer_norm_eps, parent=None)
+  h = norm.apply({"params": params["norm_1"]}, x)
+  linear = Dense(width, 0.0, dtype=dtype, parent=None)
+
+  def split(name):
+    part: Any = linear.apply({"params": params["attention"][name]}, h)
+    part = part.reshape(batch, tokens, heads, width // heads).swapaxes(1, 2)
+    return part.reshape(batch * heads, tokens, width // heads)
+
+  query = split("query")[:, 1:] * (width // heads) ** -0.5
+  logits = contract("nqd,nkd->nqk", query, split("key"), dtype=dtype)
+  return jax.nn.softmax(logits, axis=-1)
+
+
+def _neighborhood(
+  grid: tuple[int, int], std: float
+) -> Float32[np.ndarray, "patches tokens"]:
+  """NACLIP's Gaussian of the distance of patches; the class token has none."""
+  rows, cols = (np.arange(side) for side in grid)
+  places = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
+  squared = ((places[:, None] - places[None]) ** 2).sum(-1)
+  near = np.exp(-squared / (2.0 * std**2))
+  return np.pad(near, ((0, 0), (1, 0))).astype(np.float32)
 
 
 class _LastBlock(nn.Module):
@@ -179,20 +270,27 @@ class _LastBlock(nn.Module):
   spec: ModelSpec
   dtype: str
   attention: str
+  residual_share: float
 
   @nn.compact
   def __call__(
     self,
     x: Float[Array, "batch tokens channels"],
     affinity: Float[Array | np.ndarray, "batch patches patches"] | None,
+    bias: Float[Array | np.ndarray, "patches tokens"] | None,
+    residual: Float[Array, "batch_heads patches tokens"] | None,
   ) -> Float32[Array, "batch patches channels"]:
     """Gives the patches after the block, without the class token."""
     spec = self.spec
     hidden = LayerNorm(spec.layer_norm_eps, name="norm_1")(x)
     mixed = _LastAttention(
-      spec.image_heads, self.dtype, self.attention, name="attention"
-    )(hidden, affinity)
-    if affinity is not None or self.attention == "clearclip":
+      spec.image_heads,
+      self.dtype,
+      self.attention,
+      self.residual_share,
+      name="attention",
+    )(hidden, affinity, bias, residual)
+    if affinity is not None or self.attention in _ALONE:
       return mixed
     x = x[:, 1:] + mixed
     mlp = Mlp(
@@ -215,12 +313,15 @@ class _LastAttention(nn.Module):
   heads: int
   dtype: str
   attention: str
+  residual_share: float
 
   @nn.compact
   def __call__(
     self,
     x: Float[Array, "batch tokens channels"],
     affinity: Float[Array | np.ndarray, "batch patches patches"] | None,
+    bias: Float[Array | np.ndarray, "patches tokens"] | None,
+    residual: Float[Array, "batch_heads patches tokens"] | None,
   ) -> Float32[Array, "batch patches channels"]:
     """Mixes the tokens; the class token asks nothing."""
     width = x.shape[-1]
@@ -246,9 +347,29 @@ class _LastAttention(nn.Module):
           projected[key],
           value,
           heads=self.heads,
+          bias=bias,
           dtype=self.dtype,
         )
+    if self.attention == "resclip" and affinity is None:
+      mixed *= 1.0 - self.residual_share
+      if residual is not None:
+        mixed += self.residual_share * self._mix(residual, value)
+      mixed *= _RESIDUAL_FACTOR
     return linear("out", mixed)
+
+  def _mix(
+    self,
+    weights: Float[Array, "batch_heads patches tokens"],
+    value: Float[Array, "batch tokens width"],
+  ) -> Float32[Array, "batch patches width"]:
+    """Mixes values by given weights in each head."""
+    batch, tokens, width = value.shape
+    size = width // self.heads
+    parts = value.reshape(batch, tokens, self.heads, size).swapaxes(1, 2)
+    parts = parts.reshape(batch * self.heads, tokens, size)
+    mixed = contract("nqk,nkd->nqd", weights, parts, dtype=self.dtype)
+    mixed = mixed.reshape(batch, self.heads, -1, size).swapaxes(1, 2)
+    return mixed.reshape(batch, -1, width)
 
 
 def _resample(

@@ -11,6 +11,8 @@ References:
   2106.04560), section 3.3, for the pooling by attention.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
@@ -85,13 +87,22 @@ class VisionTransformer(nn.Module):
     return jnp.concatenate([first, x], axis=1)
 
   def blocks(
-    self, x: Float[Array, "batch tokens channels"], count: int
+    self,
+    x: Float[Array, "batch tokens channels"],
+    count: int,
+    *,
+    before: Callable[[int, Array], None] | None = None,
   ) -> Float32[Array, "batch tokens channels"]:
-    """Runs the first `count` blocks over tokens that have their positions."""
+    """Runs the first `count` blocks over tokens that have their positions.
+
+    `before` is shown the number of each block and what goes into it.
+    """
     spec = self.spec
     if spec.pre_norm:
       x = LayerNorm(spec.layer_norm_eps, name="pre_norm")(x)
     for index in range(count):
+      if before is not None:
+        before(index, x)
       x = gathered(Block, self.gather, x)(
         spec.image_heads,
         spec.image_mlp_dim,

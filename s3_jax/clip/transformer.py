@@ -127,9 +127,13 @@ def attend(
   *,
   heads: int,
   causal: bool = False,
+  bias: Float[Array | np.ndarray, "queries tokens"] | None = None,
   dtype: str = "float32",
 ) -> Float32[Array, "batch queries width"]:
-  """Mixes values by the softmax of query-key products, in each head apart."""
+  """Mixes values by the softmax of query-key products, in each head apart.
+
+  `bias` is added to the products of every head.
+  """
   batch, queries, width = query.shape
   tokens, head_dim = key.shape[1], width // heads
 
@@ -145,6 +149,8 @@ def attend(
   if causal:
     later = ~np.tri(queries, tokens, dtype=bool)[None]
     logits = jnp.where(later, -jnp.inf, logits)
+  if bias is not None:
+    logits += bias[None]
   weights = jax.nn.softmax(logits, axis=-1)
   mixed = contract("nqk,nkd->nqd", weights, split(value, tokens), dtype=dtype)
   mixed = mixed.reshape(batch, heads, queries, head_dim).swapaxes(1, 2)

@@ -85,6 +85,8 @@ VIT_B_16_MEAN_IOUS = (
     SEGMENTATION,
     (58.9, 32.2, 33.2, 79.7, 35.2, 23.3, 35.5, 17.4),
     "ResCLIP's and Trident's tables, secondary sources",
+    key="names_max",
+    protocol="naclip",
   ),
   _row(
     "NACLIP, its repository; masks refined by PAMR",

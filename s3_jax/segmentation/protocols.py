@@ -8,8 +8,9 @@ codes; `SEGMENTATION_PROTOCOLS["sclip"]` is what a code does by default,
 References:
   SCLIP: github.com/wangf3014/SCLIP, configs and clip_segmentor.py. ClearCLIP:
   github.com/mc-lan/ClearCLIP, configs and clearclip_segmentor.py. MaskCLIP:
-  github.com/chongzhou96/MaskCLIP, configs/maskclip and configs/_base_. That a
-  protocol is one record is ours.
+  github.com/chongzhou96/MaskCLIP, configs/maskclip and configs/_base_. NACLIP:
+  github.com/sinahmr/NACLIP, configs and naclip.py. ResCLIP:
+  github.com/yvhangyang/ResCLIP, configs. That a protocol is one record is ours.
 """
 
 from collections.abc import Mapping
@@ -45,6 +46,8 @@ class SegmentationProtocol(NamedTuple):
     prob_threshold: a pixel whose best probability is below it gets class 0.
     area_threshold: a class other than 0 is given up in an image unless its
       pixels are more than this share of all pixels of such classes; 0: never.
+    neighbor_std: of the Gaussian around a patch, see `embed_patches`.
+    residual_share: of middle blocks' attention, see `embed_patches`.
   """
 
   attention: str
@@ -59,6 +62,8 @@ class SegmentationProtocol(NamedTuple):
   logit_factor: float
   prob_threshold: float = 0.0
   area_threshold: float = 0.0
+  neighbor_std: float = 5.0
+  residual_share: float = 0.3
 
 
 def check_protocol(protocol: SegmentationProtocol) -> None:
@@ -84,7 +89,9 @@ def check_protocol(protocol: SegmentationProtocol) -> None:
     _refuse("pixel_mean", rule, protocol.pixel_mean)
   if not protocol.logit_factor > 0:
     _refuse("logit_factor", "> 0", protocol.logit_factor)
-  for field in ("prob_threshold", "area_threshold"):
+  if not protocol.neighbor_std > 0:
+    _refuse("neighbor_std", "> 0", protocol.neighbor_std)
+  for field in ("prob_threshold", "area_threshold", "residual_share"):
     value = getattr(protocol, field)
     if not 0 <= value <= 1:
       _refuse(field, "in [0, 1]", value)
@@ -150,6 +157,29 @@ _METHODS = {
     logit_factor=50.0,
   ),
 }
+# NACLIP without its refinement of masks (PAMR); ResCLIP on NACLIP without its
+# second pass, whose affinities come from a first segmentation.
+_METHODS["naclip"] = _METHODS["sclip"]._replace(attention="naclip")
+_METHODS["resclip"] = _METHODS["naclip"]._replace(attention="resclip")
+
+_NACLIP: dict[str, dict[str, int | float]] = {
+  # The whole image is one window.
+  "voc21": {"window": 0, "prob_threshold": 0.1},
+  "voc20": {"window": 0},
+  "context60": {"prob_threshold": 0.1},
+  "coco_object": {"prob_threshold": 0.1},
+  "cityscapes": {"short_side": 560},
+}
+_RESCLIP_SHARES = {
+  "voc21": 0.3,
+  "voc20": 0.6,
+  "context60": 0.3,
+  "context59": 0.4,
+  "coco_object": 0.4,
+  "coco_stuff": 0.4,
+  "cityscapes": 0.2,
+  "ade20k": 0.3,
+}
 
 # What the configuration of one data set changes.
 _VARIANTS: dict[str, dict[str, int | float]] = {
@@ -170,6 +200,11 @@ _VARIANTS: dict[str, dict[str, int | float]] = {
   "clearclip/context60": {"prob_threshold": 0.15},
   "clearclip/coco_object": {"prob_threshold": 0.4},
   "clearclip/cityscapes": {"window": 224},
+  **{f"naclip/{name}": changes for name, changes in _NACLIP.items()},
+  **{
+    f"resclip/{name}": {**_NACLIP.get(name, {}), "residual_share": share}
+    for name, share in _RESCLIP_SHARES.items()
+  },
 }
 
 SEGMENTATION_PROTOCOLS: Mapping[str, SegmentationProtocol] = MappingProxyType(

@@ -97,6 +97,8 @@ def embed_windows(
         params,
         attention=protocol.attention,
         position_offset=protocol.position_offset,
+        neighbor_std=protocol.neighbor_std,
+        residual_share=protocol.residual_share,
         dtype=dtype,
       ),
       np.concatenate([cut[i].pixels for i in some]),

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 import s3_jax.clip
-from s3_jax.clip.dense import ATTENTIONS, _bicubic, embed_patches
+from s3_jax.clip.dense import (
+  ATTENTIONS,
+  _bicubic,
+  embed_patches,
+  middle_blocks,
+)
 from tests.clip.torch_patches import torch_patches
 
 TOLERANCE = 1e-5
@@ -31,6 +36,8 @@ def draw_pixels(height, width, batch=2):
 def expected_patches(model, pixels, attention, **options):
   import torch
 
+  layers = model.config.vision_config.num_hidden_layers
+  options = {"middle": middle_blocks(layers), **options}
   pixels = torch.tensor(np.moveaxis(pixels, -1, 1).astype(np.float64))
   return torch_patches(model, pixels, attention, **options)
 
@@ -177,3 +184,68 @@ def test_gradients_reach_the_patches(loaded):
 
   gradient = jax.grad(loss)(jnp.asarray(draw_pixels(8, 12)))
   assert jnp.isfinite(gradient).all() and jnp.abs(gradient).max() > 0
+
+
+@pytest.mark.parametrize(
+  ("attention", "options"),
+  [
+    ("naclip", {"neighbor_std": 1.5}),
+    ("resclip", {"residual_share": 0.6}),
+    ("resclip", {"neighbor_std": 0.7, "residual_share": 1.0}),
+  ],
+)
+def test_numbers_of_neighbors_and_residual(loaded, attention, options):
+  clip, model = loaded
+  pixels = draw_pixels(14, 33)
+  names = {"neighbor_std": "std", "residual_share": "share"}
+  expected = expected_patches(
+    model, pixels, attention, **{names[k]: v for k, v in options.items()}
+  )
+  ours = embed_patches(
+    clip.spec, clip.params, pixels, attention=attention, **options
+  )
+  assert np.abs(ours - expected).max() <= TOLERANCE
+  usual = embed_patches(clip.spec, clip.params, pixels, attention=attention)
+  assert np.abs(ours - usual).max() > 100 * TOLERANCE
+
+
+def test_a_wide_gaussian_adds_a_constant_between_patches(loaded):
+  clip, _ = loaded
+  pixels = draw_pixels(20, 20)
+
+  def embed(attention, **options):
+    return np.asarray(
+      embed_patches(
+        clip.spec, clip.params, pixels, attention=attention, **options
+      )
+    )
+
+  near = embed("naclip", neighbor_std=1e-3)
+  far = embed("naclip", neighbor_std=1e6)
+  assert np.abs(near - far).max() > 100 * TOLERANCE
+  np.testing.assert_allclose(
+    embed("naclip", neighbor_std=1e6),
+    embed("naclip", neighbor_std=1e7),
+    atol=1e-6,
+  )
+
+
+@pytest.mark.parametrize(
+  ("layers", "blocks"),
+  [(12, [5, 6, 7, 8]), (24, list(range(10, 18))), (3, [1]), (2, [0]), (1, [0])],
+)
+def test_middle_blocks(layers, blocks):
+  assert list(middle_blocks(layers)) == blocks
+
+
+@pytest.mark.parametrize(
+  ("options", "rule"),
+  [
+    ({"neighbor_std": 0.0}, "`neighbor_std` must be > 0"),
+    ({"residual_share": 1.1}, r"`residual_share` must be in \[0, 1\]"),
+  ],
+)
+def test_numbers_out_of_range(loaded, options, rule):
+  clip, _ = loaded
+  with pytest.raises(ValueError, match=rule):
+    embed_patches(clip.spec, clip.params, draw_pixels(8, 8), **options)

@@ -7,7 +7,7 @@ import pytest
 from s3_jax.segmentation import SEGMENTATION_PROTOCOLS
 from s3_jax.segmentation.protocols import DATA_SETS, check_protocol
 
-METHODS = ("maskclip", "sclip", "clearclip")
+METHODS = ("maskclip", "sclip", "clearclip", "naclip", "resclip")
 
 
 def test_every_method_has_every_data_set():
@@ -19,7 +19,7 @@ def test_every_method_has_every_data_set():
 
 def test_data_sets_are_those_of_the_papers():
   # Names of background classes, and the thresholds that only they have.
-  for method in ("sclip", "clearclip"):
+  for method in ("sclip", "clearclip", "naclip", "resclip"):
     with_background = {
       name
       for name in DATA_SETS
@@ -48,6 +48,15 @@ def test_data_sets_are_those_of_the_papers():
     ("clearclip/coco_object", 448, 2048, 448, 224, 50, 0.4),
     ("clearclip/cityscapes", 448, 2048, 224, 224, 50, 0),
     ("clearclip/ade20k", 448, 2048, 448, 224, 50, 0),
+    ("naclip", 336, 2048, 224, 112, 40, 0),
+    ("naclip/voc21", 336, 2048, 0, 112, 40, 0.1),
+    ("naclip/voc20", 336, 2048, 0, 112, 40, 0),
+    ("naclip/context60", 336, 2048, 224, 112, 40, 0.1),
+    ("naclip/coco_object", 336, 2048, 224, 112, 40, 0.1),
+    ("naclip/coco_stuff", 336, 2048, 224, 112, 40, 0),
+    ("naclip/cityscapes", 560, 2048, 224, 112, 40, 0),
+    ("resclip/voc21", 336, 2048, 0, 112, 40, 0.1),
+    ("resclip/ade20k", 336, 2048, 224, 112, 40, 0),
     ("maskclip", 512, 2048, 0, 1, 100, 0),
     ("maskclip/context59", 520, 520, 0, 1, 100, 0),
     ("maskclip/cityscapes", 512, 1024, 0, 1, 100, 0),

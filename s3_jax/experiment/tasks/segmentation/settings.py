@@ -33,7 +33,9 @@ def _set_alone(values: dict[str, Any], where: Where) -> dict[str, float]:
   return {name: value for name, value in values.items() if value is not None}
 
 
-Protocol = Annotated[str, Rule(choices=("sclip", "clearclip", "maskclip"))]
+Protocol = Annotated[
+  str, Rule(choices=("sclip", "clearclip", "maskclip", "naclip", "resclip"))
+]
 # "windows": each window as one image (ours).
 Embeddings = Annotated[str, Rule(choices=EMBEDDINGS)]
 NameTemplates = Annotated[
@@ -71,6 +73,10 @@ class ProtocolChanges(NamedTuple):
   logit_factor: float | None = None  # of the cosines, before the softmax
   prob_threshold: float | None = None  # below it a pixel is background
   area_threshold: float | None = None  # share of pixels, below it a class goes
+  neighbor_std: float | None = (
+    None  # of naclip's and resclip's Gaussian, patches
+  )
+  residual_share: float | None = None  # of middle blocks in resclip's attention
 
   @property
   def given(self) -> dict[str, Any]:
