@@ -23,7 +23,7 @@ from s3_jax.fields import (
 )
 from s3_jax.messages import nearest
 
-_MANY = 40  # choices that are shown; of the zoo there are more
+_MANY = 50  # choices that are shown; of the zoo there are more
 _WORDS = {
   bool: "True or False",
   int: "whole number",
