@@ -13,11 +13,11 @@ head, `s = head_dim^-1/2`, and `o` the output projection:
 | sclip | softmax(s q q^T) + softmax(s k k^T) | the same |
 | clearclip | softmax(s q q^T) | o(A v) alone |
 | naclip | softmax(s k k^T + w) | o(A v) alone |
-| resclip | 2 ((1 - r) A_naclip + r R) | o(A v) alone |
+| resclip_rcs | 2 ((1 - r) A_naclip + r R) | o(A v) alone |
 
 Of naclip, `w` is `exp(-d^2 / (2 std^2))` for two patches that lie `d` patches
-apart, and 0 with the class token. Of resclip, `R` is the mean over some middle
-blocks of their own softmax(s q k^T), in each head.
+apart, and 0 with the class token. Of resclip_rcs, `R` is the mean over some
+middle blocks of their own softmax(s q k^T), in each head.
 
 The class token takes part in the attention and is dropped after the block. The
 last layer norm and the projection follow, as they do for the class token.
@@ -53,11 +53,11 @@ ATTENTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
   "sclip": (("query", "query"), ("key", "key")),
   "clearclip": (("query", "query"),),
   "naclip": (("key", "key"),),
-  "resclip": (("key", "key"),),
+  "resclip_rcs": (("key", "key"),),
 }
 """The pairs whose softmax weights are summed; none: each token to itself."""
 
-_NEIGHBORS = ("naclip", "resclip")  # patches look at those around them
+_NEIGHBORS = ("naclip", "resclip_rcs")  # patches look at those around them
 _ALONE = ("clearclip", *_NEIGHBORS)  # without residual and FFN
 _RESIDUAL_FACTOR = 2.0  # ResCLIP's, the same for every data set
 
@@ -96,7 +96,7 @@ def embed_patches(
     images: uint8 images are RGB pixels and are normalised here; float32 images
       are already normalised. At least one patch high and wide.
     attention: of the last block: "vanilla", "maskclip", "sclip", "clearclip",
-      "naclip", "resclip".
+      "naclip", "resclip_rcs".
     affinity: weights that replace the attention of the last block in all heads:
       row i says how much of every patch's value patch i gets, patches row by
       row, without the class token. Rows usually sum to 1, which is not checked.
@@ -106,9 +106,9 @@ def embed_patches(
       it is divided by that of the checkpoint's grid; the quotient is the scale
       of the resampling. In [0, 1): 0.1 in SCLIP and ClearCLIP, which have it
       from DINO, 0 in MaskCLIP.
-    neighbor_std: of the Gaussian of naclip and resclip, in patches, > 0.
-    residual_share: of the middle blocks' attention in resclip, in [0, 1]. The
-      middle blocks are the 6th to 9th of 12, as its authors have them; of
+    neighbor_std: of the Gaussian of naclip and resclip_rcs, in patches, > 0.
+    residual_share: of the middle blocks' attention in resclip_rcs, in [0, 1].
+      The middle blocks are the 6th to 9th of 12, as its authors have them; of
       another number the same part.
     dtype: type in which matrices are multiplied, "float32" or "bfloat16".
 
@@ -165,11 +165,11 @@ def embed_patches(
     attention=attention,
     position_offset=position_offset,
     neighbor_std=neighbor_std,
-    residual_share=residual_share if attention == "resclip" else 0.0,
+    residual_share=residual_share if attention == "resclip_rcs" else 0.0,
   )
   raw = tower.apply({"params": params["image"]}, images, affinity)
   assert isinstance(raw, jax.Array)  # apply's type allows for mutable state
-  return l2_normalize(raw.reshape(raw.shape[0], rows, cols, -1))
+  return l2_normalize(raw.reshape(raw.shape[0], rows, cols, raw.shape[-1]))
 
 
 class _PatchTower(VisionTransformer):
@@ -350,7 +350,7 @@ class _LastAttention(nn.Module):
           bias=bias,
           dtype=self.dtype,
         )
-    if self.attention == "resclip" and affinity is None:
+    if self.attention == "resclip_rcs" and affinity is None:
       mixed *= 1.0 - self.residual_share
       if residual is not None:
         mixed += self.residual_share * self._mix(residual, value)
@@ -368,8 +368,9 @@ class _LastAttention(nn.Module):
     parts = value.reshape(batch, tokens, self.heads, size).swapaxes(1, 2)
     parts = parts.reshape(batch * self.heads, tokens, size)
     mixed = contract("nqk,nkd->nqd", weights, parts, dtype=self.dtype)
-    mixed = mixed.reshape(batch, self.heads, -1, size).swapaxes(1, 2)
-    return mixed.reshape(batch, -1, width)
+    patches = weights.shape[1]  # by its number: there may be no image
+    mixed = mixed.reshape(batch, self.heads, patches, size).swapaxes(1, 2)
+    return mixed.reshape(batch, patches, width)
 
 
 def _resample(

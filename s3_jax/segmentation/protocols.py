@@ -160,7 +160,7 @@ _METHODS = {
 # NACLIP without its refinement of masks (PAMR); ResCLIP on NACLIP without its
 # second pass, whose affinities come from a first segmentation.
 _METHODS["naclip"] = _METHODS["sclip"]._replace(attention="naclip")
-_METHODS["resclip"] = _METHODS["naclip"]._replace(attention="resclip")
+_METHODS["resclip_rcs"] = _METHODS["naclip"]._replace(attention="resclip_rcs")
 
 _NACLIP: dict[str, dict[str, int | float]] = {
   # The whole image is one window.
@@ -202,7 +202,7 @@ _VARIANTS: dict[str, dict[str, int | float]] = {
   "clearclip/cityscapes": {"window": 224},
   **{f"naclip/{name}": changes for name, changes in _NACLIP.items()},
   **{
-    f"resclip/{name}": {**_NACLIP.get(name, {}), "residual_share": share}
+    f"resclip_rcs/{name}": {**_NACLIP.get(name, {}), "residual_share": share}
     for name, share in _RESCLIP_SHARES.items()
   },
 }

@@ -190,8 +190,8 @@ def test_gradients_reach_the_patches(loaded):
   ("attention", "options"),
   [
     ("naclip", {"neighbor_std": 1.5}),
-    ("resclip", {"residual_share": 0.6}),
-    ("resclip", {"neighbor_std": 0.7, "residual_share": 1.0}),
+    ("resclip_rcs", {"residual_share": 0.6}),
+    ("resclip_rcs", {"neighbor_std": 0.7, "residual_share": 1.0}),
   ],
 )
 def test_numbers_of_neighbors_and_residual(loaded, attention, options):
@@ -249,3 +249,12 @@ def test_numbers_out_of_range(loaded, options, rule):
   clip, _ = loaded
   with pytest.raises(ValueError, match=rule):
     embed_patches(clip.spec, clip.params, draw_pixels(8, 8), **options)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_no_image_gives_no_patches(loaded, attention):
+  clip, _ = loaded
+  found = embed_patches(
+    clip.spec, clip.params, draw_pixels(14, 33)[:0], attention=attention
+  )
+  assert found.shape == (0, 3, 8, clip.spec.embed_dim)

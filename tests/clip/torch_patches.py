@@ -81,7 +81,7 @@ def torch_patches(
       weights = torch.eye(v.shape[2], dtype=v.dtype)
     elif attention == "sclip":
       weights = softmax(q, q) + softmax(k, k)
-    elif attention in ("naclip", "resclip"):
+    elif attention in ("naclip", "resclip_rcs"):
       near = torch.zeros(1 + rows * cols, 1 + rows * cols, dtype=v.dtype)
       for one in range(rows * cols):
         for other in range(rows * cols):
@@ -91,7 +91,7 @@ def torch_patches(
             -(down**2 + across**2) / (2 * std**2)
           )
       weights = (scale * k @ k.transpose(-1, -2) + near).softmax(dim=-1)
-      if attention == "resclip":
+      if attention == "resclip_rcs":
         residual = torch.stack(seen).mean(dim=0)
         weights = 2 * ((1 - share) * weights + share * residual)
     else:
@@ -100,7 +100,7 @@ def torch_patches(
     mixed = heads.out_proj((weights @ v).transpose(1, 2).flatten(2))
     if affinity is not None:
       x = mixed
-    elif attention in ("clearclip", "naclip", "resclip"):
+    elif attention in ("clearclip", "naclip", "resclip_rcs"):
       x = mixed[:, 1:]
     else:
       x = x + mixed

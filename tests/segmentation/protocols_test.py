@@ -7,7 +7,7 @@ import pytest
 from s3_jax.segmentation import SEGMENTATION_PROTOCOLS
 from s3_jax.segmentation.protocols import DATA_SETS, check_protocol
 
-METHODS = ("maskclip", "sclip", "clearclip", "naclip", "resclip")
+METHODS = ("maskclip", "sclip", "clearclip", "naclip", "resclip_rcs")
 
 
 def test_every_method_has_every_data_set():
@@ -19,7 +19,7 @@ def test_every_method_has_every_data_set():
 
 def test_data_sets_are_those_of_the_papers():
   # Names of background classes, and the thresholds that only they have.
-  for method in ("sclip", "clearclip", "naclip", "resclip"):
+  for method in ("sclip", "clearclip", "naclip", "resclip_rcs"):
     with_background = {
       name
       for name in DATA_SETS
@@ -55,8 +55,8 @@ def test_data_sets_are_those_of_the_papers():
     ("naclip/coco_object", 336, 2048, 224, 112, 40, 0.1),
     ("naclip/coco_stuff", 336, 2048, 224, 112, 40, 0),
     ("naclip/cityscapes", 560, 2048, 224, 112, 40, 0),
-    ("resclip/voc21", 336, 2048, 0, 112, 40, 0.1),
-    ("resclip/ade20k", 336, 2048, 224, 112, 40, 0),
+    ("resclip_rcs/voc21", 336, 2048, 0, 112, 40, 0.1),
+    ("resclip_rcs/ade20k", 336, 2048, 224, 112, 40, 0),
     ("maskclip", 512, 2048, 0, 1, 100, 0),
     ("maskclip/context59", 520, 520, 0, 1, 100, 0),
     ("maskclip/cityscapes", 512, 1024, 0, 1, 100, 0),

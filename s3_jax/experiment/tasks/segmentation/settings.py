@@ -34,7 +34,7 @@ def _set_alone(values: dict[str, Any], where: Where) -> dict[str, float]:
 
 
 Protocol = Annotated[
-  str, Rule(choices=("sclip", "clearclip", "maskclip", "naclip", "resclip"))
+  str, Rule(choices=("sclip", "clearclip", "maskclip", "naclip", "resclip_rcs"))
 ]
 # "windows": each window as one image (ours).
 Embeddings = Annotated[str, Rule(choices=EMBEDDINGS)]
@@ -74,9 +74,11 @@ class ProtocolChanges(NamedTuple):
   prob_threshold: float | None = None  # below it a pixel is background
   area_threshold: float | None = None  # share of pixels, below it a class goes
   neighbor_std: float | None = (
-    None  # of naclip's and resclip's Gaussian, patches
+    None  # of naclip's and resclip_rcs's Gaussian, patches
   )
-  residual_share: float | None = None  # of middle blocks in resclip's attention
+  residual_share: float | None = (
+    None  # of middle blocks in resclip_rcs's attention
+  )
 
   @property
   def given(self) -> dict[str, Any]:
